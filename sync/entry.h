@@ -1,0 +1,67 @@
+/* A flow, and an entry: the flow plus where it goes and in what state, as IPVS holds it
+ * (struct ip_vs_conn, linux/ip_vs.h). Plain values without ownership. */
+#ifndef SYNC_ENTRY_H
+#define SYNC_ENTRY_H
+
+#include <netinet/in.h>
+
+#include "proto/base.h"
+
+/* IP_VS_CONN_F_* bits that travel in a sync message, under our names so that the cores need no
+ * kernel header; kernel_wire.c asserts that they agree with linux/ip_vs.h. */
+#define ENTRY_FWD_MASK 0x0007u
+#define ENTRY_INACTIVE 0x0100u
+#define ENTRY_NO_CPORT 0x0800u
+#define ENTRY_TEMPLATE 0x1000u
+
+/* What two entries must share to be the same connection. All bytes count: zero the struct first.
+ * Addresses are in network order, IPv4 in the first four bytes. A template of a fwmark service has
+ * the mark where vaddr's first four bytes are and protocol 0, as the kernel does it. */
+struct flow {
+	uint8_t caddr[16];
+	uint8_t vaddr[16];
+	uint16_t cport; /* host order */
+	uint16_t vport; /* host order */
+	uint8_t family; /* AF_INET or AF_INET6 */
+	uint8_t protocol;
+	uint8_t template; /* 1: a persistence template */
+	uint8_t zero;
+	uint32_t pe_digest; /* 0, or a digest of the persistence-engine data: SIP's call-id */
+};
+
+/* Sequence numbers rewritten by an application helper (FTP), struct ip_vs_seq. Host order. */
+struct entry_seq {
+	uint32_t init_seq;
+	uint32_t delta;
+	uint32_t previous_delta;
+};
+
+#define ENTRY_PE_NAME_MAX 15  /* IP_VS_PENAME_MAXLEN - 1 */
+#define ENTRY_PE_DATA_MAX 255 /* IP_VS_PEDATA_MAXLEN is 255 */
+
+/* What few entries have. */
+struct entry_options {
+	struct entry_seq in, out; /* valid when has_seq */
+	bool has_seq;
+	uint8_t pe_name_len; /* 0: none */
+	uint8_t pe_data_len;
+	char pe_name[ENTRY_PE_NAME_MAX + 1]; /* NUL ends it */
+	uint8_t pe_data[ENTRY_PE_DATA_MAX];
+};
+
+struct entry {
+	struct flow flow;
+	uint8_t daddr[16];
+	uint16_t dport; /* host order */
+	uint16_t state; /* IP_VS_TCP_S_*, ... */
+	uint32_t flags; /* ENTRY_*, and every other bit the kernel sent, unchanged */
+	uint32_t fwmark;
+	uint32_t timeout; /* seconds, the whole timeout of the present state */
+	/* NULL for most. Borrowed: valid as long as whoever gave the entry says. */
+	const struct entry_options *options;
+};
+
+/* A digest of persistence-engine data for struct flow; never 0 for len > 0. */
+uint32_t entry_pe_digest(const uint8_t *data, size_t len);
+
+#endif
