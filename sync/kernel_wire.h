@@ -14,16 +14,16 @@
 /* Largest payload that we make or take. */
 #define KERNEL_WIRE_MAX 65000
 
-/* Why a message or an entry was refused. A message is refused whole: the entries before the bad
- * one have been given out by then, and are good by themselves. */
+/* Why a message, or one entry of it, was refused. */
 enum kernel_wire_error {
 	KERNEL_WIRE_E_HEADER = 1, /* shorter than the header, reserved not zero, or size lies */
 	KERNEL_WIRE_E_VERSION,
 	KERNEL_WIRE_E_SYNCID,
-	KERNEL_WIRE_E_COUNT,  /* nr_conns and the bytes do not agree */
-	KERNEL_WIRE_E_ENTRY,  /* truncated, bad length, bad version of an entry */
-	KERNEL_WIRE_E_OPTION, /* truncated, repeated, wrong length, unknown and mandatory */
-	KERNEL_WIRE_E_STATE,  /* a state that the protocol does not have */
+	KERNEL_WIRE_E_COUNT,    /* nr_conns and the bytes do not agree: the rest is lost */
+	KERNEL_WIRE_E_ENTRY,    /* truncated, bad type, length or version: the rest is lost */
+	KERNEL_WIRE_E_OPTION,   /* truncated, repeated, wrong length, unknown and mandatory */
+	KERNEL_WIRE_E_PROTOCOL, /* not one that IPVS synchronises */
+	KERNEL_WIRE_E_STATE,    /* a state that the protocol does not have */
 	KERNEL_WIRE_E_MAX,
 };
 
@@ -36,12 +36,16 @@ struct kernel_wire_reader {
 };
 
 /* data must outlive the reader. syncid: the one our threads were started with.
- * 0, or KERNEL_WIRE_E_*. */
+ * 0, or KERNEL_WIRE_E_* and there is nothing to read. */
 int kernel_wire_read(struct kernel_wire_reader *reader, const uint8_t *data, size_t len,
 		     uint8_t syncid);
 
-/* The next entry: 1; at the end: 0; -KERNEL_WIRE_E_* when the rest is refused.
- * ret_entry->options is NULL or points into the reader, valid until the next call. */
+/* The next entry: 1; at the end: 0; -KERNEL_WIRE_E_* when an entry is refused, and the next call
+ * gives the one after it, or 0 where the rest can't be told apart any more. Entries given out are
+ * good by themselves. ret_entry->options is NULL or points into the reader, until the next call.
+ *	while ((r = kernel_wire_next(&reader, &entry)) != 0)
+ *		r > 0 ? take(&entry) : refused[-r]++;
+ */
 int kernel_wire_next(struct kernel_wire_reader *reader, struct entry *ret_entry);
 
 struct kernel_wire_writer {
@@ -50,13 +54,15 @@ struct kernel_wire_writer {
 	unsigned int count;
 };
 
-/* data: cap bytes, at least KERNEL_WIRE_HEADER, borrowed until the last call. */
+/* data: cap bytes, at least KERNEL_WIRE_HEADER, borrowed until the last call. Of cap no more than
+ * KERNEL_WIRE_MAX is used. */
 void kernel_wire_write(struct kernel_wire_writer *writer, uint8_t *data, size_t cap,
 		       uint8_t syncid);
 
 /* 0; -ENOSPC when the entry does not fit any more (255 entries, or cap): finish, start the next.
- * -EINVAL: the kernel would refuse it (see KERNEL_WIRE_E_STATE): count it and leave it out.
- * The inject timeout is entry->timeout. */
+ * -EINVAL: the kernel would refuse it, or take it for something else (family, protocol, state,
+ * template flag, persistence-engine data without its engine): count it and leave it out.
+ * A timeout of 0 makes the kernel take its own for the state. */
 int kernel_wire_add(struct kernel_wire_writer *writer, const struct entry *entry);
 
 /* Fills in the header; returns the payload's length, 0 when there is no entry in it. */
