@@ -1,0 +1,178 @@
+#include "director/control.h"
+
+#include <jansson.h>
+#include <strings.h>
+
+#include "director/kernel_conns.h"
+
+static const char *const commands[] = {
+	[CONTROL_STATUS] = "status",           [CONTROL_SERVICES] = "services",
+	[CONTROL_CONNECTIONS] = "connections", [CONTROL_PEERS] = "peers",
+	[CONTROL_RELOAD] = "reload",
+};
+
+static const struct {
+	const char *name, *text;
+} errors[CONTROL_E_MAX] = {
+	[CONTROL_E_OVERLONG] = {"overlong", "the request is longer than 4096 bytes"},
+	[CONTROL_E_JSON] = {"json", "the request is not one line of JSON"},
+	[CONTROL_E_COMMAND] = {"command", "there is no such command"},
+	[CONTROL_E_FIELD] = {"field", "the command does not have such a field"},
+	[CONTROL_E_FILTER] = {"filter", "a filter is words like 192.0.2.1:80, client=ADDRESS, "
+					"vip=ADDRESS, real=ADDRESS, state=STATE, origin=DIRECTOR"},
+	[CONTROL_E_BUSY] = {"busy", "too many clients ask at once"},
+	[CONTROL_E_SLOW] = {"slow", "the client took too long"},
+};
+
+const char *control_error_name(int error)
+{
+	return error > 0 && error < CONTROL_E_MAX ? errors[error].name : "?";
+}
+
+const char *control_error_text(int error)
+{
+	return error > 0 && error < CONTROL_E_MAX ? errors[error].text : "?";
+}
+
+const char *control_command_name(enum control_command command)
+{
+	return commands[command];
+}
+
+static bool address_parse(const char *text, struct endpoint *ret_endpoint)
+{
+	struct endpoint endpoint = {0};
+
+	if (endpoint_parse(text, &endpoint) < 0 && ip_addr_parse(text, &endpoint.ip) < 0)
+		return false;
+	*ret_endpoint = endpoint;
+	return true;
+}
+
+static bool word_parse(char *word, struct control_filter *filter)
+{
+	char *value = strchr(word, '=');
+
+	if (!value)
+		return address_parse(word, &filter->any);
+	*value++ = '\0';
+	if (strcmp(word, "client") == 0)
+		return address_parse(value, &filter->client);
+	if (strcmp(word, "vip") == 0)
+		return address_parse(value, &filter->vip);
+	if (strcmp(word, "real") == 0)
+		return address_parse(value, &filter->real);
+	if (*value == '\0')
+		return false;
+	if (strcmp(word, "state") == 0)
+		strcpy(filter->state, value);
+	else if (strcmp(word, "origin") == 0)
+		strcpy(filter->origin, value);
+	else
+		return false;
+	return true;
+}
+
+int control_filter_parse(const char *text, struct control_filter *ret_filter)
+{
+	struct control_filter filter;
+
+	memset(&filter, 0, sizeof(filter));
+	for (text += strspn(text, " "); *text; text += strspn(text, " ")) {
+		char word[CONTROL_WORD_MAX];
+		size_t len = strcspn(text, " ");
+
+		if (len >= sizeof(word))
+			return -CONTROL_E_FILTER;
+		memcpy(word, text, len);
+		word[len] = '\0';
+		if (!word_parse(word, &filter))
+			return -CONTROL_E_FILTER;
+		text += len;
+	}
+	*ret_filter = filter;
+	return 0;
+}
+
+static bool address_match(const struct endpoint *want, uint8_t family, const uint8_t *bytes,
+			  uint16_t port)
+{
+	return want->ip.family == family &&
+	       memcmp(want->ip.bytes, bytes, ip_family_size(family)) == 0 &&
+	       (want->port == 0 || want->port == port);
+}
+
+bool control_filter_match(const struct control_filter *filter, const struct entry *entry,
+			  const char *origin, const char *id)
+{
+	const struct flow *flow = &entry->flow;
+	uint8_t family = flow->family;
+
+	if (filter->client.ip.family &&
+	    !address_match(&filter->client, family, flow->caddr, flow->cport))
+		return false;
+	if (filter->vip.ip.family && !address_match(&filter->vip, family, flow->vaddr, flow->vport))
+		return false;
+	if (filter->real.ip.family &&
+	    !address_match(&filter->real, family, entry->daddr, entry->dport))
+		return false;
+	if (filter->any.ip.family &&
+	    !address_match(&filter->any, family, flow->caddr, flow->cport) &&
+	    !address_match(&filter->any, family, flow->vaddr, flow->vport) &&
+	    !address_match(&filter->any, family, entry->daddr, entry->dport))
+		return false;
+	if (filter->state[0] && strcasecmp(filter->state, kernel_conns_state_name(entry)) != 0)
+		return false;
+	return !filter->origin[0] || strcmp(filter->origin, origin) == 0 ||
+	       strcmp(filter->origin, id) == 0;
+}
+
+static int command_find(const char *name, enum control_command *ret_command)
+{
+	for (size_t i = 0; name && i < ARRAY_SIZE(commands); i++) {
+		if (strcmp(commands[i], name) == 0) {
+			*ret_command = (enum control_command)i;
+			return 0;
+		}
+	}
+	return -CONTROL_E_COMMAND;
+}
+
+static int object_parse(json_t *object, struct control_request *request)
+{
+	const char *key;
+	json_t *value;
+	int r = command_find(json_string_value(json_object_get(object, "command")),
+			     &request->command);
+
+	if (r < 0)
+		return r;
+	json_object_foreach(object, key, value)
+	{
+		if (strcmp(key, "command") == 0)
+			continue;
+		if (strcmp(key, "filter") != 0 || request->command != CONTROL_CONNECTIONS)
+			return -CONTROL_E_FIELD;
+		if (!json_is_string(value))
+			return -CONTROL_E_FILTER;
+		r = control_filter_parse(json_string_value(value), &request->filter);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+int control_request_parse(const char *line, size_t len, struct control_request *ret_request)
+{
+	struct control_request request;
+	json_t *object = json_loadb(line, len, JSON_REJECT_DUPLICATES, NULL);
+	int r = -CONTROL_E_JSON;
+
+	memset(&request, 0, sizeof(request));
+	if (json_is_object(object))
+		r = object_parse(object, &request);
+	json_decref(object);
+	if (r == 0)
+		*ret_request = request;
+	return r;
+}

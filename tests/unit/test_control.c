@@ -1,0 +1,121 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include <cmocka.h>
+
+#include "director/control.h"
+
+static int parse(const char *line, struct control_request *ret_request)
+{
+	return control_request_parse(line, strlen(line), ret_request);
+}
+
+static void test_commands(void **state)
+{
+	struct control_request request;
+	char line[64];
+
+	(void)state;
+	for (int i = CONTROL_STATUS; i <= CONTROL_RELOAD; i++) {
+		snprintf(line, sizeof(line), "{\"command\": \"%s\"}",
+			 control_command_name((enum control_command)i));
+		assert_int_equal(parse(line, &request), 0);
+		assert_int_equal(request.command, i);
+	}
+}
+
+static void test_refused(void **state)
+{
+	static const struct {
+		int error;
+		const char *line;
+	} cases[] = {
+		{CONTROL_E_JSON, ""},
+		{CONTROL_E_JSON, "status"},
+		{CONTROL_E_JSON, "[]"},
+		{CONTROL_E_JSON, "{\"command\": \"status\"} {}"},
+		{CONTROL_E_JSON, "{\"command\": \"status\", \"command\": \"peers\"}"},
+		{CONTROL_E_COMMAND, "{}"},
+		{CONTROL_E_COMMAND, "{\"command\": 1}"},
+		{CONTROL_E_COMMAND, "{\"command\": \"stat\"}"},
+		{CONTROL_E_FIELD, "{\"command\": \"status\", \"filter\": \"\"}"},
+		{CONTROL_E_FIELD, "{\"command\": \"connections\", \"sort\": \"state\"}"},
+		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": {}}"},
+		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"client=\"}"},
+		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"state=\"}"},
+		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"age=5\"}"},
+		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"web\"}"},
+		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"origin="
+				   "0123456789012345678901234567890123456789012345678901234567\"}"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct control_request request = {.command = CONTROL_RELOAD};
+
+		assert_int_equal(parse(cases[i].line, &request), -cases[i].error);
+		assert_int_equal(request.command, CONTROL_RELOAD);
+		assert_string_not_equal(control_error_text(cases[i].error), "?");
+		assert_string_not_equal(control_error_name(cases[i].error), "?");
+	}
+}
+
+static const struct entry entry = {
+	.flow = {.caddr = {192, 0, 2, 1},
+		 .vaddr = {203, 0, 113, 10},
+		 .cport = 4711,
+		 .vport = 80,
+		 .family = AF_INET,
+		 .protocol = IPPROTO_TCP},
+	.daddr = {10, 1, 0, 21},
+	.dport = 8080,
+	.state = 1,
+};
+
+static bool matches(const char *text)
+{
+	struct control_filter filter;
+
+	assert_int_equal(control_filter_parse(text, &filter), 0);
+	return control_filter_match(&filter, &entry, "d1", "00000000000000ff");
+}
+
+static void test_filter(void **state)
+{
+	(void)state;
+	assert_true(matches(""));
+	assert_true(matches("192.0.2.1"));
+	assert_true(matches("203.0.113.10"));
+	assert_true(matches("10.1.0.21:8080"));
+	assert_false(matches("10.1.0.21:80"));
+	assert_false(matches("10.1.0.22"));
+	assert_false(matches("::"));
+	assert_true(matches("client=192.0.2.1"));
+	assert_true(matches("client=192.0.2.1:4711"));
+	assert_false(matches("client=203.0.113.10"));
+	assert_true(matches("vip=203.0.113.10:80"));
+	assert_false(matches("vip=203.0.113.10:443"));
+	assert_true(matches("real=10.1.0.21"));
+	assert_false(matches("real=192.0.2.1"));
+	assert_true(matches("state=established"));
+	assert_false(matches("state=CLOSE"));
+	assert_true(matches("origin=d1"));
+	assert_true(matches("origin=00000000000000ff"));
+	assert_false(matches("origin=d2"));
+	assert_true(matches(" client=192.0.2.1   state=ESTABLISHED origin=d1 "));
+	assert_false(matches("client=192.0.2.1 state=CLOSE"));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_filter),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
