@@ -1,0 +1,20 @@
+/* Memory of a fixed size for a protobuf decoder, so that what a message from a stranger can make
+ * us use is the caller's choice and not the message's. Nothing is freed one by one: the whole
+ * decoded message goes with the arena. */
+#ifndef PROTO_ARENA_H
+#define PROTO_ARENA_H
+
+#include <protobuf-c/protobuf-c.h>
+
+#include "proto/base.h"
+
+struct arena {
+	ProtobufCAllocator allocator; /* for protobuf_c_message_unpack() and its kin */
+	uint8_t *at, *end;
+};
+
+/* data: cap bytes, borrowed, aligned as malloc() would; the decoder gets NULL when they are used
+ * up, and refuses the message. Leave the message unfreed. */
+void arena_init(struct arena *arena, void *data, size_t cap);
+
+#endif
