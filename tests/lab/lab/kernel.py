@@ -76,7 +76,7 @@ def _script(command, share, cwd):
         share = shlex.quote(os.path.abspath(share))
         lines.append(f"mkdir -p {share} && mount -t hostfs -o {share} none {share} || exit 125")
     elif on_host():
-        lines.append("mount -t tmpfs tmpfs /run || exit 125")
+        lines.append("mount -t tmpfs tmpfs /run && ip link set lo up || exit 125")
     lines.append("mkdir -p /run/netns")
     lines.append(f"cd {shlex.quote(str(cwd))} || exit 125")
     lines.append("exec " + " ".join(shlex.quote(str(word)) for word in command))
@@ -163,7 +163,11 @@ def _wait(child, deadline, status):
     while time.monotonic() < deadline:
         if status.exists():
             return int(status.read_text())
-        if os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            return child.wait() if on_host() else NO_KERNEL
+        # Not yet reaped: its process group is to be killed first.
+        end = os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if end and on_host():
+            return end.si_status + (0 if end.si_code == os.CLD_EXITED else 128)
+        if end:
+            return NO_KERNEL
         time.sleep(0.02)
     return TIMED_OUT

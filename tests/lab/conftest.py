@@ -1,0 +1,39 @@
+"""Fixtures for the scenarios, which run inside the lab's kernel (tests/lab/suite starts them there)."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+
+from lab.topology import Topology
+from lab.tools import results_directory
+
+
+def pytest_collection_modifyitems(items):
+    if "LVSMESH_IN_LAB" not in os.environ:
+        pytest.exit("scenarios run inside the lab: tests/run lab", returncode=2)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    report = (yield).get_result()
+    if call.when == "call" and report.failed:
+        item.lab_failed = True
+
+
+@pytest.fixture
+def topology(request, tmp_path):
+    """Makes a topology (arguments as Topology's); logs and state are kept if the test fails."""
+    made = []
+
+    def make(**options):
+        made.append(Topology(directory=tmp_path / f"topology{len(made)}", **options))
+        return made[-1].open()
+
+    yield make
+    for t in made:
+        if getattr(request.node, "lab_failed", False):
+            name = re.sub(r"[^\w.-]+", "_", request.node.name)
+            t.collect(results_directory() / f"{Path(request.node.fspath).stem}-{name}")
+        t.close()

@@ -1,0 +1,56 @@
+"""Where the built programs and the results are, and how the lab's own programs are started."""
+
+import os
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def build_directory():
+    return Path(os.environ.get("LVSMESH_BUILD", ROOT / "build-lab")).absolute()
+
+
+def results_directory():
+    """What lasts of a run inside the lab."""
+    return Path(os.environ.get("LVSMESH_RESULTS", "/tmp/lvsmesh-results")).absolute()
+
+
+def program(name):
+    """A built program: lvsmeshd, lvsmesh, traffic, lagwatch."""
+    folder = "tests/lab/tools" if name in ("traffic", "lagwatch") else "director"
+    return build_directory() / folder / name
+
+
+def serve(host, *ports):
+    """Starts a traffic server; it is ready when this returns."""
+    server = host.start([program("traffic"), "server", *ports], name="server")
+    server.wait_event("ready")
+    return server
+
+
+def connect(host, to, count, sources=(), **options):
+    """Starts a traffic client. options: rate, interval, deadline (ms), streams, stream_bytes, stream_rate."""
+    argv = [program("traffic"), "client", "--to", to, "--count", count]
+    for source in sources:
+        argv += ["--source", source]
+    for name, value in options.items():
+        argv += ["--" + name.replace("_", "-"), value]
+    return host.start(argv, name="client")
+
+
+def watch(host, interface):
+    """Starts lagwatch."""
+    watcher = host.start([program("lagwatch"), interface], name=f"lagwatch-{interface}")
+    watcher.wait_event("ready")
+    return watcher
+
+
+def check(client, deadline=30):
+    """Sends a message on all of a client's connections; its report when all answered or broke."""
+    count = len(client.events("checked"))
+    client.tell("check")
+    return client.wait_event("checked", deadline, count + 1)
+
+
+def endpoint(address, port):
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

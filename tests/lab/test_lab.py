@@ -1,0 +1,94 @@
+"""The lab itself: its topologies carry traffic through the kernel's IPVS, and say what broke."""
+
+import subprocess
+
+import pytest
+
+from lab import tools
+from lab.host import wait_for
+
+FLAG = {"direct": "-g", "tunnel": "-i", "nat": "-m"}
+PORT = 80
+
+
+def program_ipvs(t, director, family, scheduler="rr"):
+    service = tools.endpoint(t.vip(family), PORT)
+    director.run(["ipvsadm", "-A", "-t", service, "-s", scheduler])
+    for real in t.reals:
+        director.run(["ipvsadm", "-a", "-t", service, FLAG[t.forwarding],
+                      "-r", tools.endpoint(real.address[family], PORT)])
+
+
+def connections(director):
+    return len(director.read("/proc/net/ip_vs_conn").splitlines()) - 1
+
+
+@pytest.mark.parametrize("family", [4, 6])
+@pytest.mark.parametrize("forwarding", ["direct", "tunnel", "nat"])
+def test_traffic_passes(topology, forwarding, family):
+    t = topology(directors=1 if forwarding == "nat" else 3, reals=2, forwarding=forwarding)
+    for director in t.directors:
+        t.add_vips(director)
+        program_ipvs(t, director, family)
+    for real in t.reals:
+        tools.serve(real, PORT)
+    client = tools.connect(t.client, tools.endpoint(t.vip(family), PORT), 60, interval=100,
+                           sources=t.client.addresses[family], streams=2, stream_bytes=100000)
+    client.wait_event("open", 10, 60)
+    client.wait_event("streamed", 10, 2)
+    report = tools.check(client)
+    assert (report["open"], report["broken"], report["failed"]) == (60, 0, 0)
+    assert sum(connections(d) for d in t.directors) == 60
+    # The router spreads by ports: each director has its share.
+    assert all(connections(d) > 5 for d in t.directors)
+
+
+@pytest.mark.parametrize("resilient", [False, True])
+def test_without_entries_connections_break(topology, resilient):
+    """IPVS alone: what the lab must be able to see."""
+    t = topology(directors=3, reals=4, resilient=resilient)
+    for director in t.directors:
+        t.add_vips(director)
+        program_ipvs(t, director, 4)
+    for real in t.reals:
+        tools.serve(real, PORT)
+    client = tools.connect(t.client, tools.endpoint(t.vip(4), PORT), 90)
+    client.wait_event("open", 10, 90)
+    held = {d: connections(d) for d in t.directors}
+
+    t.kill(t.directors[0])
+    report = tools.check(client)
+    assert report["broken"] >= held[t.directors[0]]
+    if resilient:
+        assert report["broken"] == held[t.directors[0]]
+    assert {e["why"] for e in client.events("broken")} == {"reset"}
+
+    t.revive(t.directors[0])
+    again = tools.connect(t.client, tools.endpoint(t.vip(4), PORT), 60)
+    again.wait_event("open", 10, 60)
+    assert tools.check(again)["broken"] == 0
+
+
+def test_a_silent_director_is_seen(topology):
+    t = topology(directors=1, reals=1)
+    t.add_vips(t.directors[0])
+    program_ipvs(t, t.directors[0], 6)
+    tools.serve(t.reals[0], PORT)
+    client = tools.connect(t.client, tools.endpoint(t.vip(6), PORT), 5, interval=50, deadline=300)
+    client.wait_event("open", 10, 5)
+    t.kill(t.directors[0], reroute=False)
+    client.wait_event("broken", 10, 5)
+    assert {e["why"] for e in client.events("broken")} == {"silent"}
+
+
+def test_nothing_is_left(topology):
+    t = topology(directors=1, reals=1)
+    tools.serve(t.reals[0], PORT)
+    t.close()
+    assert subprocess.run(["ip", "netns"], capture_output=True, text=True).stdout == ""
+    assert "traffic" not in subprocess.run(["ps", "ax"], capture_output=True, text=True).stdout
+
+
+def test_wait_for_has_a_deadline():
+    with pytest.raises(AssertionError, match="not within 0.1 s: rain"):
+        wait_for(lambda: 0, 0.1, "rain")
