@@ -1,0 +1,338 @@
+#include "director/config.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "director/config_service.h"
+
+#define IDENTITY_DEFAULT "/etc/lvsmesh/identity"
+#define STATE_DEFAULT "/var/lib/lvsmesh"
+#define CONTROL_DEFAULT "/run/lvsmesh/lvsmesh.sock"
+#define VIP_INTERFACE_DEFAULT "lvsmesh-vip"
+#define TAP_INTERFACE_DEFAULT "lvsmesh-tap"
+#define TAP_SUBNET_DEFAULT "169.254.117.0/30"
+
+struct reader {
+	const struct outline *outline;
+	struct outline_fault *fault;
+};
+
+static int __attribute__((format(printf, 3, 4)))
+fault(const struct reader *reader, outline_node_t node, const char *form, ...)
+{
+	va_list args;
+
+	reader->fault->line = outline_line(reader->outline, node);
+	va_start(args, form);
+	vsnprintf(reader->fault->text, sizeof(reader->fault->text), form, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+/* The value at root.section.key, or the nearest that is there. */
+static outline_node_t at(const struct reader *reader, const char *section, const char *key)
+{
+	outline_node_t root = outline_root(reader->outline);
+	outline_node_t node = section ? outline_child(reader->outline, root, section) : root;
+	outline_node_t value = key ? outline_child(reader->outline, node, key) : 0;
+
+	return value ? value : node;
+}
+
+static int read_path(const struct reader *reader, const char *section, const char *key,
+		     const char *value, char **ret_path)
+{
+	if (value[0] != '/')
+		return fault(reader, at(reader, section, key),
+			     "%s \"%.64s\" is no absolute path; write /%.64s", key, value, value);
+	*ret_path = strdup(value);
+	return *ret_path ? 0 : -ENOMEM;
+}
+
+static int read_node(const struct reader *reader, const struct raw_node *raw, struct config *config)
+{
+	int r;
+
+	for (const char *c = raw->name; *c; c++)
+		if (!isascii(*c) || !(isalnum(*c) || *c == '-' || *c == '.' || *c == '_'))
+			return fault(reader, at(reader, "node", "name"),
+				     "name \"%s\" is no node's name; write letters, digits, and -, "
+				     ". or _ between them",
+				     raw->name);
+	snprintf(config->node_name, sizeof(config->node_name), "%s", raw->name);
+	r = read_path(reader, "node", "identity", raw->identity ? raw->identity : IDENTITY_DEFAULT,
+		      &config->identity);
+	if (r < 0)
+		return r;
+	return read_path(reader, "node", "state", raw->state ? raw->state : STATE_DEFAULT,
+			 &config->state);
+}
+
+static int read_endpoints(const struct reader *reader, const char *key, char *const *texts,
+			  size_t count, struct endpoint **ret_endpoints)
+{
+	outline_node_t list = at(reader, "cluster", key);
+	struct endpoint *endpoints = calloc(count ? count : 1, sizeof(*endpoints));
+	char text[ENDPOINT_TEXT];
+
+	if (!endpoints)
+		return -ENOMEM;
+	*ret_endpoints = endpoints;
+	for (size_t i = 0; i < count; i++) {
+		outline_node_t item = outline_item(reader->outline, list, i);
+
+		if (endpoint_parse(texts[i], &endpoints[i]) < 0)
+			return fault(reader, item,
+				     "\"%s\" is no address with a port; write one like "
+				     "192.0.2.11:7946 or \"[2001:db8::11]:7946\"",
+				     texts[i]);
+		for (size_t j = 0; j < i; j++)
+			if (endpoint_compare(&endpoints[i], &endpoints[j]) == 0)
+				return fault(reader, item,
+					     "%s is already on line %u; write it once",
+					     endpoint_format(&endpoints[i], text),
+					     outline_line(reader->outline,
+							  outline_item(reader->outline, list, j)));
+	}
+	return 0;
+}
+
+static int read_cluster(const struct reader *reader, const struct raw_cluster *raw,
+			struct config *config)
+{
+	int r;
+
+	config->n_listen = raw->n_listen;
+	config->n_join = raw->n_join;
+	r = read_endpoints(reader, "listen", raw->listen, raw->n_listen, &config->listen);
+	if (r < 0)
+		return r;
+	return read_endpoints(reader, "join", raw->join, raw->n_join, &config->join);
+}
+
+/* What the kernel takes as a name (dev_valid_name). */
+static int read_interface(const struct reader *reader, outline_node_t node, const char *name,
+			  char *ret_name)
+{
+	bool valid = strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
+
+	for (const char *c = name; *c; c++)
+		if (*c == '/' || *c == ':' || isspace((unsigned char)*c))
+			valid = false;
+	if (!valid)
+		return fault(reader, node,
+			     "\"%s\" is no name of an interface; write one like lvsmesh0", name);
+	snprintf(ret_name, IFNAMSIZ, "%s", name);
+	return 0;
+}
+
+static int read_subnet(const struct reader *reader, const char *subnet, struct config_tap *tap)
+{
+	size_t length = strcspn(subnet, "/");
+	char network[ENDPOINT_TEXT];
+
+	snprintf(network, sizeof(network), "%.*s", (int)length, subnet);
+	if (strcmp(subnet + length, "/30") != 0 || ip_addr_parse(network, &tap->local) < 0 ||
+	    tap->local.family != AF_INET || (tap->local.bytes[3] & 3) != 0)
+		return fault(reader, at(reader, "wire-tap", "subnet"),
+			     "subnet \"%s\" is no IPv4 network of 4 addresses; write one like %s",
+			     subnet, TAP_SUBNET_DEFAULT);
+	tap->prefix = 30;
+	tap->remote = tap->local;
+	tap->local.bytes[3] |= 1;
+	tap->remote.bytes[3] |= 2;
+	return 0;
+}
+
+static int read_interfaces(const struct reader *reader, const struct raw_config *raw,
+			   struct config *config)
+{
+	const char *vip = raw->vip_interface ? raw->vip_interface : VIP_INTERFACE_DEFAULT;
+	const char *tap = TAP_INTERFACE_DEFAULT, *subnet = TAP_SUBNET_DEFAULT;
+	int r;
+
+	if (raw->tap && raw->tap->interface)
+		tap = raw->tap->interface;
+	if (raw->tap && raw->tap->subnet)
+		subnet = raw->tap->subnet;
+	r = read_interface(reader, at(reader, NULL, "vip-interface"), vip, config->vip_interface);
+	if (r == 0)
+		r = read_interface(reader, at(reader, "wire-tap", "interface"), tap,
+				   config->tap.interface);
+	if (r < 0)
+		return r;
+	if (strcmp(vip, tap) == 0)
+		return fault(reader, at(reader, NULL, "vip-interface"),
+			     "vip-interface and the wire-tap are both \"%s\"; write two names",
+			     vip);
+	return read_subnet(reader, subnet, &config->tap);
+}
+
+static int read_control(const struct reader *reader, const struct raw_config *raw,
+			struct config *config)
+{
+	const char *control = raw->control ? raw->control : CONTROL_DEFAULT;
+
+	if (control[0] != '/')
+		return fault(reader, at(reader, NULL, "control"),
+			     "control \"%s\" is no absolute path; write %s", control,
+			     CONTROL_DEFAULT);
+	snprintf(config->control, sizeof(config->control), "%s", control);
+	return 0;
+}
+
+static int read_config(const struct reader *reader, const struct raw_config *raw,
+		       struct config *config)
+{
+	int r = read_node(reader, &raw->node, config);
+
+	if (r == 0)
+		r = read_cluster(reader, &raw->cluster, config);
+	if (r == 0)
+		r = read_interfaces(reader, raw, config);
+	if (r == 0)
+		r = read_control(reader, raw, config);
+	if (r == 0)
+		r = config_service_read(raw, reader->outline, at(reader, "services", NULL),
+					&config->services, reader->fault);
+	service_set_sort(&config->services);
+	return r;
+}
+
+/* libcyaml's own words, should it ever refuse what the outline let pass: the first is the cause. */
+static void log_cyaml(cyaml_log_t level, void *context, const char *form, va_list args)
+{
+	struct outline_fault *why = context;
+
+	if (level == CYAML_LOG_ERROR && why->text[0] == '\0')
+		vsnprintf(why->text, sizeof(why->text), form, args);
+}
+
+static int parse(const char *text, size_t len, struct config *config,
+		 struct outline_fault *ret_fault)
+{
+	const cyaml_config_t cyaml = {
+		.log_fn = log_cyaml,
+		.log_ctx = ret_fault,
+		.log_level = CYAML_LOG_ERROR,
+		.mem_fn = cyaml_mem,
+		.flags = CYAML_CFG_NO_ALIAS,
+	};
+	struct raw_config *raw = NULL;
+	struct reader reader = {.fault = ret_fault};
+	struct outline *outline = NULL;
+	cyaml_err_t error;
+	int r;
+
+	r = outline_new(text, len, &outline, ret_fault);
+	if (r < 0)
+		return r;
+	r = outline_check(outline, &config_schema, "the configuration", ret_fault);
+	if (r < 0)
+		goto out;
+	error = cyaml_load_data((const uint8_t *)text, len, &cyaml, &config_schema,
+				(cyaml_data_t **)&raw, NULL);
+	if (error != CYAML_OK) {
+		r = error == CYAML_ERR_OOM ? -ENOMEM : -EINVAL;
+		goto out;
+	}
+	reader.outline = outline;
+	r = read_config(&reader, raw, config);
+	cyaml_free(&cyaml, &config_schema, raw, 0);
+out:
+	outline_free(outline);
+	return r;
+}
+
+int config_parse(const char *text, size_t len, const char *name, struct config **ret_config,
+		 struct config_error *ret_error)
+{
+	struct config *config = calloc(1, sizeof(*config));
+	struct outline_fault why = {0};
+	int r = -ENOMEM;
+
+	if (config && len > CONFIG_TEXT_MAX) {
+		r = -EINVAL;
+		snprintf(why.text, sizeof(why.text),
+			 "the file is longer than %u bytes; write a shorter one", CONFIG_TEXT_MAX);
+	} else if (config) {
+		r = parse(text, len, config, &why);
+	}
+	if (r == 0) {
+		*ret_config = config;
+		return 0;
+	}
+	config_free(config);
+	if (r == -ENOMEM)
+		why = (struct outline_fault){.text = "out of memory"};
+	ret_error->line = why.line;
+	if (why.line > 0)
+		snprintf(ret_error->text, sizeof(ret_error->text), "%.96s:%u: %s", name, why.line,
+			 why.text);
+	else
+		snprintf(ret_error->text, sizeof(ret_error->text), "%.96s: %s", name, why.text);
+	return r;
+}
+
+/* At most one byte more than is taken, so that too long a file is seen to be too long. */
+static int read_file(int fd, char *text, size_t *ret_len)
+{
+	size_t len = 0;
+
+	while (len <= CONFIG_TEXT_MAX) {
+		ssize_t n = read(fd, text + len, CONFIG_TEXT_MAX + 1 - len);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
+			return -errno;
+		if (n == 0)
+			break;
+		len += (size_t)n;
+	}
+	*ret_len = len;
+	return 0;
+}
+
+int config_load(const char *path, struct config **ret_config, struct config_error *ret_error)
+{
+	char *text = malloc(CONFIG_TEXT_MAX + 1);
+	size_t len = 0;
+	int fd = -1, r = -ENOMEM;
+
+	if (text) {
+		fd = open(path, O_RDONLY | O_CLOEXEC);
+		r = fd < 0 ? -errno : read_file(fd, text, &len);
+	}
+	if (fd >= 0)
+		close(fd);
+	if (r < 0) {
+		ret_error->line = 0;
+		snprintf(ret_error->text, sizeof(ret_error->text),
+			 "%.96s: cannot be read: %s; write the path of a configuration", path,
+			 strerror(-r));
+	} else {
+		r = config_parse(text, len, path, ret_config, ret_error);
+	}
+	free(text);
+	return r;
+}
+
+void config_free(struct config *config)
+{
+	if (!config)
+		return;
+	free(config->identity);
+	free(config->state);
+	free(config->listen);
+	free(config->join);
+	service_set_fini(&config->services);
+	free(config);
+}

@@ -1,0 +1,80 @@
+/* The configuration as libcyaml reads it: one struct a mapping, every optional value a pointer or
+ * with 0 as its default. Only config.c includes this. */
+#ifndef DIRECTOR_CONFIG_SCHEMA_H
+#define DIRECTOR_CONFIG_SCHEMA_H
+
+#include <cyaml/cyaml.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* Flags of schedulers under their own names; the value's low nibble is flag-1 to flag-3. */
+#define RAW_FLAG_1 0x001u
+#define RAW_FLAG_2 0x002u
+#define RAW_FLAG_3 0x004u
+#define RAW_MH_FALLBACK 0x010u
+#define RAW_MH_PORT 0x020u
+#define RAW_SH_FALLBACK 0x100u
+#define RAW_SH_PORT 0x200u
+
+struct raw_tunnel {
+	uint32_t type;
+	uint16_t port;
+	uint32_t flags;
+};
+
+struct raw_real {
+	char *address;
+	uint16_t *weight;
+	uint32_t *forwarding;
+	struct raw_tunnel *tunnel;
+	uint32_t upper_threshold, lower_threshold;
+};
+
+struct raw_service {
+	char *name;
+	char *address;
+	uint32_t *fwmark;
+	uint32_t *protocol;
+	uint32_t *scheduler; /* index for raw_scheduler_name() */
+	uint32_t scheduler_flags;
+	bool one_packet;
+	char *persistence;
+	char *netmask;
+	uint32_t *engine; /* present: sip, the only one */
+	uint32_t *forwarding;
+	struct raw_tunnel *tunnel;
+	struct raw_real *reals;
+	uint32_t n_reals;
+};
+
+struct raw_node {
+	char *name, *identity, *state;
+};
+
+struct raw_cluster {
+	char **listen;
+	uint32_t n_listen;
+	char **join;
+	uint32_t n_join;
+};
+
+struct raw_tap {
+	char *interface, *subnet;
+};
+
+struct raw_config {
+	struct raw_node node;
+	struct raw_cluster cluster;
+	char *vip_interface;
+	char *control;
+	struct raw_tap *tap;
+	struct raw_service *services;
+	uint32_t n_services;
+};
+
+/* For a struct raw_config *. */
+extern const cyaml_schema_value_t config_schema;
+
+const char *config_schema_scheduler(uint32_t index);
+
+#endif

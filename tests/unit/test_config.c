@@ -1,0 +1,252 @@
+#include <errno.h>
+#include <netinet/in.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "director/config.h"
+
+#define NODE "node: {name: d1}\n"
+#define HEAD NODE "cluster: {listen: ['192.0.2.11:7946']}\n"
+/* One service, from line 4 on. */
+#define SERVICE HEAD "services:\n- name: web\n"
+#define WEB SERVICE "  address: 203.0.113.10:443\n"
+#define REALS WEB "  real-servers:\n"
+
+static struct config *parse(const char *text)
+{
+	struct config_error error;
+	struct config *config = NULL;
+
+	if (config_parse(text, strlen(text), "x", &config, &error) < 0)
+		fail_msg("%s", error.text);
+	return config;
+}
+
+static void assert_ip(const struct ip_addr *ip, const char *expected)
+{
+	char text[ENDPOINT_TEXT];
+
+	assert_string_equal(ip_addr_format(ip, text), expected);
+}
+
+static void assert_key(const struct service *service, const char *expected)
+{
+	char text[SERVICE_TEXT];
+
+	assert_string_equal(service_key_format(&service->key, text), expected);
+}
+
+static void test_defaults(void **state)
+{
+	struct config *config = parse(REALS "  - address: 10.1.0.21:443\n");
+	const struct service *web = &config->services.services[0];
+
+	(void)state;
+	assert_string_equal(config->node_name, "d1");
+	assert_string_equal(config->identity, "/etc/lvsmesh/identity");
+	assert_string_equal(config->state, "/var/lib/lvsmesh");
+	assert_string_equal(config->control, "/run/lvsmesh/lvsmesh.sock");
+	assert_string_equal(config->vip_interface, "lvsmesh-vip");
+	assert_string_equal(config->tap.interface, "lvsmesh-tap");
+	assert_ip(&config->tap.local, "169.254.117.1");
+	assert_ip(&config->tap.remote, "169.254.117.2");
+	assert_int_equal(config->tap.prefix, 30);
+	assert_int_equal(config->n_listen, 1);
+	assert_int_equal(config->n_join, 0);
+	assert_int_equal(config->services.count, 1);
+	assert_key(web, "tcp 203.0.113.10:443");
+	assert_string_equal(web->scheduler, "wlc");
+	assert_int_equal(web->flags, 0);
+	assert_int_equal(web->persistence, 0);
+	assert_int_equal(web->netmask, UINT32_MAX);
+	assert_int_equal(web->n_real_servers, 1);
+	assert_int_equal(web->real_servers[0].weight, 1);
+	assert_int_equal(web->real_servers[0].forwarding, FORWARDING_DIRECT);
+	config_free(config);
+}
+
+static void test_example(void **state)
+{
+	struct ip_addr vips[8];
+	struct config_error error;
+	struct config *config;
+	const struct service *s;
+
+	(void)state;
+	if (config_load(getenv("EXAMPLE"), &config, &error) < 0)
+		fail_msg("%s", error.text);
+	assert_int_equal(config->n_join, 2);
+	s = config->services.services;
+	assert_int_equal(config->services.count, 6);
+
+	assert_key(&s[0], "tcp 203.0.113.10:80");
+	assert_int_equal(s[0].persistence, 300);
+	assert_int_equal(s[0].netmask, 0xffffff00);
+	assert_int_equal(s[0].real_servers[0].forwarding, FORWARDING_NAT);
+	assert_int_equal(s[0].real_servers[0].endpoint.port, 8080);
+	assert_int_equal(s[0].real_servers[2].forwarding, FORWARDING_DIRECT);
+
+	assert_key(&s[1], "tcp 203.0.113.10:443");
+	assert_string_equal(s[1].scheduler, "mh");
+	assert_int_equal(s[1].flags, SERVICE_FLAG_1 | SERVICE_FLAG_2);
+	assert_int_equal(s[1].n_real_servers, 3);
+	assert_int_equal(s[1].real_servers[2].upper_threshold, 20000);
+
+	assert_key(&s[2], "udp 203.0.113.53:53");
+	assert_int_equal(s[2].flags, SERVICE_ONE_PACKET);
+
+	assert_key(&s[3], "udp 203.0.113.60:5060");
+	assert_string_equal(s[3].engine, "sip");
+
+	assert_key(&s[4], "tcp [2001:db8:113::10]:443");
+	assert_int_equal(s[4].netmask, 128);
+	assert_int_equal(s[4].real_servers[1].tunnel, TUNNEL_GUE);
+	assert_int_equal(s[4].real_servers[1].tunnel_port, 6080);
+	assert_int_equal(s[4].real_servers[1].tunnel_flags, TUNNEL_CSUM);
+
+	assert_key(&s[5], "fwmark 7");
+	assert_int_equal(s[5].flags, SERVICE_FLAG_2);
+	assert_int_equal(s[5].real_servers[0].endpoint.port, 0);
+
+	assert_int_equal(service_set_vips(&config->services, vips, 8), 4);
+	assert_ip(&vips[0], "203.0.113.10");
+	assert_ip(&vips[3], "2001:db8:113::10");
+	config_free(config);
+}
+
+static void test_canonical_order(void **state)
+{
+	struct config *config = parse(HEAD "services:\n"
+					   "- {name: b, fwmark: 9}\n"
+					   "- {name: c, address: '[2001:db8::1]:80'}\n"
+					   "- {name: d, address: 203.0.113.2:80, protocol: udp}\n"
+					   "- {name: e, address: 203.0.113.2:80, real-servers: ["
+					   "{address: 10.0.0.10:80}, {address: 10.0.0.9:80}]}\n"
+					   "- {name: f, address: 203.0.113.1:81}\n");
+	static const char *const names = "fedcb";
+
+	(void)state;
+	for (size_t i = 0; i < 5; i++)
+		assert_int_equal(config->services.services[i].name[0], names[i]);
+	assert_ip(&config->services.services[1].real_servers[0].endpoint.ip, "10.0.0.9");
+	for (size_t i = 0; i < 5; i++)
+		assert_ptr_equal(
+			service_set_find(&config->services, &config->services.services[i].key),
+			&config->services.services[i]);
+	config_free(config);
+}
+
+static void test_taken(void **state)
+{
+	static const struct {
+		const char *lines;
+		uint32_t persistence, netmask, flags;
+	} cases[] = {
+		{"persistence: 90s", 90, UINT32_MAX, 0},
+		{"persistence: 5m", 300, UINT32_MAX, 0},
+		{"persistence: 2h", 7200, UINT32_MAX, 0},
+		{"persistence: 3000ms", 3, UINT32_MAX, 0},
+		{"persistence: 744h", 2678400, UINT32_MAX, 0},
+		{"persistence: 1s\n  persistence-netmask: 24", 1, 0xffffff00, 0},
+		{"persistence: 1s\n  persistence-netmask: 255.0.255.0", 1, 0xff00ff00, 0},
+		{"scheduler: sh\n  scheduler-flags: [sh-fallback]", 0, UINT32_MAX, SERVICE_FLAG_1},
+		{"scheduler: mh\n  scheduler-flags: [mh-port, flag-3]", 0, UINT32_MAX,
+		 SERVICE_FLAG_2 | SERVICE_FLAG_3},
+		{"scheduler: twos\n  scheduler-flags: [flag-1]", 0, UINT32_MAX, SERVICE_FLAG_1},
+		{"protocol: udp\n  one-packet: true", 0, UINT32_MAX, SERVICE_ONE_PACKET},
+		{"protocol: sctp\n  real-servers: []", 0, UINT32_MAX, 0},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[512];
+		struct config *config;
+
+		snprintf(text, sizeof(text), WEB "  %s\n", cases[i].lines);
+		config = parse(text);
+		assert_int_equal(config->services.services[0].persistence, cases[i].persistence);
+		assert_int_equal(config->services.services[0].netmask, cases[i].netmask);
+		assert_int_equal(config->services.services[0].flags, cases[i].flags);
+		config_free(config);
+	}
+}
+
+static void test_every_port(void **state)
+{
+	struct config *config = parse(
+		HEAD "services:\n"
+		     "- {name: a, address: '203.0.113.1:0', persistence: 1m,\n"
+		     "   real-servers: [{address: 10.0.0.1}, {address: '10.0.0.2:0'}]}\n"
+		     "- {name: b, address: '[2001:db8::1]:0', persistence: 1m,\n"
+		     "   real-servers: [{address: '2001:db8::2'}, {address: '[2001:db8::3]:0'}]}\n"
+		     "- {name: c, fwmark: 4294967295, real-servers: [{address: '2001:db8::2'}]}\n");
+
+	(void)state;
+	assert_key(&config->services.services[0], "tcp 203.0.113.1:0");
+	assert_key(&config->services.services[1], "tcp [2001:db8::1]:0");
+	assert_key(&config->services.services[2], "fwmark 4294967295 IPv6");
+	assert_ip(&config->services.services[1].real_servers[1].endpoint.ip, "2001:db8::3");
+	config_free(config);
+}
+
+struct bad {
+	const char *text, *message;
+};
+
+static const struct bad bad[] = {
+#include "bad_configs.inc"
+};
+
+static void test_refused(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct config_error error = {0};
+		struct config *config = NULL;
+		unsigned int line = 0;
+
+		assert_int_equal(
+			config_parse(bad[i].text, strlen(bad[i].text), "x", &config, &error),
+			-EINVAL);
+		assert_null(config);
+		assert_string_equal(error.text, bad[i].message);
+		sscanf(error.text, "x:%u:", &line);
+		assert_int_equal(error.line, line);
+	}
+}
+
+static void test_bytes(void **state)
+{
+	static char big[CONFIG_TEXT_MAX + 1];
+	struct config_error error;
+	struct config *config;
+
+	(void)state;
+	memset(big, ' ', sizeof(big));
+	assert_int_equal(config_parse(big, sizeof(big), "x", &config, &error), -EINVAL);
+	assert_string_equal(error.text, "x: the file is longer than 1048576 bytes; write a shorter "
+					"one");
+	assert_int_equal(config_parse("a: \xff\xfe", 5, "x", &config, &error), -EINVAL);
+	assert_string_equal(error.text, "x: byte 3 is not UTF-8 text (invalid leading UTF-8 "
+					"octet); write plain text in UTF-8");
+	assert_int_equal(config_load("/nonexistent", &config, &error), -ENOENT);
+	assert_string_equal(error.text, "/nonexistent: cannot be read: No such file or directory; "
+					"write the path of a configuration");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_defaults),        cmocka_unit_test(test_example),
+		cmocka_unit_test(test_taken),           cmocka_unit_test(test_every_port),
+		cmocka_unit_test(test_refused),         cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_canonical_order),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
