@@ -1,0 +1,72 @@
+#include "proto/epoch.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define NAME "epoch"
+#define TEXT_MAX 24 /* twenty digits, a line end, NUL */
+
+int epoch_parse(const char *text, size_t len, uint64_t *ret_epoch)
+{
+	uint64_t epoch = 0;
+
+	/* The line end tells a whole number from a part of it. */
+	if (len < 2 || text[len - 1] != '\n' || text[0] == '0')
+		return -EBADMSG;
+	for (size_t i = 0; i < len - 1; i++) {
+		if (text[i] < '0' || text[i] > '9' ||
+		    __builtin_mul_overflow(epoch, (uint64_t)10, &epoch) ||
+		    __builtin_add_overflow(epoch, (uint64_t)(text[i] - '0'), &epoch))
+			return -EBADMSG;
+	}
+	*ret_epoch = epoch;
+	return 0;
+}
+
+static int damaged(const char *dir, usec_t wall, char error[STORE_ERROR_MAX])
+{
+	snprintf(error, STORE_ERROR_MAX,
+		 "%s/" NAME " is damaged: if this director's clock is right, remove it, and the "
+		 "epoch starts again from the time (now %llu)",
+		 dir, (unsigned long long)(wall / USEC_PER_SEC));
+	return -EBADMSG;
+}
+
+static int read_last(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STORE_ERROR_MAX])
+{
+	char text[TEXT_MAX];
+	size_t len;
+	int r;
+
+	r = store_read(dir, NAME, false, text, sizeof(text), &len, error);
+	if (r == -ENOENT) {
+		*ret_epoch = wall / USEC_PER_SEC;
+		return 0;
+	}
+	if (r == -EFBIG)
+		return damaged(dir, wall, error);
+	if (r < 0)
+		return r;
+	/* The very last number has no next one: something else wrote it. */
+	if (epoch_parse(text, len, ret_epoch) < 0 || *ret_epoch == UINT64_MAX)
+		return damaged(dir, wall, error);
+	return 0;
+}
+
+int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STORE_ERROR_MAX])
+{
+	uint64_t epoch = 0;
+	char text[TEXT_MAX];
+	int r;
+
+	r = read_last(dir, wall, &epoch, error);
+	if (r < 0)
+		return r;
+	epoch++;
+	snprintf(text, sizeof(text), "%llu\n", (unsigned long long)epoch);
+	r = store_write(dir, NAME, false, 0644, text, strlen(text), error);
+	if (r < 0)
+		return r;
+	*ret_epoch = epoch;
+	return 0;
+}

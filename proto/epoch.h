@@ -1,0 +1,17 @@
+/* The boot epoch: a number that rises with every start of a director, and is on the disk before
+ * its first packet is on the wire. It makes sequences that start again at every boot comparable. */
+#ifndef PROTO_EPOCH_H
+#define PROTO_EPOCH_H
+
+#include "proto/store.h"
+
+/* Takes the next one, from the file dir/epoch, and makes it durable; dir is made when missing. With
+ * no file, as on the first boot or when the state was lost, it starts from wall's seconds: above
+ * what fewer than one boot a second could have reached. 0, or a negative errno and in error which
+ * file, why, and what to do (-EBADMSG: damaged). */
+int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STORE_ERROR_MAX]);
+
+/* The file's text: a decimal number from 1 and a line end. 0, or -EBADMSG. */
+int epoch_parse(const char *text, size_t len, uint64_t *ret_epoch);
+
+#endif
