@@ -1,0 +1,136 @@
+#include "sync/tap_proc.h"
+
+#include <errno.h>
+
+/* A cursor over one line; parsing never goes beyond its end. */
+struct line {
+	const char *at, *end;
+};
+
+static bool next_line(struct line *rest, struct line *ret_line)
+{
+	size_t left = (size_t)(rest->end - rest->at);
+	const char *newline;
+
+	if (left == 0)
+		return false;
+	newline = memchr(rest->at, '\n', left);
+	ret_line->at = rest->at;
+	ret_line->end = newline ? newline : rest->end;
+	rest->at = newline ? newline + 1 : rest->end;
+	return true;
+}
+
+static void skip(struct line *line, const char *chars)
+{
+	while (line->at < line->end && *line->at && strchr(chars, *line->at))
+		line->at++;
+}
+
+static int digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	if (c >= 'a' && c <= 'f')
+		return c - 'a' + 10;
+	if (c >= 'A' && c <= 'F')
+		return c - 'A' + 10;
+	return 16;
+}
+
+/* The number in front, after spaces. Longer than 64 bits: the low ones. */
+static bool number(struct line *line, int base, uint64_t *ret_value)
+{
+	const char *start;
+	uint64_t value = 0;
+
+	skip(line, " \t");
+	start = line->at;
+	for (; line->at < line->end && digit(*line->at) < base; line->at++)
+		value = value * (uint64_t)base + (uint64_t)digit(*line->at);
+	if (line->at == start)
+		return false;
+	*ret_value = value;
+	return true;
+}
+
+static bool literal(struct line *line, char c)
+{
+	if (line->at == line->end || *line->at != c)
+		return false;
+	line->at++;
+	return true;
+}
+
+int tap_proc_stats(const char *text, size_t len, uint64_t *ret_conns, uint64_t *ret_packets)
+{
+	struct line rest = {text, text + len}, line;
+	uint64_t cpu, conns, packets, all_conns = 0, all_packets = 0;
+	bool any = false;
+
+	/* Two lines of headings, a line a processor, then a line that starts with "~". */
+	while (next_line(&rest, &line)) {
+		struct line heading = line;
+
+		skip(&heading, " ");
+		if (literal(&heading, '~'))
+			break;
+		if (!number(&line, 16, &cpu) || !number(&line, 16, &conns) ||
+		    !number(&line, 16, &packets))
+			continue;
+		all_conns += conns;
+		all_packets += packets;
+		any = true;
+	}
+	if (!any)
+		return -EBADMSG;
+	*ret_conns = all_conns;
+	*ret_packets = all_packets;
+	return 0;
+}
+
+static void keep_last_word(struct line *line)
+{
+	const char *word;
+
+	while (line->end > line->at && line->end[-1] == ' ')
+		line->end--;
+	for (word = line->end; word > line->at && word[-1] != ' '; word--)
+		;
+	line->at = word;
+}
+
+/* "sl: ADDRESS:PORT remote:port st tx:rx tr:when retr uid timeout inode ref pointer drops" */
+static bool socket_line(struct line line, uint32_t address, uint16_t port, uint32_t *ret_queue,
+			uint32_t *ret_drops)
+{
+	uint64_t slot, addr, sport, ignored, queue, drops;
+
+	if (!number(&line, 10, &slot) || !literal(&line, ':') || !number(&line, 16, &addr) ||
+	    !literal(&line, ':') || !number(&line, 16, &sport))
+		return false;
+	/* The address is printed as the machine's own integer. */
+	if ((uint32_t)addr != __builtin_bswap32(address) || sport != port)
+		return false;
+	if (!number(&line, 16, &ignored) || !literal(&line, ':') || !number(&line, 16, &ignored) ||
+	    !number(&line, 16, &ignored) || !number(&line, 16, &ignored) || !literal(&line, ':') ||
+	    !number(&line, 16, &queue))
+		return false;
+	keep_last_word(&line);
+	if (!number(&line, 10, &drops))
+		return false;
+	*ret_queue = (uint32_t)queue;
+	*ret_drops = (uint32_t)drops;
+	return true;
+}
+
+int tap_proc_socket(const char *text, size_t len, uint32_t address, uint16_t port,
+		    uint32_t *ret_queue, uint32_t *ret_drops)
+{
+	struct line rest = {text, text + len}, line;
+
+	while (next_line(&rest, &line))
+		if (socket_line(line, address, port, ret_queue, ret_drops))
+			return 0;
+	return -ENOENT;
+}

@@ -1,0 +1,16 @@
+/* The two files of /proc that the tap reads while it runs, as text in memory. */
+#ifndef SYNC_TAP_PROC_H
+#define SYNC_TAP_PROC_H
+
+#include "proto/base.h"
+
+/* /proc/net/ip_vs_stats_percpu: connections and incoming packets of all services, summed over the
+ * processors; these are live, the file's own total is 2 s old. 0, or -EBADMSG. */
+int tap_proc_stats(const char *text, size_t len, uint64_t *ret_conns, uint64_t *ret_packets);
+
+/* /proc/net/udp: bytes in the receive queue, and drops, of the socket bound to address and port
+ * (host order). 0; -ENOENT: no such socket. */
+int tap_proc_socket(const char *text, size_t len, uint32_t address, uint16_t port,
+		    uint32_t *ret_queue, uint32_t *ret_drops);
+
+#endif
