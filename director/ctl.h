@@ -1,0 +1,50 @@
+/* lvsmesh, the operator's command: what its parts share. Every command is a function from its
+ * arguments to an exit status; messages go to standard error. */
+#ifndef DIRECTOR_CTL_H
+#define DIRECTOR_CTL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+enum ctl_exit {
+	CTL_DONE = 0,
+	CTL_REFUSED = 1, /* or unhealthy */
+	CTL_USAGE = 2,
+	CTL_NO_DAEMON = 3,
+};
+
+#define CTL_SOCKET "/run/lvsmesh/lvsmesh.sock"
+
+struct ctl_options {
+	const char *control; /* the daemon's socket */
+	bool json;           /* for programs */
+};
+
+__attribute__((format(printf, 1, 2))) void ctl_error(const char *format, ...);
+
+/* Commands that need no daemon. argv[0] is the command's name. */
+int ctl_keygen(int argc, char **argv);
+int ctl_check(int argc, char **argv);
+
+/* Commands that ask the daemon. arguments: those behind the options. */
+int ctl_status(const struct ctl_options *options, int count, char **arguments);
+int ctl_peers(const struct ctl_options *options, int count, char **arguments);
+int ctl_services(const struct ctl_options *options, int count, char **arguments);
+int ctl_connections(const struct ctl_options *options, int count, char **arguments);
+int ctl_reload(const struct ctl_options *options, int count, char **arguments);
+
+/* One question to the daemon. */
+struct ctl_client;
+
+/* Asks. request is taken over. CTL_DONE: the daemon answers; else nothing was opened, and the
+ * reason is said. */
+int ctl_client_open(const char *path, json_t *request, struct ctl_client **ret_client);
+/* The next item: 1, it belongs to the caller; 0: there are no more; -1: the answer broke off, which
+ * is said. */
+int ctl_client_next(struct ctl_client *client, json_t **ret_item);
+void ctl_client_close(struct ctl_client *client);
+
+/* Prints {"name": [item, ...]} of all that is left. An exit status. */
+int ctl_client_print(struct ctl_client *client, const char *name);
+
+#endif

@@ -1,0 +1,119 @@
+"""The operator's command without a daemon: exit statuses, messages, keygen, check."""
+
+import os
+import stat
+import subprocess
+
+import pytest
+
+DONE, REFUSED, USAGE, NO_DAEMON = range(4)
+
+
+def run(*arguments, **options):
+    return subprocess.run([os.environ["LVSMESH"], *map(str, arguments)], capture_output=True,
+                          text=True, timeout=60, **options)
+
+
+def expect(status, *arguments, **options):
+    result = run(*arguments, **options)
+    assert result.returncode == status, result
+    return result
+
+
+@pytest.fixture
+def cluster(tmp_path):
+    expect(DONE, "keygen", "cluster", tmp_path / "cluster")
+    return tmp_path / "cluster"
+
+
+def mode(path):
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_help():
+    assert "keygen" in expect(DONE, "--help").stdout
+    for command in "keygen", "check", "status", "peers", "services", "connections", "reload":
+        text = expect(DONE, command, "--help").stdout
+        assert text.startswith(f"Usage: lvsmesh {command}"), command
+        assert max(map(len, text.splitlines())) <= 96
+    assert expect(DONE, "--version").stdout.startswith("lvsmesh ")
+
+
+@pytest.mark.parametrize("arguments", [
+    [],
+    ["frobnicate"],
+    ["status", "extra"],
+    ["status", "--colour"],
+    ["peers", "--control"],
+    ["check"],
+    ["check", "a", "b"],
+    ["keygen"],
+    ["keygen", "king"],
+    ["keygen", "cluster"],
+    ["keygen", "node", "d1"],
+    ["keygen", "node", "--cluster", "x"],
+    ["keygen", "node", "D 1", "--cluster", "x"],
+    ["keygen", "node", "d1", "--cluster", "x", "--days", "0"],
+    ["keygen", "node", "d1", "--cluster", "x", "--days", "-1"],
+    ["keygen", "node", "d1", "--cluster", "x", "--days", "9d"],
+    ["keygen", "node", "d1", "--cluster", "x", "--address", "192.0.2.1:7946"],
+    ["keygen", "node", "d1", "--cluster", "x"] + ["--address", "192.0.2.1"] * 17,
+])
+def test_usage(arguments):
+    result = expect(USAGE, *arguments)
+    assert result.stdout == ""
+    assert result.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "peers", "services", "connections", "reload"])
+def test_no_daemon(command, tmp_path):
+    result = expect(NO_DAEMON, command, "--control", tmp_path / "no.sock")
+    assert "lvsmeshd" in result.stderr
+    expect(NO_DAEMON, command, "--json", "--control", "/" + "x" * 200)
+
+
+def test_keygen(cluster, tmp_path):
+    assert mode(cluster / "cluster.key") == 0o600
+    expect(DONE, "keygen", "node", "d1", "--cluster", cluster, "--address", "192.0.2.11",
+           "--address", "2001:db8::11", "--days", "30")
+    assert mode(cluster / "d1" / "key") == 0o600
+    assert (cluster / "d1" / "cluster.pub").read_text() == (cluster / "cluster.pub").read_text()
+    expect(DONE, "keygen", "node", "d2", "--cluster", cluster, "--output", tmp_path / "d2")
+    assert (tmp_path / "d2" / "certificate").exists()
+
+
+def test_keygen_replaces_nothing(cluster):
+    before = (cluster / "cluster.key").read_text()
+    assert "cluster.key" in expect(REFUSED, "keygen", "cluster", cluster).stderr
+    assert (cluster / "cluster.key").read_text() == before
+    expect(DONE, "keygen", "node", "d1", "--cluster", cluster)
+    before = (cluster / "d1" / "key").read_text()
+    expect(REFUSED, "keygen", "node", "d1", "--cluster", cluster)
+    assert (cluster / "d1" / "key").read_text() == before
+
+
+def test_keygen_without_cluster(tmp_path):
+    assert "cluster.key" in expect(REFUSED, "keygen", "node", "d1", "--cluster", tmp_path).stderr
+
+
+def test_keygen_with_open_key(cluster):
+    (cluster / "cluster.key").chmod(0o644)
+    assert "cluster.key" in expect(REFUSED, "keygen", "node", "d1", "--cluster", cluster).stderr
+
+
+def test_check(tmp_path):
+    example = os.environ["EXAMPLE"]
+    assert "is good" in expect(DONE, "check", example).stdout
+    bad = tmp_path / "bad.yaml"
+    with open(example) as file:
+        bad.write_text(file.read() + "frobnicate: true\n")
+    result = expect(REFUSED, "check", bad)
+    assert result.stderr.startswith(f"{bad}:") and "frobnicate" in result.stderr
+    assert "missing.yaml" in expect(REFUSED, "check", tmp_path / "missing.yaml").stderr
+
+
+def test_full_disk():
+    with open("/dev/full", "w") as full:
+        result = subprocess.run([os.environ["LVSMESH"], "--help"], stdout=full, timeout=60,
+                                stderr=subprocess.PIPE, text=True)
+    assert result.returncode == REFUSED
