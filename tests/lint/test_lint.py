@@ -1,0 +1,55 @@
+"""The lint finds what it is there for."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+LINT = Path(__file__).with_name("lint")
+
+
+def lint(root):
+    return subprocess.run([LINT, root], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("name, line, complaint", [
+    ("proto/a.h", '#include "sync/entry.h"', "proto may not include sync"),
+    ("sync/a.c", '#include "membership/member.h"', "sync may not include membership"),
+    ("membership/a.c", '#  include "sync/entry.h"', "membership may not include sync"),
+    ("sync/a.c", '#include "director/node.h"', "sync may not include director"),
+    ("sync/a.c", "#include <uv.h>", "a core includes the header of libuv"),
+    ("director/node.c", "#include <netlink/genl/genl.h>", "a core includes the header of netlink"),
+    ("sync/a.c", "now = time(NULL);", "a core calls a clock: time()"),
+    ("proto/a.c", "/* why */ clock_gettime(CLOCK_MONOTONIC, &t);", "clock_gettime()"),
+    ("proto/a.c", "randombytes_buf(nonce, sizeof(nonce));", "randombytes_buf()"),
+    ("proto/a.c", "crypto_sign_keypair(pk, sk);", "crypto_sign_keypair()"),
+    ("membership/a.c", "r = random();", "a core calls randomness"),
+    ("sync/a.c", "fd = socket(AF_INET, SOCK_DGRAM, 0);", "a core calls a socket"),
+    ("director/node.c", "uv_now(loop);", "a core calls libuv"),
+    ("director/plan.c", "return nla_put_u32(m, 1, 2);", "a core calls netlink"),
+])
+def test_finds(tmp_path, name, line, complaint):
+    file = tmp_path / name
+    file.parent.mkdir()
+    file.write_text("/* a\n   comment */\n" + line + "\n")
+    done = lint(tmp_path)
+    assert done.returncode == 1
+    assert f"{name}:3: " in done.stdout and complaint in done.stdout
+
+
+@pytest.mark.parametrize("name, line", [
+    ("sync/a.c", '#include "proto/base.h"'),
+    ("director/node.c", '#include "membership/member.h"'),
+    ("director/io_tap.c", "fd = socket(AF_INET, SOCK_DGRAM, 0); uv_now(loop); time(NULL);"),
+    ("director/ipvs_nl.c", "#include <netlink/genl/genl.h>"),
+    ("sync/a.c", "/* as time(2) or\n socket(2) would */ // random()"),
+    ("sync/a.c", 'report("no socket (see bind(2))");'),
+    ("sync/a.c", "entry_time(e); c->send(c); x.connect(y); table_poll(t);"),
+    ("proto/a.c", "crypto_sign_seed_keypair(pk, sk, s); randombytes_buf_deterministic(d, n, k);"),
+])
+def test_allows(tmp_path, name, line):
+    file = tmp_path / name
+    file.parent.mkdir()
+    file.write_text(line + "\n")
+    done = lint(tmp_path)
+    assert (done.returncode, done.stdout) == (0, "")
