@@ -65,10 +65,12 @@ static void assert_same(const struct entry *a, const struct entry *b)
 
 	x.options = y.options = NULL;
 	x.flow.pe_digest = y.flow.pe_digest = 0;
-	assert_memory_equal(&x, &y, sizeof(x));
+	/* Without what pads them: a copied struct need not carry it. */
+	assert_memory_equal(&x, &y, offsetof(struct entry, timeout) + sizeof(x.timeout));
 	assert_int_equal(a->options != NULL, b->options != NULL);
 	if (a->options)
-		assert_memory_equal(a->options, b->options, sizeof(*a->options));
+		assert_memory_equal(a->options, b->options,
+				    offsetof(struct entry_options, pe_data) + ENTRY_PE_DATA_MAX);
 }
 
 static void round_trip(const struct entry *entries, size_t n)
