@@ -69,13 +69,28 @@ static bool skip_word(struct span *span, const char *word)
 	return true;
 }
 
+static int decode(const char *base64, size_t len, uint8_t bytes[ARMOR_TEXT_MAX], size_t *ret_len)
+{
+	const char *stop;
+
+	if (sodium_base642bin(bytes, ARMOR_TEXT_MAX, base64, len, SPACE, ret_len, &stop,
+			      sodium_base64_VARIANT_ORIGINAL) != 0 ||
+	    stop != base64 + len)
+		return ARMOR_E_BASE64;
+	return 0;
+}
+
 int armor_parse(const char *label, const char *text, size_t len, uint8_t *bytes, size_t cap,
 		size_t *ret_len)
 {
 	struct span span = {text, text + len};
-	const char *base64, *end, *stop;
+	const char *base64, *end;
+	uint8_t decoded[ARMOR_TEXT_MAX];
 	size_t used;
+	int r;
 
+	if (len > ARMOR_TEXT_MAX)
+		return ARMOR_E_SIZE;
 	skip_space(&span);
 	if (!skip_word(&span, BEGIN))
 		return ARMOR_E_BEGIN;
@@ -93,11 +108,13 @@ int armor_parse(const char *label, const char *text, size_t len, uint8_t *bytes,
 	if (span.at != span.end)
 		return ARMOR_E_TRAILING;
 
-	if (sodium_base642bin(bytes, cap, base64, (size_t)(end - base64), SPACE, &used, &stop,
-			      sodium_base64_VARIANT_ORIGINAL) != 0)
-		return errno == ERANGE ? ARMOR_E_SIZE : ARMOR_E_BASE64;
-	if (stop != end)
-		return ARMOR_E_BASE64;
-	*ret_len = used;
-	return 0;
+	r = decode(base64, (size_t)(end - base64), decoded, &used);
+	if (r == 0 && used > cap)
+		r = ARMOR_E_SIZE;
+	if (r == 0) {
+		memcpy(bytes, decoded, used);
+		*ret_len = used;
+	}
+	sodium_memzero(decoded, sizeof(decoded));
+	return r;
 }

@@ -18,7 +18,7 @@ enum armor_error {
 	ARMOR_E_LABEL,     /* something else is in it */
 	ARMOR_E_END,       /* no END line of the same label: truncated */
 	ARMOR_E_BASE64,    /* damaged between the lines */
-	ARMOR_E_SIZE,      /* longer than the caller's buffer */
+	ARMOR_E_SIZE,      /* longer than ARMOR_TEXT_MAX or the caller's buffer */
 	ARMOR_E_TRAILING,  /* something follows the END line */
 	ARMOR_E_MAX,
 };
@@ -30,7 +30,7 @@ const char *armor_error_text(int error);
 int armor_format(const char *label, const uint8_t *bytes, size_t len, char *text, size_t cap,
 		 size_t *ret_len);
 
-/* 0, or ARMOR_E_*; bytes, of cap, may be changed even then. */
+/* Writes at most cap bytes. 0, or ARMOR_E_*. */
 int armor_parse(const char *label, const char *text, size_t len, uint8_t *bytes, size_t cap,
 		size_t *ret_len);
 

@@ -582,22 +582,72 @@ static void test_garbage(void **state)
 	}
 }
 
-/* The kinds below 16 are the session's: a peer that seals one is broken. */
-static void test_reserved_kind(void **state)
+/* The dialer's key, made as PROTOCOL.md says and not with the code under test. */
+static void dialer_key(const struct pair *pair, uint8_t key[64])
+{
+	uint8_t input[18 + 64] = "lvsmesh session 1", shared[32];
+
+	assert_int_equal(crypto_scalarmult(shared, d1.box_secret, d2.certificate.box_key), 0);
+	crypto_generichash(input + 18, 32, pair->hello.data, pair->hello.len, NULL, 0);
+	crypto_generichash(input + 50, 32, pair->answer.data + 4, pair->answer.len - 4 - 16, NULL,
+			   0);
+	crypto_generichash(key, 64, input, sizeof(input), shared, sizeof(shared));
+}
+
+/* A frame with an empty body, the count'th of the dialer's. */
+static void forge(const uint8_t key[64], uint8_t kind, uint8_t count, struct stream *ret_frame)
+{
+	uint8_t nonce[12] = {count}, none = 0;
+
+	*ret_frame = (struct stream){.data = {0, 0, 0, 0, kind}, .len = 21};
+	crypto_aead_chacha20poly1305_ietf_encrypt_detached(&none, ret_frame->data + 5, NULL, &none,
+							   0, ret_frame->data, 5, NULL, nonce, key);
+}
+
+static void test_format(void **state)
 {
 	struct stream frame;
+	struct pair pair;
+	uint8_t key[64];
+
+	(void)state;
+	start(&pair, 1);
+	dialer_key(&pair, key);
+	forge(key, KIND, 1, &frame);
+	assert_frame(pair.acceptor, &frame, "");
+	/* The kinds below 16 are the session's: a peer that seals one is broken. */
+	forge(key, SESSION_KIND_MIN - 1, 2, &frame);
+	assert_int_equal(feed(pair.acceptor, &frame), -SESSION_E_KIND);
+	stop(&pair);
+}
+
+/* A confirm comes once. */
+static void test_second_confirm(void **state)
+{
 	struct pair pair;
 
 	(void)state;
 	start(&pair, 1);
-	/* A confirm that comes first as a confirm, and then again as a frame of the same count. */
 	assert_int_equal(feed(pair.acceptor, &pair.confirm), -SESSION_E_MAC);
 	stop(&pair);
+}
 
+/* With the right key and a body that does not decode. */
+static void test_bad_confirm(void **state)
+{
+	struct session *acceptor = open_session(&d2, false, 2);
+	uint8_t key[64], nonce[12] = {0}, none = 0;
+	struct stream confirm = {.data = {0, 0, 0, 1, 3, 0xff}, .len = 22};
+	struct pair pair;
+
+	(void)state;
 	start(&pair, 1);
-	seal(pair.dialer, "x", &frame);
-	frame.data[4] = 3;
-	assert_int_equal(feed(pair.acceptor, &frame), -SESSION_E_MAC);
+	dialer_key(&pair, key);
+	crypto_aead_chacha20poly1305_ietf_encrypt_detached(&none, confirm.data + 6, NULL, &none, 0,
+							   confirm.data, 6, NULL, nonce, key);
+	assert_int_equal(feed(acceptor, &pair.hello), 0);
+	assert_int_equal(feed(acceptor, &confirm), -SESSION_E_MALFORMED);
+	session_free(acceptor);
 	stop(&pair);
 }
 
@@ -660,7 +710,9 @@ int main(void)
 		cmocka_unit_test(test_expires_while_open),
 		cmocka_unit_test(test_versions),
 		cmocka_unit_test(test_garbage),
-		cmocka_unit_test(test_reserved_kind),
+		cmocka_unit_test(test_format),
+		cmocka_unit_test(test_second_confirm),
+		cmocka_unit_test(test_bad_confirm),
 		cmocka_unit_test(test_order_of_calls),
 		cmocka_unit_test(test_error_names),
 	};
