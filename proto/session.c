@@ -43,6 +43,7 @@ struct session {
 	uint8_t nonce[HELLO_NONCE_SIZE];
 	uint64_t epoch;
 	bool dialer;
+	bool self; /* acceptor: the dialer shows our own name or key */
 
 	enum phase phase;
 	bool greeted; /* the peer's magic was taken */
@@ -186,10 +187,10 @@ static int take_peer(struct session *session, const uint8_t *body, size_t len, u
 	int r;
 
 	r = hello_parse(session->identity, body, len, ret_hello);
-	if (r == 0)
-		r = hello_check(session->identity, ret_hello, wall);
-	if (r == 0)
-		session->peer = ret_hello->certificate;
+	if (r != 0)
+		return r;
+	r = hello_check(session->identity, ret_hello, wall);
+	session->peer = ret_hello->certificate;
 	return r;
 }
 
@@ -203,8 +204,10 @@ static int take_hello(struct session *session, const uint8_t *frame, size_t len,
 
 	r = take_peer(session, frame + MAGIC_SIZE + SESSION_HEADER,
 		      len - MAGIC_SIZE - SESSION_HEADER, wall, &hello);
-	if (r != 0)
+	/* Ourselves: it is the dialer who has to learn it, from the answer. */
+	if (r != 0 && r != SESSION_E_SELF)
 		return r;
+	session->self = r != 0;
 	crypto_generichash(session->hello_hash, HASH_SIZE, frame, len, NULL, 0);
 
 	version = hello_choose(&hello);
@@ -255,6 +258,8 @@ static int take_confirm(struct session *session, const uint8_t *frame, size_t le
 	int r;
 
 	len -= MAC_SIZE;
+	if (session->self)
+		return SESSION_E_SELF;
 	if (!channel_open(&session->in, frame, len))
 		return SESSION_E_MAC;
 	r = confirm_parse(frame + SESSION_HEADER, len - SESSION_HEADER, &session->peer_epoch);
