@@ -304,7 +304,7 @@ static void put_entry(uint8_t *p, const struct entry *entry, size_t size)
 	}
 }
 
-static bool entry_is_valid(const struct entry *entry)
+bool kernel_wire_valid(const struct entry *entry)
 {
 	const struct entry_options *options = entry->options;
 	const struct flow *flow = &entry->flow;
@@ -326,7 +326,7 @@ int kernel_wire_add(struct kernel_wire_writer *writer, const struct entry *entry
 	size_t pad = -writer->len & 3, fixed, size;
 	uint8_t *p = writer->data + writer->len;
 
-	if (!entry_is_valid(entry))
+	if (!kernel_wire_valid(entry))
 		return -EINVAL;
 	fixed = entry->flow.family == AF_INET6 ? KERNEL_WIRE_V6 : KERNEL_WIRE_V4;
 	size = fixed + (entry->options ? options_size(entry->options) : 0);

@@ -59,6 +59,9 @@ struct kernel_wire_writer {
 void kernel_wire_write(struct kernel_wire_writer *writer, uint8_t *data, size_t cap,
 		       uint8_t syncid);
 
+/* Whether the kernel would take the entry for what it is: see kernel_wire_add(). */
+bool kernel_wire_valid(const struct entry *entry);
+
 /* 0; -ENOSPC when the entry does not fit any more (255 entries, or cap): finish, start the next.
  * -EINVAL: the kernel would refuse it, or take it for something else (family, protocol, state,
  * template flag, persistence-engine data without its engine): count it and leave it out.

@@ -1,0 +1,228 @@
+#include "sync/sync.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sync/kernel_wire.h"
+#include "sync/sync_private.h"
+
+/* Slots looked at by one sync_tick(): at ten a second, a million entries every minute. */
+#define SWEEP_BUDGET 16384
+
+int sync_new(const struct sync_options *options, struct sync **ret_sync)
+{
+	struct table_options table = {
+		.self = options->identity->id,
+		.entries_max = options->entries_max,
+	};
+	struct sync *sync = calloc(1, sizeof(*sync));
+
+	if (!sync)
+		return -ENOMEM;
+	sync->identity = options->identity;
+	sync->epoch = options->epoch;
+	sync->syncid = options->syncid;
+	memcpy(table.hash_key, options->hash_key, sizeof(table.hash_key));
+	sync->made.body = malloc(SYNC_BODY_MAX);
+	if (!sync->made.body || table_new(&table, &sync->table) < 0 ||
+	    batch_new(&sync->batch) < 0 || batch_reader_new(&sync->reader) < 0) {
+		sync_free(sync);
+		return -ENOMEM;
+	}
+	table_cursor_open(sync->table, &sync->made.cursor, 0);
+	*ret_sync = sync;
+	return 0;
+}
+
+void sync_free(struct sync *sync)
+{
+	if (!sync)
+		return;
+	table_free(sync->table);
+	batch_free(sync->batch);
+	batch_reader_free(sync->reader);
+	free(sync->made.body);
+	free(sync);
+}
+
+int sync_capture(struct sync *sync, const struct entry *entry, struct now now)
+{
+	uint64_t hlc = hlc_stamp(&sync->hlc, now.wall);
+
+	if (table_capture(sync->table, entry, hlc, mono_seconds(now)) == TABLE_FULL) {
+		sync->counters.refused_full++;
+		return -ENOSPC;
+	}
+	sync->counters.captured++;
+	return 0;
+}
+
+int sync_adopt(struct sync *sync, const struct entry *entry, struct now now)
+{
+	switch (table_adopt(sync->table, entry, mono_seconds(now))) {
+	case TABLE_FULL:
+		sync->counters.refused_full++;
+		return -ENOSPC;
+	case TABLE_NEW:
+		sync->counters.adopted++;
+		return 0;
+	default:
+		return 0;
+	}
+}
+
+/* What we stamped in an earlier life comes back from a peer, and the kernel has gone on since: the
+ * kernel is right, and needs a version above the peer's. */
+static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
+			   struct table_version version, struct entry *ret_held)
+{
+	table_ref ref = table_find(sync->table, &entry->flow);
+	struct table_meta meta;
+
+	if (!ref || version.origin != sync->identity->id)
+		return false;
+	table_get(sync->table, ref, ret_held, &meta);
+	return meta.adopted &&
+	       (ret_held->state != entry->state || ret_held->dport != entry->dport ||
+		memcmp(ret_held->daddr, entry->daddr, sizeof(entry->daddr)) != 0);
+}
+
+void sync_merge(struct sync *sync, const struct entry *entry, struct table_version version,
+		uint32_t age, struct now now)
+{
+	struct entry held;
+
+	if (!kernel_wire_valid(entry)) {
+		sync->refused[SYNC_E_ENTRY]++;
+		return;
+	}
+	hlc_observe(&sync->hlc, version.hlc);
+	if (age >= MIN(table_lifetime(entry->timeout), SECONDS_BASE)) {
+		sync->counters.expired++;
+		return;
+	}
+	if (kernel_went_on(sync, entry, version, &held)) {
+		sync_capture(sync, &held, now);
+		return;
+	}
+	switch (table_merge(sync->table, entry, version, mono_seconds(now) - age)) {
+	case TABLE_NEW:
+	case TABLE_CHANGED:
+		sync->counters.learned++;
+		break;
+	case TABLE_SAME:
+	case TABLE_STALE:
+		sync->counters.stale++;
+		break;
+	case TABLE_FULL:
+		sync->counters.refused_full++;
+		break;
+	}
+}
+
+void sync_tick(struct sync *sync, struct now now)
+{
+	sync->counters.expired += table_sweep(sync->table, mono_seconds(now), SWEEP_BUDGET);
+}
+
+/* Injection */
+
+/* The timeout that is left, so that the entry ends here when it ends at its origin. 0: it has. */
+static uint32_t inject_timeout(const struct entry *entry, uint32_t refreshed, uint32_t now)
+{
+	uint32_t lifetime = table_lifetime(entry->timeout);
+	uint32_t age = now > refreshed ? now - refreshed : 0;
+
+	return lifetime > age ? lifetime - age : 0;
+}
+
+size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap)
+{
+	struct kernel_wire_writer writer;
+	table_ref ref;
+
+	kernel_wire_write(&writer, data, cap, sync->syncid);
+	while ((ref = table_list_head(sync->table, TABLE_INJECT))) {
+		struct table_meta meta;
+		struct entry entry;
+
+		table_get(sync->table, ref, &entry, &meta);
+		entry.timeout = inject_timeout(&entry, meta.refreshed, mono_seconds(now));
+		if (entry.timeout == 0) {
+			table_list_move(sync->table, ref, TABLE_IDLE);
+			continue;
+		}
+		if (kernel_wire_add(&writer, &entry) == -ENOSPC)
+			break;
+		table_list_move(sync->table, ref, TABLE_UNCONFIRMED);
+	}
+	return kernel_wire_finish(&writer);
+}
+
+bool sync_inject_pending(const struct sync *sync)
+{
+	return table_list_head(sync->table, TABLE_INJECT) != 0;
+}
+
+void sync_injected(struct sync *sync)
+{
+	sync->counters.injected += table_list_count(sync->table, TABLE_UNCONFIRMED);
+	table_list_splice(sync->table, TABLE_UNCONFIRMED, TABLE_IDLE);
+}
+
+void sync_inject_lost(struct sync *sync)
+{
+	sync->counters.injected_again += table_list_count(sync->table, TABLE_UNCONFIRMED);
+	table_list_splice(sync->table, TABLE_UNCONFIRMED, TABLE_INJECT);
+}
+
+/* For people */
+
+void sync_status(const struct sync *sync, struct sync_status *ret_status)
+{
+	*ret_status = sync->counters;
+	ret_status->entries = table_count(sync->table);
+	ret_status->entries_own = table_list_count(sync->table, TABLE_JOURNAL);
+	ret_status->position = table_position(sync->table);
+	ret_status->inject_pending = table_list_count(sync->table, TABLE_INJECT);
+	ret_status->inject_unconfirmed = table_list_count(sync->table, TABLE_UNCONFIRMED);
+	ret_status->refused_entry = sync->refused[SYNC_E_ENTRY];
+}
+
+bool sync_walk(const struct sync *sync, uint64_t *cursor, struct entry *ret_entry,
+	       struct sync_info *ret_info)
+{
+	table_ref ref = table_walk(sync->table, cursor);
+	struct table_meta meta;
+
+	if (!ref)
+		return false;
+	table_get(sync->table, ref, ret_entry, &meta);
+	*ret_info = (struct sync_info){
+		.origin = meta.version.origin,
+		.hlc = meta.version.hlc,
+		.expires = ((usec_t)meta.refreshed + table_lifetime(ret_entry->timeout) -
+			    SECONDS_BASE) *
+			   USEC_PER_SEC,
+		.own = meta.list == TABLE_JOURNAL,
+		.in_kernel = meta.list == TABLE_JOURNAL || meta.list == TABLE_IDLE,
+	};
+	return true;
+}
+
+uint64_t sync_refused(const struct sync *sync, int error)
+{
+	return sync->refused[error];
+}
+
+const char *sync_error_name(int error)
+{
+	static const char *const names[SYNC_E_MAX] = {
+		[SYNC_E_KIND] = "kind",           [SYNC_E_MALFORMED] = "malformed",
+		[SYNC_E_SIGNATURE] = "signature", [SYNC_E_ORDER] = "order",
+		[SYNC_E_POSITION] = "position",   [SYNC_E_CLOCK] = "clock-ahead",
+		[SYNC_E_ENTRY] = "entry",         [SYNC_E_ORIGIN] = "origin",
+	};
+
+	return error > 0 && error < SYNC_E_MAX ? names[error] : "unknown";
+}

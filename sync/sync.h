@@ -1,0 +1,130 @@
+/* Replication as a state machine without I/O: the table of entries, its journal, and a stream for
+ * each peer and direction. PROTOCOL.md, "Sync", has the messages; ARCHITECTURE.md the data flow.
+ *
+ * A *source* is a stream on which we receive a peer's entries, a *sink* one on which a peer
+ * receives ours. Who the peer is has been proved before (proto/session.h). */
+#ifndef SYNC_SYNC_H
+#define SYNC_SYNC_H
+
+#include "proto/identity.h"
+#include "sync/entry.h"
+
+struct sync;
+
+/* The largest frame body that sync_output() makes. */
+#define SYNC_BODY_MAX (192 * 1024)
+#define SYNC_STREAMS_MAX 128
+
+/* Kinds of frames on a stream (struct session_frame). */
+enum sync_kind {
+	SYNC_KIND_SUBSCRIBE = 16,
+	SYNC_KIND_BATCH,
+	SYNC_KIND_HEARTBEAT,
+	SYNC_KIND_ACK,
+};
+
+/* Why a frame was refused: the stream is to be closed, except that SYNC_E_ENTRY and
+ * SYNC_E_ORIGIN are never returned: they count single entries that were left out. */
+enum sync_error {
+	SYNC_E_KIND = 1,  /* a kind that does not belong on this stream, or too early */
+	SYNC_E_MALFORMED, /* does not decode, columns that do not agree, counts that lie */
+	SYNC_E_SIGNATURE,
+	SYNC_E_ORDER,    /* a position that goes backwards, or an epoch not announced */
+	SYNC_E_POSITION, /* a position from the future */
+	SYNC_E_CLOCK,    /* a version further ahead of our clock than SYNC_CLOCK_AHEAD */
+	SYNC_E_ENTRY,    /* an entry that no kernel would take */
+	SYNC_E_ORIGIN,   /* an entry in a journal that its director did not capture */
+	SYNC_E_MAX,
+};
+
+const char *sync_error_name(int error);
+
+#define SYNC_CLOCK_AHEAD (3600 * USEC_PER_SEC)
+#define SYNC_SILENCE (5 * USEC_PER_SEC)
+
+struct sync_options {
+	const struct identity *identity; /* borrowed: signs batches */
+	uint64_t epoch;                  /* our boot epoch: positions belong to it */
+	uint8_t hash_key[16];            /* random */
+	uint8_t syncid;                  /* of the kernel's threads */
+	uint32_t entries_max;
+};
+
+int sync_new(const struct sync_options *options, struct sync **ret_sync);
+void sync_free(struct sync *sync);
+
+/* An entry that the local kernel reported: stamped, put at the journal's tail. 0, -ENOSPC (full,
+ * counted). */
+int sync_capture(struct sync *sync, const struct entry *entry, struct now now);
+
+/* An entry found in the local kernel at start, whose history is unknown: older than whatever
+ * a peer knows of the flow. */
+int sync_adopt(struct sync *sync, const struct entry *entry, struct now now);
+
+/* Streams. peer: certificate of whoever is at the other end, borrowed until sync_close(). */
+int sync_open(struct sync *sync, unsigned int stream, bool source, const struct certificate *peer,
+	      uint64_t peer_epoch, struct now now);
+void sync_close(struct sync *sync, unsigned int stream);
+
+/* 0, or -SYNC_E_*: close the stream. */
+int sync_receive(struct sync *sync, unsigned int stream, uint8_t kind, const uint8_t *body,
+		 size_t len, struct now now);
+
+/* The next frame for the peer. 0 and *ret_len: made; -EAGAIN: nothing now. data: at least
+ * SYNC_BODY_MAX bytes. */
+int sync_output(struct sync *sync, unsigned int stream, struct now now, uint8_t *data,
+		uint8_t *ret_kind, size_t *ret_len);
+
+/* When sync_output() of that stream will have something, mono: 0: now; USEC_NEVER. */
+usec_t sync_output_time(const struct sync *sync, unsigned int stream, struct now now);
+/* True when nothing was heard on the stream for SYNC_SILENCE. */
+bool sync_silent(const struct sync *sync, unsigned int stream, struct now now);
+
+/* Bounded housekeeping (expiry); to be called about every 100 ms. */
+void sync_tick(struct sync *sync, struct now now);
+
+/* Injection. Entries pulled stay unconfirmed until sync_injected(); after sync_inject_lost() all
+ * unconfirmed ones, in their then newest state, are pulled again. */
+size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap);
+bool sync_inject_pending(const struct sync *sync);
+void sync_injected(struct sync *sync);
+void sync_inject_lost(struct sync *sync);
+
+struct sync_status {
+	uint64_t entries, entries_own; /* held; of those, captured here */
+	uint64_t position;             /* of the journal's tail */
+	uint64_t inject_pending, inject_unconfirmed;
+	uint64_t captured, adopted, learned, stale, expired, injected, injected_again;
+	uint64_t refused_full, refused_entry;
+	uint64_t batches_out, batches_in;
+};
+
+struct sync_stream_status {
+	bool synced;       /* source: its snapshot has ended; sink: it has acknowledged all */
+	uint64_t position; /* source: applied; sink: acknowledged */
+	uint64_t behind; /* entries: source: not yet received, as the peer said last; sink: not sent
+			  */
+	usec_t lag;      /* age of the oldest change that is not acknowledged (sink) */
+	uint64_t entries, bytes; /* of batches, in this stream */
+};
+
+void sync_status(const struct sync *sync, struct sync_status *ret_status);
+void sync_stream_status(const struct sync *sync, unsigned int stream, struct now now,
+			struct sync_stream_status *ret_status);
+uint64_t sync_refused(const struct sync *sync, int error); /* by enum sync_error */
+
+/* What the table says of an entry besides the entry itself. */
+struct sync_info {
+	uint64_t origin; /* the director's id */
+	uint64_t hlc;    /* version: milliseconds of UTC << 16 | logical */
+	usec_t expires;  /* mono */
+	bool own;        /* the local kernel carried it last */
+	bool in_kernel;  /* own, or its injection is confirmed */
+};
+
+/* Walks the entries: *cursor starts at 0 and is only to be given back; false: the end. Entries that
+ * come or go meanwhile may or may not be seen, others are seen once. */
+bool sync_walk(const struct sync *sync, uint64_t *cursor, struct entry *ret_entry,
+	       struct sync_info *ret_info);
+
+#endif

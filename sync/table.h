@@ -1,0 +1,121 @@
+/* Every entry this director knows, with its version, and the lists that its slots hang in: the
+ * journal of what was captured here, and what still has to reach the kernel. Merging is a join:
+ * an entry is replaced only by a newer version, so order, repetition and loss do not matter.
+ *
+ * It has no clock and does no I/O; it does not know peers (sync/sync.h does). */
+#ifndef SYNC_TABLE_H
+#define SYNC_TABLE_H
+
+#include "sync/entry.h"
+
+struct table;
+
+/* Names a slot while its entry is held; 0: none. */
+typedef uint32_t table_ref;
+
+/* A slot is in exactly one of these. */
+enum table_list {
+	TABLE_IDLE,        /* learned, and the kernel has it (or never will) */
+	TABLE_JOURNAL,     /* captured or adopted here: in order of last change */
+	TABLE_INJECT,      /* learned, the kernel has yet to get it */
+	TABLE_UNCONFIRMED, /* written towards the kernel */
+	TABLE_LISTS,
+};
+
+/* Newer wins; of two with one hlc, the higher origin (a director's id). */
+struct table_version {
+	uint64_t hlc;
+	uint64_t origin;
+};
+
+struct table_options {
+	uint64_t self; /* our director's id */
+	uint32_t entries_max;
+	uint8_t hash_key[16]; /* random: nobody outside can make flows collide */
+};
+
+/* How many directors' entries one table can tell apart. */
+#define TABLE_ORIGINS_MAX 1024
+
+enum table_result {
+	TABLE_NEW,     /* was not known */
+	TABLE_CHANGED, /* replaced an older version */
+	TABLE_SAME,    /* this very version was known */
+	TABLE_STALE,   /* a newer version is known: nothing changed */
+	TABLE_FULL,    /* entries_max, origins or memory: nothing changed */
+};
+
+/* What a slot says besides the entry. */
+struct table_meta {
+	struct table_version version;
+	uint64_t position; /* in the journal; 0: not in it */
+	enum table_list list;
+	uint32_t refreshed; /* s, mono, when the kernel last reported it */
+	bool adopted;       /* found in the kernel at start, history unknown */
+};
+
+/* 0 or -ENOMEM. */
+int table_new(const struct table_options *options, struct table **ret_table);
+void table_free(struct table *table);
+
+/* The local kernel carried the flow: takes the version (hlc, self), which must be newer than any
+ * held, and goes to the journal's tail. now: s, mono. */
+enum table_result table_capture(struct table *table, const struct entry *entry, uint64_t hlc,
+				uint32_t now);
+
+/* The local kernel holds the flow at start: version (0, self), journal's tail. A flow already known
+ * is left as it is: TABLE_STALE. */
+enum table_result table_adopt(struct table *table, const struct entry *entry, uint32_t now);
+
+/* A peer's word. When it wins it goes to TABLE_INJECT, except that an adopted slot of the same
+ * destination and state only takes the version. refreshed: s, mono, as table_meta. */
+enum table_result table_merge(struct table *table, const struct entry *entry,
+			      struct table_version version, uint32_t refreshed);
+
+table_ref table_find(const struct table *table, const struct flow *flow);
+/* ret_entry->options belongs to the table and is valid until the slot changes. Either may be NULL.
+ */
+void table_get(const struct table *table, table_ref ref, struct entry *ret_entry,
+	       struct table_meta *ret_meta);
+
+uint32_t table_count(const struct table *table);
+uint32_t table_list_count(const struct table *table, enum table_list list);
+/* The list's first slot, the oldest. */
+table_ref table_list_head(const struct table *table, enum table_list list);
+/* To another list's tail. Not into or out of the journal. */
+void table_list_move(struct table *table, table_ref ref, enum table_list list);
+/* All of one list before the head of another, order kept. Not the journal. */
+void table_list_splice(struct table *table, enum table_list from, enum table_list to);
+
+/* All slots in no order: *cursor starts at 0; 0: the end. A slot taken meanwhile may be missed. */
+table_ref table_walk(const struct table *table, uint64_t *cursor);
+
+/* How long an entry is believed: its timeout, and the time within which the kernel reports a flow
+ * that lives again (net.ipv4.vs.sync_refresh_period, ip_vs_sync_conn_needed()). */
+#define TABLE_REFRESH 60u /* s */
+uint32_t table_lifetime(uint32_t timeout);
+
+/* Looks at up to budget slots, going round, and drops the expired. Returns how many it dropped. */
+uint32_t table_sweep(struct table *table, uint32_t now, uint32_t budget);
+
+/* The journal. Positions start at 1 and only grow; a changed entry moves to the next position. */
+uint64_t table_position(const struct table *table); /* the tail's, 0 while empty */
+
+/* A reader's place: everything up to position has been read. Registered with the table, so that
+ * changes do not lose the place. */
+struct table_cursor {
+	uint64_t position;
+	table_ref next; /* the first unread slot if known, 0: look from the tail */
+	struct table_cursor *link;
+};
+
+void table_cursor_open(struct table *table, struct table_cursor *cursor, uint64_t position);
+void table_cursor_close(struct table *table, struct table_cursor *cursor);
+/* To where another reader stands. */
+void table_cursor_copy(struct table_cursor *cursor, const struct table_cursor *from);
+/* The first unread slot; 0: all is read. */
+table_ref table_cursor_peek(struct table *table, struct table_cursor *cursor);
+/* Past the slot that peek returned. */
+void table_cursor_advance(struct table *table, struct table_cursor *cursor);
+
+#endif

@@ -1,0 +1,279 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "sync/table.h"
+
+#define FLOWS 600
+#define SELF 7
+
+static struct table *make_table(uint32_t max)
+{
+	struct table_options options = {.self = SELF, .entries_max = max, .hash_key = {1}};
+	struct table *table;
+
+	assert_int_equal(table_new(&options, &table), 0);
+	return table;
+}
+
+static struct entry make_entry(unsigned int i, uint16_t state)
+{
+	struct entry entry = {.state = state, .timeout = 100, .dport = 80};
+
+	entry.flow.family = i % 3 ? AF_INET : AF_INET6;
+	entry.flow.protocol = IPPROTO_TCP;
+	entry.flow.caddr[0] = 10;
+	entry.flow.caddr[3] = (uint8_t)i;
+	entry.flow.cport = (uint16_t)(i / 256 + 1);
+	entry.flow.template = i % 5 == 0;
+	entry.flags = entry.flow.template ? ENTRY_TEMPLATE : 0;
+	entry.daddr[0] = (uint8_t)(i + state);
+	return entry;
+}
+
+/* What the table should hold, the slow way. */
+struct model {
+	bool held;
+	struct table_version version;
+	uint16_t state;
+	uint32_t refreshed;
+	uint64_t order; /* of its journal position; 0: not in it */
+};
+
+static void check(const struct table *table, const struct model *model, unsigned int i)
+{
+	struct entry want = make_entry(i, model->state), entry;
+	table_ref ref = table_find(table, &want.flow);
+	struct table_meta meta;
+
+	assert_int_equal(ref != 0, model->held);
+	if (!ref)
+		return;
+	table_get(table, ref, &entry, &meta);
+	assert_memory_equal(&entry.flow, &want.flow, sizeof(want.flow));
+	assert_memory_equal(entry.daddr, want.daddr, sizeof(want.daddr));
+	assert_int_equal(entry.state, model->state);
+	assert_int_equal(meta.version.hlc, model->version.hlc);
+	assert_int_equal(meta.version.origin, model->version.origin);
+	assert_int_equal(meta.list == TABLE_JOURNAL, model->order != 0);
+	assert_int_equal(meta.refreshed, model->refreshed);
+}
+
+/* A reader sees, in order, each entry whose last change lies behind it, once. */
+static void check_journal(struct table *table, const struct model *model, uint64_t from)
+{
+	struct table_cursor cursor;
+	uint64_t last = from;
+	unsigned int seen = 0, want = 0;
+	table_ref ref;
+
+	for (unsigned int i = 0; i < FLOWS; i++)
+		want += model[i].order > from;
+	table_cursor_open(table, &cursor, from);
+	while ((ref = table_cursor_peek(table, &cursor))) {
+		struct table_meta meta;
+
+		table_get(table, ref, NULL, &meta);
+		assert_true(meta.position > last);
+		last = meta.position;
+		table_cursor_advance(table, &cursor);
+		seen++;
+	}
+	assert_int_equal(seen, want);
+	table_cursor_close(table, &cursor);
+}
+
+static bool newer(struct table_version a, struct table_version b)
+{
+	return a.hlc > b.hlc || (a.hlc == b.hlc && a.origin > b.origin);
+}
+
+static void random_change(struct table *table, struct model *model, uint64_t *hlc, uint32_t now)
+{
+	unsigned int i = (unsigned int)rand() % FLOWS;
+	struct entry entry = make_entry(i, (uint16_t)(1 + rand() % 4));
+	struct table_version version = {*hlc - (uint64_t)(rand() % 50), (uint64_t)(rand() % 4 + 1)};
+	enum table_result result;
+
+	if (rand() % 2) {
+		result = table_capture(table, &entry, ++*hlc, now);
+		version = (struct table_version){*hlc, SELF};
+		assert_int_equal(result, model[i].held ? TABLE_CHANGED : TABLE_NEW);
+	} else {
+		result = table_merge(table, &entry, version, now);
+		if (model[i].held && !newer(version, model[i].version)) {
+			assert_true(result == TABLE_STALE || result == TABLE_SAME);
+			return;
+		}
+	}
+	model[i] = (struct model){
+		.held = true,
+		.version = version,
+		.state = entry.state,
+		.refreshed = now,
+		.order = version.origin == SELF ? table_position(table) : 0,
+	};
+}
+
+static void test_model(void **state)
+{
+	static struct model model[FLOWS];
+	struct table *table = make_table(FLOWS);
+	uint64_t hlc = 1000;
+	uint32_t now = 1000;
+
+	(void)state;
+	srand(1);
+	for (int round = 0; round < 20000; round++) {
+		random_change(table, model, &hlc, now);
+		if (rand() % 100 == 0)
+			now += 5;
+		if (rand() % 500 == 0) {
+			/* 100 s and the time in which the kernel would report it again: 50 s. */
+			table_sweep(table, now, 8 * FLOWS);
+			for (unsigned int i = 0; i < FLOWS; i++) {
+				if (model[i].held && model[i].refreshed + 150 < now)
+					model[i] = (struct model){0};
+			}
+		}
+		if (round % 100 == 0) {
+			for (unsigned int i = 0; i < FLOWS; i++)
+				check(table, &model[i], i);
+			check_journal(table, model, (uint64_t)rand() % (table_position(table) + 1));
+		}
+	}
+	table_free(table);
+}
+
+/* Readers that stand in the middle while entries change under them miss nothing. */
+static void test_cursors(void **state)
+{
+	struct table *table = make_table(FLOWS);
+	struct table_cursor cursors[3];
+	uint64_t seen[3][FLOWS] = {0}, position[FLOWS] = {0}, hlc = 1;
+
+	(void)state;
+	srand(2);
+	for (int c = 0; c < 3; c++)
+		table_cursor_open(table, &cursors[c], 0);
+	for (int round = 0; round < 50000; round++) {
+		int c = rand() % 5;
+		table_ref ref;
+
+		if (c >= 3) {
+			unsigned int i = (unsigned int)rand() % FLOWS;
+			struct entry entry = make_entry(i, 1);
+
+			table_capture(table, &entry, ++hlc, 0);
+			position[i] = table_position(table);
+			continue;
+		}
+		ref = table_cursor_peek(table, &cursors[c]);
+		if (ref) {
+			struct table_meta meta;
+			struct entry entry;
+
+			table_get(table, ref, &entry, &meta);
+			assert_true(meta.position > cursors[c].position);
+			for (unsigned int i = 0; i < FLOWS; i++) {
+				if (position[i] == meta.position)
+					seen[c][i] = meta.position;
+			}
+			table_cursor_advance(table, &cursors[c]);
+		}
+	}
+	for (int c = 0; c < 3; c++) {
+		for (unsigned int i = 0; i < FLOWS; i++)
+			assert_true(seen[c][i] == position[i] || position[i] > cursors[c].position);
+		table_cursor_close(table, &cursors[c]);
+	}
+	table_free(table);
+}
+
+static void test_limits(void **state)
+{
+	struct table *table = make_table(10);
+	struct entry entry;
+
+	(void)state;
+	for (unsigned int i = 0; i < 10; i++) {
+		entry = make_entry(i, 1);
+		assert_int_equal(table_capture(table, &entry, i + 1, 0), TABLE_NEW);
+	}
+	entry = make_entry(10, 1);
+	assert_int_equal(table_capture(table, &entry, 100, 0), TABLE_FULL);
+	assert_int_equal(table_merge(table, &entry, (struct table_version){1, 1}, 0), TABLE_FULL);
+	/* Those that are held still change, and room comes back with time. */
+	entry = make_entry(3, 2);
+	assert_int_equal(table_capture(table, &entry, 101, 1000), TABLE_CHANGED);
+	assert_int_equal(table_sweep(table, 1000, 100), 9);
+	assert_int_equal(table_count(table), 1);
+	entry = make_entry(10, 1);
+	assert_int_equal(table_capture(table, &entry, 102, 1000), TABLE_NEW);
+	table_free(table);
+}
+
+static void test_options(void **state)
+{
+	struct table *table = make_table(10);
+	struct entry_options options = {.has_seq = true,
+					.in = {1, 2, 3},
+					.pe_name_len = 3,
+					.pe_name = "sip",
+					.pe_data_len = 2,
+					.pe_data = "ab"};
+	struct entry a = make_entry(0, 1), b, held;
+
+	(void)state;
+	assert_true(a.flow.template);
+	a.options = &options;
+	b = a;
+	a.flow.pe_digest = entry_pe_digest(options.pe_data, options.pe_data_len);
+	b.options = NULL;
+	/* Two templates of one client that only the persistence engine tells apart. */
+	assert_int_equal(table_capture(table, &a, 1, 0), TABLE_NEW);
+	assert_int_equal(table_capture(table, &b, 2, 0), TABLE_NEW);
+	table_get(table, table_find(table, &a.flow), &held, NULL);
+	assert_memory_equal(held.options, &options, sizeof(options));
+	table_get(table, table_find(table, &b.flow), &held, NULL);
+	assert_null(held.options);
+	table_free(table);
+}
+
+static void test_adopted(void **state)
+{
+	struct table *table = make_table(10);
+	struct entry kernel = make_entry(1, 1), peer = kernel;
+	struct table_meta meta;
+
+	(void)state;
+	assert_int_equal(table_adopt(table, &kernel, 0), TABLE_NEW);
+	assert_int_equal(table_adopt(table, &kernel, 0), TABLE_STALE);
+	/* The same: the version is taken, the kernel needs nothing. */
+	assert_int_equal(table_merge(table, &peer, (struct table_version){5, 1}, 0), TABLE_CHANGED);
+	table_get(table, table_find(table, &peer.flow), NULL, &meta);
+	assert_int_equal(meta.list, TABLE_IDLE);
+	assert_int_equal(meta.version.hlc, 5);
+	/* Another real server: the kernel is told. */
+	kernel = make_entry(2, 1);
+	peer = make_entry(2, 1);
+	peer.daddr[1] = 9;
+	table_adopt(table, &kernel, 0);
+	assert_int_equal(table_merge(table, &peer, (struct table_version){5, 1}, 0), TABLE_CHANGED);
+	table_get(table, table_find(table, &peer.flow), NULL, &meta);
+	assert_int_equal(meta.list, TABLE_INJECT);
+	table_free(table);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_model),   cmocka_unit_test(test_cursors),
+		cmocka_unit_test(test_limits),  cmocka_unit_test(test_options),
+		cmocka_unit_test(test_adopted),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
