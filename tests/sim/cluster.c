@@ -1,0 +1,525 @@
+#include "tests/sim/cluster.h"
+
+#include <assert.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "sync/kernel_wire.h"
+
+#define SYNCID 7
+#define LINKS_MAX (CLUSTER_MAX * CLUSTER_MAX)
+#define PIPE_MAX (1024 * 1024)
+#define KERNEL_MAX 65536
+#define STEP USEC_PER_MSEC
+
+struct pipe {
+	uint8_t *data;
+	size_t len;
+};
+
+/* One stream: a dialled, b accepted. */
+struct link {
+	bool used;
+	unsigned int a, b;   /* directors */
+	unsigned int na, nb; /* their numbers for it */
+	struct pipe to_a, to_b;
+};
+
+struct director {
+	bool up;
+	struct identity identity;
+	uint64_t epoch;
+	struct node *node;
+	struct node_update update;
+	int64_t clock;
+	unsigned int kernel_len;
+	struct entry *kernel; /* KERNEL_MAX */
+};
+
+struct cluster {
+	uint64_t seed, drawn;
+	usec_t time;
+	unsigned int count, lossy;
+	bool cut[CLUSTER_MAX][CLUSTER_MAX];
+	struct director directors[CLUSTER_MAX];
+	struct link links[LINKS_MAX];
+};
+
+uint64_t cluster_random(struct cluster *cluster)
+{
+	/* SplitMix64 */
+	uint64_t z = cluster->seed + ++cluster->drawn * UINT64_C(0x9e3779b97f4a7c15);
+
+	z = (z ^ (z >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+	z = (z ^ (z >> 27)) * UINT64_C(0x94d049bb133111eb);
+	return z ^ (z >> 31);
+}
+
+struct now cluster_now(const struct cluster *cluster)
+{
+	return (struct now){.mono = cluster->time,
+			    .wall = UINT64_C(1700000000) * USEC_PER_SEC + cluster->time};
+}
+
+static struct now director_now(const struct cluster *cluster, unsigned int d)
+{
+	struct now now = cluster_now(cluster);
+
+	now.wall += (usec_t)cluster->directors[d].clock;
+	return now;
+}
+
+struct endpoint cluster_endpoint(unsigned int d)
+{
+	return (struct endpoint){.ip = {.family = AF_INET, .bytes = {10, 0, 0, (uint8_t)(d + 1)}},
+				 .port = 7946};
+}
+
+static void identity_make(struct cluster *cluster, const struct cluster_key *key, unsigned int d)
+{
+	uint8_t seed[KEYGEN_NODE_SEED];
+	char name[16];
+	struct keygen_options options = {
+		.name = name,
+		.not_before = 1600000000,
+		.not_after = 1900000000,
+		.serial = d,
+	};
+
+	snprintf(name, sizeof(name), "d%u", d + 1);
+	memset(seed, (int)d + 1, sizeof(seed));
+	if (keygen_node(key, &options, seed, &cluster->directors[d].identity) != 0)
+		abort();
+}
+
+struct cluster *cluster_new(uint64_t seed, unsigned int count)
+{
+	struct cluster *cluster = calloc(1, sizeof(*cluster));
+	uint8_t key_seed[KEYGEN_CLUSTER_SEED] = {1};
+	struct cluster_key key;
+
+	if (!cluster || sodium_init() < 0)
+		abort();
+	cluster->seed = seed;
+	cluster->time = 10 * USEC_PER_SEC;
+	cluster->count = count;
+	keygen_cluster(key_seed, &key);
+	for (unsigned int d = 0; d < count; d++) {
+		identity_make(cluster, &key, d);
+		cluster->directors[d].epoch = 100 * (d + 1);
+		cluster->directors[d].kernel = calloc(KERNEL_MAX, sizeof(struct entry));
+		cluster_start(cluster, d);
+	}
+	return cluster;
+}
+
+static void link_close(struct link *link)
+{
+	free(link->to_a.data);
+	free(link->to_b.data);
+	*link = (struct link){0};
+}
+
+void cluster_free(struct cluster *cluster)
+{
+	for (unsigned int i = 0; i < LINKS_MAX; i++)
+		link_close(&cluster->links[i]);
+	for (unsigned int d = 0; d < cluster->count; d++) {
+		node_free(cluster->directors[d].node);
+		free(cluster->directors[d].kernel);
+	}
+	free(cluster);
+}
+
+bool cluster_up(const struct cluster *cluster, unsigned int d)
+{
+	return cluster->directors[d].up;
+}
+
+struct node *cluster_node(struct cluster *cluster, unsigned int d)
+{
+	return cluster->directors[d].node;
+}
+
+const struct identity *cluster_identity(const struct cluster *cluster, unsigned int d)
+{
+	return &cluster->directors[d].identity;
+}
+
+static void step(struct cluster *cluster, unsigned int d, struct node_event event);
+
+static void closed(struct cluster *cluster, unsigned int d, unsigned int number)
+{
+	step(cluster, d, (struct node_event){.type = NODE_STREAM_CLOSED, .stream = number});
+}
+
+static void dial(struct cluster *cluster, unsigned int d, unsigned int number)
+{
+	struct link *link = cluster->links;
+	unsigned int b = number; /* everybody joins everybody, in order */
+	struct node_event event = {.type = NODE_STREAM_OPENED, .stream = number};
+
+	if (!cluster->directors[b].up || cluster->cut[d][b]) {
+		closed(cluster, d, number);
+		return;
+	}
+	while (link->used)
+		link++;
+	assert(link < cluster->links + LINKS_MAX);
+	*link = (struct link){.used = true, .a = d, .b = b, .na = number};
+	link->nb = node_accept(cluster->directors[b].node);
+	assert(link->nb < NODE_STREAMS_MAX);
+	link->to_a.data = malloc(PIPE_MAX);
+	link->to_b.data = malloc(PIPE_MAX);
+	event.remote = cluster_endpoint(b);
+	step(cluster, d, event);
+	if (!link->used)
+		return;
+	event.stream = link->nb;
+	event.remote = cluster_endpoint(d);
+	step(cluster, b, event);
+}
+
+/* The node closed its end: the other one hears of it. */
+static void closes(struct cluster *cluster, unsigned int d, unsigned int number)
+{
+	for (unsigned int i = 0; i < LINKS_MAX; i++) {
+		struct link *link = &cluster->links[i];
+		struct link was = *link;
+
+		if (!link->used ||
+		    !((link->a == d && link->na == number) || (link->b == d && link->nb == number)))
+			continue;
+		link_close(link);
+		if (was.a == d)
+			closed(cluster, was.b, was.nb);
+		else
+			closed(cluster, was.a, was.na);
+	}
+}
+
+static void step(struct cluster *cluster, unsigned int d, struct node_event event)
+{
+	struct director *director = &cluster->directors[d];
+	struct node_update update;
+
+	if (!director->up)
+		return;
+	event.now = director_now(cluster, d);
+	node_step(director->node, &event, &update);
+	director->update = update;
+	for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++) {
+		if (update.close.bits[i / 64] >> (i % 64) & 1)
+			closes(cluster, d, i);
+	}
+	for (unsigned int i = 0; i < NODE_JOIN_MAX; i++) {
+		if (update.dial >> i & 1)
+			dial(cluster, d, i);
+	}
+}
+
+static void cut_links(struct cluster *cluster, unsigned int a, unsigned int b)
+{
+	for (unsigned int i = 0; i < LINKS_MAX; i++) {
+		struct link *link = &cluster->links[i];
+		struct link was = *link;
+
+		if (!link->used ||
+		    !((link->a == a && link->b == b) || (link->a == b && link->b == a)))
+			continue;
+		link_close(link);
+		closed(cluster, was.a, was.na);
+		closed(cluster, was.b, was.nb);
+	}
+}
+
+void cluster_cut(struct cluster *cluster, unsigned int a, unsigned int b, bool cut)
+{
+	cluster->cut[a][b] = cluster->cut[b][a] = cut;
+	if (cut)
+		cut_links(cluster, a, b);
+}
+
+void cluster_lossy(struct cluster *cluster, unsigned int one_in)
+{
+	cluster->lossy = one_in;
+}
+
+void cluster_clock(struct cluster *cluster, unsigned int d, int64_t usec)
+{
+	cluster->directors[d].clock = usec;
+}
+
+void cluster_crash(struct cluster *cluster, unsigned int d, bool kernel)
+{
+	struct director *director = &cluster->directors[d];
+
+	director->up = false;
+	for (unsigned int i = 0; i < cluster->count; i++)
+		cut_links(cluster, d, i);
+	node_free(director->node);
+	director->node = NULL;
+	if (kernel)
+		director->kernel_len = 0;
+}
+
+void cluster_start(struct cluster *cluster, unsigned int d)
+{
+	struct director *director = &cluster->directors[d];
+	struct endpoint join[CLUSTER_MAX];
+	struct node_options options = {
+		.identity = &director->identity,
+		.epoch = ++director->epoch,
+		.join = join,
+		.join_count = cluster->count,
+		.syncid = SYNCID,
+		.tap_address = {169, 254, 117, 1},
+		.entries_max = KERNEL_MAX,
+	};
+
+	for (unsigned int i = 0; i < cluster->count; i++)
+		join[i] = cluster_endpoint(i);
+	store_le64(options.seed, cluster_random(cluster));
+	if (node_new(&options, &director->node) < 0)
+		abort();
+	director->up = true;
+	for (unsigned int i = 0; i < director->kernel_len; i++)
+		step(cluster, d,
+		     (struct node_event){.type = NODE_ADOPTED, .entry = &director->kernel[i]});
+	step(cluster, d, (struct node_event){.type = NODE_FORWARDER, .ok = true});
+}
+
+/* The model kernel */
+
+static struct entry *kernel_find(const struct director *director, const struct flow *flow)
+{
+	for (unsigned int i = 0; i < director->kernel_len; i++) {
+		if (memcmp(&director->kernel[i].flow, flow, sizeof(*flow)) == 0)
+			return &director->kernel[i];
+	}
+	return NULL;
+}
+
+static void kernel_put(struct director *director, const struct entry *entry)
+{
+	struct entry *held = kernel_find(director, &entry->flow);
+
+	if (!held) {
+		assert(director->kernel_len < KERNEL_MAX);
+		held = &director->kernel[director->kernel_len++];
+	}
+	*held = *entry;
+	held->options = NULL;
+}
+
+bool cluster_kernel(const struct cluster *cluster, unsigned int d, const struct flow *flow,
+		    struct entry *ret_entry)
+{
+	const struct entry *held = kernel_find(&cluster->directors[d], flow);
+
+	if (held)
+		*ret_entry = *held;
+	return held != NULL;
+}
+
+unsigned int cluster_kernel_count(const struct cluster *cluster, unsigned int d)
+{
+	return cluster->directors[d].kernel_len;
+}
+
+void cluster_carry(struct cluster *cluster, unsigned int d, const struct entry *entry)
+{
+	uint8_t message[1024];
+	struct kernel_wire_writer writer;
+
+	kernel_put(&cluster->directors[d], entry);
+	kernel_wire_write(&writer, message, sizeof(message), SYNCID);
+	if (kernel_wire_add(&writer, entry) < 0)
+		abort();
+	step(cluster, d,
+	     (struct node_event){
+		     .type = NODE_CAPTURED, .data = message, .len = kernel_wire_finish(&writer)});
+}
+
+static void inject(struct cluster *cluster, unsigned int d)
+{
+	struct director *director = &cluster->directors[d];
+	uint8_t message[2048];
+	bool lost = false;
+	size_t len;
+
+	while ((len = node_inject(director->node, director_now(cluster, d), message,
+				  sizeof(message))) > 0) {
+		struct kernel_wire_reader reader;
+		struct entry entry;
+
+		if (cluster->lossy && cluster_random(cluster) % cluster->lossy == 0) {
+			lost = true;
+			continue;
+		}
+		if (kernel_wire_read(&reader, message, len, SYNCID) != 0)
+			abort();
+		while (kernel_wire_next(&reader, &entry) > 0)
+			kernel_put(director, &entry);
+	}
+	step(cluster, d, (struct node_event){.type = lost ? NODE_INJECT_LOST : NODE_INJECTED});
+}
+
+/* Time */
+
+static void fill(struct cluster *cluster, unsigned int d, unsigned int number, struct pipe *pipe)
+{
+	if (PIPE_MAX - pipe->len >= NODE_OUTPUT_MIN)
+		pipe->len +=
+			node_output(cluster->directors[d].node, number, director_now(cluster, d),
+				    pipe->data + pipe->len, PIPE_MAX - pipe->len);
+}
+
+static void deliver(struct cluster *cluster, struct link *link, bool to_b)
+{
+	struct pipe *pipe = to_b ? &link->to_b : &link->to_a;
+	size_t len = pipe->len;
+	uint8_t *data;
+
+	if (len == 0)
+		return;
+	if (cluster_random(cluster) % 4 == 0)
+		len = 1 + cluster_random(cluster) % len;
+	/* A copy of its exact size: the link may go while the node looks at it. */
+	data = malloc(len);
+	memcpy(data, pipe->data, len);
+	memmove(pipe->data, pipe->data + len, pipe->len - len);
+	pipe->len -= len;
+	step(cluster, to_b ? link->b : link->a,
+	     (struct node_event){.type = NODE_STREAM_DATA,
+				 .stream = to_b ? link->nb : link->na,
+				 .data = data,
+				 .len = len});
+	free(data);
+}
+
+void cluster_run(struct cluster *cluster, usec_t time)
+{
+	usec_t end = cluster->time + time;
+
+	for (; cluster->time < end; cluster->time += STEP) {
+		for (unsigned int d = 0; d < cluster->count; d++) {
+			struct director *director = &cluster->directors[d];
+
+			if (director->up && director->update.timeout <= cluster->time)
+				step(cluster, d, (struct node_event){.type = NODE_TICK});
+			if (director->up && director->update.inject)
+				inject(cluster, d);
+		}
+		for (unsigned int i = 0; i < LINKS_MAX; i++) {
+			struct link *link = &cluster->links[i];
+
+			if (link->used)
+				fill(cluster, link->a, link->na, &link->to_b);
+			if (link->used)
+				fill(cluster, link->b, link->nb, &link->to_a);
+			if (link->used)
+				deliver(cluster, link, true);
+			if (link->used)
+				deliver(cluster, link, false);
+		}
+	}
+}
+
+/* Comparing */
+
+struct held {
+	struct entry entry;
+	struct sync_info info;
+};
+
+static int held_compare(const void *a, const void *b)
+{
+	return memcmp(a, b, sizeof(struct flow));
+}
+
+static unsigned int held_collect(const struct director *director, struct held *held)
+{
+	const struct sync *sync = node_sync(director->node);
+	unsigned int n = 0;
+	uint64_t cursor = 0;
+
+	while (sync_walk(sync, &cursor, &held[n].entry, &held[n].info))
+		n++;
+	qsort(held, n, sizeof(*held), held_compare);
+	return n;
+}
+
+static bool entry_agrees(const struct entry *a, const struct entry *b)
+{
+	return a->dport == b->dport && a->state == b->state &&
+	       memcmp(a->daddr, b->daddr, sizeof(a->daddr)) == 0;
+}
+
+const char *cluster_difference(const struct cluster *cluster)
+{
+	static char text[160];
+	struct held *first = calloc(KERNEL_MAX, sizeof(*first));
+	struct held *other = calloc(KERNEL_MAX, sizeof(*other));
+	unsigned int n = 0, m, at = CLUSTER_MAX;
+
+	text[0] = '\0';
+	for (unsigned int d = 0; d < cluster->count && !text[0]; d++) {
+		const struct director *director = &cluster->directors[d];
+
+		if (!director->up)
+			continue;
+		m = held_collect(director, other);
+		for (unsigned int i = 0; i < m && !text[0]; i++) {
+			const struct entry *kernel = kernel_find(director, &other[i].entry.flow);
+
+			if (!kernel || !entry_agrees(kernel, &other[i].entry))
+				snprintf(text, sizeof(text), "d%u: entry %u: kernel %s", d + 1, i,
+					 kernel ? "differs" : "lacks it");
+		}
+		if (at == CLUSTER_MAX) {
+			struct held *swap = first;
+
+			first = other;
+			other = swap;
+			n = m;
+			at = d;
+			continue;
+		}
+		if (n != m)
+			snprintf(text, sizeof(text), "d%u holds %u entries, d%u %u", at + 1, n,
+				 d + 1, m);
+		for (unsigned int i = 0; i < n && !text[0]; i++) {
+			if (held_compare(&first[i], &other[i]) != 0 ||
+			    !entry_agrees(&first[i].entry, &other[i].entry) ||
+			    first[i].info.hlc != other[i].info.hlc ||
+			    first[i].info.origin != other[i].info.origin)
+				snprintf(text, sizeof(text), "entry %u differs on d%u and d%u", i,
+					 at + 1, d + 1);
+		}
+	}
+	free(first);
+	free(other);
+	return text[0] ? text : NULL;
+}
+
+struct entry cluster_entry(unsigned int i, unsigned int server, uint16_t state, bool v6)
+{
+	struct entry entry = {.state = state, .timeout = 900, .flags = 3};
+	struct flow *flow = &entry.flow;
+
+	flow->family = v6 && i % 2 ? AF_INET6 : AF_INET;
+	flow->protocol = IPPROTO_TCP;
+	flow->caddr[0] = 10;
+	flow->caddr[1] = (uint8_t)(i >> 16);
+	flow->caddr[2] = (uint8_t)(i >> 8);
+	flow->caddr[3] = (uint8_t)i;
+	flow->cport = (uint16_t)(1024 + i % 60000);
+	flow->vaddr[0] = 203;
+	flow->vport = 443;
+	entry.daddr[0] = 192;
+	entry.daddr[3] = (uint8_t)server;
+	entry.dport = 443;
+	return entry;
+}

@@ -1,0 +1,50 @@
+/* A cluster of whole directors (director/node) in one process and in virtual time: a network that
+ * cuts streams and delivers bytes in random pieces, and a model of each director's kernel that
+ * takes injected entries or loses them. Everything follows from the seed. */
+#ifndef TESTS_SIM_CLUSTER_H
+#define TESTS_SIM_CLUSTER_H
+
+#include "director/node.h"
+
+#define CLUSTER_MAX 8
+
+struct cluster;
+
+struct cluster *cluster_new(uint64_t seed, unsigned int count);
+void cluster_free(struct cluster *cluster);
+
+uint64_t cluster_random(struct cluster *cluster);
+struct now cluster_now(const struct cluster *cluster);
+
+/* A crash loses the daemon; with kernel, its connection table too. */
+void cluster_crash(struct cluster *cluster, unsigned int d, bool kernel);
+void cluster_start(struct cluster *cluster, unsigned int d);
+bool cluster_up(const struct cluster *cluster, unsigned int d);
+/* Cuts or mends the network between two directors, both ways. */
+void cluster_cut(struct cluster *cluster, unsigned int a, unsigned int b, bool cut);
+/* One injected message of so many is lost by each kernel; 0: none. */
+void cluster_lossy(struct cluster *cluster, unsigned int one_in);
+/* Shifts a director's wall clock. */
+void cluster_clock(struct cluster *cluster, unsigned int d, int64_t usec);
+
+/* A packet of the flow reaches this director's kernel, which reports the entry. */
+void cluster_carry(struct cluster *cluster, unsigned int d, const struct entry *entry);
+/* The entry in a director's kernel. */
+bool cluster_kernel(const struct cluster *cluster, unsigned int d, const struct flow *flow,
+		    struct entry *ret_entry);
+unsigned int cluster_kernel_count(const struct cluster *cluster, unsigned int d);
+
+void cluster_run(struct cluster *cluster, usec_t time);
+
+/* NULL when all directors that are up hold the same entries in the same versions, and their
+ * kernels the same destinations and states; else a sentence. */
+const char *cluster_difference(const struct cluster *cluster);
+
+struct node *cluster_node(struct cluster *cluster, unsigned int d);
+const struct identity *cluster_identity(const struct cluster *cluster, unsigned int d);
+struct endpoint cluster_endpoint(unsigned int d);
+
+/* Entry number i of a kind that tests use: TCP, IPv4 or (odd i, when v6) IPv6. */
+struct entry cluster_entry(unsigned int i, unsigned int server, uint16_t state, bool v6);
+
+#endif

@@ -1,0 +1,256 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/sim/cluster.h"
+
+#define ESTABLISHED 1
+#define FIN_WAIT 4
+
+static struct sync_status status_of(struct cluster *cluster, unsigned int d)
+{
+	struct node_status status;
+
+	node_status(cluster_node(cluster, d), &status);
+	return status.sync;
+}
+
+static void assert_same(struct cluster *cluster)
+{
+	const char *difference = cluster_difference(cluster);
+
+	if (difference)
+		fail_msg("%s", difference);
+}
+
+static void test_replicates(void **state)
+{
+	struct cluster *cluster = cluster_new(1, 3);
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < 300; i++) {
+		struct entry entry = cluster_entry(i, i % 4, ESTABLISHED, true);
+
+		cluster_carry(cluster, i % 3, &entry);
+	}
+	/* A batch interval, a step for the network, one to inject; loss-free. */
+	cluster_run(cluster, 20 * USEC_PER_MSEC);
+	for (unsigned int d = 0; d < 3; d++)
+		assert_int_equal(cluster_kernel_count(cluster, d), 300);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
+static void test_ready(void **state)
+{
+	struct cluster *cluster = cluster_new(2, 3);
+	struct node_status status;
+
+	(void)state;
+	cluster_crash(cluster, 2, true);
+	cluster_run(cluster, USEC_PER_SEC);
+	node_status(cluster_node(cluster, 0), &status);
+	/* d3 does not answer, and is waited for. */
+	assert_false(status.ready);
+	assert_non_null(status.waiting_for);
+	cluster_run(cluster, 6 * USEC_PER_SEC);
+	node_status(cluster_node(cluster, 0), &status);
+	assert_true(status.ready);
+	/* It comes, and is ready as soon as it has what the others hold. */
+	for (unsigned int i = 0; i < 2000; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, false);
+
+		cluster_carry(cluster, i % 2, &entry);
+	}
+	cluster_start(cluster, 2);
+	for (int i = 0; i < 2000; i++) {
+		cluster_run(cluster, USEC_PER_MSEC);
+		node_status(cluster_node(cluster, 2), &status);
+		if (status.ready)
+			break;
+	}
+	assert_true(status.ready);
+	assert_int_equal(cluster_kernel_count(cluster, 2), 2000);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
+/* A flow that moves: whoever carried it last is right, everywhere. */
+static void test_moves(void **state)
+{
+	struct cluster *cluster = cluster_new(3, 3);
+	struct entry entry = cluster_entry(1, 1, ESTABLISHED, false), held;
+
+	(void)state;
+	/* d2's clock is a minute behind: what it carries after d1 is newer all the same. */
+	cluster_clock(cluster, 1, -60 * (int64_t)USEC_PER_SEC);
+	cluster_run(cluster, USEC_PER_SEC);
+	cluster_carry(cluster, 0, &entry);
+	cluster_run(cluster, 20 * USEC_PER_MSEC);
+	entry.state = FIN_WAIT;
+	cluster_carry(cluster, 1, &entry);
+	cluster_run(cluster, 20 * USEC_PER_MSEC);
+	for (unsigned int d = 0; d < 3; d++) {
+		assert_true(cluster_kernel(cluster, d, &entry.flow, &held));
+		assert_int_equal(held.state, FIN_WAIT);
+	}
+	assert_int_equal(status_of(cluster, 0).entries_own, 0);
+	assert_int_equal(status_of(cluster, 1).entries_own, 1);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
+static void test_resumes(void **state)
+{
+	struct cluster *cluster = cluster_new(4, 2);
+	struct sync_status before, after;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < 1000; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, false);
+
+		cluster_carry(cluster, 0, &entry);
+	}
+	cluster_run(cluster, 100 * USEC_PER_MSEC);
+	cluster_cut(cluster, 0, 1, true);
+	/* The same entry changes often while nobody listens: it is sent once. */
+	for (unsigned int i = 0; i < 100; i++) {
+		struct entry entry = cluster_entry(7, 1, i % 2 ? FIN_WAIT : ESTABLISHED, false);
+
+		cluster_carry(cluster, 0, &entry);
+	}
+	before = status_of(cluster, 1);
+	cluster_cut(cluster, 0, 1, false);
+	cluster_run(cluster, 5 * USEC_PER_SEC);
+	after = status_of(cluster, 1);
+	assert_int_equal(after.learned - before.learned, 1);
+	assert_int_equal(after.stale - before.stale, 0);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
+/* The daemon restarts, the kernel does not: nothing is rewound, everything is known again. */
+static void test_restart(void **state)
+{
+	struct cluster *cluster = cluster_new(5, 3);
+	struct entry entry, held;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < 500; i++) {
+		entry = cluster_entry(i, 1, ESTABLISHED, true);
+		cluster_carry(cluster, i % 3, &entry);
+	}
+	cluster_run(cluster, USEC_PER_SEC);
+	cluster_crash(cluster, 0, false);
+	/* Meanwhile its kernel and another director's went on. */
+	entry = cluster_entry(0, 1, FIN_WAIT, true);
+	cluster_start(cluster, 0);
+	cluster_crash(cluster, 0, false);
+	cluster_run(cluster, USEC_PER_SEC);
+	cluster_start(cluster, 0);
+	cluster_carry(cluster, 1, &entry);
+	cluster_run(cluster, 3 * USEC_PER_SEC);
+	for (unsigned int d = 0; d < 3; d++) {
+		assert_int_equal(cluster_kernel_count(cluster, d), 500);
+		assert_true(cluster_kernel(cluster, d, &entry.flow, &held));
+		assert_int_equal(held.state, FIN_WAIT);
+	}
+	assert_same(cluster);
+
+	/* The whole machine: its share comes back from the others. */
+	cluster_crash(cluster, 0, true);
+	cluster_start(cluster, 0);
+	cluster_run(cluster, 3 * USEC_PER_SEC);
+	assert_int_equal(cluster_kernel_count(cluster, 0), 500);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
+static void chaos_step(struct cluster *cluster, unsigned int count)
+{
+	unsigned int d = (unsigned int)(cluster_random(cluster) % count);
+	unsigned int e = (unsigned int)(cluster_random(cluster) % count);
+	unsigned int flow = (unsigned int)(cluster_random(cluster) % 2000);
+
+	switch (cluster_random(cluster) % 16) {
+	case 0:
+		if (d != e)
+			cluster_cut(cluster, d, e, cluster_random(cluster) % 2);
+		break;
+	case 1:
+		if (cluster_up(cluster, d))
+			cluster_crash(cluster, d, false);
+		break;
+	case 2:
+	case 3:
+		if (!cluster_up(cluster, d))
+			cluster_start(cluster, d);
+		break;
+	case 4:
+		cluster_clock(cluster, d, (int64_t)(cluster_random(cluster) % 20000000) - 10000000);
+		break;
+	default:
+		for (unsigned int i = 0; i < 10 && cluster_up(cluster, d); i++) {
+			struct entry entry = cluster_entry(
+				flow + i, flow % 4,
+				cluster_random(cluster) % 2 ? FIN_WAIT : ESTABLISHED, true);
+
+			cluster_carry(cluster, d, &entry);
+		}
+	}
+	cluster_run(cluster, (1 + cluster_random(cluster) % 50) * USEC_PER_MSEC);
+}
+
+static void chaos(uint64_t seed)
+{
+	unsigned int count = 2 + (unsigned int)(seed % 4);
+	struct cluster *cluster = cluster_new(seed, count);
+	const char *difference;
+
+	cluster_lossy(cluster, 5);
+	for (int i = 0; i < 150; i++)
+		chaos_step(cluster, count);
+	cluster_lossy(cluster, 0);
+	for (unsigned int d = 0; d < count; d++) {
+		for (unsigned int e = 0; e < count; e++)
+			cluster_cut(cluster, d, e, false);
+		if (!cluster_up(cluster, d))
+			cluster_start(cluster, d);
+	}
+	cluster_run(cluster, 10 * USEC_PER_SEC);
+	difference = cluster_difference(cluster);
+	if (difference)
+		fail_msg("seed %lu: %s", (unsigned long)seed, difference);
+	cluster_free(cluster);
+}
+
+/* Crashes of daemons, cuts, lost injections, jumping clocks: once it stops, all are equal. */
+static void test_chaos(void **state)
+{
+	const char *only = getenv("SEED");
+
+	(void)state;
+	if (only) {
+		chaos(strtoul(only, NULL, 10));
+		return;
+	}
+	for (uint64_t seed = 1; seed <= 20; seed++)
+		chaos(seed);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_replicates), cmocka_unit_test(test_ready),
+		cmocka_unit_test(test_moves),      cmocka_unit_test(test_resumes),
+		cmocka_unit_test(test_restart),    cmocka_unit_test(test_chaos),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
