@@ -95,7 +95,10 @@ def _uml_argv(own, memory, tty):
     argv = ["taskset", "-c", str(_claim_processor()), UML, f"mem={memory}",
             "rootfstype=hostfs", "root=/dev/root", "ro", f"init={HERE}/init",
             "con=null", "con0=fd:0,fd:1", "quiet", "loglevel=2", "selinux=0", f"LAB_DIR={own}"]
-    return argv + ["LAB_TTY=1"] if tty else argv
+    if tty:
+        columns, lines = os.get_terminal_size(0)
+        argv.append(f"LAB_TTY={lines}x{columns}")
+    return argv
 
 
 def _uml_env(own):
