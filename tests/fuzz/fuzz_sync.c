@@ -1,0 +1,74 @@
+/* Frames from an authenticated peer, on a source and on a sink: the first byte is the kind, the
+ * second chooses the stream; a batch is signed here, so that what is behind the signature is
+ * reached. Then everything is read back: sent to another peer, and to the kernel. */
+#include <assert.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "proto/seal.h"
+#include "sync/sync.h"
+#include "tests/identity_fixture.h"
+
+#define SOURCE 0
+#define SINK 1
+
+static struct identity us, peer;
+static uint8_t body[SYNC_BODY_MAX];
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void drain(struct sync *sync, struct now now)
+{
+	uint8_t kind;
+	size_t len;
+
+	for (int i = 0; i < 8 && sync_output(sync, SINK, now, body, &kind, &len) == 0; i++)
+		assert(len <= SYNC_BODY_MAX);
+	while (sync_inject(sync, now, body, sizeof(body)) > 0)
+		;
+	sync_injected(sync);
+}
+
+/* The last position in a batch, field 2: what its signature is over. */
+static uint64_t last_of(const uint8_t *data, size_t len)
+{
+	return len >= 18 && data[0] == 0x09 && data[9] == 0x11 ? load_le64(data + 10) : 0;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct sync_options options = {.identity = &us, .epoch = 100, .entries_max = 5000};
+	struct now now = {.mono = 50 * USEC_PER_SEC, .wall = FIXTURE_WALL};
+	struct sync *sync;
+	uint8_t kind;
+	size_t len;
+
+	if (size < 2 || size > 64 * 1024)
+		return 0;
+	if (us.id == 0) {
+		if (sodium_init() < 0)
+			abort();
+		fixture_identity(1, 1, &us);
+		fixture_identity(1, 2, &peer);
+	}
+	if (sync_new(&options, &sync) < 0)
+		abort();
+	sync_open(sync, SOURCE, true, &peer.certificate, 500, now);
+	sync_output(sync, SOURCE, now, body, &kind, &len);
+	sync_open(sync, SINK, false, &peer.certificate, 500, now);
+	sync_receive(sync, SINK, SYNC_KIND_SUBSCRIBE, NULL, 0, now);
+	if (data[0] == SYNC_KIND_BATCH) {
+		memcpy(body + SIGNATURE_SIZE, data + 2, size - 2);
+		record_sign(&peer, SYNC_KIND_BATCH, 500, last_of(data + 2, size - 2),
+			    body + SIGNATURE_SIZE, size - 2, body);
+		sync_receive(sync, SOURCE, data[0], body, size - 2 + SIGNATURE_SIZE, now);
+	} else {
+		sync_receive(sync, data[1] % 2, data[0], data + 2, size - 2, now);
+	}
+	drain(sync, now);
+	now.mono += 100 * USEC_PER_SEC;
+	sync_tick(sync, now);
+	drain(sync, now);
+	sync_free(sync);
+	return 0;
+}

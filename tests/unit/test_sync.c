@@ -1,0 +1,374 @@
+/* What a peer may say, and what is refused when it says something else. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+#include <sodium.h>
+
+#include "proto/seal.h"
+#include "proto/sync.pb-c.h"
+#include "sync/batch.h"
+#include "sync/kernel_wire.h"
+#include "sync/sync.h"
+#include "tests/identity_fixture.h"
+
+#define SOURCE 3
+#define SINK 4
+#define PEER_EPOCH 500
+#define EPOCH 100
+
+static struct identity us, peer;
+static const struct now start = {.mono = 50 * USEC_PER_SEC, .wall = FIXTURE_WALL};
+static uint8_t body[SYNC_BODY_MAX];
+
+static struct entry make_entry(unsigned int i)
+{
+	struct entry entry = {.state = 1, .timeout = 900, .dport = 80, .flags = 3};
+
+	entry.flow.family = AF_INET;
+	entry.flow.protocol = IPPROTO_TCP;
+	entry.flow.caddr[0] = 10;
+	entry.flow.cport = (uint16_t)i;
+	return entry;
+}
+
+static struct sync *make_sync(void)
+{
+	struct sync_options options = {.identity = &us, .epoch = EPOCH, .entries_max = 1000};
+	struct sync *sync;
+
+	assert_int_equal(sync_new(&options, &sync), 0);
+	return sync;
+}
+
+/* A source that has subscribed and waits for its snapshot. */
+static struct sync *make_source(void)
+{
+	struct sync *sync = make_sync();
+	uint8_t kind;
+	size_t len;
+
+	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), 0);
+	assert_int_equal(kind, SYNC_KIND_SUBSCRIBE);
+	return sync;
+}
+
+struct forged {
+	struct batch_head head;
+	struct entry entry;
+	struct table_version version;
+	uint32_t age;
+	uint64_t epoch;
+	const struct identity *signer;
+};
+
+/* A batch as the peer would send it, of one entry. */
+static struct forged good_batch(bool snapshot)
+{
+	return (struct forged){
+		.head = {.first = snapshot ? 10 : 10,
+			 .last = snapshot ? 10 : 11,
+			 .snapshot = snapshot,
+			 .snapshot_end = snapshot},
+		.entry = make_entry(1),
+		.version = {(FIXTURE_WALL / 1000) << 16, certificate_id(&peer.certificate)},
+		.epoch = PEER_EPOCH,
+		.signer = &peer,
+	};
+}
+
+static int receive(struct sync *sync, const struct forged *forged)
+{
+	struct batch *batch;
+	size_t len;
+
+	assert_int_equal(batch_new(&batch), 0);
+	assert_true(batch_add(batch, &forged->entry, forged->version, forged->age));
+	len = batch_pack(batch, &forged->head, body + SIGNATURE_SIZE);
+	batch_free(batch);
+	record_sign(forged->signer, SYNC_KIND_BATCH, forged->epoch, forged->head.last,
+		    body + SIGNATURE_SIZE, len, body);
+	return sync_receive(sync, SOURCE, SYNC_KIND_BATCH, body, len + SIGNATURE_SIZE, start);
+}
+
+static uint64_t entries(const struct sync *sync)
+{
+	struct sync_status status;
+
+	sync_status(sync, &status);
+	return status.entries;
+}
+
+/* Refused as a whole, counted under its name, and nothing is held. */
+static void assert_refused(struct forged forged, int error)
+{
+	struct sync *sync = make_source();
+
+	assert_int_equal(receive(sync, &forged), -error);
+	assert_int_equal(sync_refused(sync, error), 1);
+	assert_int_equal(entries(sync), 0);
+	sync_free(sync);
+}
+
+static void test_batches(void **state)
+{
+	struct forged forged = good_batch(true);
+	struct sync *sync = make_source();
+	struct sync_stream_status status;
+
+	(void)state;
+	assert_int_equal(receive(sync, &forged), 0);
+	assert_int_equal(entries(sync), 1);
+	sync_stream_status(sync, SOURCE, start, &status);
+	assert_true(status.synced);
+	assert_int_equal(status.position, 10);
+	/* The journal goes on from there, and only from there. */
+	forged = good_batch(false);
+	forged.entry = make_entry(2);
+	assert_int_equal(receive(sync, &forged), 0);
+	assert_int_equal(entries(sync), 2);
+	assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
+	forged.head.first = 12;
+	forged.head.last = 13;
+	assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
+	/* A snapshot after its end. */
+	forged = good_batch(true);
+	assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
+	sync_free(sync);
+}
+
+static void test_refused_batches(void **state)
+{
+	struct forged forged;
+
+	(void)state;
+	assert_refused(good_batch(false), SYNC_E_ORDER);
+	forged = good_batch(true);
+	forged.head.last = 11;
+	assert_refused(forged, SYNC_E_ORDER);
+	forged = good_batch(true);
+	forged.signer = &us;
+	assert_refused(forged, SYNC_E_SIGNATURE);
+	forged = good_batch(true);
+	forged.epoch = PEER_EPOCH - 1;
+	assert_refused(forged, SYNC_E_SIGNATURE);
+	forged = good_batch(true);
+	forged.version.hlc += (3700ull * 1000) << 16;
+	assert_refused(forged, SYNC_E_CLOCK);
+}
+
+/* Single entries are left out, and the batch goes on. */
+static void assert_left_out(struct forged forged, int error)
+{
+	struct sync *sync = make_source();
+
+	if (!forged.head.snapshot) {
+		struct forged snapshot = good_batch(true);
+
+		snapshot.entry = make_entry(99);
+		assert_int_equal(receive(sync, &snapshot), 0);
+	}
+	assert_int_equal(receive(sync, &forged), 0);
+	assert_int_equal(entries(sync), forged.head.snapshot ? 0 : 1);
+	if (error)
+		assert_int_equal(sync_refused(sync, error), 1);
+	sync_free(sync);
+}
+
+static void test_left_out(void **state)
+{
+	struct forged forged = good_batch(true);
+
+	(void)state;
+	forged.entry.state = 200;
+	assert_left_out(forged, SYNC_E_ENTRY);
+	forged = good_batch(true);
+	forged.entry.flow.protocol = IPPROTO_ICMP;
+	assert_left_out(forged, SYNC_E_ENTRY);
+	/* Too old to be worth anything. */
+	forged = good_batch(true);
+	forged.age = 1000;
+	assert_left_out(forged, 0);
+	forged.entry.timeout = UINT32_MAX;
+	forged.age = UINT32_MAX;
+	assert_left_out(forged, 0);
+	/* In its journal a director tells of its own entries only. */
+	forged = good_batch(false);
+	forged.version.origin = 1234;
+	assert_left_out(forged, SYNC_E_ORIGIN);
+}
+
+static void test_every_bit(void **state)
+{
+	struct forged forged = good_batch(true);
+	struct sync *sync = make_source();
+	static uint8_t good[4096];
+	struct batch *batch;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(batch_new(&batch), 0);
+	assert_true(batch_add(batch, &forged.entry, forged.version, 0));
+	len = batch_pack(batch, &forged.head, good + SIGNATURE_SIZE) + SIGNATURE_SIZE;
+	batch_free(batch);
+	record_sign(&peer, SYNC_KIND_BATCH, PEER_EPOCH, 10, good + SIGNATURE_SIZE,
+		    len - SIGNATURE_SIZE, good);
+	for (size_t bit = 0; bit < len * 8; bit++) {
+		memcpy(body, good, len);
+		body[bit / 8] ^= (uint8_t)(1 << bit % 8);
+		assert_true(sync_receive(sync, SOURCE, SYNC_KIND_BATCH, body, len, start) < 0);
+	}
+	for (size_t cut = 0; cut < len; cut++)
+		assert_true(sync_receive(sync, SOURCE, SYNC_KIND_BATCH, good, cut, start) < 0);
+	assert_int_equal(entries(sync), 0);
+	assert_int_equal(sync_receive(sync, SOURCE, SYNC_KIND_BATCH, good, len, start), 0);
+	assert_int_equal(entries(sync), 1);
+	sync_free(sync);
+}
+
+static size_t pack_subscribe(uint64_t epoch, uint64_t position)
+{
+	Lvsmesh__Pb__Subscribe message = LVSMESH__PB__SUBSCRIBE__INIT;
+
+	message.epoch = epoch;
+	message.position = position;
+	return lvsmesh__pb__subscribe__pack(&message, body);
+}
+
+static size_t pack_ack(uint64_t epoch, uint64_t position)
+{
+	Lvsmesh__Pb__Ack message = LVSMESH__PB__ACK__INIT;
+
+	message.epoch = epoch;
+	message.position = position;
+	return lvsmesh__pb__ack__pack(&message, body);
+}
+
+static int subscribe(struct sync *sync, uint64_t epoch, uint64_t position)
+{
+	size_t len = pack_subscribe(epoch, position);
+
+	return sync_receive(sync, SINK, SYNC_KIND_SUBSCRIBE, body, len, start);
+}
+
+static int ack(struct sync *sync, uint64_t epoch, uint64_t position)
+{
+	size_t len = pack_ack(epoch, position);
+
+	return sync_receive(sync, SINK, SYNC_KIND_ACK, body, len, start);
+}
+
+static void test_sink(void **state)
+{
+	static const struct {
+		uint64_t epoch, position;
+		int error;
+	} bad[] = {
+		{EPOCH, 3, SYNC_E_POSITION}, /* from the future */
+		{0, 1, SYNC_E_POSITION},
+		{EPOCH - 1, 1, SYNC_E_ORDER},
+		{EPOCH + 1, 0, SYNC_E_ORDER},
+	};
+	struct sync *sync = make_sync();
+	uint8_t kind;
+	size_t len;
+
+	(void)state;
+	for (unsigned int i = 1; i <= 2; i++) {
+		struct entry entry = make_entry(i);
+
+		assert_int_equal(sync_capture(sync, &entry, start), 0);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, start);
+		assert_int_equal(ack(sync, EPOCH, 0), -SYNC_E_KIND);
+		assert_int_equal(subscribe(sync, bad[i].epoch, bad[i].position), -bad[i].error);
+		sync_close(sync, SINK);
+	}
+	/* Nothing is said to somebody who did not ask. */
+	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(sync_output(sync, SINK, start, body, &kind, &len), -EAGAIN);
+	assert_int_equal(subscribe(sync, EPOCH, 1), 0);
+	assert_int_equal(subscribe(sync, EPOCH, 1), -SYNC_E_KIND);
+	assert_int_equal(ack(sync, EPOCH, 2), -SYNC_E_POSITION); /* not sent yet */
+	assert_int_equal(sync_output(sync, SINK, start, body, &kind, &len), 0);
+	assert_int_equal(kind, SYNC_KIND_BATCH);
+	assert_int_equal(ack(sync, EPOCH, 2), 0);
+	assert_int_equal(ack(sync, EPOCH, 1), -SYNC_E_ORDER);
+	assert_int_equal(ack(sync, EPOCH + 1, 2), -SYNC_E_ORDER);
+	/* The other direction's kinds, unknown kinds, and what does not decode. */
+	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_BATCH, body, len, start), -SYNC_E_KIND);
+	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_HEARTBEAT, body, 0, start),
+			 -SYNC_E_KIND);
+	assert_int_equal(sync_receive(sync, SINK, 200, body, 0, start), -SYNC_E_KIND);
+	memset(body, 0xff, 64);
+	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_ACK, body, 64, start),
+			 -SYNC_E_MALFORMED);
+	sync_free(sync);
+}
+
+/* The message for the kernel has what is left of the timeout. */
+static void test_inject(void **state)
+{
+	struct forged forged = good_batch(true);
+	struct sync *sync = make_source();
+	struct kernel_wire_reader reader;
+	struct sync_status status;
+	struct entry entry;
+	size_t len;
+
+	(void)state;
+	forged.age = 100;
+	assert_int_equal(receive(sync, &forged), 0);
+	assert_true(sync_inject_pending(sync));
+	len = sync_inject(sync, start, body, sizeof(body));
+	assert_int_equal(kernel_wire_read(&reader, body, len, 0), 0);
+	assert_int_equal(kernel_wire_next(&reader, &entry), 1);
+	/* The kernel reports a living flow again within a minute. */
+	assert_int_equal(entry.timeout, 900 + 60 - 100);
+	assert_int_equal(kernel_wire_next(&reader, &entry), 0);
+	assert_false(sync_inject_pending(sync));
+	/* Lost: once more; then confirmed. */
+	sync_inject_lost(sync);
+	assert_true(sync_inject_pending(sync));
+	assert_int_equal(sync_inject(sync, start, body, sizeof(body)), len);
+	sync_injected(sync);
+	sync_inject_lost(sync);
+	assert_false(sync_inject_pending(sync));
+	sync_status(sync, &status);
+	assert_int_equal(status.injected, 1);
+	assert_int_equal(status.injected_again, 1);
+	sync_free(sync);
+}
+
+/* What the local kernel carries before a peer's word about it was injected is not overridden. */
+static void test_stale_inject(void **state)
+{
+	struct forged forged = good_batch(true);
+	struct sync *sync = make_source();
+
+	(void)state;
+	assert_int_equal(receive(sync, &forged), 0);
+	assert_int_equal(sync_capture(sync, &forged.entry, start), 0);
+	assert_int_equal(sync_inject(sync, start, body, sizeof(body)), 0);
+	sync_free(sync);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_batches),      cmocka_unit_test(test_refused_batches),
+		cmocka_unit_test(test_left_out),     cmocka_unit_test(test_every_bit),
+		cmocka_unit_test(test_sink),         cmocka_unit_test(test_inject),
+		cmocka_unit_test(test_stale_inject),
+	};
+
+	if (sodium_init() < 0)
+		return 1;
+	fixture_identity(1, 1, &us);
+	fixture_identity(1, 2, &peer);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
