@@ -1,0 +1,323 @@
+#include "director/control_answer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "director/kernel_conns.h"
+
+/* Entries looked at for one piece. */
+#define WALK_MAX 2048
+
+struct control_answer {
+	const struct control_source *source;
+	struct control_request request;
+
+	char *line; /* not yet given out from `at` on; freed with free() */
+	size_t len, at;
+	bool ended; /* the last line has been made */
+	uint64_t count;
+
+	struct peers peers; /* the ones listed; names of origins */
+	json_t *item;       /* the only one, of status and reload */
+
+	uint64_t cursor;                       /* of the walk over the connections */
+	struct service_set configured, actual; /* copies */
+	size_t next;
+};
+
+static int line_set(struct control_answer *answer, json_t *object)
+{
+	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+
+	json_decref(object);
+	if (!text)
+		return -ENOMEM;
+	free(answer->line);
+	answer->line = text;
+	answer->len = strlen(text);
+	text[answer->len++] = '\n'; /* where the NUL was */
+	answer->at = 0;
+	return 0;
+}
+
+static json_t *refusal(const char *error, const char *message)
+{
+	return json_pack("{s:b, s:s, s:s}", "ok", 0, "error", error, "message", message);
+}
+
+size_t control_refuse(int error, char *data, size_t cap)
+{
+	json_t *object = refusal(control_error_name(error), control_error_text(error));
+	size_t len = object ? json_dumpb(object, data, cap, JSON_COMPACT) : 0;
+
+	json_decref(object);
+	if (len == 0 || len >= cap)
+		return 0;
+	data[len++] = '\n';
+	return len;
+}
+
+/* Services: ours first, in the order of the configuration; then the foreign ones. */
+
+static int services_begin(struct control_answer *answer, const struct status_facts *facts,
+			  const char **ret_error)
+{
+	int r = answer->source->services(answer->source->context, &answer->actual, ret_error);
+
+	if (r < 0)
+		return r;
+	service_set_sort(&answer->actual);
+	for (size_t i = 0; i < facts->config->services.count; i++)
+		if (!service_set_add(&answer->configured, &facts->config->services.services[i]))
+			return -ENOMEM;
+	return 0;
+}
+
+static json_t *real_make(const struct real_server *real)
+{
+	char text[ENDPOINT_TEXT];
+
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "address",
+			 endpoint_format(&real->endpoint, text), "forwarding",
+			 service_forwarding_name(real->forwarding), "weight",
+			 (json_int_t)real->weight, "active", (json_int_t)real->active, "inactive",
+			 (json_int_t)real->inactive, "persistent", (json_int_t)real->persistent,
+			 "connections", (json_int_t)real->counters.connections);
+}
+
+static json_t *service_make(const struct service *service, const char *name, bool programmed)
+{
+	json_t *reals = json_array();
+	char key[SERVICE_TEXT], text[ENDPOINT_TEXT];
+
+	for (size_t i = 0; i < service->n_real_servers; i++)
+		json_array_append_new(reals, real_make(&service->real_servers[i]));
+	return json_pack(
+		"{s:s?, s:s, s:s?, s:s?, s:I, s:s, s:I, s:b, s:b, s:I, s:o}", "name", name,
+		"service", service_key_format(&service->key, key), "address",
+		service->key.fwmark ? NULL : endpoint_format(&service->key.vip, text), "protocol",
+		service->key.fwmark ? NULL : service_protocol_name(service->key.protocol), "fwmark",
+		(json_int_t)service->key.fwmark, "scheduler", service->scheduler, "persistence_s",
+		(json_int_t)service->persistence, "foreign", name == NULL, "programmed", programmed,
+		"connections", (json_int_t)service->counters.connections, "real_servers", reals);
+}
+
+static json_t *services_next(struct control_answer *answer)
+{
+	while (answer->next < answer->configured.count + answer->actual.count) {
+		size_t i = answer->next++;
+		const struct service *ours, *theirs;
+
+		if (i < answer->configured.count) {
+			ours = &answer->configured.services[i];
+			theirs = service_set_find(&answer->actual, &ours->key);
+			return service_make(theirs ? theirs : ours, ours->name, theirs != NULL);
+		}
+		theirs = &answer->actual.services[i - answer->configured.count];
+		if (!service_set_find(&answer->configured, &theirs->key))
+			return service_make(theirs, NULL, true);
+	}
+	return NULL;
+}
+
+/* Connections. */
+
+static const char *origin_name(const struct control_answer *answer,
+			       const struct status_facts *facts, uint64_t id, const char *text)
+{
+	if (id == facts->identity->id)
+		return facts->identity->certificate.name;
+	for (unsigned int i = 0; i < answer->peers.count; i++)
+		if (answer->peers.peers[i].id == id)
+			return answer->peers.peers[i].name;
+	return text;
+}
+
+static char *address_text(uint8_t family, const uint8_t *bytes, uint16_t port, char *text)
+{
+	struct endpoint endpoint = {.ip.family = family, .port = port};
+
+	memcpy(endpoint.ip.bytes, bytes, ip_family_size(family));
+	return endpoint_format(&endpoint, text);
+}
+
+static json_t *entry_make(const struct entry *entry, const struct sync_info *info,
+			  const char *origin, struct now now)
+{
+	const struct flow *flow = &entry->flow;
+	char client[ENDPOINT_TEXT], vip[ENDPOINT_TEXT], real[ENDPOINT_TEXT];
+	usec_t left = info->expires > now.mono ? info->expires - now.mono : 0;
+
+	/* a fwmark's template has the mark where others have the address */
+	if (flow->protocol == 0)
+		snprintf(vip, sizeof(vip), "fwmark %u", load_be32(flow->vaddr));
+	else
+		address_text(flow->family, flow->vaddr, flow->vport, vip);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:I, s:I}", "protocol",
+			 kernel_conns_protocol_name(entry), "client",
+			 address_text(flow->family, flow->caddr, flow->cport, client), "vip", vip,
+			 "real", address_text(flow->family, entry->daddr, entry->dport, real),
+			 "state", kernel_conns_state_name(entry), "origin", origin, "own",
+			 info->own, "in_kernel", info->in_kernel, "template", flow->template,
+			 "fwmark", (json_int_t)entry->fwmark, "expires_s",
+			 (json_int_t)(left / USEC_PER_SEC));
+}
+
+/* The next one that matches, if it comes soon enough; *walked bounds the search. */
+static json_t *connections_next(struct control_answer *answer, struct now now, unsigned int *walked,
+				bool *ret_end)
+{
+	struct status_facts facts;
+	struct sync_info info;
+	struct entry entry;
+
+	answer->source->facts(answer->source->context, &facts);
+	while (*walked < WALK_MAX) {
+		char id[STATUS_ID_TEXT];
+		const char *origin;
+
+		if (!sync_walk(node_sync(facts.node), &answer->cursor, &entry, &info)) {
+			*ret_end = true;
+			return NULL;
+		}
+		++*walked;
+		origin = origin_name(answer, &facts, info.origin, status_id(info.origin, id));
+		if (control_filter_match(&answer->request.filter, &entry, origin, id))
+			return entry_make(&entry, &info, origin, now);
+	}
+	return NULL;
+}
+
+/* The line after the present one; when there is none yet, answer->line stays read up. */
+static int line_next(struct control_answer *answer, struct now now, unsigned int *walked)
+{
+	json_t *item = NULL;
+	bool end = true;
+
+	switch (answer->request.command) {
+	case CONTROL_STATUS:
+	case CONTROL_RELOAD:
+		item = answer->item;
+		answer->item = NULL;
+		break;
+	case CONTROL_PEERS:
+		if (answer->next < answer->peers.count)
+			item = status_peer(&answer->peers.peers[answer->next++], now);
+		break;
+	case CONTROL_SERVICES:
+		item = services_next(answer);
+		break;
+	case CONTROL_CONNECTIONS:
+		end = false;
+		item = connections_next(answer, now, walked, &end);
+		break;
+	}
+	if (item) {
+		answer->count++;
+		return line_set(answer, item);
+	}
+	if (!end)
+		return 0;
+	answer->ended = true;
+	return line_set(answer,
+			json_pack("{s:b, s:I}", "end", 1, "count", (json_int_t)answer->count));
+}
+
+size_t control_answer_read(struct control_answer *answer, struct now now, char *data, size_t cap,
+			   bool *ret_done)
+{
+	unsigned int walked = 0;
+	size_t len = 0;
+
+	while (len < cap) {
+		size_t n = MIN(cap - len, answer->len - answer->at);
+
+		memcpy(data + len, answer->line + answer->at, n);
+		answer->at += n;
+		len += n;
+		if (answer->at < answer->len || answer->ended || walked >= WALK_MAX)
+			break;
+		/* without memory for a line the answer ends unfinished, which the client sees */
+		if (line_next(answer, now, &walked) < 0)
+			answer->ended = true;
+	}
+	*ret_done = answer->ended && answer->at == answer->len;
+	return len;
+}
+
+/* What the command needs before its first line. 0; or refused, with its name and why. */
+static int answer_begin(struct control_answer *answer, struct now now, const char **ret_error,
+			const char **ret_message)
+{
+	const struct control_source *source = answer->source;
+	struct status_facts facts;
+	int r = 0;
+
+	if (answer->request.command == CONTROL_RELOAD) {
+		*ret_error = "config";
+		r = source->reload(source->context, ret_message);
+	}
+	if (r < 0)
+		return r;
+	source->facts(source->context, &facts);
+	switch (answer->request.command) {
+	case CONTROL_STATUS:
+		answer->item = status_make(&facts, now);
+		return answer->item ? 0 : -ENOMEM;
+	case CONTROL_RELOAD:
+		answer->item = json_pack("{s:s, s:s?}", "path", facts.config_path, "digest",
+					 facts.config_digest);
+		return answer->item ? 0 : -ENOMEM;
+	case CONTROL_SERVICES:
+		*ret_error = "kernel";
+		return services_begin(answer, &facts, ret_message);
+	case CONTROL_CONNECTIONS:
+	case CONTROL_PEERS:
+		peers_collect(facts.node, facts.config->join, facts.config->n_join, now,
+			      &answer->peers);
+		break;
+	}
+	return 0;
+}
+
+int control_answer_new(const struct control_source *source, const struct control_request *request,
+		       struct now now, struct control_answer **ret_answer)
+{
+	struct control_answer *answer = calloc(1, sizeof(*answer));
+	const char *error = NULL, *message = NULL;
+	int r;
+
+	if (!answer)
+		return -ENOMEM;
+	answer->source = source;
+	answer->request = *request;
+	r = answer_begin(answer, now, &error, &message);
+	if (r < 0 && !message)
+		goto fail;
+	if (r < 0) {
+		answer->ended = true;
+		r = line_set(answer, refusal(error, message));
+	} else {
+		r = line_set(answer, json_pack("{s:b, s:s}", "ok", 1, "command",
+					       control_command_name(request->command)));
+	}
+	if (r < 0)
+		goto fail;
+	*ret_answer = answer;
+	return 0;
+fail:
+	control_answer_free(answer);
+	return r;
+}
+
+void control_answer_free(struct control_answer *answer)
+{
+	if (!answer)
+		return;
+	json_decref(answer->item);
+	service_set_fini(&answer->configured);
+	service_set_fini(&answer->actual);
+	free(answer->line);
+	free(answer);
+}

@@ -1,0 +1,39 @@
+/* Answers on the control socket, made piece by piece as the client reads: lines of JSON.
+ *	{"ok": true, "command": "peers"}	the head; of a refusal the only line:
+ *	{"ok": false, "error": "filter", "message": "..."}
+ *	{...}					the items; status and reload have one
+ *	{"end": true, "count": 2}
+ * A piece costs a bounded time, however many connections there are. */
+#ifndef DIRECTOR_CONTROL_ANSWER_H
+#define DIRECTOR_CONTROL_ANSWER_H
+
+#include "director/control.h"
+#include "director/status.h"
+
+struct control_answer;
+
+/* Where the answers come from. */
+struct control_source {
+	void *context;
+	void (*facts)(void *context, struct status_facts *ret_facts);
+	/* The kernel's services: 0, or a negative errno and a sentence, borrowed until the next
+	 * call. The set becomes the caller's. */
+	int (*services)(void *context, struct service_set *ret_set, const char **ret_error);
+	/* 0, or refused and why; the running configuration stays then. */
+	int (*reload)(void *context, const char **ret_error);
+};
+
+/* source is borrowed until the answer is freed. 0 or -ENOMEM. */
+int control_answer_new(const struct control_source *source, const struct control_request *request,
+		       struct now now, struct control_answer **ret_answer);
+void control_answer_free(struct control_answer *answer);
+
+/* The next bytes, at most cap. 0 does not mean the end: *ret_done does. */
+size_t control_answer_read(struct control_answer *answer, struct now now, char *data, size_t cap,
+			   bool *ret_done);
+
+/* The one line that refuses; Returns its
+ * length, at most cap. */
+size_t control_refuse(int error, char *data, size_t cap);
+
+#endif

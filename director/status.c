@@ -1,0 +1,258 @@
+#include "director/status.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Beyond it a peer that dies now takes young connections with it. */
+#define LAG_MAX (1 * USEC_PER_SEC)
+/* Entries in one bucket of the kernel's table before every packet pays for the walk. */
+#define CHAIN_MAX 8
+#define EXPIRY_NOTICE (14 * 24 * 3600 * USEC_PER_SEC)
+
+char *status_id(uint64_t id, char *text)
+{
+	snprintf(text, STATUS_ID_TEXT, "%016" PRIx64, id);
+	return text;
+}
+
+static json_int_t seconds(usec_t usec)
+{
+	return (json_int_t)(usec / USEC_PER_SEC);
+}
+
+static json_int_t since(usec_t then, struct now now)
+{
+	return then < now.mono ? seconds(now.mono - then) : 0;
+}
+
+static json_int_t number(uint64_t value)
+{
+	return value > INT64_MAX ? INT64_MAX : (json_int_t)value;
+}
+
+__attribute__((format(printf, 2, 3))) static void problem(json_t *problems, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	json_array_append_new(problems, json_string(text));
+}
+
+static void problems_of_peers(json_t *problems, const struct peers *peers)
+{
+	for (unsigned int i = 0; i < peers->count; i++) {
+		const struct peer *peer = &peers->peers[i];
+		char where[ENDPOINT_TEXT];
+
+		endpoint_format(&peer->where, where);
+		if (!peer->alive)
+			problem(problems, "Peer %s%s%s is not connected both ways (%s)%s%s.",
+				peer->name, *peer->name ? " at " : "", where, peer->state,
+				peer->why ? ": " : "", peer->why ? peer->why : "");
+		else if (peer->out.sync.lag > LAG_MAX)
+			problem(problems,
+				"Peer %s is %" PRIu64 " ms behind: connections younger than that "
+				"are lost if this director dies.",
+				peer->name, peer->out.sync.lag / USEC_PER_MSEC);
+	}
+}
+
+static void problems_of_kernel(json_t *problems, const struct status_facts *facts,
+			       const struct node_status *node, struct now now)
+{
+	if (facts->tap_error)
+		problem(problems, "The kernel's sync threads are not tapped: %s.",
+			facts->tap_error);
+	else if (!facts->probe_ok)
+		problem(problems,
+			"The forwarder is stalled: IPVS has not forwarded the probe since "
+			"%lld s.",
+			(long long)since(facts->forwarder_since, now));
+	if (!facts->programmed)
+		problem(problems, "The services are not programmed: %s.",
+			facts->program_error ? facts->program_error : "not tried yet");
+	if (facts->announce_error)
+		problem(problems, "The VIPs can't be set: %s.", facts->announce_error);
+	if (facts->adopt_error)
+		problem(problems, "The kernel's connections could not be read at start: %s.",
+			facts->adopt_error);
+	if (facts->hash_buckets && node->sync.entries / CHAIN_MAX > facts->hash_buckets)
+		problem(problems,
+			"IPVS has only %" PRIu64 " buckets for %" PRIu64 " connections: set "
+			"conn_tab_bits=20 in /etc/modprobe.d/lvsmesh.conf and load ip_vs again.",
+			facts->hash_buckets, node->sync.entries);
+	if (facts->entries_max && node->sync.entries >= facts->entries_max)
+		problem(problems,
+			"The table of connections is full (%" PRIu64 " entries): new ones are not "
+			"replicated.",
+			node->sync.entries);
+}
+
+static void problems_of_self(json_t *problems, const struct status_facts *facts,
+			     const struct node_status *node, struct now now)
+{
+	const struct certificate *certificate = &facts->identity->certificate;
+	usec_t not_after = certificate->not_after < USEC_NEVER / USEC_PER_SEC
+				   ? certificate->not_after * USEC_PER_SEC
+				   : USEC_NEVER;
+
+	if (!node->ready)
+		problem(problems, "Not ready to take traffic: %s.",
+			node->waiting_for ? node->waiting_for : "starting");
+	if (facts->reload_error)
+		problem(problems,
+			"The last reload was refused and the running configuration "
+			"stays: %s",
+			facts->reload_error);
+	if (not_after < now.wall)
+		problem(problems,
+			"The certificate has expired: peers refuse it; make a new one with "
+			"`lvsmesh keygen node %s`.",
+			certificate->name);
+	else if (not_after - now.wall < EXPIRY_NOTICE)
+		problem(problems,
+			"The certificate expires in %lld days: make a new one with `lvsmesh keygen "
+			"node %s`.",
+			(long long)(seconds(not_after - now.wall) / 86400), certificate->name);
+}
+
+static json_t *problems_make(const struct status_facts *facts, const struct node_status *node,
+			     const struct peers *peers, struct now now)
+{
+	json_t *problems = json_array();
+
+	problems_of_self(problems, facts, node, now);
+	problems_of_kernel(problems, facts, node, now);
+	problems_of_peers(problems, peers);
+	return problems;
+}
+
+static json_t *counters_make(const struct status_facts *facts)
+{
+	json_t *groups = json_object();
+	struct node_counter counter;
+
+	for (unsigned int i = 0; facts->counter(facts->context, i, &counter); i++) {
+		json_t *group = json_object_get(groups, counter.group);
+
+		if (!group) {
+			group = json_object();
+			json_object_set_new(groups, counter.group, group);
+		}
+		json_object_set_new(group, counter.name, json_integer(number(counter.value)));
+	}
+	return groups;
+}
+
+static json_t *sync_make(const struct sync_status *sync)
+{
+	const struct {
+		const char *name;
+		uint64_t value;
+	} values[] = {
+		{"held", sync->entries},
+		{"own", sync->entries_own},
+		{"position", sync->position},
+		{"inject_pending", sync->inject_pending},
+		{"inject_unconfirmed", sync->inject_unconfirmed},
+		{"captured", sync->captured},
+		{"adopted", sync->adopted},
+		{"learned", sync->learned},
+		{"stale", sync->stale},
+		{"expired", sync->expired},
+		{"injected", sync->injected},
+		{"injected_again", sync->injected_again},
+		{"refused_full", sync->refused_full},
+		{"refused_entry", sync->refused_entry},
+		{"batches_in", sync->batches_in},
+		{"batches_out", sync->batches_out},
+	};
+	json_t *object = json_object();
+
+	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
+		json_object_set_new(object, values[i].name, json_integer(number(values[i].value)));
+	return object;
+}
+
+static json_t *config_make(const struct status_facts *facts, struct now now)
+{
+	return json_pack("{s:s?, s:s?, s:I, s:I, s:I, s:s?}", "path", facts->config_path, "digest",
+			 facts->config_digest, "loaded_s", since(facts->loaded, now), "reloads",
+			 number(facts->reloads), "reloads_refused", number(facts->reloads_refused),
+			 "last_error", facts->reload_error);
+}
+
+static void text_of_cluster(const struct identity *identity, char *text)
+{
+	for (size_t i = 0; i < CLUSTER_ID_SIZE; i++)
+		sprintf(text + 2 * i, "%02x", identity->certificate.cluster[i]);
+}
+
+json_t *status_make(const struct status_facts *facts, struct now now)
+{
+	static struct peers peers;
+	char id[STATUS_ID_TEXT], cluster[2 * CLUSTER_ID_SIZE + 1];
+	struct node_status node;
+
+	node_status(facts->node, &node);
+	peers_collect(facts->node, facts->config->join, facts->config->n_join, now, &peers);
+	text_of_cluster(facts->identity, cluster);
+	return json_pack(
+		"{s:s, s:s, s:s, s:I, s:s, s:I, s:b, s:s?, s:b,"
+		" s:{s:b, s:b, s:I},"
+		" s:{s:i, s:i, s:I},"
+		" s:{s:I, s:b, s:I, s:i, s:s?},"
+		" s:o, s:o, s:b, s:o, s:o}",
+		"name", facts->identity->certificate.name, "id", status_id(facts->identity->id, id),
+		"cluster", cluster, "epoch", number(facts->epoch), "version", LVSMESH_VERSION,
+		"uptime_s", since(facts->started, now), "ready", node.ready, "waiting_for",
+		node.waiting_for, "announcing", facts->announcing, "forwarder", "ok",
+		facts->forwarder_ok, "probe_ok", facts->probe_ok, "for_s",
+		since(facts->forwarder_since, now), "peers", "alive", (int)peers.alive, "of",
+		(int)peers.count, "worst_lag_ms", number(peers.lag / USEC_PER_MSEC), "services",
+		"configured", number(facts->config->services.count), "programmed",
+		facts->programmed, "checked_s", since(facts->programmed_at, now), "foreign",
+		(int)facts->foreign, "error", facts->program_error, "entries",
+		sync_make(&node.sync), "config", config_make(facts, now), "adopted", facts->adopted,
+		"counters", counters_make(facts), "problems",
+		problems_make(facts, &node, &peers, now));
+}
+
+static json_t *receive_make(const struct node_stream_status *stream)
+{
+	if (stream->phase != NODE_STREAM_READY)
+		return json_null();
+	return json_pack("{s:b, s:I, s:I, s:I, s:I}", "synced", stream->sync.synced, "position",
+			 number(stream->sync.position), "behind", number(stream->sync.behind),
+			 "entries", number(stream->sync.entries), "bytes",
+			 number(stream->sync.bytes));
+}
+
+static json_t *send_make(const struct node_stream_status *stream)
+{
+	json_t *object = receive_make(stream);
+
+	if (json_is_object(object))
+		json_object_set_new(object, "lag_ms",
+				    json_integer(number(stream->sync.lag / USEC_PER_MSEC)));
+	return object;
+}
+
+json_t *status_peer(const struct peer *peer, struct now now)
+{
+	const struct node_stream_status *stream =
+		peer->out.phase == NODE_STREAM_READY ? &peer->out : &peer->in;
+	char where[ENDPOINT_TEXT], id[STATUS_ID_TEXT];
+
+	return json_pack("{s:s?, s:s?, s:s, s:b, s:s, s:I, s:s?, s:I, s:o, s:o}", "name",
+			 *peer->name ? peer->name : NULL, "id",
+			 peer->id ? status_id(peer->id, id) : NULL, "address",
+			 endpoint_format(&peer->where, where), "alive", peer->alive, "state",
+			 peer->state, "for_s", since(stream->since, now), "why", peer->why, "epoch",
+			 number(stream->epoch), "receive", receive_make(&peer->in), "send",
+			 send_make(&peer->out));
+}

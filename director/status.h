@@ -1,0 +1,58 @@
+/* What a director says of itself, as JSON (lvsmesh.1 documents the fields), and what is wrong, in
+ * sentences. Memory only: whoever asks fills in struct status_facts. */
+#ifndef DIRECTOR_STATUS_H
+#define DIRECTOR_STATUS_H
+
+#include <jansson.h>
+
+#include "director/config.h"
+#include "director/peers.h"
+
+/* What the shell knows besides the node. Strings are borrowed, NULL: none. Times are mono. */
+struct status_facts {
+	const struct node *node;
+	const struct identity *identity;
+	const struct config *config; /* the running one */
+	uint64_t epoch;
+	usec_t started;
+
+	bool announcing; /* the VIPs are on */
+	const char *announce_error;
+	bool forwarder_ok; /* services programmed, and the probe comes back */
+	usec_t forwarder_since;
+	bool probe_ok;
+	const char *tap_error;
+
+	bool programmed; /* the last attempt succeeded */
+	usec_t programmed_at;
+	const char *program_error;
+	unsigned int foreign; /* services in the kernel that are not ours */
+
+	bool adopted; /* the kernel's connections at start have all been read */
+	const char *adopt_error;
+
+	const char *config_path;
+	const char *config_digest;
+	usec_t loaded;
+	uint64_t reloads, reloads_refused;
+	const char *reload_error; /* of the last one, when it was refused */
+
+	uint64_t hash_buckets; /* of the kernel's connection table, 0: unknown */
+	uint64_t entries_max;
+
+	/* Counter number i from 0, of every group; false: no such. */
+	bool (*counter)(void *context, unsigned int i, struct node_counter *ret_counter);
+	void *context;
+};
+
+/* A new object, NULL: no memory. */
+json_t *status_make(const struct status_facts *facts, struct now now);
+
+/* One peer, as `peers` lists it; NULL: no memory. */
+json_t *status_peer(const struct peer *peer, struct now now);
+
+/* A director's id as text: 16 hexadecimal digits and NUL. Returns text. */
+#define STATUS_ID_TEXT 17
+char *status_id(uint64_t id, char *text);
+
+#endif

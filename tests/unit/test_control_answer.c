@@ -1,0 +1,374 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "director/control_answer.h"
+#include "tests/identity_fixture.h"
+
+#define ENTRIES 5000
+
+static const char yaml[] = "node: {name: d1}\n"
+			   "cluster: {listen: ['192.0.2.1:7946'], join: ['192.0.2.2:7946']}\n"
+			   "services:\n"
+			   "  - name: web\n"
+			   "    address: 203.0.113.10:80\n"
+			   "    scheduler: rr\n"
+			   "    real-servers: [{address: '10.1.0.21:80'}]\n"
+			   "  - name: dns\n"
+			   "    address: 203.0.113.10:53\n"
+			   "    protocol: udp\n"
+			   "    scheduler: rr\n"
+			   "    real-servers: [{address: '10.1.0.21:53'}]\n";
+
+static const struct now start = {.mono = 1000 * USEC_PER_SEC, .wall = FIXTURE_WALL};
+
+struct world {
+	struct identity identity;
+	struct config *config;
+	struct node *node;
+	struct status_facts facts;
+	const char *reload_error, *services_error;
+	unsigned int reloads;
+};
+
+static bool counter(void *context, unsigned int i, struct node_counter *ret_counter)
+{
+	struct world *world = context;
+
+	return node_counter(world->node, i, ret_counter);
+}
+
+static void facts_get(void *context, struct status_facts *ret_facts)
+{
+	struct world *world = context;
+
+	*ret_facts = world->facts;
+}
+
+/* The kernel has the first service of the configuration, and a foreign one. */
+static int services_get(void *context, struct service_set *ret_set, const char **ret_error)
+{
+	struct world *world = context;
+	struct service foreign = {
+		.scheduler = "wlc",
+		.key = {.vip = {.ip = {.family = AF_INET, .bytes = {192, 0, 2, 9}}, .port = 25},
+			.protocol = IPPROTO_TCP}};
+
+	if (world->services_error) {
+		*ret_error = world->services_error;
+		return -EPERM;
+	}
+	service_set_add(ret_set, &foreign);
+	service_set_add(ret_set, &world->config->services.services[0]);
+	return 0;
+}
+
+static int reload(void *context, const char **ret_error)
+{
+	struct world *world = context;
+
+	world->reloads++;
+	*ret_error = world->reload_error;
+	return world->reload_error ? -EINVAL : 0;
+}
+
+static void entries_add(struct world *world)
+{
+	struct node_update update;
+
+	for (uint32_t i = 0; i < ENTRIES; i++) {
+		struct entry entry = {
+			.flow = {.vaddr = {203, 0, 113, 10},
+				 .vport = 80,
+				 .cport = 4711,
+				 .family = AF_INET,
+				 .protocol = IPPROTO_TCP},
+			.daddr = {10, 1, 0, 21},
+			.dport = 80,
+			.state = i == 7 ? 6 : 1,
+			.timeout = 900,
+		};
+
+		store_be32(entry.flow.caddr, 0x0a000000 + i);
+		node_step(world->node,
+			  &(struct node_event){.type = NODE_ADOPTED, .now = start, .entry = &entry},
+			  &update);
+	}
+}
+
+static int setup(void **state)
+{
+	struct world *world = calloc(1, sizeof(*world));
+	struct config_error error;
+	struct node_options options = {
+		.identity = &world->identity, .epoch = 9, .entries_max = 10000};
+
+	fixture_identity(1, 1, &world->identity);
+	if (config_parse(yaml, strlen(yaml), "test", &world->config, &error) < 0)
+		fail_msg("%s", error.text);
+	options.join = world->config->join;
+	options.join_count = (unsigned int)world->config->n_join;
+	assert_int_equal(node_new(&options, &world->node), 0);
+	entries_add(world);
+	world->facts = (struct status_facts){
+		.node = world->node,
+		.identity = &world->identity,
+		.config = world->config,
+		.epoch = 9,
+		.started = start.mono - 90 * USEC_PER_SEC,
+		.probe_ok = true,
+		.forwarder_ok = true,
+		.programmed = true,
+		.config_path = "/etc/lvsmesh/lvsmesh.yaml",
+		.config_digest = "abc",
+		.counter = counter,
+		.context = world,
+	};
+	*state = world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *world = *state;
+
+	node_free(world->node);
+	config_free(world->config);
+	free(world);
+	return 0;
+}
+
+struct lines {
+	json_t *head, *items, *end;
+	unsigned int pieces;
+};
+
+/* Asks, reads in pieces of cap bytes, and takes the lines apart. */
+static void ask(struct world *world, const char *text, size_t cap, struct lines *ret_lines)
+{
+	const struct control_source source = {world, facts_get, services_get, reload};
+	struct control_answer *answer;
+	struct control_request request;
+	char *all = calloc(1, 4 << 20);
+	size_t len = 0;
+	bool done = false;
+
+	*ret_lines = (struct lines){.items = json_array()};
+	assert_int_equal(control_request_parse(text, strlen(text), &request), 0);
+	assert_int_equal(control_answer_new(&source, &request, start, &answer), 0);
+	while (!done) {
+		size_t n = control_answer_read(answer, start, all + len, cap, &done);
+
+		assert_in_range(n, 0, cap);
+		len += n;
+		ret_lines->pieces++;
+	}
+	control_answer_free(answer);
+	assert_int_equal(all[len - 1], '\n');
+	for (char *line = strtok(all, "\n"); line; line = strtok(NULL, "\n")) {
+		json_t *object = json_loads(line, 0, NULL);
+
+		assert_non_null(object);
+		assert_null(ret_lines->end);
+		if (!ret_lines->head)
+			ret_lines->head = object;
+		else if (json_object_get(object, "end"))
+			ret_lines->end = object;
+		else
+			json_array_append_new(ret_lines->items, object);
+	}
+	free(all);
+}
+
+static void lines_fini(struct lines *lines)
+{
+	json_decref(lines->head);
+	json_decref(lines->items);
+	json_decref(lines->end);
+}
+
+static void check_ok(const struct lines *lines, size_t count)
+{
+	assert_true(json_is_true(json_object_get(lines->head, "ok")));
+	assert_int_equal(json_array_size(lines->items), count);
+	assert_int_equal(json_integer_value(json_object_get(lines->end, "count")), count);
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+static void test_connections(void **state)
+{
+	struct world *world = *state;
+	struct lines lines;
+
+	ask(world, "{\"command\": \"connections\"}", 1000, &lines);
+	check_ok(&lines, ENTRIES);
+	lines_fini(&lines);
+
+	ask(world, "{\"command\": \"connections\", \"filter\": \"10.0.0.7\"}", 65536, &lines);
+	check_ok(&lines, 1);
+	const json_t *item = json_array_get(lines.items, 0);
+	assert_string_equal(text_of(item, "client"), "10.0.0.7:4711");
+	assert_string_equal(text_of(item, "vip"), "203.0.113.10:80");
+	assert_string_equal(text_of(item, "real"), "10.1.0.21:80");
+	assert_string_equal(text_of(item, "protocol"), "TCP");
+	assert_string_equal(text_of(item, "state"), "CLOSE");
+	/* a long search without a hit does not hold up the loop */
+	assert_in_range(lines.pieces, 2, 10);
+	lines_fini(&lines);
+
+	ask(world, "{\"command\": \"connections\", \"filter\": \"origin=d1 state=close\"}", 65536,
+	    &lines);
+	check_ok(&lines, 1);
+	lines_fini(&lines);
+}
+
+static bool has_problem(const json_t *status, const char *words)
+{
+	json_t *problem;
+	size_t i;
+
+	json_array_foreach(json_object_get(status, "problems"), i,
+			   problem) if (strstr(json_string_value(problem), words)) return true;
+	return false;
+}
+
+static void test_status(void **state)
+{
+	struct world *world = *state;
+	struct lines lines;
+	const json_t *status;
+	json_int_t held = 0, captured = -1;
+
+	ask(world, "{\"command\": \"status\"}", 100, &lines);
+	check_ok(&lines, 1);
+	status = json_array_get(lines.items, 0);
+	assert_string_equal(text_of(status, "name"), "d1");
+	assert_int_equal(strlen(text_of(status, "id")), 16);
+	assert_int_equal(json_integer_value(json_object_get(status, "uptime_s")), 90);
+	assert_int_equal(json_unpack((json_t *)status, "{s:{s:I}, s:{s:{s:I}}}", "entries", "held",
+				     &held, "counters", "capture", "header", &captured),
+			 0);
+	assert_int_equal(held, ENTRIES);
+	assert_int_equal(captured, 0);
+	assert_true(has_problem(status, "192.0.2.2:7946 is not connected"));
+	assert_true(has_problem(status, "Not ready"));
+	assert_true(has_problem(status, "expires in"));
+	assert_false(has_problem(status, "stalled"));
+	assert_false(has_problem(status, "conn_tab_bits"));
+	lines_fini(&lines);
+
+	world->facts.probe_ok = false;
+	world->facts.programmed = false;
+	world->facts.program_error = "no permission";
+	world->facts.reload_error = "lvsmesh.yaml:3: no";
+	world->facts.hash_buckets = 256;
+	ask(world, "{\"command\": \"status\"}", 65536, &lines);
+	status = json_array_get(lines.items, 0);
+	assert_true(has_problem(status, "stalled"));
+	assert_true(has_problem(status, "no permission"));
+	assert_true(has_problem(status, "lvsmesh.yaml:3: no"));
+	assert_true(has_problem(status, "conn_tab_bits"));
+	lines_fini(&lines);
+}
+
+static void test_peers(void **state)
+{
+	struct world *world = *state;
+	struct lines lines;
+	const json_t *peer;
+
+	ask(world, "{\"command\": \"peers\"}", 65536, &lines);
+	check_ok(&lines, 1);
+	peer = json_array_get(lines.items, 0);
+	assert_string_equal(text_of(peer, "address"), "192.0.2.2:7946");
+	assert_true(json_is_false(json_object_get(peer, "alive")));
+	assert_true(json_is_null(json_object_get(peer, "send")));
+	lines_fini(&lines);
+}
+
+static void test_services(void **state)
+{
+	struct world *world = *state;
+	struct lines lines;
+	const json_t *item;
+
+	ask(world, "{\"command\": \"services\"}", 65536, &lines);
+	check_ok(&lines, 3);
+	for (size_t i = 0; i < 2; i++) {
+		item = json_array_get(lines.items, i);
+		assert_true(json_is_false(json_object_get(item, "foreign")));
+		assert_int_equal(json_is_true(json_object_get(item, "programmed")), i == 0);
+		assert_int_equal(json_array_size(json_object_get(item, "real_servers")), 1);
+	}
+	item = json_array_get(lines.items, 2);
+	assert_true(json_is_true(json_object_get(item, "foreign")));
+	assert_string_equal(text_of(item, "address"), "192.0.2.9:25");
+	lines_fini(&lines);
+
+	world->services_error = "no permission";
+	ask(world, "{\"command\": \"services\"}", 65536, &lines);
+	assert_true(json_is_false(json_object_get(lines.head, "ok")));
+	assert_string_equal(text_of(lines.head, "message"), "no permission");
+	assert_null(lines.end);
+	lines_fini(&lines);
+}
+
+static void test_reload(void **state)
+{
+	struct world *world = *state;
+	struct lines lines;
+
+	ask(world, "{\"command\": \"reload\"}", 65536, &lines);
+	check_ok(&lines, 1);
+	assert_string_equal(text_of(json_array_get(lines.items, 0), "digest"), "abc");
+	lines_fini(&lines);
+
+	world->reload_error = "lvsmesh.yaml:3: no";
+	ask(world, "{\"command\": \"reload\"}", 65536, &lines);
+	assert_true(json_is_false(json_object_get(lines.head, "ok")));
+	assert_string_equal(text_of(lines.head, "error"), "config");
+	assert_string_equal(text_of(lines.head, "message"), "lvsmesh.yaml:3: no");
+	lines_fini(&lines);
+	assert_int_equal(world->reloads, 2);
+}
+
+static void test_refuse(void **state)
+{
+	char line[512];
+
+	(void)state;
+	for (int i = 1; i < CONTROL_E_MAX; i++) {
+		size_t len = control_refuse(i, line, sizeof(line));
+		json_t *object = json_loadb(line, len, 0, NULL);
+
+		assert_string_equal(text_of(object, "error"), control_error_name(i));
+		assert_int_equal(line[len - 1], '\n');
+		json_decref(object);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_connections, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_status, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_peers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_services, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
+		cmocka_unit_test(test_refuse),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
