@@ -56,12 +56,9 @@ int hello_parse(const struct identity *identity, const uint8_t *data, size_t len
 
 int hello_check(const struct identity *identity, const struct hello *hello, usec_t wall)
 {
-	const struct certificate *own = &identity->certificate;
-	const struct certificate *peer = &hello->certificate;
-
-	switch (certificate_verify(peer, identity->cluster_key, wall)) {
+	switch (certificate_verify(&hello->certificate, identity->cluster_key, wall)) {
 	case 0:
-		break;
+		return 0;
 	case CERTIFICATE_E_CLUSTER:
 		return SESSION_E_CLUSTER;
 	case CERTIFICATE_E_EARLY:
@@ -70,11 +67,6 @@ int hello_check(const struct identity *identity, const struct hello *hello, usec
 	default:
 		return SESSION_E_CERTIFICATE;
 	}
-	if (strcmp(peer->name, own->name) == 0 ||
-	    memcmp(peer->sign_key, own->sign_key, SIGN_PUBLIC_SIZE) == 0 ||
-	    memcmp(peer->box_key, own->box_key, BOX_KEY_SIZE) == 0)
-		return SESSION_E_SELF;
-	return 0;
 }
 
 uint32_t hello_choose(const struct hello *hello)

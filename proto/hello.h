@@ -29,7 +29,7 @@ size_t hello_pack(const struct identity *identity, uint32_t version_min, uint32_
 int hello_parse(const struct identity *identity, const uint8_t *data, size_t len,
 		struct hello *ret_hello);
 
-/* 0, or SESSION_E_{CLUSTER,CERTIFICATE,EXPIRED,SELF}. */
+/* 0, or SESSION_E_{CLUSTER,CERTIFICATE,EXPIRED}. */
 int hello_check(const struct identity *identity, const struct hello *hello, usec_t wall);
 
 /* The version two sides use: the highest that both speak. */

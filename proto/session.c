@@ -194,6 +194,22 @@ static int take_peer(struct session *session, const uint8_t *body, size_t len, u
 	return r;
 }
 
+/* The peer is proved. Only now may it be called ourselves: a stranger could show our certificate,
+ * and a director that dials itself must learn it from the answer. */
+static int finish(struct session *session, uint64_t peer_epoch)
+{
+	const struct certificate *own = &session->identity->certificate;
+	const struct certificate *peer = &session->peer;
+
+	if (strcmp(peer->name, own->name) == 0 ||
+	    memcmp(peer->sign_key, own->sign_key, SIGN_PUBLIC_SIZE) == 0 ||
+	    memcmp(peer->box_key, own->box_key, BOX_KEY_SIZE) == 0)
+		return SESSION_E_SELF;
+	session->peer_epoch = peer_epoch;
+	session->phase = PHASE_READY;
+	return 0;
+}
+
 static int take_hello(struct session *session, const uint8_t *frame, size_t len, usec_t wall)
 {
 	uint8_t *answer = session->pending + MAGIC_SIZE;
@@ -241,7 +257,9 @@ static int take_answer(struct session *session, const uint8_t *frame, size_t len
 		return SESSION_E_MAC;
 	if (hello.version_min != hello.version_max)
 		return SESSION_E_VERSION;
-	session->peer_epoch = hello.epoch;
+	r = finish(session, hello.epoch);
+	if (r != 0)
+		return r;
 
 	/* Everything of ours that was pending has been sent: the peer answered it. */
 	session->pending_at = 0;
@@ -249,23 +267,19 @@ static int take_answer(struct session *session, const uint8_t *frame, size_t len
 	put_header(session->pending, KIND_CONFIRM, confirm_len);
 	channel_seal(&session->out, session->pending, SESSION_HEADER + confirm_len);
 	session->pending_len = SESSION_OVERHEAD + confirm_len;
-	session->phase = PHASE_READY;
 	return 0;
 }
 
 static int take_confirm(struct session *session, const uint8_t *frame, size_t len)
 {
+	uint64_t epoch;
 	int r;
 
 	len -= MAC_SIZE;
-	if (session->self)
-		return SESSION_E_SELF;
 	if (!channel_open(&session->in, frame, len))
 		return SESSION_E_MAC;
-	r = confirm_parse(frame + SESSION_HEADER, len - SESSION_HEADER, &session->peer_epoch);
-	if (r == 0)
-		session->phase = PHASE_READY;
-	return r;
+	r = confirm_parse(frame + SESSION_HEADER, len - SESSION_HEADER, &epoch);
+	return r == 0 ? finish(session, epoch) : r;
 }
 
 static int take_frame(struct session *session, const uint8_t *frame, size_t len, usec_t wall,

@@ -29,7 +29,7 @@ enum session_error {
 	SESSION_E_MALFORMED,   /* a frame that does not decode */
 	SESSION_E_CERTIFICATE, /* not signed by our cluster key */
 	SESSION_E_EXPIRED,     /* certificate not valid now */
-	SESSION_E_SELF,        /* our own name or key */
+	SESSION_E_SELF,        /* our own name or key, and it holds that key */
 	SESSION_E_MAC,         /* forged, replayed, reordered or damaged */
 	SESSION_E_KIND,        /* a kind that must not come in this phase */
 	SESSION_E_MEMORY,      /* ours ran out */

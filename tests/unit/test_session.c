@@ -424,63 +424,130 @@ static void test_replayed_and_reordered_frames(void **state)
 	stop(&pair);
 }
 
-/* How a stranger or a misconfigured peer is refused, by an acceptor and by a dialer. */
-static void assert_refused(const struct identity *peer, usec_t wall, int error)
+/* The dialer's key, made as PROTOCOL.md says and not with the code under test. */
+static void dialer_key(const struct identity *dialer, const struct stream *hello,
+		       const struct stream *answer, uint8_t key[64])
 {
-	struct session *acceptor = open_session(&d2, false, 2);
-	struct session *dialer = open_session(peer, true, 1);
-	struct stream stream;
-	uint8_t byte;
+	uint8_t input[18 + 64] = "lvsmesh session 1", shared[32];
 
-	collect(dialer, &stream);
-	assert_int_equal(feed_at(acceptor, stream.data, stream.len, wall), -error);
-	assert_int_equal(session_output(acceptor, &byte, 1), 0);
-	assert_false(session_ready(acceptor));
+	assert_int_equal(crypto_scalarmult(shared, dialer->box_secret, d2.certificate.box_key), 0);
+	crypto_generichash(input + 18, 32, hello->data, hello->len, NULL, 0);
+	crypto_generichash(input + 50, 32, answer->data + 4, answer->len - 4 - 16, NULL, 0);
+	crypto_generichash(key, 64, input, sizeof(input), shared, sizeof(shared));
+}
+
+/* The dialer's frame number count. */
+static void forge(const uint8_t key[64], uint8_t kind, uint8_t count, const uint8_t *body,
+		  size_t len, struct stream *ret_frame)
+{
+	uint8_t nonce[12] = {count}, none = 0;
+
+	*ret_frame = (struct stream){.data = {0, 0, 0, (uint8_t)len, kind}, .len = len + 21};
+	if (len > 0)
+		memcpy(ret_frame->data + 5, body, len);
+	crypto_aead_chacha20poly1305_ietf_encrypt_detached(&none, ret_frame->data + 5 + len, NULL,
+							   &none, 0, ret_frame->data, 5 + len, NULL,
+							   nonce, key);
+}
+
+/* What peer answers to a director that it takes for one of its own. */
+static void answer_of(const struct identity *peer, struct stream *ret_answer)
+{
+	bool ours = memcmp(peer->certificate.cluster, d2.certificate.cluster, CLUSTER_ID_SIZE) == 0;
+	struct session *acceptor = open_session(peer, false, 2);
+	struct identity friend;
+	struct session *dialer;
+
+	fixture_identity(ours ? 1 : 2, 5, &friend);
+	dialer = open_session(&friend, true, 1);
+	collect(dialer, ret_answer);
+	assert_int_equal(feed(acceptor, ret_answer), 0);
+	collect(acceptor, ret_answer);
 	session_free(acceptor);
 	session_free(dialer);
 }
 
-/* Ourselves, or somebody with our identity: the dialer learns it from the answer. */
-static void assert_self(const struct identity *peer)
+/* Refused for its certificate, by an acceptor and by a dialer, and neither says more. */
+static void assert_refused(const struct identity *peer, usec_t wall, int error)
 {
 	struct session *acceptor = open_session(&d2, false, 2);
-	struct session *dialer = open_session(peer, true, 1);
-	struct stream hello, answer, confirm = {.len = SESSION_OVERHEAD + 9};
+	struct session *dialer = open_session(&d2, true, 1);
+	struct session *stranger = open_session(peer, true, 1);
+	struct stream stream;
 
-	collect(dialer, &hello);
-	assert_int_equal(feed(acceptor, &hello), 0);
-	collect(acceptor, &answer);
-	assert_int_equal(feed(dialer, &answer), -SESSION_E_SELF);
-	/* One that goes on all the same. */
-	store_be32(confirm.data, 9);
-	confirm.data[4] = 3;
-	assert_int_equal(feed(acceptor, &confirm), -SESSION_E_SELF);
+	collect(stranger, &stream);
+	assert_int_equal(feed_at(acceptor, stream.data, stream.len, wall), -error);
+	collect(acceptor, &stream);
+	assert_int_equal(stream.len, 0);
 	assert_false(session_ready(acceptor));
+
+	answer_of(peer, &stream);
+	assert_int_equal(feed_at(dialer, stream.data, stream.len, wall), -error);
+	collect(dialer, &stream);
+	assert_int_equal(stream.len, 0);
+	assert_false(session_ready(dialer));
+
 	session_free(acceptor);
 	session_free(dialer);
+	session_free(stranger);
 }
 
 static void test_strangers(void **state)
 {
-	struct identity foreign, self, same_name, forged;
+	struct identity foreign, forged = d1;
 	struct cluster_key other;
 
 	(void)state;
 	fixture_identity(2, 1, &foreign);
 	assert_refused(&foreign, FIXTURE_WALL, SESSION_E_CLUSTER);
-	fixture_identity(1, 2, &self);
-	assert_self(&self);
-	fixture_named(1, 3, "d2", &same_name);
-	assert_self(&same_name);
-	fixture_named(1, 2, "d9", &same_name);
-	assert_self(&same_name);
 	assert_refused(&d1, FIXTURE_WALL + 2 * FIXTURE_VALID * USEC_PER_SEC, SESSION_E_EXPIRED);
 	assert_refused(&d1, FIXTURE_WALL - 2 * FIXTURE_VALID * USEC_PER_SEC, SESSION_E_EXPIRED);
 
 	fixture_cluster(2, &other);
-	forged = d1;
 	assert_int_equal(certificate_issue(&d1.certificate, other.secret, &forged.certificate), 0);
 	assert_refused(&forged, FIXTURE_WALL, SESSION_E_CERTIFICATE);
+}
+
+/* Both find out, when the other has proved that it holds the key and not before. */
+static void assert_self(const struct identity *peer)
+{
+	struct session *dialer = open_session(peer, true, 1);
+	struct session *acceptor = open_session(&d2, false, 2);
+	struct stream hello, answer, confirm;
+	uint8_t key[64];
+
+	collect(dialer, &hello);
+	assert_int_equal(feed(acceptor, &hello), 0);
+	collect(acceptor, &answer);
+	answer.data[answer.len - 1] ^= 1;
+	assert_int_equal(feed(dialer, &answer), -SESSION_E_MAC);
+	answer.data[answer.len - 1] ^= 1;
+	session_free(dialer);
+
+	dialer = open_session(peer, true, 1);
+	assert_int_equal(feed(dialer, &answer), -SESSION_E_SELF);
+	assert_false(session_ready(dialer));
+	collect(dialer, &confirm);
+	assert_int_equal(confirm.len, 0);
+
+	dialer_key(peer, &hello, &answer, key);
+	forge(key, 3, 0, NULL, 0, &confirm);
+	assert_int_equal(feed(acceptor, &confirm), -SESSION_E_SELF);
+	assert_false(session_ready(acceptor));
+	session_free(dialer);
+	session_free(acceptor);
+}
+
+static void test_self(void **state)
+{
+	struct identity peer;
+
+	(void)state;
+	assert_self(&d2);
+	fixture_named(1, 3, "d2", &peer);
+	assert_self(&peer);
+	fixture_named(1, 2, "d9", &peer);
+	assert_self(&peer);
 }
 
 /* A true certificate without its key. */
@@ -602,28 +669,6 @@ static void test_garbage(void **state)
 	}
 }
 
-/* The dialer's key, made as PROTOCOL.md says and not with the code under test. */
-static void dialer_key(const struct pair *pair, uint8_t key[64])
-{
-	uint8_t input[18 + 64] = "lvsmesh session 1", shared[32];
-
-	assert_int_equal(crypto_scalarmult(shared, d1.box_secret, d2.certificate.box_key), 0);
-	crypto_generichash(input + 18, 32, pair->hello.data, pair->hello.len, NULL, 0);
-	crypto_generichash(input + 50, 32, pair->answer.data + 4, pair->answer.len - 4 - 16, NULL,
-			   0);
-	crypto_generichash(key, 64, input, sizeof(input), shared, sizeof(shared));
-}
-
-/* A frame with an empty body, the count'th of the dialer's. */
-static void forge(const uint8_t key[64], uint8_t kind, uint8_t count, struct stream *ret_frame)
-{
-	uint8_t nonce[12] = {count}, none = 0;
-
-	*ret_frame = (struct stream){.data = {0, 0, 0, 0, kind}, .len = 21};
-	crypto_aead_chacha20poly1305_ietf_encrypt_detached(&none, ret_frame->data + 5, NULL, &none,
-							   0, ret_frame->data, 5, NULL, nonce, key);
-}
-
 static void test_format(void **state)
 {
 	struct stream frame;
@@ -632,11 +677,11 @@ static void test_format(void **state)
 
 	(void)state;
 	start(&pair, 1);
-	dialer_key(&pair, key);
-	forge(key, KIND, 1, &frame);
+	dialer_key(&d1, &pair.hello, &pair.answer, key);
+	forge(key, KIND, 1, NULL, 0, &frame);
 	assert_frame(pair.acceptor, &frame, "");
 	/* The kinds below 16 are the session's: a peer that seals one is broken. */
-	forge(key, SESSION_KIND_MIN - 1, 2, &frame);
+	forge(key, SESSION_KIND_MIN - 1, 2, NULL, 0, &frame);
 	assert_int_equal(feed(pair.acceptor, &frame), -SESSION_E_KIND);
 	stop(&pair);
 }
@@ -656,15 +701,14 @@ static void test_second_confirm(void **state)
 static void test_bad_confirm(void **state)
 {
 	struct session *acceptor = open_session(&d2, false, 2);
-	uint8_t key[64], nonce[12] = {0}, none = 0;
-	struct stream confirm = {.data = {0, 0, 0, 1, 3, 0xff}, .len = 22};
+	struct stream confirm;
 	struct pair pair;
+	uint8_t key[64];
 
 	(void)state;
 	start(&pair, 1);
-	dialer_key(&pair, key);
-	crypto_aead_chacha20poly1305_ietf_encrypt_detached(&none, confirm.data + 6, NULL, &none, 0,
-							   confirm.data, 6, NULL, nonce, key);
+	dialer_key(&d1, &pair.hello, &pair.answer, key);
+	forge(key, 3, 0, (const uint8_t *)"\xff", 1, &confirm);
 	assert_int_equal(feed(acceptor, &pair.hello), 0);
 	assert_int_equal(feed(acceptor, &confirm), -SESSION_E_MALFORMED);
 	session_free(acceptor);
@@ -725,6 +769,7 @@ int main(void)
 		cmocka_unit_test(test_replayed_stream),
 		cmocka_unit_test(test_replayed_and_reordered_frames),
 		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_self),
 		cmocka_unit_test(test_stolen_certificate),
 		cmocka_unit_test(test_weak_key),
 		cmocka_unit_test(test_expires_while_open),
