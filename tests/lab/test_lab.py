@@ -6,6 +6,7 @@ import pytest
 
 from lab import tools
 from lab.host import wait_for
+from lab.sync import Tun
 
 FLAG = {"direct": "-g", "tunnel": "-i", "nat": "-m"}
 PORT = 80
@@ -79,6 +80,34 @@ def test_a_silent_director_is_seen(topology):
     t.kill(t.directors[0], reroute=False)
     client.wait_event("broken", 10, 5)
     assert {e["why"] for e in client.events("broken")} == {"silent"}
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_lagwatch_sees_both_directions(topology, family):
+    t = topology(directors=1, reals=1)
+    director = t.directors[0]
+    director.sysctl(net__ipv4__vs__sync_threshold="0 0", net__ipv4__vs__sync_refresh_period=10)
+    t.add_vips(director)
+    program_ipvs(t, director, family)
+    tools.serve(t.reals[0], PORT)
+    tun = Tun(director)
+    tun.start("master")
+    watcher = tools.watch(director, tun.name)
+    client = tools.connect(t.client, tools.endpoint(t.vip(family), PORT), 1)
+    opened = client.wait_event("open")
+
+    out = watcher.wait_event("entry")
+    assert (out["direction"], out["caddr"], out["cport"]) == ("out", opened["source"], opened["port"])
+    assert (out["daddr"], out["dport"]) == (t.reals[0].address[family], PORT)
+    assert 0 < out["at"] - opened["at"] < 5_000_000
+    tun.inject(*tun.read_entry(opened["port"], 5))
+    back = watcher.wait_event("entry", count=2)
+    assert back == dict(out, direction="in", at=back["at"])
+    tun.write(b"\0\1\0\2\0")
+    watcher.stop()
+    end = watcher.events("end")[0]
+    assert (end["messages"], end["malformed"], end["dropped"]) == (3, 1, 0)
+    tun.close()
 
 
 def test_nothing_is_left(topology):
