@@ -2,15 +2,19 @@
 
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import shlex
 import signal
+import socket
+import struct
 import subprocess
 import time
 from pathlib import Path
 
 CLONE_NEWNET = 0x40000000
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -122,6 +126,14 @@ class Host:
     def ip(self, *lines):
         """Runs lines of `ip` in one process; for instance ip("link set lo up", "route add ...")."""
         self.run(["ip", "-batch", "-"], text="\n".join(lines) + "\n")
+
+    def set_link(self, interface, up):
+        """As `ip link set`, but at this very moment: starting a program takes some 20 ms."""
+        with self.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+            request = fcntl.ioctl(s, SIOCGIFFLAGS, struct.pack("16sH14x", interface.encode(), 0))
+            flags = struct.unpack("16sH14x", request)[1]
+            flags = flags | IFF_UP if up else flags & ~IFF_UP
+            fcntl.ioctl(s, SIOCSIFFLAGS, struct.pack("16sH14x", interface.encode(), flags))
 
     def start(self, argv, name=None, env=None):
         """Starts a program; with `name`, its log is HOST-NAME.log in the topology's directory."""

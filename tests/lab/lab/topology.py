@@ -121,23 +121,26 @@ class Topology:
 
     def _sysctls(self):
         """Before there are interfaces: what is `default` now is theirs then."""
-        for host in self.hosts:
+        for host in [self.router] + self.reals + self.clients:
             host.sysctl(**QUIET)
-        for host in [self.router] + self.directors:
-            host.sysctl(**FORWARDS)
-        for host in self.directors + self.reals:
-            host.sysctl(**NO_ARP_FOR_VIPS)
+        for director in self.directors:
+            self._director_sysctls(director)
+        self.router.sysctl(**FORWARDS)
+        for real in self.reals:
+            real.sysctl(**NO_ARP_FOR_VIPS)
         self.router.sysctl(net__ipv4__fib_multipath_hash_policy=1,
                            net__ipv6__fib_multipath_hash_policy=1)
         for client in self.clients:
             # Many connections from one address: all its ports, and none blocked by TIME_WAIT.
             client.sysctl(net__ipv4__ip_local_port_range="1024 65535", net__ipv4__tcp_tw_reuse=1)
 
+    @staticmethod
+    def _director_sysctls(director):
+        director.sysctl(**QUIET, **FORWARDS, **NO_ARP_FOR_VIPS)
+
     def _links(self):
         """Every host's eth0, with its other end on the router."""
-        _ip_batch([f"link add name {host.name} netns router type veth peer name eth0 "
-                   f"address {_mac(host)} netns {host.name}"
-                   for host in self.hosts if host is not self.router])
+        _ip_batch([_link(host) for host in self.hosts if host is not self.router])
 
     def _router_up(self):
         lines = [f"link add lan address {_mac(self.router)} type bridge mcast_snooping 0",
@@ -182,14 +185,17 @@ class Topology:
         return [f"address add {self.vip(f, n)}/{HOST_PREFIX[f]} dev {interface}"
                 for f in FAMILIES for n in range(self.vips)]
 
-    def _neighbours(self):
+    def _neighbours(self, hosts=None):
         """Everyone on the segment knows everyone's address: no packet ever waits for ARP."""
         segment = [self.router] + self.directors + self.reals
-        for host in segment:
-            interface = "lan" if host is self.router else "eth0"
-            host.ip(*[f"neighbour replace {other.address[f]} lladdr {_mac(other)} nud permanent "
-                      f"dev {interface}" for other in segment if other is not host
-                      for f in FAMILIES])
+        for host in hosts or segment:
+            self._neighbours_of(host, segment)
+
+    @staticmethod
+    def _neighbours_of(host, segment):
+        interface = "lan" if host.name == "router" else "eth0"
+        host.ip(*[f"neighbour replace {other.address[f]} lladdr {_mac(other)} nud permanent "
+                  f"dev {interface}" for other in segment if other is not host for f in FAMILIES])
 
     # What scenarios do
 
@@ -219,7 +225,7 @@ class Topology:
             self.route([d for d in self.routed if d is not director])
 
     def link(self, host, up):
-        self.router.ip(f"link set {host.name} {'up' if up else 'down'}")
+        self.router.set_link(host.name, up)
         host.up = up
 
     def revive(self, director, reroute=True):
@@ -229,6 +235,18 @@ class Topology:
         wait_for(lambda: _reaches(director, self.router.address[4]), 5, f"link of {director.name}")
         if reroute:
             self.route([d for d in self.directors if d in self.routed or d is director])
+
+    def reboot(self, director):
+        """A director that died starts with an empty kernel: no IPVS, no connections, nothing runs."""
+        director.kill_all()
+        director.processes.clear()
+        self.router.ip(f"link delete {director.name}")
+        _ip_batch([f"netns delete {director.name}", f"netns add {director.name}", _link(director)])
+        self._director_sysctls(director)
+        self.router.ip(f"link set {director.name} master lan", f"link set {director.name} up")
+        self._director_up(director)
+        self._neighbours([director])
+        director.up = True
 
     def _route_family(self, family):
         group, route = 600 + family, f"route replace {VIP_NET[family]}"
@@ -261,6 +279,11 @@ class Topology:
                              "sysctl net.ipv4.vs"]
             text = "".join(f"# {c}\n{host.run(c, check=False)}\n" for c in commands)
             (directory / f"{host.name}.state").write_text(text)
+
+
+def _link(host):
+    return (f"link add name {host.name} netns router type veth peer name eth0 address {_mac(host)} "
+            f"netns {host.name}")
 
 
 def _defaults(gateway):
