@@ -43,7 +43,6 @@ struct session {
 	uint8_t nonce[HELLO_NONCE_SIZE];
 	uint64_t epoch;
 	bool dialer;
-	bool self; /* acceptor: the dialer shows our own name or key */
 
 	enum phase phase;
 	bool greeted; /* the peer's magic was taken */
@@ -187,10 +186,10 @@ static int take_peer(struct session *session, const uint8_t *body, size_t len, u
 	int r;
 
 	r = hello_parse(session->identity, body, len, ret_hello);
-	if (r != 0)
-		return r;
-	r = hello_check(session->identity, ret_hello, wall);
-	session->peer = ret_hello->certificate;
+	if (r == 0)
+		r = hello_check(session->identity, ret_hello, wall);
+	if (r == 0)
+		session->peer = ret_hello->certificate;
 	return r;
 }
 
@@ -220,10 +219,8 @@ static int take_hello(struct session *session, const uint8_t *frame, size_t len,
 
 	r = take_peer(session, frame + MAGIC_SIZE + SESSION_HEADER,
 		      len - MAGIC_SIZE - SESSION_HEADER, wall, &hello);
-	/* Ourselves: it is the dialer who has to learn it, from the answer. */
-	if (r != 0 && r != SESSION_E_SELF)
+	if (r != 0)
 		return r;
-	session->self = r != 0;
 	crypto_generichash(session->hello_hash, HASH_SIZE, frame, len, NULL, 0);
 
 	version = hello_choose(&hello);
