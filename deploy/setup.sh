@@ -1,0 +1,42 @@
+# Sourced by deploy/demo and tests/run: what they need of Debian or Ubuntu, and its installation.
+
+packages_build=(gcc libc6-dev meson ninja-build pkg-config libuv1-dev libsodium-dev libprotobuf-c-dev
+	protobuf-c-compiler libnl-3-dev libnl-genl-3-dev libnl-route-3-dev libcyaml-dev libyaml-dev
+	libcmocka-dev libjansson-dev libsmartcols-dev)
+
+packages_lab=(python3 user-mode-linux iproute2 ipvsadm iptables kmod procps)
+
+packages_tests=(clang clang-format libclang-rt-14-dev git python3-pytest nftables tcpdump curl)
+
+# packages_missing PACKAGE...
+packages_missing() {
+	local package
+	for package; do
+		[[ $(dpkg-query -W -f '${db:Status-Abbrev}' "$package" 2>/dev/null) == ii* ]] ||
+			echo "$package"
+	done
+}
+
+# install_missing LOG PACKAGE...: as root, or through sudo. What apt says goes to the file LOG.
+install_missing() {
+	local log=$1 missing root=()
+	shift
+	mapfile -t missing < <(packages_missing "$@")
+	((${#missing[@]})) || return 0
+	if ((EUID)); then
+		root=(sudo)
+		command -v sudo >/dev/null || {
+			echo "missing, and neither root nor sudo here: apt install ${missing[*]}"
+			return 1
+		}
+	fi
+	echo "installing ${missing[*]}"
+	{
+		"${root[@]}" apt-get update -qq &&
+			"${root[@]}" env DEBIAN_FRONTEND=noninteractive \
+				apt-get install -qq -y --no-install-recommends "${missing[@]}"
+	} >"$log" 2>&1 || {
+		tail -20 "$log"
+		return 1
+	}
+}
