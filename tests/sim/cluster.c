@@ -42,6 +42,7 @@ struct cluster {
 	usec_t time;
 	unsigned int count, lossy;
 	bool cut[CLUSTER_MAX][CLUSTER_MAX];
+	bool hole[CLUSTER_MAX][CLUSTER_MAX];
 	struct director directors[CLUSTER_MAX];
 	struct link links[LINKS_MAX];
 };
@@ -160,6 +161,8 @@ static void dial(struct cluster *cluster, unsigned int d, unsigned int number)
 	unsigned int b = number; /* everybody joins everybody, in order */
 	struct node_event event = {.type = NODE_STREAM_OPENED, .stream = number};
 
+	if (cluster->hole[d][b])
+		return;
 	if (!cluster->directors[b].up || cluster->cut[d][b]) {
 		closed(cluster, d, number);
 		return;
@@ -192,6 +195,8 @@ static void closes(struct cluster *cluster, unsigned int d, unsigned int number)
 		    !((link->a == d && link->na == number) || (link->b == d && link->nb == number)))
 			continue;
 		link_close(link);
+		if (cluster->hole[was.a][was.b])
+			continue;
 		if (was.a == d)
 			closed(cluster, was.b, was.nb);
 		else
@@ -229,6 +234,8 @@ static void cut_links(struct cluster *cluster, unsigned int a, unsigned int b)
 		    !((link->a == a && link->b == b) || (link->a == b && link->b == a)))
 			continue;
 		link_close(link);
+		if (cluster->hole[a][b])
+			continue;
 		closed(cluster, was.a, was.na);
 		closed(cluster, was.b, was.nb);
 	}
@@ -239,6 +246,11 @@ void cluster_cut(struct cluster *cluster, unsigned int a, unsigned int b, bool c
 	cluster->cut[a][b] = cluster->cut[b][a] = cut;
 	if (cut)
 		cut_links(cluster, a, b);
+}
+
+void cluster_hole(struct cluster *cluster, unsigned int a, unsigned int b, bool hole)
+{
+	cluster->hole[a][b] = cluster->hole[b][a] = hole;
 }
 
 void cluster_lossy(struct cluster *cluster, unsigned int one_in)
@@ -382,7 +394,7 @@ static void deliver(struct cluster *cluster, struct link *link, bool to_b)
 	size_t len = pipe->len;
 	uint8_t *data;
 
-	if (len == 0)
+	if (len == 0 || cluster->hole[link->a][link->b])
 		return;
 	if (cluster_random(cluster) % 4 == 0)
 		len = 1 + cluster_random(cluster) % len;

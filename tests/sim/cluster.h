@@ -22,12 +22,15 @@ void cluster_start(struct cluster *cluster, unsigned int d);
 bool cluster_up(const struct cluster *cluster, unsigned int d);
 /* Cuts or mends the network between two directors, both ways. */
 void cluster_cut(struct cluster *cluster, unsigned int a, unsigned int b, bool cut);
+/* The network between two swallows everything, and tells neither; what is on its way waits. */
+void cluster_hole(struct cluster *cluster, unsigned int a, unsigned int b, bool hole);
 /* One injected message of so many is lost by each kernel; 0: none. */
 void cluster_lossy(struct cluster *cluster, unsigned int one_in);
 /* Shifts a director's wall clock. */
 void cluster_clock(struct cluster *cluster, unsigned int d, int64_t usec);
 
-/* A packet of the flow reaches this director's kernel, which reports the entry. */
+/* A packet of the flow reaches this director's kernel, which reports the entry to the daemon, if it
+ * runs. */
 void cluster_carry(struct cluster *cluster, unsigned int d, const struct entry *entry);
 /* The entry in a director's kernel. */
 bool cluster_kernel(const struct cluster *cluster, unsigned int d, const struct flow *flow,

@@ -26,6 +26,23 @@ static void assert_same(struct cluster *cluster)
 		fail_msg("%s", difference);
 }
 
+/* The streams on which d gives its entries are all at the journal's end. */
+static void assert_acknowledged(struct cluster *cluster, unsigned int d, unsigned int sinks)
+{
+	for (unsigned int i = NODE_JOIN_MAX; i < NODE_STREAMS_MAX; i++) {
+		struct node_stream_status status;
+
+		node_stream_status(cluster_node(cluster, d), i, cluster_now(cluster), &status);
+		if (status.phase != NODE_STREAM_READY)
+			continue;
+		assert_true(status.sync.synced);
+		assert_int_equal(status.sync.position, status_of(cluster, d).position);
+		assert_int_equal(status.sync.lag, 0);
+		sinks--;
+	}
+	assert_int_equal(sinks, 0);
+}
+
 static void test_replicates(void **state)
 {
 	struct cluster *cluster = cluster_new(1, 3);
@@ -41,6 +58,18 @@ static void test_replicates(void **state)
 	cluster_run(cluster, 20 * USEC_PER_MSEC);
 	for (unsigned int d = 0; d < 3; d++)
 		assert_int_equal(cluster_kernel_count(cluster, d), 300);
+	/* The same in a steady flow, where batches have to wait for one another. */
+	for (unsigned int i = 300; i < 400; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+		cluster_carry(cluster, 0, &entry);
+		cluster_run(cluster, USEC_PER_MSEC);
+	}
+	cluster_run(cluster, 20 * USEC_PER_MSEC);
+	assert_int_equal(cluster_kernel_count(cluster, 2), 400);
+	/* And what was sent is acknowledged. */
+	cluster_run(cluster, 50 * USEC_PER_MSEC);
+	assert_acknowledged(cluster, 0, 2);
 	assert_same(cluster);
 	cluster_free(cluster);
 }
@@ -60,13 +89,19 @@ static void test_ready(void **state)
 	cluster_run(cluster, 6 * USEC_PER_SEC);
 	node_status(cluster_node(cluster, 0), &status);
 	assert_true(status.ready);
-	/* It comes, and is ready as soon as it has what the others hold. */
+	/* It comes, but its kernel takes nothing. */
 	for (unsigned int i = 0; i < 2000; i++) {
 		struct entry entry = cluster_entry(i, 1, ESTABLISHED, false);
 
 		cluster_carry(cluster, i % 2, &entry);
 	}
+	cluster_lossy(cluster, 1);
 	cluster_start(cluster, 2);
+	cluster_run(cluster, 6 * USEC_PER_SEC);
+	node_status(cluster_node(cluster, 2), &status);
+	assert_false(status.ready);
+	/* It is ready as soon as it has what the others hold. */
+	cluster_lossy(cluster, 0);
 	for (int i = 0; i < 2000; i++) {
 		cluster_run(cluster, USEC_PER_MSEC);
 		node_status(cluster_node(cluster, 2), &status);
@@ -163,12 +198,89 @@ static void test_restart(void **state)
 	}
 	assert_same(cluster);
 
+	/* A connection ends while the daemon is away: the kernel knows better than the peers. */
+	cluster_crash(cluster, 0, false);
+	entry = cluster_entry(3, 1, FIN_WAIT, true);
+	cluster_carry(cluster, 0, &entry);
+	cluster_start(cluster, 0);
+	cluster_run(cluster, 3 * USEC_PER_SEC);
+	for (unsigned int d = 0; d < 3; d++) {
+		assert_true(cluster_kernel(cluster, d, &entry.flow, &held));
+		assert_int_equal(held.state, FIN_WAIT);
+	}
+	assert_same(cluster);
+
 	/* The whole machine: its share comes back from the others. */
 	cluster_crash(cluster, 0, true);
 	cluster_start(cluster, 0);
 	cluster_run(cluster, 3 * USEC_PER_SEC);
 	assert_int_equal(cluster_kernel_count(cluster, 0), 500);
 	assert_same(cluster);
+	cluster_free(cluster);
+}
+
+static unsigned int streams_ready(struct cluster *cluster, unsigned int d)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++) {
+		struct node_stream_status status;
+
+		node_stream_status(cluster_node(cluster, d), i, cluster_now(cluster), &status);
+		n += status.phase == NODE_STREAM_READY;
+	}
+	return n;
+}
+
+/* Nobody tells that the peer is gone: silence does. */
+static void test_silence(void **state)
+{
+	struct cluster *cluster = cluster_new(6, 2);
+	struct entry entry = cluster_entry(1, 1, ESTABLISHED, false);
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	assert_int_equal(streams_ready(cluster, 0), 2);
+	cluster_hole(cluster, 0, 1, true);
+	cluster_carry(cluster, 0, &entry);
+	cluster_run(cluster, 7 * USEC_PER_SEC);
+	assert_int_equal(streams_ready(cluster, 0), 0);
+	assert_int_equal(streams_ready(cluster, 1), 0);
+	/* Dials get no answer either, and are given up. */
+	cluster_run(cluster, 10 * USEC_PER_SEC);
+	cluster_hole(cluster, 0, 1, false);
+	cluster_run(cluster, 6 * USEC_PER_SEC);
+	assert_int_equal(streams_ready(cluster, 0), 2);
+	assert_same(cluster);
+
+	/* A peer that comes back before it was missed: its old streams give way at once. */
+	cluster_hole(cluster, 0, 1, true);
+	cluster_crash(cluster, 1, true);
+	cluster_hole(cluster, 0, 1, false);
+	cluster_start(cluster, 1);
+	cluster_run(cluster, USEC_PER_SEC);
+	assert_int_equal(streams_ready(cluster, 1), 1);
+	assert_int_equal(cluster_kernel_count(cluster, 1), 1);
+	assert_int_equal(streams_ready(cluster, 0), 2);
+	cluster_run(cluster, 7 * USEC_PER_SEC);
+	assert_int_equal(streams_ready(cluster, 0), 2);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
+static void test_metronome(void **state)
+{
+	struct cluster *cluster = cluster_new(7, 2);
+	struct entry entry = cluster_entry(1, 1, ESTABLISHED, false);
+	static const uint8_t tap[] = {169, 254, 117, 1};
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	memcpy(entry.flow.vaddr, tap, sizeof(tap));
+	cluster_carry(cluster, 0, &entry);
+	cluster_run(cluster, USEC_PER_SEC);
+	assert_int_equal(status_of(cluster, 0).entries, 0);
+	assert_int_equal(cluster_kernel_count(cluster, 1), 0);
 	cluster_free(cluster);
 }
 
@@ -249,7 +361,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_replicates), cmocka_unit_test(test_ready),
 		cmocka_unit_test(test_moves),      cmocka_unit_test(test_resumes),
-		cmocka_unit_test(test_restart),    cmocka_unit_test(test_chaos),
+		cmocka_unit_test(test_restart),    cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_metronome),  cmocka_unit_test(test_chaos),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

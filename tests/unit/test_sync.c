@@ -357,13 +357,134 @@ static void test_stale_inject(void **state)
 	sync_free(sync);
 }
 
+static int sink_output(struct sync *sync, unsigned int stream, struct now now, size_t *ret_len)
+{
+	uint8_t kind;
+	int r = sync_output(sync, stream, now, body, &kind, ret_len);
+
+	assert_true(r < 0 || kind == SYNC_KIND_BATCH);
+	return r;
+}
+
+/* A snapshot of many batches leaves nothing out, and the journal is not sent on top of it. */
+static void test_snapshot(void **state)
+{
+	struct sync_options options = {
+		.identity = &peer, .epoch = PEER_EPOCH, .entries_max = 20000};
+	struct sync *publisher, *subscriber;
+	struct now later = start;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(sync_new(&options, &publisher), 0);
+	options.identity = &us;
+	assert_int_equal(sync_new(&options, &subscriber), 0);
+	for (unsigned int i = 0; i < 20000; i++) {
+		struct entry entry = make_entry(i);
+
+		assert_int_equal(sync_capture(publisher, &entry, start), 0);
+	}
+	sync_open(publisher, SINK, false, &us.certificate, EPOCH, start);
+	assert_int_equal(sync_receive(publisher, SINK, SYNC_KIND_SUBSCRIBE, NULL, 0, start), 0);
+	sync_open(subscriber, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
+	sync_output(subscriber, SOURCE, start, body, &(uint8_t){0}, &len);
+	later.mono += 500 * USEC_PER_MSEC;
+	while (sink_output(publisher, SINK, later, &len) == 0)
+		assert_int_equal(
+			sync_receive(subscriber, SOURCE, SYNC_KIND_BATCH, body, len, later), 0);
+	assert_int_equal(entries(subscriber), 20000);
+	struct sync_status status;
+
+	sync_status(subscriber, &status);
+	assert_int_equal(status.stale, 0);
+	sync_free(publisher);
+	sync_free(subscriber);
+}
+
+/* Two peers at the same place get the same signed bytes; one that comes much later gets new ones,
+ * with the ages that the entries have then. */
+static void test_signed_once(void **state)
+{
+	struct forged first = good_batch(true);
+	struct sync *sync = make_sync(), *late = make_source();
+	struct entry entry = make_entry(1);
+	struct kernel_wire_reader reader;
+	struct sync_status status;
+	struct now now = start;
+	size_t len;
+
+	(void)state;
+	for (unsigned int stream = SINK; stream < SINK + 3; stream++)
+		sync_open(sync, stream, false, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(sync_capture(sync, &entry, start), 0);
+	for (unsigned int stream = SINK; stream < SINK + 3; stream++) {
+		len = pack_subscribe(EPOCH, 0);
+		assert_int_equal(sync_receive(sync, stream, SYNC_KIND_SUBSCRIBE, body, len, start),
+				 0);
+	}
+	assert_int_equal(sink_output(sync, SINK, now, &len), 0);
+	assert_int_equal(sink_output(sync, SINK + 1, now, &len), 0);
+	sync_status(sync, &status);
+	assert_int_equal(status.batches_out, 1);
+	sync_free(late);
+
+	now.mono += 100 * USEC_PER_SEC;
+	assert_int_equal(sink_output(sync, SINK + 2, now, &len), 0);
+	sync_free(sync);
+
+	/* The subscriber is the peer: what it injects has 100 s less. */
+	struct sync_options options = {.identity = &peer, .epoch = PEER_EPOCH, .entries_max = 10};
+	uint8_t subscribe[64], kind;
+	size_t subscribe_len;
+
+	assert_int_equal(sync_new(&options, &late), 0);
+	sync_open(late, SOURCE, true, &us.certificate, EPOCH, now);
+	assert_int_equal(sync_output(late, SOURCE, now, subscribe, &kind, &subscribe_len), 0);
+	/* It would ask for a snapshot: an empty one ends, then the journal's batch. */
+	uint8_t *batch = malloc(len);
+
+	memcpy(batch, body, len);
+	first.head = (struct batch_head){.snapshot = true, .snapshot_end = true};
+	first.entry = make_entry(2);
+	first.epoch = EPOCH;
+	first.signer = &us;
+	assert_int_equal(receive(late, &first), 0);
+	assert_int_equal(sync_receive(late, SOURCE, SYNC_KIND_BATCH, batch, len, now), 0);
+	free(batch);
+	len = sync_inject(late, now, body, sizeof(body));
+	assert_int_equal(kernel_wire_read(&reader, body, len, 0), 0);
+	assert_int_equal(kernel_wire_next(&reader, &entry), 1);
+	assert_int_equal(entry.flow.cport, 2);
+	assert_int_equal(kernel_wire_next(&reader, &entry), 1);
+	assert_int_equal(entry.timeout, 900 + 60 - 100);
+	sync_free(late);
+}
+
+static void test_expiry(void **state)
+{
+	struct sync *sync = make_sync();
+	struct entry entry = make_entry(1);
+	struct now now = start;
+
+	(void)state;
+	assert_int_equal(sync_capture(sync, &entry, start), 0);
+	now.mono += (900 + 60) * USEC_PER_SEC;
+	sync_tick(sync, now);
+	assert_int_equal(entries(sync), 1);
+	now.mono += 2 * USEC_PER_SEC;
+	sync_tick(sync, now);
+	assert_int_equal(entries(sync), 0);
+	sync_free(sync);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_batches),      cmocka_unit_test(test_refused_batches),
 		cmocka_unit_test(test_left_out),     cmocka_unit_test(test_every_bit),
 		cmocka_unit_test(test_sink),         cmocka_unit_test(test_inject),
-		cmocka_unit_test(test_stale_inject),
+		cmocka_unit_test(test_stale_inject), cmocka_unit_test(test_snapshot),
+		cmocka_unit_test(test_signed_once),  cmocka_unit_test(test_expiry),
 	};
 
 	if (sodium_init() < 0)
