@@ -40,7 +40,8 @@ static const cyaml_strval_t tunnels[] = {
 	{"gre", TUNNEL_GRE},
 };
 
-static const cyaml_strval_t tunnel_flags[] = {
+static const cyaml_strval_t checksums[] = {
+	{"none", 0},
 	{"csum", TUNNEL_CSUM},
 	{"remcsum", TUNNEL_REMCSUM},
 };
@@ -64,7 +65,8 @@ static const cyaml_strval_t scheduler_flags[] = {
 static const cyaml_schema_field_t tunnel_fields[] = {
 	CYAML_FIELD_ENUM("type", REQUIRED, struct raw_tunnel, type, tunnels, ARRAY_SIZE(tunnels)),
 	CYAML_FIELD_UINT("port", OPTIONAL, struct raw_tunnel, port),
-	FLAGS("flags", struct raw_tunnel, flags, tunnel_flags),
+	CYAML_FIELD_ENUM("checksum", OPTIONAL, struct raw_tunnel, checksum, checksums,
+			 ARRAY_SIZE(checksums)),
 	CYAML_FIELD_END,
 };
 

@@ -19,7 +19,7 @@
 struct raw_tunnel {
 	uint32_t type;
 	uint16_t port;
-	uint32_t flags;
+	uint32_t checksum; /* TUNNEL_* */
 };
 
 struct raw_real {

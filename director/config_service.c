@@ -226,7 +226,7 @@ static int read_real(const struct reader *reader, const struct raw_service *raw,
 	if (tunnel) {
 		real.tunnel = (uint8_t)tunnel->type;
 		real.tunnel_port = tunnel->port;
-		real.tunnel_flags = (uint8_t)tunnel->flags;
+		real.tunnel_flags = (uint8_t)tunnel->checksum;
 	}
 	real.upper_threshold = from->upper_threshold;
 	real.lower_threshold = from->lower_threshold;

@@ -32,7 +32,8 @@ enum service_tunnel {
 	TUNNEL_GRE,
 };
 
-/* Flags of a tunnel, TUNNEL_ENCAP_FLAG_*. */
+/* Flags of a tunnel, TUNNEL_ENCAP_FLAG_*. The kernel takes both; ipvsadm breaks off when it lists
+ * such a real server, so a valid one has at most one of them. */
 #define TUNNEL_CSUM 1u
 #define TUNNEL_REMCSUM 2u
 

@@ -101,12 +101,16 @@ static int validate_tunnel(const struct real_server *real, int index,
 			     "a tunnel of type %s has no port; leave it out, or write type: gue",
 			     service_tunnel_name(real->tunnel));
 	if (real->tunnel == TUNNEL_IPIP && real->tunnel_flags != 0)
-		return fault(ret_fault, "tunnel", index,
-			     "a tunnel of type ipip has no checksum; leave flags out, or write "
-			     "type: gue or type: gre");
+		return fault(
+			ret_fault, "tunnel", index,
+			"a tunnel of type ipip has no checksum; leave it out, or write type: gue "
+			"or type: gre");
 	if (real->tunnel == TUNNEL_GRE && (real->tunnel_flags & TUNNEL_REMCSUM))
 		return fault(ret_fault, "tunnel", index,
-			     "a tunnel of type gre cannot do remcsum; write flags: [csum]");
+			     "a tunnel of type gre cannot do remcsum; write checksum: csum");
+	if (real->tunnel_flags == (TUNNEL_CSUM | TUNNEL_REMCSUM))
+		return fault(ret_fault, "tunnel", index,
+			     "a tunnel has one kind of checksum; write checksum: csum");
 	return 0;
 }
 

@@ -1,0 +1,190 @@
+/* IPVS and VIPs as lvsmeshd programs them, without the rest of it.
+ *
+ *	ipvs_probe apply CONFIG		reconciles services and VIPs, prints what it took
+ *	ipvs_probe check CONFIG		exits with 1 and the difference if the kernel has not what
+ *					the configuration says
+ *	ipvs_probe list			services with their counters
+ *	ipvs_probe info			version and size of the connection table
+ */
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "director/config.h"
+#include "director/owned.h"
+#include "director/reconcile.h"
+#include "director/vip_nl.h"
+
+static int fail(const char *text)
+{
+	printf("%s\n", text);
+	return 1;
+}
+
+/* The addresses of keys that are in order, each once. */
+static struct vip_list vips_of(const struct service_keys *keys)
+{
+	struct ip_addr *vips = calloc(keys->count + 1, sizeof(*vips));
+	struct vip_list list = {.vips = vips};
+
+	if (!vips)
+		abort();
+	for (size_t i = 0; i < keys->count; i++)
+		if (keys->keys[i].fwmark == 0)
+			vips[list.count++] = keys->keys[i].vip.ip;
+	return list;
+}
+
+static int apply_vips(const struct config *config, const struct service_keys *owned)
+{
+	struct vip_list ours = vips_of(owned), wanted = {0};
+	struct ip_addr *vips = calloc(config->services.count + 1, sizeof(*vips));
+	struct vip_changes changes;
+	struct vip_error error;
+	int r;
+
+	if (!vips)
+		abort();
+	wanted.vips = vips;
+	wanted.count = service_set_vips(&config->services, vips, config->services.count);
+	r = vip_apply(config->vip_interface, wanted, ours, &changes, &error);
+	if (r < 0)
+		printf("%s\n", error.text);
+	else
+		printf("vips %u added %u removed%s\n", changes.added, changes.removed,
+		       changes.made ? " interface made" : "");
+	free(vips);
+	free((void *)ours.vips);
+	return r < 0;
+}
+
+static int apply(struct ipvs *ipvs, const struct config *config)
+{
+	struct service_keys before, owned, ours;
+	struct reconcile_result result;
+	int r = 0;
+
+	/* What was ours before has VIPs that may have to go. */
+	if (owned_load(config->state, &before) < 0)
+		before = (struct service_keys){0};
+	r = reconcile_services(ipvs, &config->services, config->state, &owned, &result);
+	if (r < 0)
+		printf("%s\n", result.error.text);
+	printf("operations %u failed %u ours %zu%s\n", result.operations, result.error.failed,
+	       owned.count, result.forgot ? " forgot" : "");
+	if (service_keys_join(&before, &config->services, &ours) < 0)
+		abort();
+	if (apply_vips(config, &ours) != 0)
+		r = -1;
+	service_keys_fini(&before);
+	service_keys_fini(&owned);
+	service_keys_fini(&ours);
+	return r < 0;
+}
+
+static int check_service(const struct service *wanted, const struct service *is)
+{
+	char key[SERVICE_TEXT], real[ENDPOINT_TEXT];
+
+	service_key_format(&wanted->key, key);
+	if (!is || !service_same(wanted, is) || wanted->n_real_servers != is->n_real_servers) {
+		printf("%s is %s\n", key, is ? "different" : "missing");
+		return 1;
+	}
+	for (size_t i = 0; i < wanted->n_real_servers; i++) {
+		const struct real_server *a = &wanted->real_servers[i], *b = &is->real_servers[i];
+
+		for (size_t j = 0; !service_is_ordered(wanted) && j < is->n_real_servers; j++)
+			if (real_server_compare(a, &is->real_servers[j]) == 0)
+				b = &is->real_servers[j];
+		if (real_server_compare(a, b) != 0 || !real_server_same(a, b)) {
+			printf("%s has another real server for %s\n", key,
+			       endpoint_format(&a->endpoint, real));
+			return 1;
+		}
+	}
+	return 0;
+}
+
+static int check(struct ipvs *ipvs, const struct config *config)
+{
+	struct ipvs_error error;
+	struct service_set set;
+	int different = 0;
+
+	if (ipvs_dump(ipvs, &set, &error) < 0)
+		return fail(error.text);
+	for (size_t i = 0; i < config->services.count; i++)
+		different |=
+			check_service(&config->services.services[i],
+				      service_set_find(&set, &config->services.services[i].key));
+	service_set_fini(&set);
+	return different;
+}
+
+static int list(struct ipvs *ipvs)
+{
+	char key[SERVICE_TEXT], address[ENDPOINT_TEXT];
+	struct ipvs_error error;
+	struct service_set set;
+
+	if (ipvs_dump(ipvs, &set, &error) < 0)
+		return fail(error.text);
+	for (size_t i = 0; i < set.count; i++) {
+		const struct service *s = &set.services[i];
+
+		printf("%s %s connections %" PRIu64 " packets %" PRIu64 " bytes %" PRIu64 "\n",
+		       service_key_format(&s->key, key), s->scheduler, s->counters.connections,
+		       s->counters.in_packets, s->counters.in_bytes);
+		for (size_t j = 0; j < s->n_real_servers; j++) {
+			const struct real_server *r = &s->real_servers[j];
+
+			printf("  %s %s weight %u active %u inactive %u connections %" PRIu64 "\n",
+			       endpoint_format(&r->endpoint, address),
+			       service_forwarding_name(r->forwarding), r->weight, r->active,
+			       r->inactive, r->counters.connections);
+		}
+	}
+	service_set_fini(&set);
+	return 0;
+}
+
+static int show_info(struct ipvs *ipvs)
+{
+	struct ipvs_error error;
+	struct ipvs_info info;
+
+	if (ipvs_get_info(ipvs, &info, &error) < 0)
+		return fail(error.text);
+	printf("version %u.%u.%u connection table %u\n", info.version >> 16,
+	       info.version >> 8 & 0xff, info.version & 0xff, info.conn_tab_size);
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	const char *command = argc > 1 ? argv[1] : "";
+	struct config_error config_error;
+	struct config *config = NULL;
+	struct ipvs_error error;
+	struct ipvs *ipvs;
+	int r = 2;
+
+	if (argc == 3 && config_load(argv[2], &config, &config_error) < 0)
+		return fail(config_error.text);
+	if (ipvs_open(&ipvs, &error) < 0) {
+		config_free(config);
+		return fail(error.text);
+	}
+	if (config && strcmp(command, "apply") == 0)
+		r = apply(ipvs, config);
+	else if (config && strcmp(command, "check") == 0)
+		r = check(ipvs, config);
+	else if (strcmp(command, "list") == 0)
+		r = list(ipvs);
+	else if (strcmp(command, "info") == 0)
+		r = show_info(ipvs);
+	ipvs_close(ipvs);
+	config_free(config);
+	return r;
+}
