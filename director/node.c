@@ -12,6 +12,8 @@
 #define DIAL_PATIENCE (3 * USEC_PER_SEC) /* until a stream must be ready */
 #define REDIAL_MIN (100 * USEC_PER_MSEC)
 #define REDIAL_MAX (2 * USEC_PER_SEC)
+/* Our own address stays ours, unless somebody had turned a peer's connection back to us. */
+#define REDIAL_SELF (30 * USEC_PER_SEC)
 /* A peer that could not be reached for so long is not waited for at start. */
 #define JOIN_PATIENCE (5 * USEC_PER_SEC)
 
@@ -32,7 +34,7 @@ struct join {
 	usec_t redial; /* when, while there is no stream */
 	usec_t backoff;
 	usec_t first; /* when it was dialled first, 0: not yet */
-	bool self;    /* it is ourselves */
+	bool self;    /* it was ourselves when it answered last */
 	bool reached; /* its snapshot was complete once, or it was waited for long enough */
 };
 
@@ -206,7 +208,6 @@ static void stream_opened(struct node *node, const struct node_event *event)
 		.identity = node->identity,
 		.dialer = is_dialled(event->stream),
 		.epoch = node->epoch,
-		.wall = event->now.wall,
 	};
 
 	draw(node, options.nonce, sizeof(options.nonce));
@@ -240,6 +241,8 @@ static bool stream_ready(struct node *node, unsigned int number, struct now now)
 	stream->peer = *session_peer(stream->session);
 	stream->id = certificate_id(&stream->peer);
 	stream->epoch = session_peer_epoch(stream->session);
+	if (is_dialled(number))
+		node->join[number].self = false;
 	twin = stream_twin(node, number);
 	if (twin < NODE_STREAMS_MAX && is_dialled(number)) {
 		/* Another address of the same director: one stream is enough, it may fail later. */
@@ -264,8 +267,10 @@ static bool stream_ready(struct node *node, unsigned int number, struct now now)
 static void stream_refused(struct node *node, unsigned int number, int error, usec_t mono)
 {
 	node->session_refused[error]++;
-	if (error == SESSION_E_SELF && is_dialled(number))
+	if (error == SESSION_E_SELF && is_dialled(number)) {
 		node->join[number].self = true;
+		node->join[number].backoff = REDIAL_SELF;
+	}
 	stream_close(node, number, session_error_name(error), mono);
 }
 
@@ -408,7 +413,7 @@ static void dial(struct node *node, struct now now, struct node_update *update)
 		struct join *join = &node->join[i];
 		struct stream *stream = &node->streams[i];
 
-		if (join->self || join->endpoint.port == 0 || stream->phase != NODE_STREAM_NONE ||
+		if (join->endpoint.port == 0 || stream->phase != NODE_STREAM_NONE ||
 		    (node->close.bits[0] >> i & 1))
 			continue;
 		if (join->redial > now.mono) {

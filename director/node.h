@@ -103,7 +103,7 @@ enum node_stream_phase {
 struct node_stream_status {
 	enum node_stream_phase phase;
 	bool dialled; /* we receive its entries on it; else it receives ours */
-	bool self;    /* a join endpoint that is ourselves: never dialled again */
+	bool self;    /* a join endpoint that is ourselves: seldom dialled again */
 	struct endpoint remote;
 	char name[64];                  /* the peer's; empty before it was ever ready */
 	uint64_t id;                    /* the director's id, when ready */

@@ -43,7 +43,6 @@ struct session_options {
 	bool dialer;                     /* we connected; else we accepted */
 	uint8_t nonce[32];               /* fresh random bytes */
 	uint64_t epoch;                  /* our boot epoch */
-	usec_t wall;                     /* now, for the validity of certificates */
 };
 
 struct session_frame {
