@@ -25,6 +25,20 @@ void pace_init(struct pace *pace, size_t capacity, uint32_t drops)
 	pace->window = MAX(window_max(pace), WINDOW_MIN);
 }
 
+static enum pace_verdict settle(struct pace *pace, size_t used, enum pace_verdict verdict)
+{
+	pace->used = used;
+	pace->waiting_since = 0;
+	pace->stalled_since = 0;
+	return verdict;
+}
+
+void pace_restart(struct pace *pace, uint32_t drops)
+{
+	pace->drops = drops;
+	settle(pace, 0, PACE_PENDING);
+}
+
 bool pace_allows(const struct pace *pace, size_t len)
 {
 	return pace->used == 0 || pace->used + cost(len) <= pace->window;
@@ -40,19 +54,13 @@ bool pace_waiting(const struct pace *pace)
 	return pace->used > 0;
 }
 
-static enum pace_verdict settle(struct pace *pace, size_t used, enum pace_verdict verdict)
-{
-	pace->used = used;
-	pace->waiting_since = 0;
-	pace->stalled_since = 0;
-	return verdict;
-}
-
 enum pace_verdict pace_observe(struct pace *pace, size_t queue, uint32_t drops, usec_t now)
 {
 	uint32_t dropped = drops - pace->drops;
 
 	pace->drops = drops;
+	if (dropped > INT32_MAX)
+		return pace->used ? settle(pace, 0, PACE_LOST) : PACE_PENDING;
 	pace->lost += dropped;
 	if (pace->used == 0)
 		return PACE_PENDING;

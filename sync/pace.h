@@ -31,6 +31,9 @@ struct pace {
 /* capacity: bytes, as the kernel counts them for SO_RCVBUF. drops: the socket's counter now. */
 void pace_init(struct pace *pace, size_t capacity, uint32_t drops);
 
+/* The thread was started anew, with a new socket: nothing is under way, drops is its counter. */
+void pace_restart(struct pace *pace, uint32_t drops);
+
 /* True if a datagram of len bytes may be written now. One always may when nothing is under way. */
 bool pace_allows(const struct pace *pace, size_t len);
 
@@ -40,7 +43,8 @@ void pace_wrote(struct pace *pace, size_t len);
 /* True while something is written and not confirmed: observe again soon. */
 bool pace_waiting(const struct pace *pace);
 
-/* What /proc/net/udp shows now: queue in bytes, drops as a counter that may wrap. */
+/* What /proc/net/udp shows now: queue in bytes, drops as a counter that may wrap;
+ * one that was set back means a new socket, and all is LOST. */
 enum pace_verdict pace_observe(struct pace *pace, size_t queue, uint32_t drops, usec_t now);
 
 #endif

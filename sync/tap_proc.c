@@ -134,3 +134,28 @@ int tap_proc_socket(const char *text, size_t len, uint32_t address, uint16_t por
 			return 0;
 	return -ENOENT;
 }
+
+/* "name: " and 16 numbers; the 12th is what was dropped on the way out. */
+int tap_proc_device(const char *text, size_t len, const char *name, uint64_t *ret_drops)
+{
+	struct line rest = {text, text + len}, line;
+	size_t name_len = strlen(name);
+
+	while (next_line(&rest, &line)) {
+		uint64_t value = 0;
+		int column = 0;
+
+		skip(&line, " ");
+		if ((size_t)(line.end - line.at) <= name_len ||
+		    memcmp(line.at, name, name_len) != 0 || line.at[name_len] != ':')
+			continue;
+		line.at += name_len + 1;
+		while (column < 12 && number(&line, 10, &value))
+			column++;
+		if (column < 12)
+			return -ENOENT;
+		*ret_drops = value;
+		return 0;
+	}
+	return -ENOENT;
+}

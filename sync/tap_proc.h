@@ -1,4 +1,4 @@
-/* The two files of /proc that the tap reads while it runs, as text in memory. */
+/* The files of /proc that the tap reads while it runs, as text in memory. */
 #ifndef SYNC_TAP_PROC_H
 #define SYNC_TAP_PROC_H
 
@@ -12,5 +12,9 @@ int tap_proc_stats(const char *text, size_t len, uint64_t *ret_conns, uint64_t *
  * (host order). 0; -ENOENT: no such socket. */
 int tap_proc_socket(const char *text, size_t len, uint32_t address, uint16_t port,
 		    uint32_t *ret_queue, uint32_t *ret_drops);
+
+/* /proc/net/dev: packets that were to go out of the interface, and were dropped. 0; -ENOENT: no
+ * such interface. */
+int tap_proc_device(const char *text, size_t len, const char *name, uint64_t *ret_drops);
 
 #endif

@@ -1,4 +1,4 @@
-/* What the kernel hands us: packets from the tap, and the text of the two files of /proc. The first
+/* What the kernel hands us: packets from the tap, and the text of files of /proc. The first
  * byte says which. */
 #include <stdlib.h>
 
@@ -43,6 +43,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 'u':
 		tap_proc_socket((const char *)data + 1, size - 1, net.group, net.port, &queue,
 				&drops);
+		break;
+	case 'd':
+		tap_proc_device((const char *)data + 1, size - 1, "lvsmesh-tap", &packets);
 		break;
 	default:
 		packet(data + 1, size - 1);

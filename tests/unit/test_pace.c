@@ -107,6 +107,28 @@ static void test_drops_of_nobody(void **state)
 	assert_int_equal(pace.lost, 5);
 }
 
+static void test_new_socket(void **state)
+{
+	struct pace pace;
+
+	(void)state;
+	pace_init(&pace, CAPACITY, 40);
+	pace_wrote(&pace, 100);
+	/* Somebody else started the thread anew. */
+	assert_int_equal(pace_observe(&pace, 0, 0, 1), PACE_LOST);
+	assert_int_equal(pace.lost, 0);
+	assert_false(pace_waiting(&pace));
+	pace_wrote(&pace, 100);
+	assert_int_equal(pace_observe(&pace, 0, 2, 2), PACE_LOST);
+	assert_int_equal(pace.lost, 2);
+	/* We did. */
+	pace_wrote(&pace, 100);
+	pace_restart(&pace, 0);
+	assert_false(pace_waiting(&pace));
+	pace_wrote(&pace, 100);
+	assert_int_equal(pace_observe(&pace, 0, 0, 3), PACE_CONFIRMED);
+}
+
 static void test_stalled(void **state)
 {
 	struct pace pace;
@@ -132,6 +154,7 @@ int main(void)
 		cmocka_unit_test(test_lost),
 		cmocka_unit_test(test_lost_again_and_again),
 		cmocka_unit_test(test_drops_of_nobody),
+		cmocka_unit_test(test_new_socket),
 		cmocka_unit_test(test_stalled),
 	};
 

@@ -84,13 +84,36 @@ static void test_socket_truncated(void **state)
 	}
 }
 
+static const char devices[] =
+	"Inter-|   Receive                                                |  Transmit\n"
+	" face |bytes    packets errs drop fifo frame compressed multicast|bytes    packets errs "
+	"drop fifo colls carrier compressed\n"
+	"    lo:      96       1    0    0    0     0          0         0       96       1    0   "
+	" "
+	"0    0     0       0          0\n"
+	"lvsmesh-tap: 1 2 3 4 5 6 7 8 9 10 11 4294967299 13 14 15 16\n"
+	"lvsmesh-tap2: 1 2 3 4 5 6 7 8 9 10 11\n";
+
+static void test_device(void **state)
+{
+	uint64_t drops = 1;
+
+	(void)state;
+	assert_int_equal(tap_proc_device(devices, strlen(devices), "lo", &drops), 0);
+	assert_int_equal(drops, 0);
+	assert_int_equal(tap_proc_device(devices, strlen(devices), "lvsmesh-tap", &drops), 0);
+	assert_int_equal(drops, 4294967299);
+	assert_int_equal(tap_proc_device(devices, strlen(devices), "lvsmesh", &drops), -ENOENT);
+	assert_int_equal(tap_proc_device(devices, strlen(devices), "lvsmesh-tap2", &drops),
+			 -ENOENT);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_stats),
-		cmocka_unit_test(test_stats_refused),
-		cmocka_unit_test(test_socket),
-		cmocka_unit_test(test_socket_truncated),
+		cmocka_unit_test(test_stats),  cmocka_unit_test(test_stats_refused),
+		cmocka_unit_test(test_socket), cmocka_unit_test(test_socket_truncated),
+		cmocka_unit_test(test_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,111 @@
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "director/io_tap_private.h"
+
+void io_tap_options_init(struct io_tap_options *options)
+{
+	*options = (struct io_tap_options){
+		.interface = "lvsmesh-tap",
+		.net = {.own = 0xa9fe7501, /* 169.254.117.1 */
+			.peer = 0xa9fe7502,
+			.group = 0xe0000051, /* 224.0.0.81 */
+			.port = 8848,
+			.beat_port = 8848},
+		.prefix = 30,
+		.syncid = 117,
+		.receive_size = 4 << 20,
+	};
+}
+
+static void free_when_closed(uv_handle_t *handle)
+{
+	struct io_tap *tap = handle->data;
+	void (*done)(void *ctx) = tap->done;
+	void *ctx = tap->done_ctx;
+
+	if (--tap->handles > 0)
+		return;
+	free(tap);
+	if (done)
+		done(ctx);
+}
+
+static int watch(struct io_tap *tap)
+{
+	uv_loop_t *loop = tap->options.loop;
+	int r = uv_poll_init(loop, &tap->readable, tap->fd);
+
+	if (r < 0)
+		return r;
+	uv_timer_init(loop, &tap->beat);
+	uv_timer_init(loop, &tap->pump);
+	tap->handles = 3;
+	tap->readable.data = tap->beat.data = tap->pump.data = tap;
+	uv_poll_start(&tap->readable, UV_READABLE, io_tap_on_readable);
+	uv_timer_start(&tap->beat, io_tap_on_beat, 0, TAP_BEAT_MS);
+	return 0;
+}
+
+int io_tap_open(const struct io_tap_options *options, struct io_tap **ret_tap,
+		char error[IO_TAP_ERROR])
+{
+	struct io_tap *tap = calloc(1, sizeof(*tap));
+	int r;
+
+	if (!tap) {
+		snprintf(error, IO_TAP_ERROR, "out of memory");
+		return -ENOMEM;
+	}
+	tap->options = *options;
+	snprintf(tap->interface, sizeof(tap->interface), "%s", options->interface);
+	tap->probe = (struct ipvs_daemon_probe){
+		.address = options->net.own,
+		.server = options->net.peer,
+		.port = options->net.beat_port,
+	};
+	tap->fd = tap->stats_fd = tap->socket_fd = tap->device_fd = -1;
+	metronome_init(&tap->metronome);
+
+	r = io_tap_setup(tap, error);
+	if (r == 0) {
+		r = watch(tap);
+		if (r < 0)
+			snprintf(error, IO_TAP_ERROR, "%s: %s", tap->interface, uv_strerror(r));
+	}
+	if (r < 0) {
+		io_tap_undo(tap);
+		free(tap);
+		return r;
+	}
+	*ret_tap = tap;
+	return 0;
+}
+
+void io_tap_close(struct io_tap *tap, void (*done)(void *ctx), void *ctx)
+{
+	tap->done = done;
+	tap->done_ctx = ctx;
+	uv_close((uv_handle_t *)&tap->readable, free_when_closed);
+	uv_close((uv_handle_t *)&tap->beat, free_when_closed);
+	uv_close((uv_handle_t *)&tap->pump, free_when_closed);
+	io_tap_undo(tap);
+	tap->fd = -1;
+}
+
+void io_tap_kick(struct io_tap *tap)
+{
+	uv_timer_start(&tap->pump, io_tap_on_pump, 0, 0);
+}
+
+void io_tap_status(const struct io_tap *tap, struct io_tap_status *ret_status)
+{
+	*ret_status = tap->status;
+	ret_status->inject_drops = tap->pace.lost;
+	ret_status->beats = tap->metronome.sent;
+	ret_status->echoes = tap->metronome.echo.answers;
+	ret_status->stalled_since = tap->metronome.echo.silent_since;
+	ret_status->silent_since = tap->metronome.sync.silent_since;
+	ret_status->blocked_since = tap->pace.stalled_since;
+}

@@ -1,0 +1,105 @@
+#include "director/io_tap_device.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/if_tun.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+static int say(char *error, int r, const char *what, const char *remedy)
+{
+	snprintf(error, IO_TAP_DEVICE_ERROR, "%s: %s%s%s", what, strerror(-r), *remedy ? "; " : "",
+		 remedy);
+	return r;
+}
+
+static int attach(const char *interface, int *ret_fd, char *error)
+{
+	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
+	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC), r;
+
+	if (fd < 0) {
+		r = -errno;
+		if (r == -ENOENT || r == -ENODEV || r == -ENXIO)
+			return say(error, r, "/dev/net/tun", "load it: modprobe tun");
+		return say(error, r, "/dev/net/tun", "run as root, or with CAP_NET_ADMIN");
+	}
+	snprintf(request.ifr_name, IFNAMSIZ, "%s", interface);
+	if (ioctl(fd, TUNSETIFF, &request) == 0) {
+		*ret_fd = fd;
+		return 0;
+	}
+	r = -errno;
+	close(fd);
+	if (r == -EPERM)
+		return say(error, r, "cannot make a TUN interface",
+			   "run as root, or grant it: setcap cap_net_admin+ep lvsmeshd");
+	if (r == -EBUSY)
+		return say(error, r, interface, "another lvsmeshd runs here: pgrep -a lvsmeshd");
+	return say(error, r, interface, "is there another interface of this name? ip link");
+}
+
+/* ioctl() takes the interface's name and one value. */
+static int configure(int sock, const struct io_tap_device_options *options)
+{
+	struct ifreq request = {0};
+	struct sockaddr_in *in = (struct sockaddr_in *)&request.ifr_addr;
+
+	snprintf(request.ifr_name, IFNAMSIZ, "%s", options->interface);
+	request.ifr_mtu = (int)options->mtu;
+	if (ioctl(sock, SIOCSIFMTU, &request) < 0)
+		return -errno;
+	request.ifr_qlen = (int)options->backlog;
+	if (ioctl(sock, SIOCSIFTXQLEN, &request) < 0)
+		return -errno;
+	memset(&request.ifr_addr, 0, sizeof(request.ifr_addr));
+	in->sin_family = AF_INET;
+	in->sin_addr.s_addr = htonl(options->address);
+	if (ioctl(sock, SIOCSIFADDR, &request) < 0)
+		return -errno;
+	in->sin_addr.s_addr = htonl(~(UINT32_MAX >> options->prefix));
+	if (ioctl(sock, SIOCSIFNETMASK, &request) < 0)
+		return -errno;
+	if (ioctl(sock, SIOCGIFFLAGS, &request) < 0)
+		return -errno;
+	request.ifr_flags |= IFF_UP | IFF_MULTICAST;
+	return ioctl(sock, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
+}
+
+/* Only spares us the kernel's router solicitations: nothing is wrong where it does not work. */
+static void disable_ipv6(const char *interface)
+{
+	char path[128];
+	int fd;
+
+	snprintf(path, sizeof(path), "/proc/sys/net/ipv6/conf/%s/disable_ipv6", interface);
+	fd = open(path, O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (write(fd, "1", 1) < 0)
+		errno = 0;
+	close(fd);
+}
+
+int io_tap_device_open(const struct io_tap_device_options *options, int *ret_fd, char *error)
+{
+	int fd, sock, r;
+
+	r = attach(options->interface, &fd, error);
+	if (r < 0)
+		return r;
+	disable_ipv6(options->interface);
+	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	r = sock < 0 ? -errno : configure(sock, options);
+	if (sock >= 0)
+		close(sock);
+	if (r < 0) {
+		close(fd);
+		return say(error, r, options->interface, "its address or MTU was refused");
+	}
+	*ret_fd = fd;
+	return 0;
+}

@@ -1,0 +1,241 @@
+#include <errno.h>
+#include <unistd.h>
+
+#include "director/io_tap_private.h"
+#include "sync/kernel_wire.h"
+#include "sync/tap_proc.h"
+
+/* Work of one turn. */
+#define READS 256
+#define WRITES 64
+
+/* Between looks at the backup's queue while something is in it. */
+#define PUMP_MS 4
+/* After an error, which will not go away at once. */
+#define RETRY_MS 100
+
+#define LOOK_EVERY USEC_PER_SEC
+#define REPAIR_EVERY (2 * USEC_PER_SEC)
+
+/* Entries of a message, as its header says. */
+static unsigned int entries(const uint8_t *payload, size_t len)
+{
+	return len < KERNEL_WIRE_HEADER ? 0 : payload[4];
+}
+
+static usec_t now(const struct io_tap *tap)
+{
+	return uv_now(tap->options.loop) * USEC_PER_MSEC;
+}
+
+static void take_sync(struct io_tap *tap, const struct tap_packet *packet)
+{
+	const struct io_tap_callbacks *callbacks = &tap->options.callbacks;
+	unsigned int count = entries(packet->payload, packet->payload_len);
+
+	metronome_sync(&tap->metronome);
+	if (tap_is_own(&tap->options.net, packet->payload, packet->payload_len)) {
+		tap->status.own_messages++;
+		return;
+	}
+	tap->captured += count;
+	tap->status.captured_messages++;
+	tap->status.captured_entries += count;
+	callbacks->captured(tap->options.ctx, packet->payload, packet->payload_len);
+}
+
+static void take_packet(struct io_tap *tap, const uint8_t *data, size_t len)
+{
+	struct tap_packet packet;
+	int r = tap_packet_parse(&tap->options.net, data, len, &packet);
+
+	if (r > 0)
+		tap->status.refused[r]++;
+	else if (packet.kind == TAP_SYNC)
+		take_sync(tap, &packet);
+	else if (packet.kind == TAP_ECHO)
+		metronome_echo(&tap->metronome);
+	else
+		tap->status.foreign_packets++;
+}
+
+void io_tap_on_readable(uv_poll_t *readable, int status, int events)
+{
+	static uint8_t data[1 << 16];
+	struct io_tap *tap = readable->data;
+
+	(void)status;
+	(void)events;
+	for (unsigned int i = 0; i < READS; i++) {
+		ssize_t len = read(tap->fd, data, sizeof(data));
+
+		if (len < 0)
+			return;
+		take_packet(tap, data, (size_t)len);
+	}
+}
+
+static bool put(struct io_tap *tap, const uint8_t *packet, size_t len)
+{
+	if (write(tap->fd, packet, len) == (ssize_t)len)
+		return true;
+	tap->status.write_errors++;
+	return false;
+}
+
+static void report_changes(struct io_tap *tap)
+{
+	bool stalled = tap->metronome.echo.silent_since != 0;
+	bool silent = tap->metronome.sync.silent_since != 0;
+	bool blocked = tap->pace.stalled_since != 0;
+
+	if (stalled == tap->was_stalled && silent == tap->was_silent && blocked == tap->was_blocked)
+		return;
+	tap->was_stalled = stalled;
+	tap->was_silent = silent;
+	tap->was_blocked = blocked;
+	tap->options.callbacks.changed(tap->options.ctx);
+}
+
+/* Both threads anew; what the old backup had not taken is lost with its socket. */
+static bool restart_threads(struct io_tap *tap)
+{
+	uint32_t queue, drops;
+
+	tap->status.thread_restarts++;
+	if (io_tap_restart_threads(tap) < 0 || io_tap_look(tap, &queue, &drops) < 0)
+		return false;
+	pace_restart(&tap->pace, drops);
+	tap->status.injected_again++;
+	tap->options.callbacks.lost(tap->options.ctx);
+	return true;
+}
+
+/* At most one repair in a while: nothing here may fill the loop. */
+static bool may_repair(struct io_tap *tap)
+{
+	if (now(tap) < tap->next_repair)
+		return false;
+	tap->next_repair = now(tap) + REPAIR_EVERY;
+	return true;
+}
+
+/* Somebody flushed the services, or stopped the threads: what is ours comes back. */
+static void repair(struct io_tap *tap)
+{
+	if (!may_repair(tap))
+		return;
+	if (tap->metronome.echo.silent_since)
+		ipvs_daemon_add_probe(tap->daemon, &tap->probe);
+	if (tap->metronome.sync.silent_since)
+		restart_threads(tap);
+}
+
+static void look_at_drops(struct io_tap *tap)
+{
+	static char text[1 << 16];
+	ssize_t len;
+
+	if (now(tap) < tap->next_look)
+		return;
+	tap->next_look = now(tap) + LOOK_EVERY;
+	len = pread(tap->device_fd, text, sizeof(text), 0);
+	if (len > 0)
+		tap_proc_device(text, (size_t)len, tap->interface, &tap->status.capture_drops);
+}
+
+static void beat(struct io_tap *tap, const struct metronome_input *input)
+{
+	uint32_t number = (uint32_t)tap->metronome.sent;
+	unsigned int count = metronome_tick(&tap->metronome, input);
+
+	while (count-- > 0) {
+		uint8_t packet[TAP_BEAT_SIZE];
+
+		tap_packet_beat(&tap->options.net, packet, number++);
+		put(tap, packet, sizeof(packet));
+	}
+}
+
+void io_tap_on_beat(uv_timer_t *timer)
+{
+	static char text[1 << 16];
+	struct io_tap *tap = timer->data;
+	struct metronome_input input = {.now = now(tap), .captured = tap->captured};
+	ssize_t len = pread(tap->stats_fd, text, sizeof(text), 0);
+
+	tap->captured = 0;
+	if (len > 0 && tap_proc_stats(text, (size_t)len, &input.conns, &input.packets) == 0)
+		beat(tap, &input);
+	look_at_drops(tap);
+	if (tap->metronome.echo.silent_since || tap->metronome.sync.silent_since)
+		repair(tap);
+	report_changes(tap);
+}
+
+/* False when there is no backup thread, or nothing can be said of it. */
+static bool observe(struct io_tap *tap)
+{
+	const struct io_tap_callbacks *callbacks = &tap->options.callbacks;
+	uint32_t queue, drops;
+
+	if (io_tap_look(tap, &queue, &drops) < 0)
+		return may_repair(tap) && restart_threads(tap);
+	switch (pace_observe(&tap->pace, queue, drops, now(tap))) {
+	case PACE_PENDING:
+		break;
+	case PACE_CONFIRMED:
+		callbacks->confirmed(tap->options.ctx);
+		break;
+	case PACE_LOST:
+		tap->status.injected_again++;
+		callbacks->lost(tap->options.ctx);
+		break;
+	}
+	return true;
+}
+
+/* Writes what the pace allows. True when there may be more at once. */
+static bool inject(struct io_tap *tap, bool *ret_failed)
+{
+	static uint8_t packet[TAP_SYNC_HEADER + IO_TAP_PAYLOAD_MAX];
+	uint8_t *payload = packet + TAP_SYNC_HEADER;
+
+	for (unsigned int i = 0; i < WRITES; i++) {
+		size_t len;
+
+		if (!pace_allows(&tap->pace, IO_TAP_PAYLOAD_MAX))
+			return false;
+		len = tap->options.callbacks.pull(tap->options.ctx, payload, IO_TAP_PAYLOAD_MAX);
+		if (len == 0)
+			return false;
+		tap_packet_sync_header(&tap->options.net, packet, len);
+		if (!put(tap, packet, TAP_SYNC_HEADER + len)) {
+			tap->status.injected_again++;
+			tap->options.callbacks.lost(tap->options.ctx);
+			*ret_failed = true;
+			return false;
+		}
+		pace_wrote(&tap->pace, len);
+		tap->status.injected_messages++;
+		tap->status.injected_entries += entries(payload, len);
+	}
+	return true;
+}
+
+void io_tap_on_pump(uv_timer_t *pump)
+{
+	struct io_tap *tap = pump->data;
+	bool more = false, failed = false;
+
+	if (!pace_waiting(&tap->pace) || observe(tap))
+		more = inject(tap, &failed);
+	else
+		failed = true;
+	if (failed)
+		uv_timer_start(pump, io_tap_on_pump, RETRY_MS, 0);
+	else if (more)
+		uv_timer_start(pump, io_tap_on_pump, 0, 0);
+	else if (pace_waiting(&tap->pace))
+		uv_timer_start(pump, io_tap_on_pump, PUMP_MS, 0);
+}

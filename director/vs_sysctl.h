@@ -1,0 +1,31 @@
+/* Kernel settings below net/ipv4/vs that are ours while we run. What they were before is kept in a
+ * file, so that after a crash our own values are not taken for the operator's. */
+#ifndef DIRECTOR_VS_SYSCTL_H
+#define DIRECTOR_VS_SYSCTL_H
+
+#include "proto/base.h"
+
+#define VS_SYSCTL_VALUE 32
+
+struct vs_sysctl {
+	const char *name;
+	char value[VS_SYSCTL_VALUE];
+};
+
+struct vs_sysctl_paths {
+	const char *root; /* "/proc/sys" */
+	const char *save; /* the file; its directory exists */
+};
+
+/* Sets all, after it has written the former values of those that differ to the file. Values in the
+ * file are older, and stay, if they are of the same boot. 0, or a negative errno and *ret_failed is
+ * the setting at fault, NULL: the file. Those set before stay set: call restore. */
+int vs_sysctl_set(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings, size_t n,
+		  const char **ret_failed);
+
+/* Puts back what the file says, where the value is still the one in settings: what somebody else
+ * set meanwhile stays. Removes the file. 0, or the first negative errno; it goes on after one. */
+int vs_sysctl_restore(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings,
+		      size_t n);
+
+#endif

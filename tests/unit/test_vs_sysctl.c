@@ -1,0 +1,194 @@
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "director/vs_sysctl.h"
+#include "tests/scratch.h"
+
+#define VS "sys/net/ipv4/vs/"
+#define BOOT "sys/kernel/random/boot_id"
+
+static const struct vs_sysctl settings[] = {
+	{"sloppy_tcp", "1"},
+	{"sync_threshold", "0 0"},
+	{"sync_ports", "1"},
+};
+
+struct fixture {
+	struct scratch scratch;
+	char root[PATH_MAX], save[PATH_MAX];
+	struct vs_sysctl_paths paths;
+};
+
+static void put(struct fixture *fixture, const char *name, const char *text)
+{
+	scratch_write(&fixture->scratch, name, text, strlen(text));
+}
+
+static void assert_is(struct fixture *fixture, const char *name, const char *want)
+{
+	char text[64];
+
+	text[scratch_read(&fixture->scratch, name, text, sizeof(text) - 1)] = '\0';
+	assert_string_equal(text, want);
+}
+
+static int setup(void **state)
+{
+	static const char *const dirs[] = {"sys",          "sys/net",
+					   "sys/net/ipv4", "sys/net/ipv4/vs",
+					   "sys/kernel",   "sys/kernel/random"};
+	struct fixture *fixture = calloc(1, sizeof(*fixture));
+
+	scratch_init(&fixture->scratch);
+	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
+		if (mkdir(scratch_path(&fixture->scratch, dirs[i]), 0700) < 0)
+			abort();
+	strcpy(fixture->root, scratch_path(&fixture->scratch, "sys"));
+	strcpy(fixture->save, scratch_path(&fixture->scratch, "saved"));
+	fixture->paths = (struct vs_sysctl_paths){fixture->root, fixture->save};
+	put(fixture, BOOT, "boot-1\n");
+	put(fixture, VS "sloppy_tcp", "0\n");
+	put(fixture, VS "sync_threshold", "3\t50\n");
+	put(fixture, VS "sync_ports", "1\n");
+	*state = fixture;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct fixture *fixture = *state;
+
+	scratch_fini(&fixture->scratch);
+	free(fixture);
+	return 0;
+}
+
+static int set(struct fixture *fixture)
+{
+	const char *failed;
+
+	return vs_sysctl_set(&fixture->paths, settings, ARRAY_SIZE(settings), &failed);
+}
+
+static int restore(struct fixture *fixture)
+{
+	return vs_sysctl_restore(&fixture->paths, settings, ARRAY_SIZE(settings));
+}
+
+static void assert_ours(struct fixture *fixture)
+{
+	assert_is(fixture, VS "sloppy_tcp", "1");
+	assert_is(fixture, VS "sync_threshold", "0 0");
+}
+
+static void assert_theirs(struct fixture *fixture)
+{
+	assert_is(fixture, VS "sloppy_tcp", "0");
+	assert_is(fixture, VS "sync_threshold", "3 50");
+	assert_int_equal(access(fixture->save, F_OK), -1);
+}
+
+static void test_set_and_restore(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(set(fixture), 0);
+	assert_ours(fixture);
+	assert_is(fixture, "saved", "boot-1\nsloppy_tcp 0\nsync_threshold 3 50\n");
+	assert_int_equal(restore(fixture), 0);
+	assert_theirs(fixture);
+}
+
+/* Killed, and started again: what is there now is our own. */
+static void test_after_a_crash(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(set(fixture), 0);
+	assert_int_equal(set(fixture), 0);
+	assert_int_equal(restore(fixture), 0);
+	assert_theirs(fixture);
+}
+
+/* The file has outlived the kernel that it speaks of. */
+static void test_after_a_reboot(void **state)
+{
+	struct fixture *fixture = *state;
+
+	put(fixture, "saved", "boot-0\nsloppy_tcp 7\nsync_threshold 9 9\n");
+	assert_int_equal(set(fixture), 0);
+	assert_int_equal(restore(fixture), 0);
+	assert_theirs(fixture);
+}
+
+static void test_what_others_set_stays(void **state)
+{
+	struct fixture *fixture = *state;
+
+	assert_int_equal(set(fixture), 0);
+	put(fixture, VS "sync_threshold", "5\t5\n");
+	assert_int_equal(restore(fixture), 0);
+	assert_is(fixture, VS "sloppy_tcp", "0");
+	assert_is(fixture, VS "sync_threshold", "5\t5\n");
+}
+
+static void test_missing_setting(void **state)
+{
+	struct fixture *fixture = *state;
+	const char *failed = NULL;
+
+	unlink(scratch_path(&fixture->scratch, VS "sync_threshold"));
+	assert_int_equal(vs_sysctl_set(&fixture->paths, settings, ARRAY_SIZE(settings), &failed),
+			 -ENOENT);
+	assert_string_equal(failed, "sync_threshold");
+	/* Nothing was changed before all were read. */
+	assert_is(fixture, VS "sloppy_tcp", "0\n");
+	assert_int_equal(restore(fixture), 0);
+}
+
+static void test_no_state_directory(void **state)
+{
+	struct fixture *fixture = *state;
+	const char *failed = "x";
+
+	fixture->paths.save = "/nonexistent/saved";
+	assert_int_equal(vs_sysctl_set(&fixture->paths, settings, ARRAY_SIZE(settings), &failed),
+			 -ENOENT);
+	assert_null(failed);
+	assert_is(fixture, VS "sloppy_tcp", "0\n");
+}
+
+static void test_garbage_in_the_file(void **state)
+{
+	struct fixture *fixture = *state;
+
+	put(fixture, "saved",
+	    "boot-1\nnonsense\nsloppy_tcp 2\n "
+	    "sync_threshold\n\nxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+	    "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx 1\n");
+	assert_int_equal(set(fixture), 0);
+	assert_ours(fixture);
+	assert_int_equal(restore(fixture), 0);
+	assert_is(fixture, VS "sloppy_tcp", "2");
+	assert_is(fixture, VS "sync_threshold", "3 50");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_set_and_restore, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_after_a_crash, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_after_a_reboot, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_what_others_set_stays, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_missing_setting, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_state_directory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_garbage_in_the_file, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
