@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "proto/armor.h"
+#include "tests/fuzz/packet_sample.h"
 #include "tests/fuzz/session_streams.h"
 
 struct corpus {
@@ -134,6 +135,16 @@ static void texts(struct corpus *corpus, const struct identity *d1)
 	put(corpus, "identity_text", "epoch", &input);
 }
 
+static void packet(struct corpus *corpus)
+{
+	struct packet_sample sample;
+	struct input input = {0};
+
+	packet_sample_init(&sample);
+	add(&input, sample.data, sample.len);
+	put(corpus, "packet", "true", &input);
+}
+
 int main(int argc, char **argv)
 {
 	static struct streams streams;
@@ -149,5 +160,6 @@ int main(int argc, char **argv)
 	session(&corpus, &streams, true);
 	certificates(&corpus, &streams.sides[0].identity);
 	texts(&corpus, &streams.sides[0].identity);
+	packet(&corpus);
 	return corpus.stale ? 1 : 0;
 }
