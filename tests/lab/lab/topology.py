@@ -10,6 +10,7 @@ to another as a data centre's routers do. Real servers answer straight through t
 tunnel), or through one director (nat).
 """
 
+import os
 import shutil
 import socket
 import subprocess
@@ -48,6 +49,7 @@ class Topology:
     forwarding: direct, tunnel or nat, which decides how the real servers are set up.
     vips: how many VIPs there are; vip(family, n) is the n-th's address.
     resilient: the router uses a resilient next-hop group, which moves as few flows as it can.
+    With LVSMESH_CAPTURE in the environment every director's packets are captured, and kept with the logs.
     """
 
     def __init__(self, directors=3, reals=4, clients=1, forwarding="direct", vips=1,
@@ -105,6 +107,9 @@ class Topology:
                 self._real_up(real)
             self.route(self.directors)
             self._neighbours()
+            if "LVSMESH_CAPTURE" in os.environ:
+                for director in self.directors:
+                    director.capture()
         except BaseException:
             self.close()
             raise
