@@ -73,7 +73,10 @@ static void round_trip(unsigned int count, bool vary, uint64_t spread)
 	len = batch_pack(batch, &head, packed);
 	assert_true(len <= BATCH_MAX);
 	assert_int_equal(batch_read(reader, packed, len, &got), 0);
-	assert_memory_equal(&got, &head, sizeof(head));
+	assert_int_equal(got.first, head.first);
+	assert_int_equal(got.last, head.last);
+	assert_int_equal(got.snapshot, head.snapshot);
+	assert_int_equal(got.snapshot_end, head.snapshot_end);
 	while (batch_next(reader, &entry, &version, &age)) {
 		assert_true(age < count && !seen[age]);
 		seen[age] = true;
@@ -82,9 +85,11 @@ static void round_trip(unsigned int count, bool vary, uint64_t spread)
 		assert_int_equal(entry.options != NULL, entries[age].options != NULL);
 		if (entry.options)
 			assert_memory_equal(entry.options, entries[age].options,
-					    sizeof(*entry.options));
-		entry.options = entries[age].options = NULL;
-		assert_memory_equal(&entry, &entries[age], sizeof(entry));
+					    offsetof(struct entry_options, pe_data) +
+						    ENTRY_PE_DATA_MAX);
+		/* Up to the padding: a copied struct need not carry it. */
+		assert_memory_equal(&entry, &entries[age],
+				    offsetof(struct entry, timeout) + sizeof(entry.timeout));
 		n++;
 	}
 	assert_int_equal(n, count);
