@@ -68,8 +68,6 @@ static void cluster_print(const json_t *status)
 	printf("  services       %lld, %s %s ago", number_of(services, "configured"),
 	       is_true(services, "programmed") ? "checked" : "NOT PROGRAMMED, tried",
 	       age_of(services, "checked_s", age));
-	if (number_of(services, "foreign"))
-		printf("; %lld foreign ones left alone", number_of(services, "foreign"));
 	printf("\n  configuration  %s (%.8s), read %s ago\n", text_of(config, "path"),
 	       text_of(config, "digest"), age_of(config, "loaded_s", age));
 }

@@ -1,7 +1,5 @@
 #include "director/kernel_conns.h"
 
-#include "proto/endpoint.h"
-
 struct state {
 	const char *name;
 	bool active; /* counts as an active connection of its real server */
@@ -41,10 +39,9 @@ static const struct protocol protocols[] = {
 const char *kernel_conns_error_name(int error)
 {
 	static const char *const names[KERNEL_CONNS_E_MAX] = {
-		[KERNEL_CONNS_E_LINE] = "line",
-		[KERNEL_CONNS_E_PROTOCOL] = "protocol",
-		[KERNEL_CONNS_E_STATE] = "state",
-		[KERNEL_CONNS_E_FAMILY] = "family",
+		[KERNEL_CONNS_E_LINE] = "line",       [KERNEL_CONNS_E_PROTOCOL] = "protocol",
+		[KERNEL_CONNS_E_STATE] = "state",     [KERNEL_CONNS_E_FAMILY] = "family",
+		[KERNEL_CONNS_E_SERVICE] = "service",
 	};
 
 	return error > 0 && error < KERNEL_CONNS_E_MAX ? names[error] : "?";
@@ -294,4 +291,75 @@ int kernel_conns_next(struct kernel_conns_reader *reader, struct entry *ret_entr
 		*ret_entry = entry;
 		return 1;
 	}
+}
+
+/* A service of every port hands on the port that the client used. */
+static const struct real_server *real_find(const struct service *service, const struct entry *entry)
+{
+	for (size_t i = 0; i < service->n_real_servers; i++) {
+		const struct real_server *real = &service->real_servers[i];
+
+		if (real->endpoint.ip.family == entry->flow.family &&
+		    memcmp(real->endpoint.ip.bytes, entry->daddr, sizeof(entry->daddr)) == 0 &&
+		    (real->endpoint.port == entry->dport || real->endpoint.port == 0 ||
+		     service->key.vip.port == 0))
+			return real;
+	}
+	return NULL;
+}
+
+static const struct real_server *real_of_vip(const struct service_set *services,
+					     const struct entry *entry)
+{
+	struct service_key key;
+	const struct service *service;
+
+	memset(&key, 0, sizeof(key));
+	key.vip.ip.family = entry->flow.family;
+	memcpy(key.vip.ip.bytes, entry->flow.vaddr, sizeof(key.vip.ip.bytes));
+	key.vip.port = entry->flow.vport;
+	key.protocol = entry->flow.protocol;
+	service = service_set_find(services, &key);
+	if (!service) {
+		key.vip.port = 0;
+		service = service_set_find(services, &key);
+	}
+	return service ? real_find(service, entry) : NULL;
+}
+
+/* mark 0: any service of a mark. */
+static const struct real_server *real_of_mark(const struct service_set *services,
+					      const struct entry *entry, uint32_t mark,
+					      uint32_t *ret_mark)
+{
+	for (size_t i = 0; i < services->count; i++) {
+		const struct service *service = &services->services[i];
+		const struct real_server *real;
+
+		if (service->key.fwmark == 0 || (mark && service->key.fwmark != mark) ||
+		    service->key.vip.ip.family != entry->flow.family)
+			continue;
+		real = real_find(service, entry);
+		if (real) {
+			*ret_mark = service->key.fwmark;
+			return real;
+		}
+	}
+	return NULL;
+}
+
+int kernel_conns_complete(const struct service_set *services, struct entry *entry)
+{
+	bool of_mark = entry->flow.template && entry->flow.protocol == 0;
+	const struct real_server *real = of_mark ? NULL : real_of_vip(services, entry);
+	uint32_t mark = 0;
+
+	if (!real)
+		real = real_of_mark(services, entry, of_mark ? load_be32(entry->flow.vaddr) : 0,
+				    &mark);
+	if (!real)
+		return -KERNEL_CONNS_E_SERVICE;
+	entry->flags = (entry->flags & ~ENTRY_FWD_MASK) | real->forwarding;
+	entry->fwmark = mark;
+	return 0;
 }

@@ -1,12 +1,13 @@
 /* The text of /proc/net/ip_vs_conn as entries (net/netfilter/ipvs/ip_vs_conn.c,
  * ip_vs_conn_seq_show()). Memory only: whoever calls it reads the file.
  *
- * What the text does not say: the forwarding method and the fwmark (the caller finds them in the
- * services), whether an entry is ours or synced, and the whole timeout of its state: timeout is
- * what is left of it. */
+ * What the text does not say: the forwarding method and the fwmark (kernel_conns_complete() finds
+ * them in the services), whether an entry is ours or synced, and the whole timeout of its state:
+ * timeout is what is left of it. */
 #ifndef DIRECTOR_KERNEL_CONNS_H
 #define DIRECTOR_KERNEL_CONNS_H
 
+#include "director/service.h"
 #include "sync/entry.h"
 
 /* Why a line was left out. */
@@ -15,6 +16,7 @@ enum kernel_conns_error {
 	KERNEL_CONNS_E_PROTOCOL, /* neither TCP, UDP, SCTP nor a template of a fwmark */
 	KERNEL_CONNS_E_STATE,    /* a state that the protocol does not have */
 	KERNEL_CONNS_E_FAMILY,   /* the real server's family differs: such a flow can't be synced */
+	KERNEL_CONNS_E_SERVICE,  /* of no service, or of no real server of it */
 	KERNEL_CONNS_E_MAX,
 };
 
@@ -39,6 +41,10 @@ void kernel_conns_feed(struct kernel_conns_reader *reader, const char *data, siz
 /* The next entry: 1; 0: more bytes are wanted; -KERNEL_CONNS_E_*: a line was left out, go on.
  * ret_entry->options is NULL or points into the reader, valid until the next call. */
 int kernel_conns_next(struct kernel_conns_reader *reader, struct entry *ret_entry);
+
+/* Adds to an entry what its service knows. services: the kernel's, sorted. 0, or
+ * -KERNEL_CONNS_E_SERVICE and nothing is changed. */
+int kernel_conns_complete(const struct service_set *services, struct entry *entry);
 
 /* The kernel's word for an entry's state ("ESTABLISHED"), "?" when it has none. */
 const char *kernel_conns_state_name(const struct entry *entry);

@@ -61,30 +61,36 @@ static void problems_of_peers(json_t *problems, const struct peers *peers)
 	}
 }
 
-static void problems_of_kernel(json_t *problems, const struct status_facts *facts,
-			       const struct node_status *node, struct now now)
+static void problems_of_tap(json_t *problems, const struct status_facts *facts, struct now now)
 {
-	if (facts->tap_error)
-		problem(problems, "The kernel's sync threads are not tapped: %s.",
-			facts->tap_error);
-	else if (!facts->probe_ok)
+	if (facts->stalled_since)
 		problem(problems,
-			"The forwarder is stalled: IPVS has not forwarded the probe since "
-			"%lld s.",
-			(long long)since(facts->forwarder_since, now));
+			"The forwarder is stalled: IPVS has not forwarded the probe for %lld s.",
+			(long long)since(facts->stalled_since, now));
+	if (facts->silent_since)
+		problem(problems, "The kernel's master sync thread has sent nothing for %lld s.",
+			(long long)since(facts->silent_since, now));
+	if (facts->blocked_since)
+		problem(problems, "The kernel's backup sync thread has taken nothing for %lld s.",
+			(long long)since(facts->blocked_since, now));
+}
+
+static void problems_of_kernel(json_t *problems, const struct status_facts *facts,
+			       const struct node_status *node)
+{
 	if (!facts->programmed)
 		problem(problems, "The services are not programmed: %s.",
 			facts->program_error ? facts->program_error : "not tried yet");
-	if (facts->announce_error)
-		problem(problems, "The VIPs can't be set: %s.", facts->announce_error);
+	if (facts->vip_error)
+		problem(problems, "The VIPs can't be set: %s.", facts->vip_error);
 	if (facts->adopt_error)
 		problem(problems, "The kernel's connections could not be read at start: %s.",
 			facts->adopt_error);
-	if (facts->hash_buckets && node->sync.entries / CHAIN_MAX > facts->hash_buckets)
+	if (facts->table_small && node->sync.entries / CHAIN_MAX > facts->table_size)
 		problem(problems,
-			"IPVS has only %" PRIu64 " buckets for %" PRIu64 " connections: set "
+			"IPVS has only %u buckets for %" PRIu64 " connections: set "
 			"conn_tab_bits=20 in /etc/modprobe.d/lvsmesh.conf and load ip_vs again.",
-			facts->hash_buckets, node->sync.entries);
+			facts->table_size, node->sync.entries);
 	if (facts->entries_max && node->sync.entries >= facts->entries_max)
 		problem(problems,
 			"The table of connections is full (%" PRIu64 " entries): new ones are not "
@@ -126,7 +132,8 @@ static json_t *problems_make(const struct status_facts *facts, const struct node
 	json_t *problems = json_array();
 
 	problems_of_self(problems, facts, node, now);
-	problems_of_kernel(problems, facts, node, now);
+	problems_of_tap(problems, facts, now);
+	problems_of_kernel(problems, facts, node);
 	problems_of_peers(problems, peers);
 	return problems;
 }
@@ -203,20 +210,19 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 	text_of_cluster(facts->identity, cluster);
 	return json_pack(
 		"{s:s, s:s, s:s, s:I, s:s, s:I, s:b, s:s?, s:b,"
-		" s:{s:b, s:b, s:I},"
+		" s:{s:b, s:I},"
 		" s:{s:i, s:i, s:I},"
-		" s:{s:I, s:b, s:I, s:i, s:s?},"
+		" s:{s:I, s:b, s:I, s:s?},"
 		" s:o, s:o, s:b, s:o, s:o}",
 		"name", facts->identity->certificate.name, "id", status_id(facts->identity->id, id),
 		"cluster", cluster, "epoch", number(facts->epoch), "version", LVSMESH_VERSION,
 		"uptime_s", since(facts->started, now), "ready", node.ready, "waiting_for",
 		node.waiting_for, "announcing", facts->announcing, "forwarder", "ok",
-		facts->forwarder_ok, "probe_ok", facts->probe_ok, "for_s",
-		since(facts->forwarder_since, now), "peers", "alive", (int)peers.alive, "of",
-		(int)peers.count, "worst_lag_ms", number(peers.lag / USEC_PER_MSEC), "services",
-		"configured", number(facts->config->services.count), "programmed",
-		facts->programmed, "checked_s", since(facts->programmed_at, now), "foreign",
-		(int)facts->foreign, "error", facts->program_error, "entries",
+		facts->forwarder_ok, "for_s", since(facts->forwarder_since, now), "peers", "alive",
+		(int)peers.alive, "of", (int)peers.count, "worst_lag_ms",
+		number(peers.lag / USEC_PER_MSEC), "services", "configured",
+		number(facts->config->services.count), "programmed", facts->programmed, "checked_s",
+		since(facts->programmed_at, now), "error", facts->program_error, "entries",
 		sync_make(&node.sync), "config", config_make(facts, now), "adopted", facts->adopted,
 		"counters", counters_make(facts), "problems",
 		problems_make(facts, &node, &peers, now));

@@ -17,16 +17,16 @@ struct status_facts {
 	usec_t started;
 
 	bool announcing; /* the VIPs are on */
-	const char *announce_error;
-	bool forwarder_ok; /* services programmed, and the probe comes back */
-	usec_t forwarder_since;
-	bool probe_ok;
-	const char *tap_error;
+	const char *vip_error;
+	bool forwarder_ok;      /* services programmed, and the probe comes back */
+	usec_t forwarder_since; /* so it is */
+	usec_t stalled_since;   /* IPVS does not forward the probe; 0: it does */
+	usec_t silent_since;    /* the kernel reports no connections; 0: it does */
+	usec_t blocked_since;   /* the kernel takes no connections; 0: it does */
 
 	bool programmed; /* the last attempt succeeded */
 	usec_t programmed_at;
 	const char *program_error;
-	unsigned int foreign; /* services in the kernel that are not ours */
 
 	bool adopted; /* the kernel's connections at start have all been read */
 	const char *adopt_error;
@@ -37,8 +37,9 @@ struct status_facts {
 	uint64_t reloads, reloads_refused;
 	const char *reload_error; /* of the last one, when it was refused */
 
-	uint64_t hash_buckets; /* of the kernel's connection table, 0: unknown */
-	uint64_t entries_max;
+	uint32_t table_size; /* buckets of the kernel's connection table */
+	bool table_small;
+	uint32_t entries_max;
 
 	/* Counter number i from 0, of every group; false: no such. */
 	bool (*counter)(void *context, unsigned int i, struct node_counter *ret_counter);

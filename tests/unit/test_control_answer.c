@@ -122,7 +122,6 @@ static int setup(void **state)
 		.config = world->config,
 		.epoch = 9,
 		.started = start.mono - 90 * USEC_PER_SEC,
-		.probe_ok = true,
 		.forwarder_ok = true,
 		.programmed = true,
 		.config_path = "/etc/lvsmesh/lvsmesh.yaml",
@@ -269,11 +268,12 @@ static void test_status(void **state)
 	assert_false(has_problem(status, "conn_tab_bits"));
 	lines_fini(&lines);
 
-	world->facts.probe_ok = false;
+	world->facts.stalled_since = start.mono - USEC_PER_SEC;
 	world->facts.programmed = false;
 	world->facts.program_error = "no permission";
 	world->facts.reload_error = "lvsmesh.yaml:3: no";
-	world->facts.hash_buckets = 256;
+	world->facts.table_size = 256;
+	world->facts.table_small = true;
 	ask(world, "{\"command\": \"status\"}", 65536, &lines);
 	status = json_array_get(lines.items, 0);
 	assert_true(has_problem(status, "stalled"));

@@ -229,12 +229,72 @@ static void test_overlong(void **state)
 	assert_int_equal(kernel_conns_next(&reader, &e), 0);
 }
 
+static void service_add_mark(struct service_set *set, uint8_t family, uint16_t port, uint32_t mark,
+			     uint8_t forwarding)
+{
+	struct real_server real = {
+		.endpoint = {.ip = {.family = family, .bytes = {10, 1, 0, 21}}, .port = 8080},
+		.forwarding = forwarding};
+	struct service service;
+	struct service *added;
+
+	memset(&service, 0, sizeof(service));
+	service.key.vip.ip.family = family;
+	service.key.fwmark = mark;
+	if (!mark) {
+		memcpy(service.key.vip.ip.bytes, "\xcb\x00\x71\x0a", 4);
+		service.key.vip.port = port;
+		service.key.protocol = IPPROTO_TCP;
+	}
+	added = service_set_add(set, &service);
+	assert_non_null(service_add(added, &real));
+}
+
+static void test_complete(void **state)
+{
+	static const struct {
+		const char *line;
+		int result;
+		uint32_t forwarding, fwmark;
+	} cases[] = {
+		{"TCP 0A020009 9A3C CB00710A 0050 0A010015 1F90 ESTABLISHED 60", 0, 3, 0},
+		{"TCP 0A020009 0000 CB00710A 0050 0A010015 1F90 ASSURED 60", 0, 3, 0},
+		/* the service of every port */
+		{"TCP 0A020009 9A3C CB00710A 0051 0A010015 0051 ESTABLISHED 60", 0, 2, 0},
+		{"IP 0A020009 0000 00000007 0000 0A010015 0000 NONE 60", 0, 0, 7},
+		{"IP 0A020009 0000 00000008 0000 0A010015 0000 NONE 60", -KERNEL_CONNS_E_SERVICE, 0,
+		 0},
+		/* a marked flow to another VIP */
+		{"TCP 0A020009 9A3C CB00710B 0050 0A010015 1F90 ESTABLISHED 60", 0, 0, 7},
+		{"TCP 0A020009 9A3C CB00710A 0050 0A010016 1F90 ESTABLISHED 60",
+		 -KERNEL_CONNS_E_SERVICE, 0, 0},
+	};
+	struct service_set set = {0};
+
+	(void)state;
+	service_add_mark(&set, AF_INET, 80, 0, FORWARDING_DIRECT);
+	service_add_mark(&set, AF_INET, 0, 0, FORWARDING_TUNNEL);
+	service_add_mark(&set, AF_INET, 0, 7, FORWARDING_NAT);
+	set.services[2].key.vip.port = 0;
+	service_set_sort(&set);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct entry e;
+
+		assert_int_equal(read_line(cases[i].line, &e), 1);
+		assert_int_equal(kernel_conns_complete(&set, &e), cases[i].result);
+		assert_int_equal(e.flags & ENTRY_FWD_MASK, cases[i].forwarding);
+		assert_int_equal(e.fwmark, cases[i].fwmark);
+	}
+	service_set_fini(&set);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_sample),  cmocka_unit_test(test_pieces),
-		cmocka_unit_test(test_options), cmocka_unit_test(test_names),
-		cmocka_unit_test(test_refused), cmocka_unit_test(test_overlong),
+		cmocka_unit_test(test_sample),   cmocka_unit_test(test_pieces),
+		cmocka_unit_test(test_options),  cmocka_unit_test(test_names),
+		cmocka_unit_test(test_refused),  cmocka_unit_test(test_overlong),
+		cmocka_unit_test(test_complete),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

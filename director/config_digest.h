@@ -1,0 +1,14 @@
+/* A short name for a configuration's services: directors that have the same one distribute alike.
+ * What differs between directors by nature (name, addresses) is left out. */
+#ifndef DIRECTOR_CONFIG_DIGEST_H
+#define DIRECTOR_CONFIG_DIGEST_H
+
+#include "director/config.h"
+
+/* Hexadecimal digits and NUL. */
+#define CONFIG_DIGEST_TEXT 33
+
+/* Returns text. */
+char *config_digest(const struct config *config, char text[CONFIG_DIGEST_TEXT]);
+
+#endif

@@ -1,0 +1,327 @@
+#include "director/io_control.h"
+
+#include <errno.h>
+#include <libgen.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "director/io_clock.h"
+
+#define CHUNK (64 * 1024)
+#define BACKLOG 16
+
+struct client {
+	uv_pipe_t pipe;
+	uv_timer_t timer;
+	uv_idle_t idle; /* the answer's next piece needs another turn */
+	struct io_control *control;
+	unsigned int handles;
+	bool closing;
+
+	size_t asked; /* bytes of the request */
+	char request[CONTROL_REQUEST_MAX];
+	struct control_answer *answer;
+	bool last; /* what is being written is the end */
+	uv_write_t write;
+	char chunk[CHUNK];
+};
+
+struct io_control {
+	uv_pipe_t listener;
+	struct control_source source;
+	struct client *clients[IO_CONTROL_CLIENTS];
+	size_t handles; /* the listener, and a client each */
+	uint64_t answered, refused[CONTROL_E_MAX];
+	void (*done)(void *context);
+	void *context;
+};
+
+static void finish(struct io_control *control)
+{
+	if (--control->handles > 0)
+		return;
+	if (control->done)
+		control->done(control->context);
+	free(control);
+}
+
+static void client_freed(uv_handle_t *handle)
+{
+	struct client *client = handle->data;
+	struct io_control *control = client->control;
+
+	if (--client->handles > 0)
+		return;
+	control_answer_free(client->answer);
+	free(client);
+	finish(control);
+}
+
+static void client_close(struct client *client)
+{
+	struct io_control *control = client->control;
+
+	if (client->closing)
+		return;
+	client->closing = true;
+	for (unsigned int i = 0; i < IO_CONTROL_CLIENTS; i++)
+		if (control->clients[i] == client)
+			control->clients[i] = NULL;
+	uv_close((uv_handle_t *)&client->pipe, client_freed);
+	uv_close((uv_handle_t *)&client->timer, client_freed);
+	uv_close((uv_handle_t *)&client->idle, client_freed);
+}
+
+static void expired(uv_timer_t *timer)
+{
+	struct client *client = timer->data;
+
+	client->control->refused[CONTROL_E_SLOW]++;
+	client_close(client);
+}
+
+static void proceed(struct client *client);
+
+static void written(uv_write_t *write, int status)
+{
+	struct client *client = container_of(write, struct client, write);
+
+	if (client->closing)
+		return;
+	if (status < 0 || client->last) {
+		client_close(client);
+		return;
+	}
+	uv_timer_again(&client->timer);
+	proceed(client);
+}
+
+static void chunk_write(struct client *client, size_t len)
+{
+	uv_buf_t buf = uv_buf_init(client->chunk, (unsigned int)len);
+
+	if (uv_write(&client->write, (uv_stream_t *)&client->pipe, &buf, 1, written) < 0)
+		client_close(client);
+}
+
+static void next_turn(uv_idle_t *idle)
+{
+	struct client *client = idle->data;
+
+	uv_idle_stop(idle);
+	proceed(client);
+}
+
+static void proceed(struct client *client)
+{
+	size_t len = control_answer_read(client->answer, clock_now(), client->chunk,
+					 sizeof(client->chunk), &client->last);
+
+	if (len > 0)
+		chunk_write(client, len);
+	else if (client->last)
+		client_close(client);
+	else
+		uv_idle_start(&client->idle, next_turn);
+}
+
+static void refuse(struct client *client, int error)
+{
+	size_t len = control_refuse(error, client->chunk, sizeof(client->chunk));
+
+	client->control->refused[error]++;
+	client->last = true;
+	chunk_write(client, len);
+}
+
+static void request_take(struct client *client, size_t len)
+{
+	struct io_control *control = client->control;
+	struct control_request request;
+	int r = control_request_parse(client->request, len, &request);
+
+	if (r < 0) {
+		refuse(client, -r);
+		return;
+	}
+	control->answered++;
+	if (control_answer_new(&control->source, &request, clock_now(), &client->answer) < 0)
+		client_close(client);
+	else
+		proceed(client);
+}
+
+static void request_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	struct client *client = handle->data;
+
+	(void)suggested;
+	buf->base = client->request + client->asked;
+	buf->len = sizeof(client->request) - client->asked;
+}
+
+static void request_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
+{
+	struct client *client = stream->data;
+	char *end;
+
+	(void)buf;
+	if (len < 0) {
+		client_close(client);
+		return;
+	}
+	client->asked += (size_t)len;
+	end = memchr(client->request, '\n', client->asked);
+	if (!end && client->asked < sizeof(client->request))
+		return;
+	uv_read_stop(stream);
+	if (end)
+		request_take(client, (size_t)(end - client->request));
+	else
+		refuse(client, CONTROL_E_OVERLONG);
+}
+
+static struct client *client_new(struct io_control *control)
+{
+	struct client *client = calloc(1, sizeof(*client));
+	uv_loop_t *loop = control->listener.loop;
+
+	if (!client)
+		return NULL;
+	client->control = control;
+	if (uv_pipe_init(loop, &client->pipe, 0) < 0) {
+		free(client);
+		return NULL;
+	}
+	uv_timer_init(loop, &client->timer);
+	uv_idle_init(loop, &client->idle);
+	client->handles = 3;
+	client->pipe.data = client->timer.data = client->idle.data = client;
+	control->handles++;
+	return client;
+}
+
+static void incoming(uv_stream_t *listener, int status)
+{
+	struct io_control *control = container_of(listener, struct io_control, listener);
+	struct client *client;
+	unsigned int i = 0;
+
+	if (status < 0 || !(client = client_new(control)))
+		return;
+	uv_timer_start(&client->timer, expired, IO_CONTROL_TIMEOUT_MS, IO_CONTROL_TIMEOUT_MS);
+	if (uv_accept(listener, (uv_stream_t *)&client->pipe) < 0) {
+		client_close(client);
+		return;
+	}
+	while (i < IO_CONTROL_CLIENTS && control->clients[i])
+		i++;
+	if (i == IO_CONTROL_CLIENTS) {
+		refuse(client, CONTROL_E_BUSY);
+		return;
+	}
+	control->clients[i] = client;
+	if (uv_read_start((uv_stream_t *)&client->pipe, request_alloc, request_read) < 0)
+		client_close(client);
+}
+
+/* A socket that nobody listens on is left over from a daemon that was killed. */
+static int leftover_remove(const char *path)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct stat st;
+	int fd, r;
+
+	if (lstat(path, &st) < 0)
+		return errno == ENOENT ? 0 : -errno;
+	if (!S_ISSOCK(st.st_mode))
+		return -EEXIST;
+	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+	if (fd < 0)
+		return -errno;
+	snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+	r = connect(fd, (struct sockaddr *)&address, sizeof(address)) < 0 ? -errno : 0;
+	close(fd);
+	if (r != -ECONNREFUSED)
+		return -EADDRINUSE;
+	return unlink(path) < 0 ? -errno : 0;
+}
+
+static int directory_make(const char *path)
+{
+	char copy[sizeof(((struct sockaddr_un *)NULL)->sun_path)];
+
+	snprintf(copy, sizeof(copy), "%s", path);
+	return mkdir(dirname(copy), 0755) < 0 && errno != EEXIST ? -errno : 0;
+}
+
+static int socket_listen(struct io_control *control, const char *path)
+{
+	int r = directory_make(path);
+	mode_t mask;
+
+	if (r == 0)
+		r = leftover_remove(path);
+	if (r < 0)
+		return r;
+	mask = umask(0177);
+	r = uv_pipe_bind(&control->listener, path);
+	umask(mask);
+	return r < 0 ? r : uv_listen((uv_stream_t *)&control->listener, BACKLOG, incoming);
+}
+
+static void listener_freed(uv_handle_t *handle)
+{
+	finish(container_of(handle, struct io_control, listener));
+}
+
+int io_control_open(uv_loop_t *loop, const char *path, const struct control_source *source,
+		    struct io_control **ret_control, char error[IO_CONTROL_ERROR_MAX])
+{
+	struct io_control *control = calloc(1, sizeof(*control));
+	int r = control ? uv_pipe_init(loop, &control->listener, 0) : -ENOMEM;
+
+	if (r == 0) {
+		control->handles = 1;
+		control->source = *source;
+		r = socket_listen(control, path);
+		if (r < 0)
+			uv_close((uv_handle_t *)&control->listener, listener_freed);
+	} else {
+		free(control);
+	}
+	if (r < 0) {
+		snprintf(error, IO_CONTROL_ERROR_MAX, "%s: %s%s", path, uv_strerror(r),
+			 r == -EADDRINUSE ? ": another lvsmeshd runs here, stop it or change "
+					    "`control`"
+			 : r == -EEXIST   ? ": it is no socket, move it or change `control`"
+					  : "");
+		return r;
+	}
+	*ret_control = control;
+	return 0;
+}
+
+void io_control_close(struct io_control *control, void (*done)(void *context), void *context)
+{
+	control->done = done;
+	control->context = context;
+	for (unsigned int i = 0; i < IO_CONTROL_CLIENTS; i++)
+		if (control->clients[i])
+			client_close(control->clients[i]);
+	uv_close((uv_handle_t *)&control->listener, listener_freed);
+}
+
+uint64_t io_control_answered(const struct io_control *control)
+{
+	return control->answered;
+}
+
+uint64_t io_control_refused(const struct io_control *control, int error)
+{
+	return control->refused[error];
+}

@@ -1,0 +1,30 @@
+/* The control socket, on libuv: one request and its answer a connection, at most
+ * IO_CONTROL_CLIENTS at once; control.h has the requests, control_answer.h the answers. A client
+ * that neither asks nor reads is closed after IO_CONTROL_TIMEOUT_MS. */
+#ifndef DIRECTOR_IO_CONTROL_H
+#define DIRECTOR_IO_CONTROL_H
+
+#include <uv.h>
+
+#include "director/control_answer.h"
+
+struct io_control;
+
+#define IO_CONTROL_CLIENTS 16
+#define IO_CONTROL_TIMEOUT_MS 10000
+#define IO_CONTROL_ERROR_MAX 256
+
+/* Makes the socket, mode 0600, and its directory. source is copied. 0, or a negative errno and a
+ * sentence: -EADDRINUSE when another daemon answers there. */
+int io_control_open(uv_loop_t *loop, const char *path, const struct control_source *source,
+		    struct io_control **ret_control, char error[IO_CONTROL_ERROR_MAX]);
+
+/* Clients and the socket are closed; done is called once when nothing is left, and control is
+ * freed. */
+void io_control_close(struct io_control *control, void (*done)(void *context), void *context);
+
+/* Requests answered, and by enum control_error, refused. */
+uint64_t io_control_answered(const struct io_control *control);
+uint64_t io_control_refused(const struct io_control *control, int error);
+
+#endif

@@ -1,0 +1,379 @@
+#include "director/io_director.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "director/io_clock.h"
+#include "director/io_director_private.h"
+#include "director/log.h"
+#include "proto/epoch.h"
+
+#define WATCH_MS 100
+#define WATCH_PEERS 10 /* each so many times */
+#define CONNECTIONS_PATH "/proc/net/ip_vs_conn"
+
+/* The node's wishes */
+
+static void want_inject(void *context)
+{
+	struct io_director *director = context;
+
+	if (director->tap)
+		io_tap_kick(director->tap);
+}
+
+/* Before the kernel's own connections are read the others do not have them. */
+static void announce(struct io_director *director)
+{
+	if (director->stopping)
+		return;
+	io_services_announce(director->services, director->announce && director->adopted);
+}
+
+static void want_announce(void *context, bool wanted)
+{
+	struct io_director *director = context;
+
+	director->announce = wanted;
+	log_notice(wanted ? "ready to take traffic" : "not to take traffic");
+	announce(director);
+}
+
+/* The tap's reports */
+
+static void tap_captured(void *context, const uint8_t *payload, size_t len)
+{
+	struct io_director *director = context;
+
+	io_node_captured(director->node, payload, len);
+}
+
+static size_t tap_pull(void *context, uint8_t *payload, size_t cap)
+{
+	struct io_director *director = context;
+
+	return io_node_inject(director->node, payload, cap);
+}
+
+static void tap_confirmed(void *context)
+{
+	struct io_director *director = context;
+
+	io_node_injected(director->node);
+}
+
+static void tap_lost(void *context)
+{
+	struct io_director *director = context;
+
+	io_node_inject_lost(director->node);
+}
+
+/* The forwarder is well when the services have been programmed once (what fails later concerns one
+ * of them) and the probe comes back. */
+static void forwarder_look(struct io_director *director)
+{
+	struct io_services_status services;
+	struct io_tap_status tap;
+	bool ok;
+
+	if (director->stopping || !director->tap)
+		return;
+	io_services_status(director->services, &services);
+	io_tap_status(director->tap, &tap);
+	ok = services.ever && tap.echoes > 0 && !tap.stalled_since;
+	if (ok == director->forwarder_ok)
+		return;
+	director->forwarder_ok = ok;
+	director->forwarder_since = clock_now().mono;
+	log_notice(ok ? "the kernel forwards" : "the kernel does not forward");
+	io_node_forwarder(director->node, ok);
+}
+
+static void tap_changed(void *context)
+{
+	forwarder_look(context);
+}
+
+/* Connections that the kernel has kept */
+
+static void adopt_entry(void *context, const struct entry *found)
+{
+	struct io_director *director = context;
+	struct entry entry = *found;
+	int r = kernel_conns_complete(&director->adopt_services, &entry);
+
+	if (r < 0)
+		director->adopt_refused[-r]++;
+	else
+		io_node_adopted(director->node, &entry);
+}
+
+static void adopt_refused(void *context, int error)
+{
+	struct io_director *director = context;
+
+	director->adopt_refused[error]++;
+}
+
+static void adopt_done(void *context, int error)
+{
+	struct io_director *director = context;
+	struct node_status status;
+
+	director->adopt = NULL;
+	service_set_fini(&director->adopt_services);
+	if (director->stopping)
+		return;
+	if (error < 0)
+		snprintf(director->adopt_error, sizeof(director->adopt_error), "%s: %s",
+			 CONNECTIONS_PATH, uv_strerror(error));
+	director->adopted = true;
+	node_status(io_node_get(director->node), &status);
+	log_info("%llu connections found in the kernel", (unsigned long long)status.sync.adopted);
+	announce(director);
+}
+
+static void adopt_start(struct io_director *director)
+{
+	const struct io_adopt_options options = {
+		.loop = &director->loop,
+		.path = CONNECTIONS_PATH,
+		.context = director,
+		.entry = adopt_entry,
+		.refused = adopt_refused,
+		.done = adopt_done,
+	};
+	char error[IO_SERVICES_ERROR_MAX];
+	int r = io_services_dump(director->services, &director->adopt_services, error);
+
+	if (r < 0)
+		log_error("%s", error);
+	else
+		r = io_adopt_start(&options, &director->adopt);
+	if (r < 0)
+		adopt_done(director, r);
+}
+
+/* Stopping */
+
+static void node_closed(void *context)
+{
+	struct io_director *director = context;
+
+	director->node = NULL;
+}
+
+/* The node goes after the tap, whose callbacks need it. */
+static void tap_closed(void *context)
+{
+	struct io_director *director = context;
+
+	director->tap = NULL;
+	if (director->node)
+		io_node_close(director->node, node_closed);
+}
+
+static void control_closed(void *context)
+{
+	struct io_director *director = context;
+
+	director->control = NULL;
+}
+
+static void services_closed(void *context)
+{
+	struct io_director *director = context;
+
+	director->services = NULL;
+}
+
+static void stop(struct io_director *director)
+{
+	if (director->stopping)
+		return;
+	director->stopping = true;
+	log_notify("STOPPING=1");
+	for (size_t i = 0; i < ARRAY_SIZE(director->signals); i++)
+		uv_close((uv_handle_t *)&director->signals[i], NULL);
+	uv_close((uv_handle_t *)&director->watch, NULL);
+	if (director->adopt)
+		io_adopt_cancel(director->adopt);
+	if (director->control)
+		io_control_close(director->control, control_closed, director);
+	if (director->services)
+		io_services_close(director->services, services_closed, director);
+	if (director->tap)
+		io_tap_close(director->tap, tap_closed, director);
+	else if (director->node)
+		io_node_close(director->node, node_closed);
+}
+
+/* Signals, and what is looked at now and then */
+
+static void signalled(uv_signal_t *signal, int number)
+{
+	struct io_director *director = signal->data;
+
+	if (number != SIGHUP) {
+		log_notice("stopping; the kernel goes on forwarding");
+		stop(director);
+		return;
+	}
+	log_notify("RELOADING=1");
+	director_reload(director);
+	log_notify("READY=1");
+}
+
+static void watched(uv_timer_t *timer)
+{
+	struct io_director *director = timer->data;
+
+	forwarder_look(director);
+	if (++director->turns % WATCH_PEERS == 0)
+		director_log_peers(director);
+}
+
+static int reload(void *context, const char **ret_error)
+{
+	struct io_director *director = context;
+
+	*ret_error = director->reload_error;
+	return director_reload(director);
+}
+
+/* Starting: each part says itself what is wrong. */
+
+static int control_start(struct io_director *director, char *error)
+{
+	const struct control_source source = {
+		.context = director,
+		.facts = director_facts,
+		.services = director_services,
+		.reload = reload,
+	};
+
+	return io_control_open(&director->loop, director->config->control, &source,
+			       &director->control, error);
+}
+
+static int node_start(struct io_director *director, char *error)
+{
+	const struct config *config = director->config;
+	struct io_node_options options = {
+		.loop = &director->loop,
+		.node = {.identity = director->identity,
+			 .epoch = director->epoch,
+			 .join = config->join,
+			 .join_count = (unsigned int)config->n_join,
+			 .entries_max = ENTRIES_MAX},
+		.listen = config->listen,
+		.n_listen = config->n_listen,
+		.context = director,
+		.inject = want_inject,
+		.announce = want_announce,
+	};
+	struct io_tap_options tap;
+
+	io_tap_options_init(&tap);
+	options.node.syncid = tap.syncid;
+	memcpy(options.node.tap_address, config->tap.local.bytes, 4);
+	randombytes_buf(options.node.seed, sizeof(options.node.seed));
+	return io_node_open(&options, &director->node, error);
+}
+
+static int tap_start(struct io_director *director, char *error)
+{
+	const struct config_tap *config = &director->config->tap;
+	struct io_tap_options options;
+
+	io_tap_options_init(&options);
+	options.loop = &director->loop;
+	options.interface = config->interface;
+	options.net.own = load_be32(config->local.bytes);
+	options.net.peer = load_be32(config->remote.bytes);
+	options.prefix = config->prefix;
+	options.state_dir = director->config->state;
+	options.callbacks = (struct io_tap_callbacks){
+		.captured = tap_captured,
+		.pull = tap_pull,
+		.confirmed = tap_confirmed,
+		.lost = tap_lost,
+		.changed = tap_changed,
+	};
+	options.ctx = director;
+	return io_tap_open(&options, &director->tap, error);
+}
+
+static int start(struct io_director *director)
+{
+	char error[ERROR_MAX] = "";
+	int r;
+
+	/* first, for it knows whether another daemon runs here */
+	r = control_start(director, error);
+	if (r == 0)
+		r = epoch_next(director->config->state, clock_now().wall, &director->epoch, error);
+	if (r == 0)
+		r = io_services_open(&director->loop, director->config, &director->services, error);
+	if (r == 0)
+		r = node_start(director, error);
+	if (r == 0)
+		r = tap_start(director, error);
+	if (r < 0) {
+		log_error("%s", error);
+		return r;
+	}
+	adopt_start(director);
+	return 0;
+}
+
+static void handles_start(struct io_director *director)
+{
+	static const int numbers[] = {SIGHUP, SIGTERM, SIGINT};
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		uv_signal_init(&director->loop, &director->signals[i]);
+		director->signals[i].data = director;
+		uv_signal_start(&director->signals[i], signalled, numbers[i]);
+	}
+	uv_timer_init(&director->loop, &director->watch);
+	director->watch.data = director;
+	uv_timer_start(&director->watch, watched, WATCH_MS, WATCH_MS);
+}
+
+int io_director_run(const struct io_director_options *options)
+{
+	struct io_director *director = calloc(1, sizeof(*director));
+	int r = director ? uv_loop_init(&director->loop) : -ENOMEM;
+
+	if (r < 0) {
+		log_error("%s", uv_strerror(r));
+		free(director);
+		config_free(options->config);
+		return r;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	director->config_path = options->config_path;
+	director->config = options->config;
+	director->identity = options->identity;
+	director->started = director->loaded = director->forwarder_since = clock_now().mono;
+	config_digest(director->config, director->digest);
+	handles_start(director);
+	r = start(director);
+	if (r < 0) {
+		stop(director);
+	} else {
+		log_notice("%s: running, epoch %llu, %zu services", director->config->node_name,
+			   (unsigned long long)director->epoch, director->config->services.count);
+		log_notify("READY=1");
+	}
+	uv_run(&director->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&director->loop);
+	config_free(director->config);
+	free(director);
+	return r;
+}

@@ -1,0 +1,177 @@
+#include <stdio.h>
+
+#include "director/io_clock.h"
+#include "director/io_director_private.h"
+#include "director/log.h"
+
+/* Counters come in rows: each answers for its own numbers and takes them off the others'. */
+
+static bool row_counter(const struct node_counter *row, unsigned int count, unsigned int *i,
+			struct node_counter *ret_counter)
+{
+	if (*i >= count) {
+		*i -= count;
+		return false;
+	}
+	*ret_counter = row[*i];
+	return true;
+}
+
+static bool tap_counter(const struct io_director *director, unsigned int *i,
+			struct node_counter *ret_counter)
+{
+	struct io_tap_status tap;
+
+	io_tap_status(director->tap, &tap);
+	const struct node_counter row[] = {
+		{"tap", "captured_messages", tap.captured_messages},
+		{"tap", "captured_entries", tap.captured_entries},
+		{"tap", "own_messages", tap.own_messages},
+		{"tap", "foreign_packets", tap.foreign_packets},
+		{"tap", "capture_drops", tap.capture_drops},
+		{"tap", "injected_messages", tap.injected_messages},
+		{"tap", "injected_entries", tap.injected_entries},
+		{"tap", "inject_drops", tap.inject_drops},
+		{"tap", "injected_again", tap.injected_again},
+		{"tap", "write_errors", tap.write_errors},
+		{"tap", "beats", tap.beats},
+		{"tap", "echoes", tap.echoes},
+		{"tap", "thread_restarts", tap.thread_restarts},
+	};
+	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
+}
+
+static bool packet_counter(const struct io_director *director, unsigned int *i,
+			   struct node_counter *ret_counter)
+{
+	struct node_counter row[TAP_E_MAX - 1];
+	struct io_tap_status tap;
+
+	io_tap_status(director->tap, &tap);
+	for (int e = 1; e < TAP_E_MAX; e++)
+		row[e - 1] = (struct node_counter){"packet", tap_error_name(e), tap.refused[e]};
+	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
+}
+
+static bool adopt_counter(const struct io_director *director, unsigned int *i,
+			  struct node_counter *ret_counter)
+{
+	struct node_counter row[KERNEL_CONNS_E_MAX - 1];
+
+	for (int e = 1; e < KERNEL_CONNS_E_MAX; e++)
+		row[e - 1] = (struct node_counter){"adopt", kernel_conns_error_name(e),
+						   director->adopt_refused[e]};
+	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
+}
+
+static bool control_counter(const struct io_director *director, unsigned int *i,
+			    struct node_counter *ret_counter)
+{
+	struct node_counter row[CONTROL_E_MAX - 1];
+
+	for (int e = 1; e < CONTROL_E_MAX; e++)
+		row[e - 1] = (struct node_counter){"control", control_error_name(e),
+						   io_control_refused(director->control, e)};
+	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
+}
+
+static bool counter(void *context, unsigned int i, struct node_counter *ret_counter)
+{
+	const struct io_director *director = context;
+
+	return tap_counter(director, &i, ret_counter) ||
+	       packet_counter(director, &i, ret_counter) ||
+	       adopt_counter(director, &i, ret_counter) ||
+	       control_counter(director, &i, ret_counter) ||
+	       node_counter(io_node_get(director->node), i, ret_counter);
+}
+
+void director_facts(void *context, struct status_facts *ret_facts)
+{
+	struct io_director *director = context;
+	struct io_services_status services;
+	struct io_tap_status tap;
+
+	io_services_status(director->services, &services);
+	io_tap_status(director->tap, &tap);
+	*ret_facts = (struct status_facts){
+		.node = io_node_get(director->node),
+		.identity = director->identity,
+		.config = director->config,
+		.epoch = director->epoch,
+		.started = director->started,
+		.announcing = services.announcing,
+		.vip_error = services.vip_error,
+		.forwarder_ok = director->forwarder_ok,
+		.forwarder_since = director->forwarder_since,
+		.stalled_since = tap.stalled_since,
+		.silent_since = tap.silent_since,
+		.blocked_since = tap.blocked_since,
+		.programmed = services.programmed,
+		.programmed_at = services.tried,
+		.program_error = services.error,
+		.adopted = director->adopted,
+		.adopt_error = *director->adopt_error ? director->adopt_error : NULL,
+		.config_path = director->config_path,
+		.config_digest = director->digest,
+		.loaded = director->loaded,
+		.reloads = director->reloads,
+		.reloads_refused = director->reloads_refused,
+		.reload_error = *director->reload_error ? director->reload_error : NULL,
+		.table_size = tap.table_size,
+		.table_small = tap.table_small,
+		.entries_max = ENTRIES_MAX,
+		.counter = counter,
+		.context = director,
+	};
+}
+
+int director_services(void *context, struct service_set *ret_set, const char **ret_error)
+{
+	struct io_director *director = context;
+
+	*ret_error = director->services_error;
+	return io_services_dump(director->services, ret_set, director->services_error);
+}
+
+static const struct peer *peer_of(const struct peers *peers, const struct peer *like)
+{
+	for (unsigned int i = 0; i < peers->count; i++) {
+		const struct peer *peer = &peers->peers[i];
+
+		if (like->id ? peer->id == like->id
+			     : endpoint_compare(&peer->where, &like->where) == 0)
+			return peer;
+	}
+	return NULL;
+}
+
+static void log_peer(const struct peer *peer, const char *what)
+{
+	char where[ENDPOINT_TEXT];
+
+	log_notice("peer %s%s%s %s%s%s", peer->name, *peer->name ? " at " : "",
+		   endpoint_format(&peer->where, where), what,
+		   peer->alive || !peer->why ? "" : ": ",
+		   peer->alive || !peer->why ? "" : peer->why);
+}
+
+void director_log_peers(struct io_director *director)
+{
+	static struct peers now;
+
+	peers_collect(io_node_get(director->node), director->config->join, director->config->n_join,
+		      clock_now(), &now);
+	for (unsigned int i = 0; i < now.count; i++) {
+		const struct peer *was = peer_of(&director->peers, &now.peers[i]);
+
+		if (now.peers[i].alive && (!was || !was->alive))
+			log_peer(&now.peers[i], "is connected");
+		else if (!now.peers[i].alive && was && was->alive)
+			log_peer(&now.peers[i], "is lost");
+	}
+	for (unsigned int i = 0; i < director->peers.count; i++)
+		if (director->peers.peers[i].alive && !peer_of(&now, &director->peers.peers[i]))
+			log_peer(&director->peers.peers[i], "is gone");
+	director->peers = now;
+}

@@ -1,0 +1,68 @@
+/* What the files of io_director share. */
+#ifndef DIRECTOR_IO_DIRECTOR_PRIVATE_H
+#define DIRECTOR_IO_DIRECTOR_PRIVATE_H
+
+#include "director/config_digest.h"
+#include "director/control_answer.h"
+#include "director/io_adopt.h"
+#include "director/io_control.h"
+#include "director/io_director.h"
+#include "director/io_node.h"
+#include "director/io_services.h"
+#include "director/io_tap.h"
+
+/* Most entries that are kept. */
+#define ENTRIES_MAX (16u << 20)
+
+#define ERROR_MAX 512
+
+struct io_director {
+	uv_loop_t loop;
+	const char *config_path;
+	struct config *config;
+	const struct identity *identity;
+	uint64_t epoch;
+	usec_t started;
+	int result; /* of the start */
+	bool stopping;
+
+	/* NULL while they are not open. */
+	struct io_control *control;
+	struct io_services *services;
+	struct io_node *node;
+	struct io_tap *tap;
+	struct io_adopt *adopt;
+
+	uv_signal_t signals[3];
+	uv_timer_t watch;
+	unsigned int turns; /* of watch */
+
+	bool announce; /* what the node wants */
+	bool forwarder_ok;
+	usec_t forwarder_since;
+
+	bool adopted;
+	char adopt_error[ERROR_MAX];
+	struct service_set adopt_services; /* the kernel's, for their forwarding methods */
+	uint64_t adopt_refused[KERNEL_CONNS_E_MAX];
+
+	usec_t loaded;
+	char digest[CONFIG_DIGEST_TEXT];
+	uint64_t reloads, reloads_refused;
+	char reload_error[ERROR_MAX];
+	char services_error[IO_SERVICES_ERROR_MAX];
+
+	struct peers peers; /* as logged last */
+};
+
+/* io_director_reload.c: 0, or refused and why, in reload_error. */
+int director_reload(struct io_director *director);
+
+/* io_director_facts.c: a control_source's functions. */
+void director_facts(void *context, struct status_facts *ret_facts);
+int director_services(void *context, struct service_set *ret_set, const char **ret_error);
+
+/* Logs which peers came and went since the last call. */
+void director_log_peers(struct io_director *director);
+
+#endif

@@ -1,0 +1,254 @@
+#include "director/io_services.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "director/io_clock.h"
+#include "director/log.h"
+#include "director/owned.h"
+#include "director/reconcile.h"
+#include "director/vip_nl.h"
+
+struct io_services {
+	uv_timer_t timer;
+	struct ipvs *ipvs;
+	const struct config *config;
+	bool programmed, ever, announce, announcing;
+	usec_t tried;
+	struct ipvs_error error;
+	struct vip_error vip_error;
+	void (*done)(void *context);
+	void *context;
+};
+
+/* A sentence is logged when it is a new one, not every ten seconds. */
+static void note(char *last, size_t size, const char *what, const char *text)
+{
+	if (strcmp(last, text) == 0)
+		return;
+	snprintf(last, size, "%s", text);
+	if (*text)
+		log_error("%s: %s", what, text);
+	else
+		log_notice("%s: all is well again", what);
+}
+
+static int program(struct io_services *services)
+{
+	struct reconcile_result result;
+	struct service_keys owned;
+	bool failed = services->error.text[0] != '\0';
+	int r = reconcile_services(services->ipvs, &services->config->services,
+				   services->config->state, &owned, &result);
+
+	service_keys_fini(&owned);
+	services->tried = clock_now().mono;
+	services->programmed = r == 0;
+	services->ever |= r == 0;
+	if (result.forgot)
+		log_warning("the list of our services in %s was damaged: services that left the "
+			    "configuration meanwhile stay in the kernel, see `ipvsadm -Ln`",
+			    services->config->state);
+	if (r < 0 || failed)
+		note(services->error.text, sizeof(services->error.text), "services",
+		     r < 0 ? result.error.text : "");
+	else if (result.operations)
+		log_info("services: %u changes in the kernel", result.operations);
+	return r;
+}
+
+/* Addresses that are wanted are put on; those of ours that are not are taken off. */
+static void vips_apply(struct io_services *services, const char *interface, struct vip_list wanted,
+		       struct vip_list ours)
+{
+	struct vip_changes changes = {0};
+	struct vip_error error = {""};
+	int r = vip_apply(interface, wanted, ours, &changes, &error);
+
+	if (changes.added || changes.removed)
+		log_notice("%s: %u VIPs put on, %u taken off", interface, changes.added,
+			   changes.removed);
+	note(services->vip_error.text, sizeof(services->vip_error.text), "VIPs",
+	     r < 0 ? error.text : "");
+}
+
+/* The addresses of a set; *ret_vips is to be freed. None: no memory either. */
+static struct vip_list vips_of(const struct service_set *set, struct ip_addr **ret_vips)
+{
+	size_t count = service_set_vips(set, NULL, 0);
+
+	*ret_vips = count ? calloc(count, sizeof(**ret_vips)) : NULL;
+	if (!*ret_vips)
+		return (struct vip_list){0};
+	service_set_vips(set, *ret_vips, count);
+	return (struct vip_list){*ret_vips, count};
+}
+
+static void vips_set(struct io_services *services)
+{
+	struct ip_addr *vips;
+	struct vip_list list = vips_of(&services->config->services, &vips);
+
+	if (services->announce)
+		vips_apply(services, services->config->vip_interface, list, (struct vip_list){0});
+	else if (services->announcing)
+		vips_apply(services, services->config->vip_interface, (struct vip_list){0}, list);
+	services->announcing = services->announce && !services->vip_error.text[0];
+	free(vips);
+}
+
+static bool list_has(const struct vip_list *list, const struct ip_addr *ip)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (ip_addr_compare(&list->vips[i], ip) == 0)
+			return true;
+	return false;
+}
+
+/* Takes off those of was that are not in the configuration; was is changed. */
+static void vips_drop(struct io_services *services, const char *interface, struct ip_addr *was,
+		      size_t count)
+{
+	struct ip_addr *vips;
+	struct vip_list stay = vips_of(&services->config->services, &vips), gone = {was, 0};
+	bool moved = strcmp(interface, services->config->vip_interface) != 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (moved || !list_has(&stay, &was[i]))
+			was[gone.count++] = was[i];
+	if (gone.count)
+		vips_apply(services, interface, (struct vip_list){0}, gone);
+	free(vips);
+}
+
+/* What a process before us left on the interface. */
+static void vips_drop_former(struct io_services *services)
+{
+	struct service_keys owned = {0};
+	struct ip_addr *was = NULL;
+	size_t count = 0;
+
+	if (owned_load(services->config->state, &owned) == 0 && owned.count)
+		was = calloc(owned.count, sizeof(*was));
+	for (size_t i = 0; was && i < owned.count; i++)
+		if (owned.keys[i].fwmark == 0)
+			was[count++] = owned.keys[i].vip.ip;
+	if (was)
+		vips_drop(services, services->config->vip_interface, was, count);
+	free(was);
+	service_keys_fini(&owned);
+}
+
+static void interval(uv_timer_t *timer)
+{
+	struct io_services *services = container_of(timer, struct io_services, timer);
+
+	program(services);
+	if (services->announce)
+		vips_set(services);
+}
+
+int io_services_open(uv_loop_t *loop, const struct config *config,
+		     struct io_services **ret_services, char error[IO_SERVICES_ERROR_MAX])
+{
+	struct io_services *services = calloc(1, sizeof(*services));
+	struct ipvs_error why = {.text = "no memory"};
+	int r = services ? ipvs_open(&services->ipvs, &why) : -ENOMEM;
+
+	if (r < 0) {
+		snprintf(error, IO_SERVICES_ERROR_MAX, "%s", why.text);
+		free(services);
+		return r;
+	}
+	services->config = config;
+	vips_drop_former(services);
+	r = program(services);
+	if (r == -EPERM) {
+		snprintf(error, IO_SERVICES_ERROR_MAX, "%s", services->error.text);
+		ipvs_close(services->ipvs);
+		free(services);
+		return r;
+	}
+	uv_timer_init(loop, &services->timer);
+	uv_timer_start(&services->timer, interval, IO_SERVICES_INTERVAL_MS,
+		       IO_SERVICES_INTERVAL_MS);
+	*ret_services = services;
+	return 0;
+}
+
+static void closed(uv_handle_t *handle)
+{
+	struct io_services *services = container_of(handle, struct io_services, timer);
+	void (*done)(void *context) = services->done;
+	void *context = services->context;
+
+	ipvs_close(services->ipvs);
+	free(services);
+	done(context);
+}
+
+void io_services_close(struct io_services *services, void (*done)(void *context), void *context)
+{
+	services->done = done;
+	services->context = context;
+	uv_close((uv_handle_t *)&services->timer, closed);
+}
+
+void io_services_config(struct io_services *services, const struct config *config)
+{
+	const struct config *old = services->config;
+	struct ip_addr *was;
+	struct vip_list list = vips_of(&old->services, &was);
+
+	services->config = config;
+	vips_drop(services, old->vip_interface, was, list.count);
+	free(was);
+	program(services);
+	if (services->announce)
+		vips_set(services);
+}
+
+void io_services_announce(struct io_services *services, bool announce)
+{
+	services->announce = announce;
+	vips_set(services);
+}
+
+int io_services_dump(struct io_services *services, struct service_set *ret_set,
+		     char error[IO_SERVICES_ERROR_MAX])
+{
+	struct service_set set = {0};
+	struct ipvs_error why;
+	size_t kept = 0;
+	int r = ipvs_dump(services->ipvs, &set, &why);
+
+	if (r < 0) {
+		snprintf(error, IO_SERVICES_ERROR_MAX, "%s", why.text);
+		return r;
+	}
+	for (size_t i = 0; i < set.count; i++) {
+		const struct service_key *key = &set.services[i].key;
+
+		if (key->fwmark == 0 &&
+		    ip_addr_compare(&key->vip.ip, &services->config->tap.local) == 0)
+			service_fini(&set.services[i]);
+		else
+			set.services[kept++] = set.services[i];
+	}
+	set.count = kept;
+	*ret_set = set;
+	return 0;
+}
+
+void io_services_status(const struct io_services *services, struct io_services_status *ret_status)
+{
+	*ret_status = (struct io_services_status){
+		.programmed = services->programmed,
+		.ever = services->ever,
+		.tried = services->tried,
+		.error = services->programmed ? NULL : services->error.text,
+		.announcing = services->announcing,
+		.vip_error = services->vip_error.text[0] ? services->vip_error.text : NULL,
+	};
+}

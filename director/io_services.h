@@ -1,0 +1,48 @@
+/* What the kernel has to have for the packets to flow: the services in IPVS, looked after every
+ * IO_SERVICES_INTERVAL_MS, and the VIPs on their interface. Both outlive us. Logs what it changes
+ * and what fails. */
+#ifndef DIRECTOR_IO_SERVICES_H
+#define DIRECTOR_IO_SERVICES_H
+
+#include <uv.h>
+
+#include "director/config.h"
+#include "proto/base.h"
+
+struct io_services;
+
+#define IO_SERVICES_INTERVAL_MS 10000
+#define IO_SERVICES_ERROR_MAX 512
+
+/* Programs the services for the first time; takes off the VIPs that were ours and are not
+ * configured any more. config is borrowed until the next io_services_config(). 0, or a negative
+ * errno and a sentence: this kernel can't, or we may not; what only fails for a service is logged
+ * and tried again. */
+int io_services_open(uv_loop_t *loop, const struct config *config,
+		     struct io_services **ret_services, char error[IO_SERVICES_ERROR_MAX]);
+/* Services and VIPs stay. done is called once, services is freed. */
+void io_services_close(struct io_services *services, void (*done)(void *context), void *context);
+
+/* Another configuration: VIPs that leave it go first, new ones come last. */
+void io_services_config(struct io_services *services, const struct config *config);
+
+/* Whether traffic is wanted: puts the VIPs on, or takes them off. */
+void io_services_announce(struct io_services *services, bool announce);
+
+/* The kernel's services, sorted; the wire tap's left out; the caller's. 0, or a negative errno and
+ * a sentence. */
+int io_services_dump(struct io_services *services, struct service_set *ret_set,
+		     char error[IO_SERVICES_ERROR_MAX]);
+
+struct io_services_status {
+	bool programmed;       /* the last attempt succeeded */
+	bool ever;             /* one attempt did */
+	usec_t tried;          /* mono */
+	const char *error;     /* of the last attempt, borrowed until the next, or NULL */
+	bool announcing;       /* the VIPs are on */
+	const char *vip_error; /* the same */
+};
+
+void io_services_status(const struct io_services *services, struct io_services_status *ret_status);
+
+#endif

@@ -1,0 +1,402 @@
+#include "director/io_streams.h"
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define READ_SIZE (64 * 1024)
+#define BACKLOG 64
+/* Without an acknowledgement for so long the kernel gives the connection up. */
+#define USER_TIMEOUT_MS 10000
+/* Batches wait with us, where they can still be replaced by newer ones, not in the kernel. */
+#define NOT_SENT_MAX (512 * 1024)
+
+struct buffer {
+	struct buffer *next; /* in the pool */
+	uint8_t data[IO_STREAMS_BUFFER];
+};
+
+struct stream {
+	uv_tcp_t tcp; /* first: a handle is its stream */
+	struct io_streams *streams;
+	unsigned int number;
+	bool open;             /* connected */
+	bool paused;           /* has had its share of this turn */
+	size_t share;          /* bytes read in this turn */
+	struct buffer *buffer; /* on its way to the socket */
+	uv_connect_t connect;
+	uv_write_t write;
+};
+
+struct io_streams {
+	struct io_streams_options options;
+	struct stream *streams[IO_STREAMS_MAX];
+	uv_tcp_t *listeners;
+	size_t n_listeners;
+	uv_prepare_t prepare; /* a new turn: shares are renewed */
+	struct buffer *pool;
+	size_t handles; /* open ones, closing ones included */
+	void (*done)(void *context);
+	uint8_t input[READ_SIZE];
+};
+
+static void finish(struct io_streams *streams)
+{
+	void (*done)(void *context) = streams->done;
+	void *context = streams->options.context;
+
+	if (streams->handles > 0 || !done)
+		return;
+	while (streams->pool) {
+		struct buffer *buffer = streams->pool;
+
+		streams->pool = buffer->next;
+		free(buffer);
+	}
+	free(streams->listeners);
+	free(streams);
+	done(context);
+}
+
+static struct buffer *buffer_take(struct io_streams *streams)
+{
+	struct buffer *buffer = streams->pool;
+
+	if (!buffer)
+		return malloc(sizeof(*buffer));
+	streams->pool = buffer->next;
+	return buffer;
+}
+
+static void buffer_give(struct io_streams *streams, struct buffer *buffer)
+{
+	if (!buffer)
+		return;
+	buffer->next = streams->pool;
+	streams->pool = buffer;
+}
+
+static void stream_freed(uv_handle_t *handle)
+{
+	struct stream *stream = (struct stream *)handle;
+	struct io_streams *streams = stream->streams;
+
+	/* the write was cancelled and its callback has run */
+	buffer_give(streams, stream->buffer);
+	free(stream);
+	streams->handles--;
+	finish(streams);
+}
+
+void io_streams_cut(struct io_streams *streams, unsigned int number)
+{
+	struct stream *stream = streams->streams[number];
+
+	if (!stream)
+		return;
+	streams->streams[number] = NULL;
+	uv_close((uv_handle_t *)&stream->tcp, stream_freed);
+}
+
+static void stream_fail(struct stream *stream)
+{
+	struct io_streams *streams = stream->streams;
+	unsigned int number = stream->number;
+
+	io_streams_cut(streams, number);
+	streams->options.closed(streams->options.context, number);
+}
+
+/* A number that is taken is given to the new stream. NULL: no memory. */
+static struct stream *stream_new(struct io_streams *streams, unsigned int number)
+{
+	struct stream *stream = calloc(1, sizeof(*stream));
+
+	io_streams_cut(streams, number);
+	if (!stream)
+		return NULL;
+	if (uv_tcp_init(streams->options.loop, &stream->tcp) < 0) {
+		free(stream);
+		return NULL;
+	}
+	stream->streams = streams;
+	stream->number = number;
+	streams->streams[number] = stream;
+	streams->handles++;
+	return stream;
+}
+
+static bool stream_gone(const struct stream *stream)
+{
+	return stream->streams->streams[stream->number] != stream;
+}
+
+static void written(uv_write_t *write, int status)
+{
+	struct stream *stream = container_of(write, struct stream, write);
+
+	if (stream_gone(stream))
+		return;
+	buffer_give(stream->streams, stream->buffer);
+	stream->buffer = NULL;
+	if (status < 0 || io_streams_kick(stream->streams, stream->number) < 0) {
+		if (!stream_gone(stream))
+			stream_fail(stream);
+		else
+			stream->streams->options.closed(stream->streams->options.context,
+							stream->number);
+	}
+}
+
+int io_streams_kick(struct io_streams *streams, unsigned int number)
+{
+	struct stream *stream = streams->streams[number];
+	uv_buf_t buf;
+	int r;
+
+	if (!stream || !stream->open || stream->buffer)
+		return 0;
+	stream->buffer = buffer_take(streams);
+	if (!stream->buffer) {
+		io_streams_cut(streams, number);
+		return -ENOMEM;
+	}
+	buf.base = (char *)stream->buffer->data;
+	buf.len = streams->options.output(streams->options.context, number, stream->buffer->data,
+					  sizeof(stream->buffer->data));
+	if (buf.len == 0) {
+		buffer_give(streams, stream->buffer);
+		stream->buffer = NULL;
+		return 0;
+	}
+	r = uv_write(&stream->write, (uv_stream_t *)&stream->tcp, &buf, 1, written);
+	if (r < 0)
+		io_streams_cut(streams, number);
+	return r;
+}
+
+static void input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	struct stream *stream = (struct stream *)handle;
+
+	(void)suggested;
+	buf->base = (char *)stream->streams->input;
+	buf->len = sizeof(stream->streams->input);
+}
+
+static void input_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf)
+{
+	struct stream *stream = (struct stream *)handle;
+	struct io_streams *streams = stream->streams;
+
+	if (len < 0) {
+		stream_fail(stream);
+		return;
+	}
+	if (len == 0)
+		return;
+	stream->share += (size_t)len;
+	if (stream->share >= IO_STREAMS_TURN) {
+		uv_read_stop(handle);
+		stream->paused = true;
+	}
+	streams->options.data(streams->options.context, stream->number, (const uint8_t *)buf->base,
+			      (size_t)len);
+}
+
+static void turn_begins(uv_prepare_t *prepare)
+{
+	struct io_streams *streams = container_of(prepare, struct io_streams, prepare);
+
+	for (unsigned int i = 0; i < IO_STREAMS_MAX; i++) {
+		struct stream *stream = streams->streams[i];
+
+		if (!stream)
+			continue;
+		stream->share = 0;
+		if (!stream->paused)
+			continue;
+		stream->paused = false;
+		uv_read_start((uv_stream_t *)&stream->tcp, input_alloc, input_read);
+	}
+}
+
+static void options_set(uv_tcp_t *tcp)
+{
+	const unsigned int timeout = USER_TIMEOUT_MS, not_sent = NOT_SENT_MAX;
+	uv_os_fd_t fd;
+
+	uv_tcp_nodelay(tcp, 1);
+	if (uv_fileno((uv_handle_t *)tcp, &fd) < 0)
+		return;
+	/* both only make it better: without them silence is noticed later, and more is queued */
+	(void)!setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
+	(void)!setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &not_sent, sizeof(not_sent));
+}
+
+static int stream_start(struct stream *stream)
+{
+	struct io_streams *streams = stream->streams;
+	struct sockaddr_storage address;
+	struct endpoint remote;
+	int len = sizeof(address), r;
+
+	options_set(&stream->tcp);
+	stream->open = true;
+	r = uv_tcp_getpeername(&stream->tcp, (struct sockaddr *)&address, &len);
+	if (r == 0)
+		r = endpoint_from_sockaddr((struct sockaddr *)&address, &remote);
+	if (r == 0)
+		r = uv_read_start((uv_stream_t *)&stream->tcp, input_alloc, input_read);
+	if (r == 0)
+		streams->options.opened(streams->options.context, stream->number, &remote);
+	return r;
+}
+
+static void connected(uv_connect_t *connect, int status)
+{
+	struct stream *stream = container_of(connect, struct stream, connect);
+
+	if (stream_gone(stream))
+		return;
+	if (status < 0 || stream_start(stream) < 0)
+		stream_fail(stream);
+}
+
+int io_streams_dial(struct io_streams *streams, unsigned int number, const struct endpoint *remote)
+{
+	struct stream *stream = stream_new(streams, number);
+	struct sockaddr_storage address;
+	int r;
+
+	if (!stream)
+		return -ENOMEM;
+	endpoint_to_sockaddr(remote, &address);
+	r = uv_tcp_connect(&stream->connect, &stream->tcp, (struct sockaddr *)&address, connected);
+	if (r < 0)
+		io_streams_cut(streams, number);
+	return r;
+}
+
+/* A connection that we have no number for is taken and closed: left in the backlog it would wake
+ * us for ever. */
+static void refused_freed(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+static void refuse(uv_stream_t *listener)
+{
+	uv_tcp_t *tcp = malloc(sizeof(*tcp));
+
+	if (!tcp)
+		return;
+	if (uv_tcp_init(listener->loop, tcp) < 0) {
+		free(tcp);
+		return;
+	}
+	uv_accept(listener, (uv_stream_t *)tcp);
+	uv_close((uv_handle_t *)tcp, refused_freed);
+}
+
+static void incoming(uv_stream_t *listener, int status)
+{
+	struct io_streams *streams = listener->data;
+	struct stream *stream;
+	unsigned int number;
+
+	if (status < 0)
+		return;
+	number = streams->options.accept(streams->options.context);
+	stream = number < IO_STREAMS_MAX ? stream_new(streams, number) : NULL;
+	if (!stream) {
+		refuse(listener);
+		return;
+	}
+	if (uv_accept(listener, (uv_stream_t *)&stream->tcp) < 0 || stream_start(stream) < 0)
+		io_streams_cut(streams, number);
+}
+
+static int listen_on(struct io_streams *streams, uv_tcp_t *tcp, const struct endpoint *endpoint)
+{
+	struct sockaddr_storage address;
+	int r;
+
+	endpoint_to_sockaddr(endpoint, &address);
+	r = uv_tcp_init(streams->options.loop, tcp);
+	if (r < 0)
+		return r;
+	streams->n_listeners++;
+	streams->handles++;
+	tcp->data = streams;
+	r = uv_tcp_bind(tcp, (struct sockaddr *)&address,
+			endpoint->ip.family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
+	return r < 0 ? r : uv_listen((uv_stream_t *)tcp, BACKLOG, incoming);
+}
+
+static void explain(char *error, const struct endpoint *endpoint, int r)
+{
+	char text[ENDPOINT_TEXT];
+	const char *remedy = r == -EADDRNOTAVAIL ? ": give this host the address, or change "
+						   "cluster.listen"
+			     : r == -EADDRINUSE  ? ": another program listens there, see `ss -ltnp`"
+						 : "";
+
+	snprintf(error, IO_STREAMS_ERROR_MAX, "can't listen on %s: %s%s",
+		 endpoint_format(endpoint, text), uv_strerror(r), remedy);
+}
+
+static void opened_not(void *context)
+{
+	(void)context;
+}
+
+int io_streams_open(const struct io_streams_options *options, struct io_streams **ret_streams,
+		    char error[IO_STREAMS_ERROR_MAX])
+{
+	struct io_streams *streams = calloc(1, sizeof(*streams));
+	int r = -ENOMEM;
+
+	snprintf(error, IO_STREAMS_ERROR_MAX, "%s", uv_strerror(r));
+	if (!streams)
+		return r;
+	streams->options = *options;
+	streams->listeners = calloc(options->n_listen, sizeof(*streams->listeners));
+	if (!streams->listeners) {
+		free(streams);
+		return r;
+	}
+	uv_prepare_init(options->loop, &streams->prepare);
+	uv_prepare_start(&streams->prepare, turn_begins);
+	streams->handles++;
+	for (size_t i = 0; i < options->n_listen; i++) {
+		r = listen_on(streams, &streams->listeners[i], &options->listen[i]);
+		if (r < 0) {
+			explain(error, &options->listen[i], r);
+			io_streams_close(streams, opened_not);
+			return r;
+		}
+	}
+	*ret_streams = streams;
+	return 0;
+}
+
+static void handle_freed(uv_handle_t *handle)
+{
+	struct io_streams *streams = handle->data;
+
+	streams->handles--;
+	finish(streams);
+}
+
+void io_streams_close(struct io_streams *streams, void (*done)(void *context))
+{
+	streams->done = done;
+	for (unsigned int i = 0; i < IO_STREAMS_MAX; i++)
+		io_streams_cut(streams, i);
+	for (size_t i = 0; i < streams->n_listeners; i++)
+		uv_close((uv_handle_t *)&streams->listeners[i], handle_freed);
+	streams->prepare.data = streams;
+	uv_close((uv_handle_t *)&streams->prepare, handle_freed);
+}

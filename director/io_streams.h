@@ -1,0 +1,53 @@
+/* The TCP streams between directors, on libuv: listening, dialling, reading, writing. It knows
+ * nothing of what the bytes mean. Streams are numbered as node.h says.
+ *
+ * Bounded: one buffer a stream is on its way to the socket at any time, and the next is asked for
+ * when the kernel has taken it; a stream that sends without end gets IO_STREAMS_TURN bytes a turn
+ * of the loop. */
+#ifndef DIRECTOR_IO_STREAMS_H
+#define DIRECTOR_IO_STREAMS_H
+
+#include <uv.h>
+
+#include "proto/endpoint.h"
+
+struct io_streams;
+
+#define IO_STREAMS_MAX 128
+#define IO_STREAMS_TURN (256 * 1024)
+#define IO_STREAMS_BUFFER (256 * 1024)
+
+/* Called from the loop, never from within a function of this header, except output(). */
+struct io_streams_options {
+	uv_loop_t *loop;
+	const struct endpoint *listen; /* borrowed during _open */
+	size_t n_listen;
+	void *context;
+	/* A number for an accepted stream, IO_STREAMS_MAX: none. Whoever had it is cut off. */
+	unsigned int (*accept)(void *context);
+	void (*opened)(void *context, unsigned int stream, const struct endpoint *remote);
+	void (*data)(void *context, unsigned int stream, const uint8_t *data, size_t len);
+	/* By the other end or a failure; also when a dial failed. */
+	void (*closed)(void *context, unsigned int stream);
+	/* Writes at most cap bytes, IO_STREAMS_BUFFER; 0: there are none now. */
+	size_t (*output)(void *context, unsigned int stream, uint8_t *data, size_t cap);
+};
+
+#define IO_STREAMS_ERROR_MAX 256
+
+/* Listens. 0, or a negative errno and a sentence. */
+int io_streams_open(const struct io_streams_options *options, struct io_streams **ret_streams,
+		    char error[IO_STREAMS_ERROR_MAX]);
+
+/* Both: 0; or a negative errno, the stream is gone and closed() is not called. */
+int io_streams_dial(struct io_streams *streams, unsigned int stream, const struct endpoint *remote);
+/* There are bytes to be had from output(). */
+int io_streams_kick(struct io_streams *streams, unsigned int stream);
+
+/* Closes at once, what was not sent is dropped. closed() is not called. */
+void io_streams_cut(struct io_streams *streams, unsigned int stream);
+
+/* Closes everything; done is called once when nothing is left, and streams is freed. */
+void io_streams_close(struct io_streams *streams, void (*done)(void *context));
+
+#endif

@@ -1,0 +1,126 @@
+#include <getopt.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "director/io_clock.h"
+#include "director/io_director.h"
+#include "director/log.h"
+#include "proto/identity_file.h"
+
+#define CONFIG_PATH "/etc/lvsmesh/lvsmesh.yaml"
+
+static const char usage[] = "Usage: lvsmeshd [-c FILE] [-n]\n"
+			    "\n"
+			    "One director of an lvsmesh cluster; see lvsmeshd(8).\n"
+			    "\n"
+			    "  -c, --config FILE  the configuration (" CONFIG_PATH ")\n"
+			    "  -n, --check        say whether the configuration is good, and exit\n"
+			    "  -h, --help\n"
+			    "      --version\n";
+
+enum {
+	EXIT_OK,
+	EXIT_REFUSED,
+	EXIT_USAGE,
+};
+
+struct options {
+	const char *config;
+	bool check;
+};
+
+/* -1: go on; else exit with it. */
+static int options_parse(int argc, char **argv, struct options *options)
+{
+	static const struct option table[] = {
+		{"config", required_argument, NULL, 'c'},
+		{"check", no_argument, NULL, 'n'},
+		{"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},
+		{0},
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:nh", table, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			options->config = optarg;
+			break;
+		case 'n':
+			options->check = true;
+			break;
+		case 'h':
+			fputs(usage, stdout);
+			return EXIT_OK;
+		case 'v':
+			printf("lvsmeshd %s\n", LVSMESH_VERSION);
+			return EXIT_OK;
+		default:
+			return EXIT_USAGE;
+		}
+	}
+	if (optind < argc) {
+		fprintf(stderr, "lvsmeshd: it takes no argument %s; see `lvsmeshd --help`\n",
+			argv[optind]);
+		return EXIT_USAGE;
+	}
+	return -1;
+}
+
+static int identity_get(const struct config *config, struct identity *identity)
+{
+	char error[STORE_ERROR_MAX];
+	int r;
+
+	if (identity_load(config->identity, identity, error) < 0) {
+		log_error("%s", error);
+		return EXIT_REFUSED;
+	}
+	if (strcmp(identity->certificate.name, config->node_name) != 0) {
+		log_error("%s is the identity of %s, but node.name is %s: change one of them",
+			  config->identity, identity->certificate.name, config->node_name);
+		identity_fini(identity);
+		return EXIT_REFUSED;
+	}
+	/* it goes on forwarding all the same */
+	r = certificate_check_time(&identity->certificate, clock_now().wall);
+	if (r)
+		log_error("%s/certificate %s: peers will refuse us", config->identity,
+			  certificate_error_text(r));
+	return EXIT_OK;
+}
+
+int main(int argc, char **argv)
+{
+	struct options options = {.config = CONFIG_PATH};
+	struct config_error error;
+	struct identity identity;
+	struct config *config;
+	int r = options_parse(argc, argv, &options);
+
+	if (r >= 0)
+		return r;
+	if (config_load(options.config, &config, &error) < 0) {
+		log_error("%s", error.text);
+		return EXIT_REFUSED;
+	}
+	if (options.check) {
+		config_free(config);
+		return EXIT_OK;
+	}
+	if (sodium_init() < 0) {
+		log_error("libsodium does not start");
+		config_free(config);
+		return EXIT_REFUSED;
+	}
+	r = identity_get(config, &identity);
+	if (r != EXIT_OK) {
+		config_free(config);
+		return r;
+	}
+	r = io_director_run(&(struct io_director_options){
+		.config_path = options.config, .config = config, .identity = &identity});
+	identity_fini(&identity);
+	return r < 0 ? EXIT_REFUSED : EXIT_OK;
+}

@@ -1,0 +1,251 @@
+/* The control socket as a client sees it, well-behaved or not. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+#include <cmocka.h>
+
+#include "director/io_control.h"
+#include "tests/identity_fixture.h"
+#include "tests/scratch.h"
+
+static const char yaml[] = "node: {name: d1}\n"
+			   "cluster: {listen: ['192.0.2.1:7946']}\n";
+
+struct world {
+	uv_loop_t loop;
+	struct scratch scratch;
+	struct io_control *control;
+	struct identity identity;
+	struct config *config;
+	struct node *node;
+};
+
+static bool counter(void *context, unsigned int i, struct node_counter *ret_counter)
+{
+	struct world *world = context;
+
+	return node_counter(world->node, i, ret_counter);
+}
+
+static void facts_get(void *context, struct status_facts *ret_facts)
+{
+	struct world *world = context;
+
+	*ret_facts = (struct status_facts){
+		.node = world->node,
+		.identity = &world->identity,
+		.config = world->config,
+		.counter = counter,
+		.context = world,
+	};
+}
+
+static int services_get(void *context, struct service_set *ret_set, const char **ret_error)
+{
+	(void)context;
+	(void)ret_set;
+	(void)ret_error;
+	return 0;
+}
+
+static int reload(void *context, const char **ret_error)
+{
+	(void)context;
+	*ret_error = "no";
+	return -EINVAL;
+}
+
+static struct control_source source_of(struct world *world)
+{
+	return (struct control_source){world, facts_get, services_get, reload};
+}
+
+static int setup(void **state)
+{
+	struct world *world = calloc(1, sizeof(*world));
+	struct node_options options = {.identity = &world->identity, .epoch = 1, .entries_max = 10};
+	struct config_error error;
+	struct control_source source = source_of(world);
+	char text[IO_CONTROL_ERROR_MAX];
+
+	fixture_identity(1, 1, &world->identity);
+	assert_int_equal(config_parse(yaml, strlen(yaml), "test", &world->config, &error), 0);
+	assert_int_equal(node_new(&options, &world->node), 0);
+	scratch_init(&world->scratch);
+	uv_loop_init(&world->loop);
+	assert_int_equal(io_control_open(&world->loop, scratch_path(&world->scratch, "run/sock"),
+					 &source, &world->control, text),
+			 0);
+	*state = world;
+	return 0;
+}
+
+static void closed(void *context)
+{
+	struct world *world = context;
+
+	world->control = NULL;
+}
+
+static int teardown(void **state)
+{
+	struct world *world = *state;
+
+	io_control_close(world->control, closed, world);
+	uv_run(&world->loop, UV_RUN_DEFAULT);
+	assert_null(world->control);
+	assert_int_equal(uv_loop_close(&world->loop), 0);
+	scratch_fini(&world->scratch);
+	node_free(world->node);
+	config_free(world->config);
+	free(world);
+	return 0;
+}
+
+static int dial(struct world *world)
+{
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+
+	strcpy(address.sun_path, scratch_path(&world->scratch, "run/sock"));
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	return fd;
+}
+
+/* Reads to the end, the loop runs meanwhile. */
+static void answer_read(struct world *world, int fd, char *answer, size_t cap)
+{
+	size_t len = 0;
+	ssize_t got;
+
+	do {
+		uv_run(&world->loop, UV_RUN_NOWAIT);
+		got = read(fd, answer + len, cap - 1 - len);
+		len += got > 0 ? (size_t)got : 0;
+	} while (got > 0 || (got < 0 && errno == EAGAIN));
+	answer[len] = '\0';
+	close(fd);
+}
+
+static void ask(struct world *world, const char *request, size_t len, char *answer, size_t cap)
+{
+	int fd = dial(world);
+
+	assert_int_equal(write(fd, request, len), len);
+	answer_read(world, fd, answer, cap);
+}
+
+static void test_answers(void **state)
+{
+	struct world *world = *state;
+	static char answer[65536];
+	struct stat st;
+
+	stat(scratch_path(&world->scratch, "run/sock"), &st);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	ask(world, "{\"command\": \"status\"}\n", 22, answer, sizeof(answer));
+	assert_non_null(strstr(answer, "\"name\":\"d1\""));
+	assert_non_null(strstr(answer, "\"end\":true"));
+	ask(world, "{\"command\": \"reload\"}\n", 22, answer, sizeof(answer));
+	assert_non_null(strstr(answer, "\"ok\":false"));
+	assert_int_equal(io_control_answered(world->control), 2);
+}
+
+/* A request may come byte by byte. */
+static void test_pieces(void **state)
+{
+	static const char request[] = "{\"command\": \"peers\"}\n";
+	struct world *world = *state;
+	char answer[1024];
+	int fd = dial(world);
+
+	for (size_t i = 0; i < strlen(request); i++) {
+		assert_int_equal(write(fd, request + i, 1), 1);
+		uv_run(&world->loop, UV_RUN_NOWAIT);
+	}
+	answer_read(world, fd, answer, sizeof(answer));
+	assert_non_null(strstr(answer, "\"count\":0"));
+}
+
+static void test_refused(void **state)
+{
+	struct world *world = *state;
+	static char garbage[CONTROL_REQUEST_MAX + 100];
+	char answer[1024];
+
+	memset(garbage, 'x', sizeof(garbage));
+	ask(world, garbage, sizeof(garbage), answer, sizeof(answer));
+	assert_non_null(strstr(answer, "\"overlong\""));
+	assert_int_equal(io_control_refused(world->control, CONTROL_E_OVERLONG), 1);
+	ask(world, "\xff\n", 2, answer, sizeof(answer));
+	assert_int_equal(io_control_refused(world->control, CONTROL_E_JSON), 1);
+	ask(world, "{\"command\": \"x\"}\n", 17, answer, sizeof(answer));
+	assert_int_equal(io_control_refused(world->control, CONTROL_E_COMMAND), 1);
+	assert_int_equal(io_control_answered(world->control), 0);
+}
+
+static void test_busy(void **state)
+{
+	struct world *world = *state;
+	int fds[IO_CONTROL_CLIENTS];
+	char answer[1024];
+
+	for (size_t i = 0; i < IO_CONTROL_CLIENTS; i++)
+		fds[i] = dial(world);
+	answer_read(world, dial(world), answer, sizeof(answer));
+	assert_non_null(strstr(answer, "\"busy\""));
+	assert_int_equal(io_control_refused(world->control, CONTROL_E_BUSY), 1);
+	/* one that goes makes room */
+	close(fds[0]);
+	uv_run(&world->loop, UV_RUN_NOWAIT);
+	ask(world, "{\"command\": \"peers\"}\n", 21, answer, sizeof(answer));
+	assert_non_null(strstr(answer, "\"end\":true"));
+	for (size_t i = 1; i < IO_CONTROL_CLIENTS; i++)
+		close(fds[i]);
+}
+
+static void test_second_daemon(void **state)
+{
+	struct world *world = *state;
+	struct control_source source = source_of(world);
+	char path[PATH_MAX], error[IO_CONTROL_ERROR_MAX];
+	struct sockaddr_un address = {.sun_family = AF_UNIX};
+	struct io_control *second;
+	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+
+	strcpy(path, scratch_path(&world->scratch, "run/sock"));
+	assert_int_equal(io_control_open(&world->loop, path, &source, &second, error), -EADDRINUSE);
+	assert_non_null(strstr(error, "another lvsmeshd"));
+
+	/* what a killed one left is taken over */
+	strcpy(address.sun_path, scratch_path(&world->scratch, "left"));
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+	close(fd);
+	assert_int_equal(io_control_open(&world->loop, address.sun_path, &source, &second, error),
+			 0);
+	io_control_close(second, closed, world);
+
+	/* but a file is not */
+	scratch_write(&world->scratch, "file", "x", 1);
+	assert_int_equal(io_control_open(&world->loop, scratch_path(&world->scratch, "file"),
+					 &source, &second, error),
+			 -EEXIST);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_second_daemon, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

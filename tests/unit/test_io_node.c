@@ -1,0 +1,238 @@
+/* Two directors' nodes on one loop, with real sockets on the loopback. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "director/io_node.h"
+#include "sync/kernel_wire.h"
+#include "tests/identity_fixture.h"
+
+#define SYNCID 1
+#define DEADLINE_MS 20000
+
+struct side {
+	struct identity identity;
+	struct io_node *node;
+	struct endpoint listen;
+	unsigned int injected;
+	bool announced, closed;
+};
+
+struct world {
+	uv_loop_t loop;
+	uv_timer_t deadline;
+	struct side a, b;
+};
+
+/* A port that is free now. */
+static struct endpoint endpoint_free(void)
+{
+	struct endpoint endpoint = {.ip = {.family = AF_INET, .bytes = {127, 0, 0, 1}}};
+	struct sockaddr_storage address;
+	socklen_t len = endpoint_to_sockaddr(&endpoint, &address);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
+	assert_int_equal(endpoint_from_sockaddr((struct sockaddr *)&address, &endpoint), 0);
+	close(fd);
+	return endpoint;
+}
+
+static void inject(void *context)
+{
+	struct side *side = context;
+	uint8_t data[4096];
+
+	while (io_node_inject(side->node, data, sizeof(data)) > 0)
+		side->injected++;
+}
+
+static void announce(void *context, bool announced)
+{
+	struct side *side = context;
+
+	side->announced = announced;
+}
+
+static int side_open(struct world *world, struct side *side, uint8_t number,
+		     const struct endpoint *join, char *error)
+{
+	struct io_node_options options = {
+		.loop = &world->loop,
+		.node = {.identity = &side->identity,
+			 .epoch = 1,
+			 .seed = {number},
+			 .join = join,
+			 .join_count = 1,
+			 .syncid = SYNCID,
+			 .entries_max = 1000},
+		.listen = &side->listen,
+		.n_listen = 1,
+		.context = side,
+		.inject = inject,
+		.announce = announce,
+	};
+
+	return io_node_open(&options, &side->node, error);
+}
+
+/* Certificates that are valid now, unlike the fixture's. */
+static void identity_make(uint8_t number, struct identity *ret_identity)
+{
+	const char name[] = {'d', (char)('0' + number), '\0'};
+	struct keygen_options options = {
+		.name = name,
+		.not_before = (uint64_t)time(NULL) - 60,
+		.not_after = (uint64_t)time(NULL) + 600,
+		.serial = number,
+	};
+	uint8_t seed[KEYGEN_NODE_SEED];
+	struct cluster_key cluster;
+
+	memset(seed, number, sizeof(seed));
+	fixture_cluster(1, &cluster);
+	assert_int_equal(keygen_node(&cluster, &options, seed, ret_identity), 0);
+}
+
+static void too_late(uv_timer_t *timer)
+{
+	(void)timer;
+	fprintf(stderr, "not within %d ms\n", DEADLINE_MS);
+	abort(); /* a jump out of the loop would leave it in pieces */
+}
+
+static int setup(void **state)
+{
+	struct world *world = calloc(1, sizeof(*world));
+
+	uv_loop_init(&world->loop);
+	uv_timer_init(&world->loop, &world->deadline);
+	uv_timer_start(&world->deadline, too_late, DEADLINE_MS, 0);
+	identity_make(1, &world->a.identity);
+	identity_make(2, &world->b.identity);
+	world->a.listen = endpoint_free();
+	do
+		world->b.listen = endpoint_free();
+	while (world->b.listen.port == world->a.listen.port);
+	*state = world;
+	return 0;
+}
+
+static void closed(void *context)
+{
+	struct side *side = context;
+
+	side->closed = true;
+}
+
+static int teardown(void **state)
+{
+	struct world *world = *state;
+
+	uv_close((uv_handle_t *)&world->deadline, NULL);
+	uv_run(&world->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&world->loop), 0);
+	free(world);
+	return 0;
+}
+
+static bool connected(const struct side *side)
+{
+	struct node_stream_status status;
+	struct now now = {.mono = uv_hrtime() / 1000};
+	bool in = false, out = false;
+
+	for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++) {
+		node_stream_status(io_node_get(side->node), i, now, &status);
+		if (status.phase == NODE_STREAM_READY)
+			*(status.dialled ? &in : &out) = true;
+	}
+	return in && out;
+}
+
+static void capture(struct side *side, uint32_t client)
+{
+	struct entry entry = {
+		.flow = {.vaddr = {203, 0, 113, 10},
+			 .vport = 80,
+			 .cport = 4711,
+			 .family = AF_INET,
+			 .protocol = IPPROTO_TCP},
+		.daddr = {10, 1, 0, 21},
+		.dport = 80,
+		.state = 1,
+		.flags = 3,
+		.timeout = 900,
+	};
+	struct kernel_wire_writer writer;
+	uint8_t data[128];
+
+	store_be32(entry.flow.caddr, client);
+	kernel_wire_write(&writer, data, sizeof(data), SYNCID);
+	assert_int_equal(kernel_wire_add(&writer, &entry), 0);
+	io_node_captured(side->node, data, kernel_wire_finish(&writer));
+}
+
+static void test_replicates(void **state)
+{
+	struct world *world = *state;
+	char error[IO_STREAMS_ERROR_MAX];
+
+	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, error), 0);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	while (!connected(&world->a) || !connected(&world->b))
+		uv_run(&world->loop, UV_RUN_ONCE);
+	capture(&world->a, 0x0a000001);
+	while (world->b.injected == 0)
+		uv_run(&world->loop, UV_RUN_ONCE);
+	io_node_injected(world->b.node);
+	assert_int_equal(world->a.injected, 0);
+
+	/* to take traffic, the forwarder has to be well */
+	assert_false(world->b.announced);
+	io_node_forwarder(world->b.node, true);
+	while (!world->b.announced)
+		uv_run(&world->loop, UV_RUN_ONCE);
+	io_node_forwarder(world->b.node, false);
+	assert_false(world->b.announced);
+
+	/* the other one goes: its streams end, ours are dialled again */
+	io_node_close(world->b.node, closed);
+	while (!world->b.closed || connected(&world->a))
+		uv_run(&world->loop, UV_RUN_ONCE);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	while (!connected(&world->a) || !connected(&world->b))
+		uv_run(&world->loop, UV_RUN_ONCE);
+	io_node_close(world->a.node, closed);
+	io_node_close(world->b.node, closed);
+}
+
+static void test_listen_refused(void **state)
+{
+	struct world *world = *state;
+	char error[IO_STREAMS_ERROR_MAX];
+
+	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, error), 0);
+	world->b.listen = world->a.listen;
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), UV_EADDRINUSE);
+	assert_non_null(strstr(error, "another program listens there"));
+	world->b.listen.ip.bytes[0] = 192;
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), UV_EADDRNOTAVAIL);
+	assert_non_null(strstr(error, "cluster.listen"));
+	io_node_close(world->a.node, closed);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_replicates, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_listen_refused, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
