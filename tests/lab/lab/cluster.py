@@ -89,9 +89,10 @@ class Cluster:
         self.wait_ready(directors, deadline)
         return self
 
-    def start_director(self, director):
+    def start_director(self, director, **changed):
+        """changed: as in write_config()."""
         if self.mode == "lvsmesh":
-            self.write_config(director)
+            self.write_config(director, **changed)
             self.daemons[director] = director.start([program("lvsmeshd"), "-c", self.config(director)],
                                                     name="lvsmeshd")
             return

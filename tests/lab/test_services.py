@@ -1,0 +1,134 @@
+"""Entries of every kind of service reach the other directors' kernels as the first one's kernel has them."""
+
+import socket
+
+import pytest
+
+from lab import tools
+from lab.cluster import PORT, Cluster, kernel_table, kernel_templates, services
+from lab.host import wait_for
+
+SCTP = 132
+
+
+def same_in_all(cluster, count, templates=False):
+    """All directors have the same entries: key, real server, state. The kernel tells of a template before it is
+    assured, and then not for a while."""
+    of = kernel_templates if templates else kernel_table
+    tables = []
+
+    def same():
+        tables[:] = [of(d) for d in cluster.directors]
+        if templates:
+            tables[:] = [{flow: real for flow, (real, _) in table.items()} for table in tables]
+        return len(tables[0]) >= count and all(t == tables[0] for t in tables) and tables[0]
+    try:
+        return wait_for(same, 10, "the same entries everywhere", interval=0.05)
+    except AssertionError:
+        assert tables[1:] == tables[:1] * (len(tables) - 1)
+        raise
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_udp(topology, family):
+    t = topology()
+    cluster = Cluster(t, services=services(t, [family], 5353, protocol="udp")).start()
+    t.route(t.directors[:1])
+    with t.client.entered(), socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6,
+                                           socket.SOCK_DGRAM) as s:
+        for port in range(40000, 40020):
+            with socket.socket(s.family, socket.SOCK_DGRAM) as client:
+                client.bind((t.client.address[family], port))
+                client.sendto(b"?", (t.vip(family), 5353))
+    table = same_in_all(cluster, 20)
+    assert {flow[0] for flow in table} == {"UDP"}
+    assert len({real for real, _ in table.values()}) == 4
+
+
+def test_sctp(topology):
+    t = topology(forwarding="nat")
+    t.router.run("modprobe sctp")
+    cluster = Cluster(t, services=services(t, [4], 36412, protocol="sctp")).start()
+    t.route(t.directors[:1])
+    t.nat_gateway(t.directors[0])
+    listeners = []
+    for real in t.reals:
+        with real.entered():
+            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, SCTP)
+        listener.bind((real.address[4], 36412))
+        listener.listen()
+        listeners.append(listener)
+    clients = []
+    for _ in range(8):
+        with t.client.entered():
+            clients.append(socket.socket(socket.AF_INET, socket.SOCK_STREAM, SCTP))
+        clients[-1].settimeout(10)
+        clients[-1].connect((t.vip(4), 36412))
+        # The server's last packet establishes it for IPVS, and the client's next one makes it known.
+        clients[-1].send(b"!")
+    table = same_in_all(cluster, 8)
+    assert {(flow[0], state) for flow, (_, state) in table.items()} == {("SCTP", "ESTABLISHED")}
+    for s in clients + listeners:
+        s.close()
+
+
+def test_persistence(topology):
+    """A client that comes back through another director gets the same real server."""
+    t = topology()
+    cluster = Cluster(t, services=services(t, [4, 6], PORT, persistence="300s")).start()
+    for real in t.reals:
+        tools.serve(real, PORT)
+    first, second, _ = t.directors
+    t.route([first])
+    clients = [tools.connect(t.client, tools.endpoint(t.vip(family), PORT), 16,
+                             sources=t.client.addresses[family]) for family in (4, 6)]
+    for client in clients:
+        client.wait_event("open", 10, 16)
+    same_in_all(cluster, 32)
+    templates = same_in_all(cluster, 16, templates=True)
+    t.route([second])
+    late = tools.connect(t.client, tools.endpoint(t.vip(4), PORT), 16, sources=t.client.addresses[4])
+    late.wait_event("open", 10, 16)
+    chosen = {flow[1][0]: real for flow, real in templates.items()}
+    assert all(real == chosen[flow[1][0]] for flow, (real, _) in kernel_table(second).items())
+
+
+def test_fwmark(topology):
+    """Two ports of one service by a mark, with persistence: its templates have the mark for an address."""
+    t = topology()
+    reals = [{"address": real.address[4]} for real in t.reals]
+    cluster = Cluster(t, services=[{"name": "marked", "fwmark": 7, "scheduler": "rr", "forwarding": "direct",
+                                    "persistence": "300s", "real-servers": reals}]).start()
+    for director in t.directors:
+        director.run(f"iptables-legacy -t mangle -A PREROUTING -d {t.vip(4)} -p tcp -m multiport "
+                     "--dports 80,443 -j MARK --set-mark 7")
+        if t.vip(4) not in director.run("ip address"):
+            t.add_vips(director)
+    for real in t.reals:
+        tools.serve(real, 80, 443)
+    t.route(t.directors[:1])
+    clients = [tools.connect(t.client, tools.endpoint(t.vip(4), port), 8, sources=t.client.addresses[4])
+               for port in (80, 443)]
+    for client in clients:
+        client.wait_event("open", 10, 8)
+    table = same_in_all(cluster, 16)
+    assert len(same_in_all(cluster, 8, templates=True)) == 8
+    by_client = {}
+    for flow, (real, _) in table.items():
+        by_client.setdefault(flow[1][0], set()).add(real[0])
+    assert all(len(chosen) == 1 for chosen in by_client.values())
+    cluster.fail(t.directors[0])
+    for client in clients:
+        assert tools.check(client)["broken"] == 0
+
+
+def test_foreign_services_are_left_alone(topology):
+    t = topology(directors=1)
+    director = t.directors[0]
+    director.run(["ipvsadm", "-R"], text="-A -t 198.51.100.1:25 -s wlc\n-a -t 198.51.100.1:25 -r 10.1.0.51:25 -g -w 3\n")
+    cluster = Cluster(t).start()
+    assert "198.51.100.1:25" in director.run("ipvsadm -Sn")
+    listed = cluster.lvsmesh(director, "services", "--json")
+    assert any(s["foreign"] and s["address"] == "198.51.100.1:25" for s in listed["services"])
+    assert cluster.stop_daemon(director) == 0
+    assert "-a -t 198.51.100.1:25 -r 10.1.0.51:25 -g -w 3" in director.run("ipvsadm -Sn")
