@@ -1,0 +1,269 @@
+"""The benches of the lab. They run inside its kernel; tests/bench starts them there, with
+
+    bench.py NAME... --json FILE [--repeat N]
+    bench.py --table FILE
+
+Each figure is a line of JSON on the standard output and in FILE; what a person wants to see meanwhile goes to
+the standard error."""
+
+import argparse
+import json
+import sys
+import time
+
+from lab import flood, tools
+from lab.cluster import MODES, PORT, TAP, Cluster, kernel_table
+from lab.host import wait_for
+from lab.measure import cpu_seconds, lags, percentile, resident_bytes
+from lab.topology import Topology
+
+
+class Figures:
+    def __init__(self, file):
+        self._file = file
+        self.bench = None
+
+    def write(self, metric, value, unit, **conditions):
+        value = round(value, 3) if isinstance(value, float) else value
+        line = json.dumps({"bench": self.bench, "metric": metric, "value": value, "unit": unit, **conditions})
+        print(line, flush=True)
+        self._file.write(line + "\n")
+        self._file.flush()
+
+
+def say(text):
+    print(text, file=sys.stderr, flush=True)
+
+
+def opened_by(t, count, family=4, deadline=None, **options):
+    """A client with `count` established connections, when the last one is."""
+    client = tools.connect(t.client, tools.endpoint(t.vip(family), PORT), count,
+                           sources=t.client.addresses[family], **options)
+    client.wait_event("open", deadline or 20 + count / (options.get("rate") or 500), count)
+    return client
+
+
+# lag
+
+LAG_RATES = {5: 100, 1000: 10000}  # new connections a second: how many of them
+
+
+def bench_lag(figures, repeat):
+    for mode in ("lvsmesh", "kernel-sync"):
+        for rate, count in LAG_RATES.items():
+            for run in range(repeat):
+                lag_run(figures, mode, rate, count, run)
+
+
+def lag_run(figures, mode, rate, count, run):
+    """One director takes all connections. Capture: their entries leave its kernel; replication: they enter
+    the others'."""
+    with Topology() as t:
+        cluster = Cluster(t, mode, families=[4]).start()
+        for real in t.reals:
+            tools.serve(real, PORT)
+        first, *others = t.directors
+        t.route([first])
+        interface = TAP if mode == "lvsmesh" else "eth0"
+        watchers = {d: tools.watch(d, interface) for d in t.directors}
+        seen_by_poll = []
+        client = tools.connect(t.client, tools.endpoint(t.vip(4), PORT), count, rate=rate,
+                               sources=t.client.addresses[4])
+        started = time.monotonic()
+        cpu = {d: cpu_seconds(p.popen.pid) for d, p in cluster.daemons.items()}
+        if rate <= 10:
+            poll(client, others[0], count, seen_by_poll)
+        client.wait_event("open", 30 + count / rate, count)
+        took = time.monotonic() - started
+        cpu = {d: cpu_seconds(p.popen.pid) - cpu[d] for d, p in cluster.daemons.items()}
+        cluster.wait_replicated(count, 30)
+        for watcher in watchers.values():
+            assert watcher.stop() == 0
+        opened = client.events("open")
+        conditions = {"mode": mode, "rate": rate, "connections": count, "run": run}
+        capture, missed = lags(opened, watchers[first].events("entry"), "out")
+        report_lag(figures, "capture", capture, missed, conditions)
+        for other in others:
+            replication, missed = lags(opened, watchers[other].events("entry"), "in")
+            report_lag(figures, "replication", replication, missed, {**conditions, "director": other.name})
+        if seen_by_poll:
+            report_lag(figures, "polled_replication", seen_by_poll, count - len(seen_by_poll), conditions)
+        for director, seconds in cpu.items():
+            figures.write("cpu_percent", 100 * seconds / took, "%", **conditions, director=director.name)
+
+
+def report_lag(figures, what, values, missed, conditions):
+    for p in (50, 99):
+        figures.write(f"{what}_p{p}_ms", percentile(values, p), "ms", **conditions)
+    figures.write(f"{what}_max_ms", max(values), "ms", **conditions)
+    figures.write(f"{what}_missed", missed, "entries", **conditions)
+
+
+def poll(client, director, count, ret_lags):
+    """The same lag seen in another way, by reading the other kernel's table again and again."""
+    waiting, known = {}, 0
+    end = time.monotonic() + 60
+    while len(ret_lags) < count and time.monotonic() < end:
+        opened = client.events("open")
+        waiting.update({(o["source"], o["port"]): o["at"] for o in opened[known:]})
+        known = len(opened)
+        if waiting:
+            now = time.time_ns() // 1000
+            for flow in kernel_table(director):
+                at = waiting.pop(flow[1], None)
+                if at is not None:
+                    ret_lags.append((now - at) / 1000)
+        time.sleep(0.002 if waiting else 0.01)
+
+
+# survival
+
+AGES_MS = (50, 100, 200)
+RATE = 1000
+
+
+def bench_survival(figures, repeat):
+    for forwarding, family in (("direct", 4), ("direct", 6), ("nat", 4), ("nat", 6)):
+        survival(figures, "lvsmesh", forwarding, family, AGES_MS, 500, repeat)
+    for mode in ("kernel-sync", "ipvs"):
+        survival(figures, mode, "direct", 4, (100, 1000) if mode == "kernel-sync" else (100,), 100, 1)
+
+
+def survival(figures, mode, forwarding, family, ages_ms, count, repeat):
+    with Topology(forwarding=forwarding) as t:
+        cluster = Cluster(t, mode, families=[family]).start()
+        for real in t.reals:
+            tools.serve(real, PORT)
+        deaths = 0
+        for age_ms in ages_ms:
+            for run in range(repeat):
+                survival_run(figures, cluster, t.directors[deaths % len(t.directors)], count, age_ms,
+                             {"mode": mode, "scheduler": "rr", "forwarding": forwarding, "family": family,
+                              "age_ms": age_ms, "rate": RATE, "run": run})
+                deaths += 1
+
+
+def survival_run(figures, cluster, carrier, count, age_ms, conditions):
+    t = cluster.topology
+    t.route([carrier])
+    if t.forwarding == "nat":
+        t.nat_gateway(carrier)
+    client = opened_by(t, count, conditions["family"], rate=RATE)
+    last = client.events("open")[-1]["at"]
+    time.sleep(max(0, last / 1e6 + age_ms / 1e3 - time.time()))
+    died = cluster.fail(carrier)
+    report = tools.check(client)
+    figures.write("opened", report["opened"], "connections", **conditions)
+    figures.write("broken", report["broken"], "connections", **conditions,
+                  died_after_ms=(died - last) // 1000)
+    client.stop()
+    cluster.revive(carrier)
+
+
+# inject
+
+def bench_inject(figures, repeat):
+    for run in range(repeat):
+        inject_run(figures, 100000, run)
+
+
+def inject_run(figures, count, run):
+    """A director with an empty kernel joins one that has all the connections: they are injected at once."""
+    with Topology(directors=2) as t:
+        cluster = Cluster(t, families=[4])
+        full, empty = t.directors
+        flood.pour(t, full, count, t.vip(4), PORT)
+        assert entries_count(full) == count
+        cluster.start_director(full)
+        wait_for(lambda: held(cluster, full) == count, 60, "entries adopted", interval=0.1)
+        rss = resident_bytes(cluster.daemons[full].popen.pid)
+        started = time.monotonic()
+        cluster.start_director(empty)
+        wait_for(lambda: entries_count(empty) >= count, 120, "entries injected", interval=0.05)
+        seconds = time.monotonic() - started
+        cluster.wait_ready([empty], 60)
+        ready_s = time.monotonic() - started
+        status = cluster.status(empty)
+        conditions = {"entries": count, "run": run}
+        figures.write("injected", status["entries"]["injected"], "entries", **conditions)
+        figures.write("injected_again", status["entries"]["injected_again"], "entries", **conditions)
+        figures.write("present", len(kernel_table(empty)), "entries", **conditions)
+        figures.write("kernel_drops", status["counters"]["tap"]["inject_drops"], "messages", **conditions)
+        figures.write("seconds", seconds, "s", **conditions)
+        figures.write("ready_s", ready_s, "s", **conditions)
+        figures.write("memory_bytes_per_entry", rss / count, "bytes", **conditions)
+
+
+def entries_count(director):
+    return director.read("/proc/net/ip_vs_conn").count("ESTABLISHED")
+
+
+def held(cluster, director):
+    status = cluster.status(director)
+    return status and status["entries"]["held"]
+
+
+# idle
+
+def bench_idle(figures, repeat):
+    with Topology() as t:
+        cluster = Cluster(t).start()
+        for run in range(repeat):
+            seconds = 20
+            before = {d: cpu_seconds(p.popen.pid) for d, p in cluster.daemons.items()}
+            started = time.monotonic()
+            time.sleep(seconds)
+            took = time.monotonic() - started
+            for d, p in cluster.daemons.items():
+                figures.write("cpu_percent", 100 * (cpu_seconds(p.popen.pid) - before[d]) / took, "%",
+                              director=d.name, seconds=seconds, run=run)
+                figures.write("resident_bytes", resident_bytes(p.popen.pid), "bytes", director=d.name, run=run)
+
+
+# For a person
+
+def table(file):
+    """Figures of the same conditions, but for the run and the director, become one row: the median of what is a
+    time or a share, the sum of what is counted, and the worst."""
+    rows = {}
+    for line in map(json.loads, file):
+        bench, metric, value, unit = (line.pop(k) for k in ("bench", "metric", "value", "unit"))
+        where = " ".join(f"{k}={v}" for k, v in line.items() if k not in ("run", "director", "died_after_ms"))
+        rows.setdefault((bench, where, metric, unit), []).append(value)
+    cells = [("bench", "metric", "runs", "median", "worst", "sum", "unit", "conditions")]
+    for (bench, where, metric, unit), values in rows.items():
+        total = sum(values) if all(isinstance(v, int) for v in values) else "-"
+        cells.append((bench, metric, str(len(values)), f"{percentile(values, 50):g}", f"{max(values):g}",
+                      str(total), unit, where))
+    widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
+    for row in cells:
+        print("  ".join(c.rjust(w) if 2 <= i <= 5 else c.ljust(w)
+                        for i, (c, w) in enumerate(zip(row, widths))).rstrip())
+
+
+BENCHES = {"lag": bench_lag, "survival": bench_survival, "inject": bench_inject, "idle": bench_idle}
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="bench")
+    parser.add_argument("--json", default="/dev/null")
+    parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--table", metavar="FILE")
+    options = parser.parse_args()
+    if options.table:
+        with open(options.table) as file:
+            return table(file)
+    unknown = set(options.names) - set(BENCHES)
+    if unknown:
+        parser.error(f"no bench {', '.join(unknown)}; there are {', '.join(BENCHES)}")
+    with open(options.json, "a") as file:
+        figures = Figures(file)
+        for name in options.names or BENCHES:
+            figures.bench = name
+            say(f"== {name}")
+            BENCHES[name](figures, options.repeat)
+
+
+if __name__ == "__main__":
+    main()
