@@ -104,8 +104,13 @@ static void adopt_entry(void *context, const struct entry *found)
 {
 	struct io_director *director = context;
 	struct entry entry = *found;
-	int r = kernel_conns_complete(&director->adopt_services, &entry);
+	int r;
 
+	/* the probe's own connection */
+	if (entry.flow.family == AF_INET &&
+	    memcmp(entry.flow.vaddr, director->config->tap.local.bytes, 4) == 0)
+		return;
+	r = kernel_conns_complete(&director->adopt_services, &entry);
 	if (r < 0)
 		director->adopt_refused[-r]++;
 	else
@@ -318,11 +323,12 @@ static int start(struct io_director *director)
 	if (r == 0)
 		r = epoch_next(director->config->state, clock_now().wall, &director->epoch, error);
 	if (r == 0)
-		r = io_services_open(&director->loop, director->config, &director->services, error);
-	if (r == 0)
 		r = node_start(director, error);
 	if (r == 0)
 		r = tap_start(director, error);
+	/* last, so that a start that fails has changed nothing that stays */
+	if (r == 0)
+		r = io_services_open(&director->loop, director->config, &director->services, error);
 	if (r < 0) {
 		log_error("%s", error);
 		return r;

@@ -1,0 +1,250 @@
+"""lvsmeshd on a real kernel: directors replicate connections; what an operator and strangers do to them."""
+
+import contextlib
+import json
+import os
+import socket
+
+import pytest
+
+from lab import tools
+from lab.cluster import CLUSTER_PORT, PORT, TAP, Cluster, kernel_table
+from lab.host import wait_for
+
+DONE, REFUSED = 0, 1
+
+
+def open_connections(t, family, count, **options):
+    for real in t.reals:
+        tools.serve(real, PORT)
+    client = tools.connect(t.client, tools.endpoint(t.vip(family), PORT), count,
+                           sources=t.client.addresses[family], **options)
+    client.wait_event("open", 20, count)
+    return client
+
+
+def control(cluster, director, command):
+    """(exit status, what it said)."""
+    with director.entered():
+        process = director.start([tools.program("lvsmesh"), *command, "--control", cluster.control(director)])
+    return process.popen.wait(30), process.output() + process.errors()
+
+
+def vips(director):
+    shown = json.loads(director.run("ip -j address show dev lvsmesh-vip"))[0]["addr_info"]
+    return sorted(a["local"] for a in shown if a["scope"] == "global")
+
+
+def held(cluster, director):
+    """{client: connection} of what a daemon knows."""
+    listed = cluster.lvsmesh(director, "connections", "--json")["connections"]
+    return {c["client"]: c for c in listed}
+
+
+@pytest.mark.parametrize("forwarding,family", [("direct", 4), ("direct", 6), ("tunnel", 4), ("nat", 6)])
+def test_connections_survive(topology, forwarding, family):
+    t = topology(forwarding=forwarding)
+    cluster = Cluster(t, families=[family]).start()
+    if forwarding == "nat":
+        t.route(t.directors[:1])  # the replies pass one director only
+    client = open_connections(t, family, 40)
+    cluster.wait_replicated(40)
+    cluster.fail(t.directors[0])
+    assert tools.check(client)["broken"] == 0
+    cluster.revive(t.directors[0], empty=True)
+    cluster.wait_replicated(40)
+    assert tools.check(client)["broken"] == 0
+
+
+@pytest.mark.parametrize("how", ["stop", "kill"])
+def test_forwarding_needs_no_daemon(topology, how):
+    t = topology()
+    cluster = Cluster(t, families=[4]).start()
+    d = t.directors[0]
+    t.route([d])
+    client = open_connections(t, 4, 30)
+    cluster.wait_replicated(30)
+    before = {name: d.read(f"/proc/sys/net/ipv4/vs/{name}") for name in ("sync_threshold", "sync_sock_size")}
+
+    if how == "stop":
+        assert cluster.stop_daemon(d) == DONE
+        assert not d.run("ip link show dev " + TAP, check=False).startswith("2:")
+        assert "sync" not in d.run("ipvsadm -L --daemon", check=False)
+        after = {name: d.read(f"/proc/sys/net/ipv4/vs/{name}") for name in before}
+        assert all(after[name] != before[name] for name in before), "the settings are as they were before us"
+        assert control(cluster, d, ["status"])[0] == 3
+    else:
+        cluster.kill_daemon(d)
+    assert vips(d) == [t.vip(4)]
+    assert len(kernel_table(d)) == 30
+    assert tools.check(client)["broken"] == 0
+    late = tools.connect(t.client, tools.endpoint(t.vip(4), PORT), 10, sources=t.client.addresses[4])
+    late.wait_event("open", 20, 10)
+
+    # What came while nobody looked is known afterwards, here and at the others.
+    cluster.start_director(d)
+    cluster.wait_ready([d])
+    status = cluster.status(d)
+    assert status["adopted"] and status["problems"] == []
+    assert len(held(cluster, d)) >= 40
+    cluster.wait_replicated(40)
+    for other in t.directors[1:]:
+        wait_for(lambda o=other: len(held(cluster, o)) >= 40, 10, f"all known on {other.name}")
+    cluster.fail(d)
+    assert tools.check(client)["broken"] == 0
+    assert tools.check(late)["broken"] == 0
+
+
+def test_status(topology):
+    t = topology()
+    cluster = Cluster(t, families=[4, 6]).start()
+    d = t.directors[0]
+    open_connections(t, 4, 20)
+    cluster.wait_replicated(20)
+    code, said = control(cluster, d, ["status"])
+    assert code == DONE and "All is well." in said, said
+    status = cluster.status(d)
+    assert status["name"] == d.name
+    assert status["peers"] == {"alive": 2, "of": 2, "worst_lag_ms": status["peers"]["worst_lag_ms"]}
+    assert status["entries"]["held"] == 20
+    assert sum(cluster.status(x)["entries"]["own"] for x in t.directors) == 20
+    assert all(value == 0 for reasons in ("session", "sync", "capture", "control", "packet", "adopt")
+               for value in status["counters"][reasons].values()), status["counters"]
+
+    services = cluster.lvsmesh(d, "services", "--json")["services"]
+    assert [s["name"] for s in services] == ["web4-0", "web6-0"]
+    assert all(s["programmed"] and not s["foreign"] and len(s["real_servers"]) == 4 for s in services)
+    names = {c["origin"] for c in held(cluster, d).values()}
+    assert names <= {x.name for x in t.directors}
+    for name in names:
+        listed = cluster.lvsmesh(d, "connections", f"origin={name}", f"vip={t.vip(4)}:80", "--json")["connections"]
+        assert listed and all(c["origin"] == name for c in listed)
+    assert cluster.lvsmesh(d, "connections", "state=CLOSE", "--json")["connections"] == []
+
+    cluster.kill_daemon(t.directors[2])
+    wait_for(lambda: cluster.status(d)["peers"]["alive"] == 1, 10, "the loss is seen")
+    code, said = control(cluster, d, ["status"])
+    assert code == REFUSED and f"Peer {t.directors[2].name}" in said, said
+    peers = {p["name"]: p for p in cluster.lvsmesh(d, "peers", "--json")["peers"]}
+    assert peers[t.directors[1].name]["alive"] and not peers[t.directors[2].name]["alive"]
+
+
+def test_reload(topology):
+    t = topology(vips=2)
+    cluster = Cluster(t, families=[4]).start()
+    d = t.directors[0]
+    client = open_connections(t, 4, 10)
+    d.run("ipvsadm -A -t 192.0.2.99:25 -s wlc")
+    assert len(vips(d)) == 2
+
+    good = cluster.config(d).read_text()
+    cluster.config(d).write_text(good.replace('"rr"', '"rrr"', 1))
+    code, said = control(cluster, d, ["reload"])
+    assert code == REFUSED and "rrr" in said and f"{cluster.config(d)}:" in said, said
+    status = cluster.status(d)
+    assert status["config"]["reloads_refused"] == 1 and "rrr" in status["config"]["last_error"]
+    assert any("rrr" in p for p in status["problems"])
+    cluster.write_config(d, control="/run/elsewhere")
+    code, said = control(cluster, d, ["reload"])
+    assert code == REFUSED and "control can't change" in said, said
+    assert d.run("ipvsadm -Ln").count("203.0.113.") == 2
+
+    # One service fewer, by the signal; what is not ours stays.
+    cluster.write_config(d, services=cluster.services[:1])
+    cluster.daemons[d].signal(1)
+    wait_for(lambda: cluster.status(d)["config"]["reloads"] == 1, 5, "reloaded")
+    status = cluster.status(d)
+    assert status["config"]["last_error"] is None and status["services"]["configured"] == 1
+    wait_for(lambda: vips(d) == [t.vip(4)], 5, "the VIP is off")
+    listed = d.run("ipvsadm -Ln")
+    assert t.vip(4, 1) not in listed and "192.0.2.99:25" in listed
+    foreign = [s for s in cluster.lvsmesh(d, "services", "--json")["services"] if s["foreign"]]
+    assert [s["address"] for s in foreign] == ["192.0.2.99:25"]
+    assert tools.check(client)["broken"] == 0
+
+    # What is changed behind our back is put right.
+    d.run(f"ipvsadm -D -t {t.vip(4)}:80")
+    wait_for(lambda: t.vip(4) in d.run("ipvsadm -Ln"), 15, "the service is back")
+    cluster.write_config(d)
+    assert control(cluster, d, ["reload"])[0] == DONE
+    assert len(vips(d)) == 2
+
+
+def send(host, family, address, data):
+    """Sends and reads to the end."""
+    with host.entered():
+        s = socket.socket(family, socket.SOCK_STREAM)
+    with s:
+        s.settimeout(20)
+        s.connect(address)
+        with contextlib.suppress(ConnectionError):
+            s.sendall(data)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            while piece := s.recv(65536):
+                answer += piece
+        return answer
+
+
+def test_strangers(topology):
+    t = topology(directors=2)
+    cluster = Cluster(t, families=[4]).start()
+    d = t.directors[0]
+    client = open_connections(t, 4, 10)
+    cluster.wait_replicated(10)
+    before = cluster.status(d)
+
+    where = (d.address[4], CLUSTER_PORT)
+    for garbage in b"GET / HTTP/1.0\r\n\r\n", bytes(1000), b"\xff" * 100000, os.urandom(4096):
+        send(t.directors[1], socket.AF_INET, where, garbage)
+    socket_path = str(cluster.control(d))
+    for request, error in ((b"status\n", b'"json"'), (b"x" * 5000, b'"overlong"'),
+                           (b'{"command": "drop"}\n', b'"command"'), (b'{"command": "status", "x": 1}\n', b'"field"'),
+                           (b'{"command": "connections", "filter": "x"}\n', b'"filter"')):
+        assert error in send(d, socket.AF_UNIX, socket_path, request)
+    with d.entered():
+        idle = [socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) for _ in range(16)]
+    for s in idle:
+        s.connect(socket_path)
+    assert b'"busy"' in send(d, socket.AF_UNIX, socket_path, b"")
+    idle[0].settimeout(20)
+    assert idle[0].recv(100) == b"", "who asks nothing is closed"
+    for s in idle:
+        s.close()
+
+    after = wait_for(lambda: cluster.status(d), 5)
+    assert sum(after["counters"]["session"].values()) >= 4
+    assert {name: value for name, value in after["counters"]["control"].items() if name != "slow"} == {
+        "overlong": 1, "json": 1, "command": 1, "field": 1, "filter": 1, "busy": 1}
+    assert after["counters"]["control"]["slow"] >= 1
+    assert after["entries"]["held"] == before["entries"]["held"] and after["problems"] == []
+    assert tools.check(client)["broken"] == 0
+
+
+def test_says_what_is_missing(topology):
+    t = topology(directors=2)
+    cluster = Cluster(t, families=[4])
+    d = t.directors[0]
+    cluster.write_config(d)
+    daemon = [tools.program("lvsmeshd"), "-c", cluster.config(d)]
+
+    def refused(*before, words):
+        process = d.start([*before, *daemon], name="lvsmeshd")
+        assert process.popen.wait(20) == REFUSED
+        assert words in process.errors(), process.errors()
+
+    refused("setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", words="CAP_NET_ADMIN")
+    refused("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /dev/net; exec "$@"', "sh", words="modprobe tun")
+    d.run(["ip", "address", "del", d.address[4] + "/24", "dev", "eth0"])
+    refused(words="cluster.listen")
+    d.run(["ip", "address", "add", d.address[4] + "/24", "dev", "eth0"])
+    cluster.start_director(d)
+    wait_for(lambda: cluster.status(d), 10, "the first runs")
+    refused(words="another lvsmeshd runs here")
+    assert cluster.status(d)["forwarder"]["ok"]
+    identity = cluster.config(t.directors[1]).parent / "identity"
+    cluster.stop_daemon(d)
+    cluster.write_config(d, node={"name": d.name, "identity": str(identity), "state": str(identity.parent / "state")})
+    refused(words=f"is the identity of {t.directors[1].name}")
+    cluster.config(d).write_text("node: [\n")
+    refused(words=str(cluster.config(d)) + ":")
