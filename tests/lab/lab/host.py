@@ -139,7 +139,9 @@ class Host:
         """Starts a program; with `name`, its log is HOST-NAME.log in the topology's directory."""
         argv = shlex.split(argv) if isinstance(argv, str) else list(argv)
         name = name or Path(str(argv[0])).name
-        used = sum(p.name.split("#")[0] == name for p in self.processes)
+        # Also those of before a reboot are kept apart.
+        log = f"{self.name}-{name}"
+        used = (self.directory / f"{log}.log").exists() + len(list(self.directory.glob(f"{log}#*.log")))
         name = f"{name}#{used}" if used else name
         process = Process(self, name, argv, self.directory / f"{self.name}-{name}.log", env)
         self.processes.append(process)

@@ -6,6 +6,7 @@ where they are on the host; what it writes is forgotten at the end, except below
 `share` given to run(). Its terminal output is streamed, its exit status returned.
 """
 
+import contextlib
 import ctypes
 import os
 import shlex
@@ -54,7 +55,7 @@ def run(command, timeout, share=None, memory="2G", tty=False, cwd=None, stdout=N
     share: a directory in which the command's files last; it is at the same place inside.
     tty: hand over the terminal. stdout: a file for the output, instead of our own.
     """
-    with tempfile.TemporaryDirectory(prefix="lvsmesh-lab-") as own:
+    with tempfile.TemporaryDirectory(prefix="lvsmesh-lab-") as own, _piped(stdout, tty) as stdout:
         script = Path(own) / "command"
         script.write_text(_script(command, share, cwd or os.getcwd()))
         script.chmod(0o755)
@@ -63,6 +64,21 @@ def run(command, timeout, share=None, memory="2G", tty=False, cwd=None, stdout=N
         else:
             argv, env = _uml_argv(own, memory, tty), _uml_env(own)
         return _bounded(argv, env, timeout, tty, stdout, Path(own) / "status")
+
+
+@contextlib.contextmanager
+def _piped(stdout, tty):
+    """Where the output goes: never straight to a terminal that is not handed over, since User-Mode Linux changes
+    a terminal's settings, and what does so in the background is stopped."""
+    if tty or stdout or not os.isatty(1):
+        yield stdout
+        return
+    relay = subprocess.Popen(["cat"], stdin=subprocess.PIPE)
+    try:
+        yield relay.stdin
+    finally:
+        relay.stdin.close()
+        relay.wait()
 
 
 def _script(command, share, cwd):
@@ -133,7 +149,8 @@ def _bounded(argv, env, timeout, tty, stdout, status):
     Linux is many processes, and taking down namespaces full of connections can take a minute."""
     # What is left of the group when its leader is killed comes to us, to be waited for.
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda number, frame: sys.exit(128 + number))
     settings = termios.tcgetattr(0) if tty else None
     child = subprocess.Popen(["setpriv", "--pdeathsig", "KILL"] + argv, env=env, stdin=None if tty else subprocess.DEVNULL,
                              stdout=stdout, process_group=0)
