@@ -32,6 +32,14 @@ static void free_when_closed(uv_handle_t *handle)
 		done(ctx);
 }
 
+static void wake_closed(uv_handle_t *handle)
+{
+	struct io_tap_wake *wake = handle->data;
+
+	handle->data = wake->ctx;
+	free_when_closed(handle);
+}
+
 static int watch(struct io_tap *tap)
 {
 	uv_loop_t *loop = tap->options.loop;
@@ -43,8 +51,13 @@ static int watch(struct io_tap *tap)
 	uv_timer_init(loop, &tap->pump);
 	tap->handles = 3;
 	tap->readable.data = tap->beat.data = tap->pump.data = tap;
+	if (io_tap_wake_open(&tap->wake, loop, if_nametoindex(tap->interface), tap->options.port,
+			     io_tap_on_wake, tap) == 0) {
+		tap->status.woken_by_packets = true;
+		tap->handles += 2;
+	}
 	uv_poll_start(&tap->readable, UV_READABLE, io_tap_on_readable);
-	uv_timer_start(&tap->beat, io_tap_on_beat, 0, TAP_BEAT_MS);
+	uv_timer_start(&tap->beat, io_tap_on_beat, 0, 0);
 	return 0;
 }
 
@@ -65,6 +78,7 @@ int io_tap_open(const struct io_tap_options *options, struct io_tap **ret_tap,
 		.server = options->net.peer,
 		.port = options->net.beat_port,
 	};
+	tap->wake.fds[0] = tap->wake.fds[1] = -1;
 	tap->fd = tap->stats_fd = tap->socket_fd = tap->device_fd = -1;
 	metronome_init(&tap->metronome);
 
@@ -90,6 +104,7 @@ void io_tap_close(struct io_tap *tap, void (*done)(void *ctx), void *ctx)
 	uv_close((uv_handle_t *)&tap->readable, free_when_closed);
 	uv_close((uv_handle_t *)&tap->beat, free_when_closed);
 	uv_close((uv_handle_t *)&tap->pump, free_when_closed);
+	io_tap_wake_close(&tap->wake, wake_closed);
 	io_tap_undo(tap);
 	tap->fd = -1;
 }

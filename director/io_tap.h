@@ -48,6 +48,7 @@ struct io_tap_options {
 	uint8_t syncid;
 	uint32_t receive_size; /* asked for the backup's socket, bytes; net.core.rmem_max bounds it
 				*/
+	uint16_t port; /* our own streams' and gossip's: no reason to look at IPVS; 0: none */
 	const char *state_dir; /* where the former settings are kept; exists */
 	struct io_tap_callbacks callbacks;
 	void *ctx;
@@ -88,6 +89,11 @@ struct io_tap_status {
 	usec_t silent_since;  /* the master thread sends nothing */
 	usec_t blocked_since; /* the backup thread takes nothing */
 	uint64_t thread_restarts;
+
+	/* False for want of CAP_NET_RAW: then an idle tap looks at IPVS each few ms, and costs
+	 * more. */
+	bool woken_by_packets;
+	uint64_t wakes;
 
 	uint32_t table_size; /* buckets of the connection table */
 	bool table_small;

@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "director/io_tap.h"
+#include "director/io_tap_wake.h"
 #include "director/ipvs_daemon.h"
 #include "director/vs_sysctl.h"
 #include "sync/metronome.h"
@@ -33,6 +34,11 @@ struct io_tap {
 	bool was_stalled, was_silent, was_blocked;
 	struct io_tap_status status;
 
+	struct io_tap_wake wake;
+	usec_t woken_at; /* 0: by no packet since it was armed */
+	usec_t hold;     /* how long it stays awake after a packet */
+	usec_t awake_until;
+
 	uv_poll_t readable;
 	uv_timer_t beat, pump;
 	unsigned int handles;
@@ -52,7 +58,6 @@ int io_tap_look(struct io_tap *tap, uint32_t *ret_queue, uint32_t *ret_drops);
 void io_tap_on_readable(uv_poll_t *readable, int status, int events);
 void io_tap_on_beat(uv_timer_t *beat);
 void io_tap_on_pump(uv_timer_t *pump);
-
-#define TAP_BEAT_MS 8
+void io_tap_on_wake(void *ctx);
 
 #endif

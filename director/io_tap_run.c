@@ -9,6 +9,16 @@
 #define READS 256
 #define WRITES 64
 
+/* Between looks at IPVS: when awake, when asleep, and the first after a packet, whose connection
+ * then has its third one too. */
+#define AWAKE_MS 6
+#define ASLEEP_MS 100
+#define WOKEN_MS 3
+
+/* How long a packet keeps us awake that was none of IPVS': longer with each one. */
+#define HOLD_MIN (16 * USEC_PER_MSEC)
+#define HOLD_MAX USEC_PER_SEC
+
 /* Between looks at the backup's queue while something is in it. */
 #define PUMP_MS 4
 /* After an error, which will not go away at once. */
@@ -157,16 +167,50 @@ static void beat(struct io_tap *tap, const struct metronome_input *input)
 	}
 }
 
-void io_tap_on_beat(uv_timer_t *timer)
+static void fall_asleep(struct io_tap *tap)
+{
+	if (tap->wake.armed || now(tap) < tap->awake_until ||
+	    !metronome_idle(&tap->metronome, now(tap)))
+		return;
+	if (tap->woken_at && tap->metronome.last_moved < tap->woken_at)
+		tap->hold = MIN(2 * tap->hold, HOLD_MAX);
+	else
+		tap->hold = HOLD_MIN;
+	tap->woken_at = 0;
+	io_tap_wake_arm(&tap->wake);
+}
+
+void io_tap_on_wake(void *ctx)
+{
+	struct io_tap *tap = ctx;
+
+	tap->status.wakes++;
+	tap->woken_at = now(tap);
+	tap->awake_until = tap->woken_at + tap->hold;
+	uv_timer_start(&tap->beat, io_tap_on_beat, WOKEN_MS, 0);
+}
+
+static void look_at_ipvs(struct io_tap *tap)
 {
 	static char text[1 << 16];
-	struct io_tap *tap = timer->data;
 	struct metronome_input input = {.now = now(tap), .captured = tap->captured};
 	ssize_t len = pread(tap->stats_fd, text, sizeof(text), 0);
 
 	tap->captured = 0;
 	if (len > 0 && tap_proc_stats(text, (size_t)len, &input.conns, &input.packets) == 0)
 		beat(tap, &input);
+	if (!metronome_idle(&tap->metronome, now(tap)))
+		io_tap_wake_disarm(&tap->wake);
+}
+
+void io_tap_on_beat(uv_timer_t *timer)
+{
+	struct io_tap *tap = timer->data;
+
+	/* Before the look, so that no packet falls between the two. */
+	fall_asleep(tap);
+	look_at_ipvs(tap);
+	uv_timer_start(timer, io_tap_on_beat, tap->wake.armed ? ASLEEP_MS : AWAKE_MS, 0);
 	look_at_drops(tap);
 	if (tap->metronome.echo.silent_since || tap->metronome.sync.silent_since)
 		repair(tap);

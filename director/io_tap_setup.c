@@ -81,6 +81,63 @@ static int set_sysctls(struct io_tap *tap, char *error)
 	return fail_kernel(error, r, what, "is the module loaded? modprobe ip_vs");
 }
 
+/* Reads /proc/net/udp until found() says so. The kernel gives a page at a time; a line cut in two
+ * is completed by the next read. */
+static int search_sockets(struct io_tap *tap,
+			  bool (*found)(const char *text, size_t len, void *arg), void *arg)
+{
+	static char text[1 << 16];
+	size_t len = 0;
+
+	if (lseek(tap->socket_fd, 0, SEEK_SET) < 0)
+		return -errno;
+	for (;;) {
+		ssize_t got = read(tap->socket_fd, text + len, sizeof(text) - len);
+
+		if (got <= 0)
+			return got < 0 ? -errno : -ENOENT;
+		len += (size_t)got;
+		if (found(text, len, arg))
+			return 0;
+		if (len > sizeof(text) / 2) {
+			memmove(text, text + len - 256, 256);
+			len = 256;
+		}
+	}
+}
+
+struct backup_search {
+	const struct tap_net *net;
+	uint32_t queue, drops;
+};
+
+static bool find_backup(const char *text, size_t len, void *arg)
+{
+	struct backup_search *search = arg;
+
+	return tap_proc_socket(text, len, search->net->group, search->net->port, &search->queue,
+			       &search->drops) == 0;
+}
+
+static bool find_master(const char *text, size_t len, void *arg)
+{
+	struct tap_net *net = arg;
+
+	return tap_proc_sender(text, len, net->own, net->group, net->port, &net->master_port) == 0;
+}
+
+int io_tap_look(struct io_tap *tap, uint32_t *ret_queue, uint32_t *ret_drops)
+{
+	struct backup_search search = {.net = &tap->options.net};
+	int r = search_sockets(tap, find_backup, &search);
+
+	if (r == 0) {
+		*ret_queue = search.queue;
+		*ret_drops = search.drops;
+	}
+	return r;
+}
+
 static int start_threads(struct io_tap *tap)
 {
 	struct ipvs_daemon_options options = {
@@ -93,7 +150,11 @@ static int start_threads(struct io_tap *tap)
 	int r = ipvs_daemon_start(tap->daemon, IPVS_DAEMON_BACKUP, &options);
 
 	options.maxlen = MASTER_MAXLEN;
-	return r < 0 ? r : ipvs_daemon_start(tap->daemon, IPVS_DAEMON_MASTER, &options);
+	if (r == 0)
+		r = ipvs_daemon_start(tap->daemon, IPVS_DAEMON_MASTER, &options);
+	if (r == 0)
+		r = search_sockets(tap, find_master, &tap->options.net);
+	return r;
 }
 
 static int stop_threads(struct io_tap *tap)
@@ -134,30 +195,6 @@ static int open_proc(const char *path, int *ret_fd, char *error)
 		return fail(error, -errno, path, "is ip_vs loaded? modprobe ip_vs");
 	*ret_fd = fd;
 	return 0;
-}
-
-int io_tap_look(struct io_tap *tap, uint32_t *ret_queue, uint32_t *ret_drops)
-{
-	static char text[1 << 16];
-	size_t len = 0;
-
-	/* The kernel gives a page at a time; a line cut in two is completed by the next read. */
-	if (lseek(tap->socket_fd, 0, SEEK_SET) < 0)
-		return -errno;
-	for (;;) {
-		ssize_t got = read(tap->socket_fd, text + len, sizeof(text) - len);
-
-		if (got <= 0)
-			return got < 0 ? -errno : -ENOENT;
-		len += (size_t)got;
-		if (tap_proc_socket(text, len, tap->options.net.group, tap->options.net.port,
-				    ret_queue, ret_drops) == 0)
-			return 0;
-		if (len > sizeof(text) / 2) {
-			memmove(text, text + len - 256, 256);
-			len = 256;
-		}
-	}
 }
 
 static size_t receive_capacity(const struct io_tap *tap)

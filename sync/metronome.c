@@ -26,6 +26,7 @@ static void count(struct metronome *metronome, const struct metronome_input *inp
 	/* Our own connection is counted too, but it is ours alone if no one else's packet came. */
 	if (metronome->started && foreign > 0) {
 		metronome->owed = true;
+		metronome->last_moved = input->now;
 		if (input->conns != metronome->conns)
 			metronome->attentive_until = input->now + METRONOME_ATTENTIVE;
 	}
@@ -87,6 +88,12 @@ unsigned int metronome_tick(struct metronome *metronome, const struct metronome_
 	metronome->own = beats;
 	metronome->sent += beats;
 	return beats;
+}
+
+bool metronome_idle(const struct metronome *metronome, usec_t now)
+{
+	return !metronome->owed && now >= metronome->attentive_until &&
+	       now - metronome->last_moved >= METRONOME_ATTENTIVE;
 }
 
 void metronome_echo(struct metronome *metronome)

@@ -45,7 +45,7 @@ struct metronome {
 	uint64_t conns, packets; /* the kernel's counters at the last tick */
 	uint64_t own;            /* beats sent since, which are in packets too */
 	bool owed;               /* packets moved since the last burst */
-	usec_t attentive_until, last_burst, last_beat;
+	usec_t attentive_until, last_burst, last_beat, last_moved;
 
 	uint64_t sent;
 	struct metronome_watch echo; /* silent: IPVS does not forward */
@@ -65,6 +65,10 @@ void metronome_init(struct metronome *metronome);
 /* A tick: how many beats to send now; the next one has number metronome->sent before the call. All
  * of them count as sent. */
 unsigned int metronome_tick(struct metronome *metronome, const struct metronome_input *input);
+
+/* True when nothing moves and nothing is owed: nothing is missed if the next tick comes only when a
+ * packet does. Ticks are needed all the same, a few a second, for the probes. */
+bool metronome_idle(const struct metronome *metronome, usec_t now);
 
 /* A beat came back. */
 void metronome_echo(struct metronome *metronome);

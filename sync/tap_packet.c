@@ -27,15 +27,19 @@ const char *tap_error_name(int error)
 		[TAP_E_SHORT] = "short",
 		[TAP_E_LENGTH] = "length",
 		[TAP_E_FRAGMENT] = "fragment",
+		[TAP_E_STRANGER] = "stranger",
 	};
 
 	return error > 0 && error < TAP_E_MAX ? names[error] : "unknown";
 }
 
-static int parse_sync(const uint8_t *udp, size_t len, struct tap_packet *ret_packet)
+static int parse_sync(const struct tap_net *net, const uint8_t *udp, size_t len,
+		      struct tap_packet *ret_packet)
 {
 	if (len < UDP_HEADER)
 		return TAP_E_SHORT;
+	if (load_be16(udp) != net->master_port)
+		return TAP_E_STRANGER;
 	if (load_be16(udp + 4) != len)
 		return TAP_E_LENGTH;
 	*ret_packet = (struct tap_packet){
@@ -92,7 +96,7 @@ int tap_packet_parse(const struct tap_net *net, const uint8_t *data, size_t len,
 		if (load_be16(data + AT_FRAGMENT) & IP_FRAGMENT_MASK)
 			return TAP_E_FRAGMENT;
 		return data[AT_PROTOCOL] == IPPROTO_UDP
-			       ? parse_sync(data + header, len - header, ret_packet)
+			       ? parse_sync(net, data + header, len - header, ret_packet)
 			       : parse_echo(data + header, len - header, ret_packet);
 	}
 	*ret_packet = (struct tap_packet){.kind = TAP_FOREIGN};

@@ -18,6 +18,9 @@ struct tap_net {
 	uint32_t group;     /* the sync threads' multicast group */
 	uint16_t port;      /* and UDP port */
 	uint16_t beat_port; /* of the probe service */
+	/* The master thread's socket: any user of this host can send to the group through the tap,
+	 * but not from this port. */
+	uint16_t master_port;
 };
 
 #define TAP_SYNC_HEADER 28 /* IPv4 and UDP */
@@ -39,6 +42,7 @@ enum tap_error {
 	TAP_E_SHORT = 1, /* ends within its headers */
 	TAP_E_LENGTH,    /* the length in a header is not the packet's */
 	TAP_E_FRAGMENT,
+	TAP_E_STRANGER, /* a sync message, not of the master thread's */
 	TAP_E_MAX,
 };
 

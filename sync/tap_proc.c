@@ -100,27 +100,44 @@ static void keep_last_word(struct line *line)
 	line->at = word;
 }
 
-/* "sl: ADDRESS:PORT remote:port st tx:rx tr:when retr uid timeout inode ref pointer drops" */
-static bool socket_line(struct line line, uint32_t address, uint16_t port, uint32_t *ret_queue,
-			uint32_t *ret_drops)
-{
-	uint64_t slot, addr, sport, ignored, queue, drops;
+struct socket {
+	uint32_t address, remote; /* host order */
+	uint16_t port, remote_port;
+	uint32_t queue, uid, drops;
+};
 
-	if (!number(&line, 10, &slot) || !literal(&line, ':') || !number(&line, 16, &addr) ||
-	    !literal(&line, ':') || !number(&line, 16, &sport))
+/* "ADDRESS:PORT"; the address is printed as the machine's own integer. */
+static bool endpoint(struct line *line, uint32_t *ret_address, uint16_t *ret_port)
+{
+	uint64_t address, port;
+
+	if (!number(line, 16, &address) || !literal(line, ':') || !number(line, 16, &port))
 		return false;
-	/* The address is printed as the machine's own integer. */
-	if ((uint32_t)addr != __builtin_bswap32(address) || sport != port)
+	*ret_address = __builtin_bswap32((uint32_t)address);
+	*ret_port = (uint16_t)port;
+	return true;
+}
+
+/* "sl: local remote st tx:rx tr:when retransmits uid timeout inode ref pointer drops" */
+static bool socket_line(struct line line, struct socket *ret_socket)
+{
+	uint64_t skipped, queue, uid, drops;
+
+	if (!number(&line, 10, &skipped) || !literal(&line, ':') ||
+	    !endpoint(&line, &ret_socket->address, &ret_socket->port) ||
+	    !endpoint(&line, &ret_socket->remote, &ret_socket->remote_port))
 		return false;
-	if (!number(&line, 16, &ignored) || !literal(&line, ':') || !number(&line, 16, &ignored) ||
-	    !number(&line, 16, &ignored) || !number(&line, 16, &ignored) || !literal(&line, ':') ||
-	    !number(&line, 16, &queue))
+	if (!number(&line, 16, &skipped) || !number(&line, 16, &skipped) || !literal(&line, ':') ||
+	    !number(&line, 16, &queue) || !number(&line, 16, &skipped) || !literal(&line, ':') ||
+	    !number(&line, 16, &skipped) || !number(&line, 16, &skipped) ||
+	    !number(&line, 10, &uid))
 		return false;
 	keep_last_word(&line);
 	if (!number(&line, 10, &drops))
 		return false;
-	*ret_queue = (uint32_t)queue;
-	*ret_drops = (uint32_t)drops;
+	ret_socket->queue = (uint32_t)queue;
+	ret_socket->uid = (uint32_t)uid;
+	ret_socket->drops = (uint32_t)drops;
 	return true;
 }
 
@@ -128,10 +145,31 @@ int tap_proc_socket(const char *text, size_t len, uint32_t address, uint16_t por
 		    uint32_t *ret_queue, uint32_t *ret_drops)
 {
 	struct line rest = {text, text + len}, line;
+	struct socket socket;
 
-	while (next_line(&rest, &line))
-		if (socket_line(line, address, port, ret_queue, ret_drops))
-			return 0;
+	while (next_line(&rest, &line)) {
+		if (!socket_line(line, &socket) || socket.address != address || socket.port != port)
+			continue;
+		*ret_queue = socket.queue;
+		*ret_drops = socket.drops;
+		return 0;
+	}
+	return -ENOENT;
+}
+
+int tap_proc_sender(const char *text, size_t len, uint32_t address, uint32_t remote,
+		    uint16_t remote_port, uint16_t *ret_port)
+{
+	struct line rest = {text, text + len}, line;
+	struct socket socket;
+
+	while (next_line(&rest, &line)) {
+		if (!socket_line(line, &socket) || socket.address != address ||
+		    socket.remote != remote || socket.remote_port != remote_port || socket.uid != 0)
+			continue;
+		*ret_port = socket.port;
+		return 0;
+	}
 	return -ENOENT;
 }
 

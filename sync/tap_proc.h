@@ -13,6 +13,11 @@ int tap_proc_stats(const char *text, size_t len, uint64_t *ret_conns, uint64_t *
 int tap_proc_socket(const char *text, size_t len, uint32_t address, uint16_t port,
 		    uint32_t *ret_queue, uint32_t *ret_drops);
 
+/* The same file: the port of the kernel's own socket, of all bound to address and connected to
+ * remote and remote_port. 0, or -ENOENT. */
+int tap_proc_sender(const char *text, size_t len, uint32_t address, uint32_t remote,
+		    uint16_t remote_port, uint16_t *ret_port);
+
 /* /proc/net/dev: packets that were to go out of the interface, and were dropped. 0; -ENOENT: no
  * such interface. */
 int tap_proc_device(const char *text, size_t len, const char *name, uint64_t *ret_drops);

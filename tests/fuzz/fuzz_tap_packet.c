@@ -13,6 +13,7 @@ static const struct tap_net net = {
 	.group = 0xe0000051,
 	.port = 8848,
 	.beat_port = 9,
+	.master_port = 40000,
 };
 
 static void packet(const uint8_t *data, size_t size)
@@ -33,6 +34,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	uint64_t conns, packets;
 	uint32_t queue, drops;
+	uint16_t port;
 
 	if (size == 0)
 		return 0;
@@ -43,6 +45,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	case 'u':
 		tap_proc_socket((const char *)data + 1, size - 1, net.group, net.port, &queue,
 				&drops);
+		tap_proc_sender((const char *)data + 1, size - 1, net.own, net.group, net.port,
+				&port);
 		break;
 	case 'd':
 		tap_proc_device((const char *)data + 1, size - 1, "lvsmesh-tap", &packets);

@@ -149,6 +149,29 @@ static void test_relaxed(void **state)
 	assert_int_equal(bursts, 1);
 }
 
+static void test_idle_is_said(void **state)
+{
+	struct world world;
+
+	(void)state;
+	world_init(&world);
+	tick(&world, 0, 0, 0, 0);
+	assert_true(metronome_idle(&world.metronome, world.now));
+	/* A packet, no connection: awake until none came for a while. */
+	tick(&world, TICK, 0, 1, 0);
+	assert_false(metronome_idle(&world.metronome, world.now));
+	tick(&world, METRONOME_ATTENTIVE - 1, 0, 0, 0);
+	assert_false(metronome_idle(&world.metronome, world.now));
+	tick(&world, 1, 0, 0, 0);
+	assert_true(metronome_idle(&world.metronome, world.now));
+	/* Entries of their own fill the buffers, and the last ones are still in them. */
+	tick(&world, TICK, 1, 20, 20);
+	world.now += 2 * METRONOME_ATTENTIVE;
+	assert_false(metronome_idle(&world.metronome, world.now));
+	tick(&world, 0, 0, 0, 0);
+	assert_true(metronome_idle(&world.metronome, world.now));
+}
+
 static void test_busy_needs_no_beats(void **state)
 {
 	static const struct step steps[] = {
@@ -276,6 +299,7 @@ int main(void)
 		cmocka_unit_test(test_handshake),
 		cmocka_unit_test(test_attention_ends),
 		cmocka_unit_test(test_relaxed),
+		cmocka_unit_test(test_idle_is_said),
 		cmocka_unit_test(test_busy_needs_no_beats),
 		cmocka_unit_test(test_busy_is_probed),
 		cmocka_unit_test(test_counters_set_back),

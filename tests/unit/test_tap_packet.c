@@ -15,6 +15,7 @@ static const struct tap_net net = {
 	.group = 0xe0000051,
 	.port = 8848,
 	.beat_port = 9,
+	.master_port = 8848,
 };
 
 /* As the kernel checks them: the sum over everything is all ones. */
@@ -137,6 +138,10 @@ static void test_refused(void **state)
 	packet[6] = 0;
 	packet[25]--;
 	assert_int_equal(tap_packet_parse(&net, packet, len, &parsed), TAP_E_LENGTH);
+
+	packet[25]++;
+	packet[21]++;
+	assert_int_equal(tap_packet_parse(&net, packet, len, &parsed), TAP_E_STRANGER);
 
 	len = master_packet(packet, 0) - 1;
 	store_be16(packet + 2, (uint16_t)len);

@@ -41,7 +41,7 @@ static void test_stats_refused(void **state)
 	assert_int_equal(packets, 6);
 }
 
-static const char sockets[] =
+static const char sockets[] = /* three backups, a user's socket, the master's */
 	"   sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  "
 	"timeout inode ref pointer drops            \n"
 	" 1361: 0175FEA9:2290 00000000:0000 07 00000000:00000011 00:00000000 00000000     0        "
@@ -52,7 +52,29 @@ static const char sockets[] =
 	"10 2 0000000000000000 4294967295         \n"
 	" 1363: 510000E0:2291 00000000:0000 07 00000000:00000022 00:00000000 00000000     0        "
 	"0 "
-	"11 2 0000000000000000 7         \n";
+	"11 2 0000000000000000 7         \n"
+	" 1364: 0175FEA9:CFB8 510000E0:2290 01 00000000:00000000 00:00000000 00000000  1000        "
+	"0 "
+	"12 2 0000000000000000 0         \n"
+	" 1365: 0175FEA9:CFB9 510000E0:2290 01 00000000:00000000 00:00000000 00000000     0        "
+	"0 "
+	"13 2 0000000000000000 0         \n";
+
+static void test_sender(void **state)
+{
+	uint16_t port = 0;
+
+	(void)state;
+	assert_int_equal(
+		tap_proc_sender(sockets, strlen(sockets), 0xa9fe7501, 0xe0000051, 8848, &port), 0);
+	assert_int_equal(port, 0xcfb9);
+	assert_int_equal(
+		tap_proc_sender(sockets, strlen(sockets), 0xa9fe7501, 0xe0000051, 8849, &port),
+		-ENOENT);
+	assert_int_equal(
+		tap_proc_sender(sockets, strlen(sockets), 0xa9fe7502, 0xe0000051, 8848, &port),
+		-ENOENT);
+}
 
 static void test_socket(void **state)
 {
@@ -113,7 +135,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_stats),  cmocka_unit_test(test_stats_refused),
 		cmocka_unit_test(test_socket), cmocka_unit_test(test_socket_truncated),
-		cmocka_unit_test(test_device),
+		cmocka_unit_test(test_sender), cmocka_unit_test(test_device),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,287 @@
+"""The wire tap on a real kernel: what comes out and how soon, what goes in and that all of it arrives."""
+
+import random
+import time
+
+import pytest
+
+from lab import tools
+from lab.host import wait_for
+
+PORT = 80
+TAP = "lvsmesh-tap"
+PROBE = "169.254.117.1:8848"
+SETTINGS = ["sync_threshold", "sync_refresh_period", "sync_sock_size", "sync_ports", "sloppy_tcp", "sloppy_sctp"]
+
+
+def start(director, directory, *options, name="tap_probe"):
+    state = directory / "state"
+    state.mkdir(exist_ok=True)
+    probe = director.start([tools.build_directory() / "tests/lab/tools/tap_probe", state, *options], name=name)
+    probe.wait_event("ready")
+    return probe
+
+
+def status(probe):
+    seen = len(probe.events("status"))
+    probe.tell("status")
+    return probe.wait_event("status", 5, seen + 1)
+
+
+def settings(director):
+    return {name: director.read(f"/proc/sys/net/ipv4/vs/{name}").split() for name in SETTINGS}
+
+
+def program_ipvs(t, director, family=4, scheduler="rr"):
+    service = tools.endpoint(t.vip(family), PORT)
+    director.run(["ipvsadm", "-A", "-t", service, "-s", scheduler])
+    for real in t.reals:
+        director.run(["ipvsadm", "-a", "-t", service, "-g", "-r", tools.endpoint(real.address[family], PORT)])
+
+
+def serving(topology, **options):
+    t = topology(directors=1, reals=2, **options)
+    t.add_vips(t.directors[0])
+    program_ipvs(t, t.directors[0])
+    for real in t.reals:
+        tools.serve(real, PORT)
+    return t
+
+
+def entries(director):
+    """Client ports of the connections that are in the kernel, without the probe's own."""
+    lines = director.read("/proc/net/ip_vs_conn").splitlines()[1:]
+    return [line.split()[2] for line in lines if line.split()[1] != "A9FE7502"]
+
+
+def lags(client, probe):
+    """ms from each handshake to its entry."""
+    captured = {}
+    for event in probe.events("captured"):
+        if event["state"] == 1:
+            captured.setdefault((event["client"], event["port"]), event["at"])
+    opened = client.events("open")
+    missing = [o for o in opened if (o["source"], o["port"]) not in captured]
+    assert not missing, f"{len(missing)} of {len(opened)} not captured"
+    return sorted((captured[o["source"], o["port"]] - o["at"]) / 1000 for o in opened)
+
+
+def quantile(values, share):
+    return values[int(len(values) * share)]
+
+
+# What is promised is the 99th percentile, which tests/bench measures; here a busy machine may take the
+# lab's one processor away for a moment.
+
+def test_capture_lag_when_idle(topology, tmp_path):
+    """Each connection comes to a director that has been idle for a while."""
+    t = serving(topology)
+    probe = start(t.directors[0], tmp_path)
+    found = []
+    for _ in range(10):
+        time.sleep(1.5 + random.random() / 10)  # the tap falls asleep after 1 s
+        client = tools.connect(t.client, tools.endpoint(t.vip(), PORT), 1)
+        port = client.wait_event("open")["port"]
+        wait_for(lambda: any(e["port"] == port for e in probe.events("captured")), 5, "its entry")
+        found += lags(client, probe)
+    assert sorted(found)[8] <= 15, found
+    assert status(probe)["wakes"] >= 9
+
+
+@pytest.mark.parametrize("rate", [20, 300, 1000])
+def test_capture_lag_under_load(topology, tmp_path, rate):
+    t = serving(topology)
+    probe = start(t.directors[0], tmp_path)
+    count = rate * 3
+    client = tools.connect(t.client, tools.endpoint(t.vip(), PORT), count, rate=rate)
+    client.wait_event("open", 30, count)
+    wait_for(lambda: len(probe.events("captured")) >= count, 5, "the last entry")
+    found = lags(client, probe)
+    print(f"{rate}/s: median {quantile(found, 0.5)} ms, 99th percentile {quantile(found, 0.99)} ms")
+    assert quantile(found, 0.9) <= 15
+    after = status(probe)
+    assert (after["capture_drops"], after["refused"]) == (0, 0)
+
+
+def test_idle_costs_little(topology, tmp_path):
+    t = serving(topology)
+    probe = start(t.directors[0], tmp_path)
+    time.sleep(2.5)
+    before, began = processor_ticks(probe), time.monotonic()
+    time.sleep(10)
+    # A tick is 10 ms, and the account is taken at ticks only: a handful says nothing.
+    assert processor_ticks(probe) - before <= 10, "more than 1 % of a processor"
+    assert status(probe)["echoes"] >= 9
+
+
+def processor_ticks(process):
+    fields = open(f"/proc/{process.popen.pid}/stat").read().rsplit(")", 1)[1].split()
+    return int(fields[11]) + int(fields[12])
+
+
+@pytest.fixture
+def small_receive_buffers():
+    """The kernel gives the backup thread less than the tap can know, in a namespace of its own."""
+    path = "/proc/sys/net/core/rmem_max"
+    former = open(path).read()
+    open(path, "w").write("4096")
+    yield
+    open(path, "w").write(former)
+
+
+def inject(t, probe, count):
+    probe.tell(f"inject {count}")
+    event = probe.wait_event("injected", 60)
+    present = len(entries(t.directors[0]))
+    assert present == count
+    return event, status(probe)
+
+
+def test_inject_100000(topology, tmp_path):
+    t = topology(directors=1, reals=1)
+    probe = start(t.directors[0], tmp_path)
+    event, after = inject(t, probe, 100000)
+    print(f"100,000 in {event['ms']} ms")
+    assert (after["inject_drops"], after["injected_again"], after["blocked"]) == (0, 0, 0)
+
+
+def test_inject_repairs_drops(topology, tmp_path, small_receive_buffers):
+    t = topology(directors=1, reals=1)
+    probe = start(t.directors[0], tmp_path)
+    _, after = inject(t, probe, 30000)
+    assert after["inject_drops"] > 0
+    assert after["injected_again"] > 0
+    assert after["injected_entries"] > 30000
+
+
+def test_backup_thread_comes_back(topology, tmp_path):
+    t = topology(directors=1, reals=1)
+    probe = start(t.directors[0], tmp_path)
+    t.directors[0].run("ipvsadm --stop-daemon backup")
+    _, after = inject(t, probe, 5000)
+    assert after["thread_restarts"] == 1
+
+
+def changed(probe, **want):
+    return wait_for(lambda: next((e for e in probe.events("changed")[-1:]
+                                  if all(e[k] == v for k, v in want.items())), None), 15, f"changed to {want}")
+
+
+def test_master_thread_comes_back(topology, tmp_path):
+    t = serving(topology)
+    probe = start(t.directors[0], tmp_path)
+    wait_for(lambda: status(probe)["own_messages"], 5, "the first message")
+    t.directors[0].run("ipvsadm --stop-daemon master")
+    assert changed(probe, silent=1)["stalled"] == 0
+    changed(probe, silent=0)
+    client = tools.connect(t.client, tools.endpoint(t.vip(), PORT), 5)
+    client.wait_event("open", 5, 5)
+    wait_for(lambda: len(probe.events("captured")) >= 5, 5, "entries")
+
+
+def test_stall_is_seen(topology, tmp_path):
+    t = serving(topology)
+    director = t.directors[0]
+    probe = start(director, tmp_path)
+    wait_for(lambda: status(probe)["echoes"], 5, "the first echo")
+    director.run(f"iptables-legacy -A INPUT -i {TAP} -p tcp -j DROP")
+    began = time.monotonic()
+    changed(probe, stalled=1)
+    assert 2.5 < time.monotonic() - began < 6
+    director.run("iptables-legacy -F INPUT")
+    changed(probe, stalled=0)
+
+
+def test_probe_service_comes_back(topology, tmp_path):
+    t = serving(topology)
+    director = t.directors[0]
+    probe = start(director, tmp_path)
+    wait_for(lambda: status(probe)["echoes"], 5, "the first echo")
+    director.run(f"ipvsadm -D -t {PROBE}")
+    changed(probe, stalled=1)
+    changed(probe, stalled=0)
+    assert PROBE in director.run("ipvsadm -Ln")
+
+
+def test_restart_leaves_connections_alone(topology, tmp_path):
+    t = serving(topology)
+    director = t.directors[0]
+    former = settings(director)
+    client = tools.connect(t.client, tools.endpoint(t.vip(), PORT), 50, interval=50)
+    client.wait_event("open", 5, 50)
+    before = entries(director)
+
+    probe = start(director, tmp_path)
+    assert settings(director) != former
+    probe.kill()
+    # What the killed one left is taken over, and its settings are not taken for the former ones.
+    probe = start(director, tmp_path, name="again")
+    assert sorted(entries(director)) == sorted(before)
+    more = tools.connect(t.client, tools.endpoint(t.vip(), PORT), 5)
+    more.wait_event("open", 5, 5)
+    wait_for(lambda: len(probe.events("captured")) >= 5, 5, "entries after the restart")
+    assert probe.stop() == 0
+
+    assert settings(director) == former
+    assert PROBE not in director.run("ipvsadm -Ln")
+    assert director.run("ipvsadm -L --daemon") == ""
+    assert TAP not in director.run("ip link")
+    assert len(entries(director)) == 55
+    report = tools.check(client)
+    assert (report["open"], report["broken"]) == (50, 0)
+
+
+def refused(director, directory, *prefix):
+    """The sentence of a tap that does not come up, within a second."""
+    state = directory / "state"
+    state.mkdir(exist_ok=True)
+    program = tools.build_directory() / "tests/lab/tools/tap_probe"
+    return director.run([*prefix, program, state], check=False, timeout=10)
+
+
+def test_others_threads_are_left_alone(topology, tmp_path):
+    director = topology(directors=1, reals=1).directors[0]
+    director.run("ipvsadm --start-daemon master --mcast-interface eth0 --syncid 9")
+    former = settings(director)
+    assert "eth0" in refused(director, tmp_path) and "ipvsadm --stop-daemon master" in refused(director, tmp_path)
+    assert "eth0" in director.run("ipvsadm -L --daemon")
+    assert settings(director) == former
+
+
+def test_two_on_one_host(topology, tmp_path):
+    director = topology(directors=1, reals=1).directors[0]
+    probe = start(director, tmp_path)
+    ours = settings(director)
+    assert "another lvsmeshd" in refused(director, tmp_path)
+    assert settings(director) == ours
+    assert TAP in director.run("ipvsadm -L --daemon")
+    wait_for(lambda: status(probe)["echoes"] >= 6, 5, "echoes")
+
+
+def test_what_is_missing_is_named(topology, tmp_path):
+    director = topology(directors=1, reals=1).directors[0]
+    assert "modprobe tun" in refused(director, tmp_path, "unshare", "-m", "sh", "-c",
+                                     'mount -t tmpfs none /dev/net; exec "$@"', "-")
+    assert "CAP_NET_ADMIN" in refused(director, tmp_path, "setpriv", "--bounding-set", "-net_admin",
+                                      "--inh-caps", "-net_admin")
+    (tmp_path / "state").rmdir()
+    (tmp_path / "state").write_text("in the way")
+    probe = tools.build_directory() / "tests/lab/tools/tap_probe"
+    assert "state directory" in director.run([probe, tmp_path / "nowhere"], check=False)
+    assert TAP not in director.run("ip link")
+
+
+def test_strangers_are_refused(topology, tmp_path):
+    """Any user of the host can send to the group through the tap; none is taken for the kernel."""
+    director = topology(directors=1, reals=1).directors[0]
+    probe = start(director, tmp_path)
+    director.run(["/usr/bin/python3", "-c", """
+import socket
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("169.254.117.1"))
+s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_LOOP, 0)
+for payload in (b"", b"garbage", bytes(200), bytes(60000)):
+    s.sendto(payload, ("224.0.0.81", 8848))
+"""])
+    assert wait_for(lambda: status(probe)["refused"], 5, "refusals") == 4
+    assert status(probe)["captured_entries"] == 0
