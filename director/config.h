@@ -10,6 +10,7 @@
 #define CONFIG_NODE_NAME_MAX 63
 #define CONFIG_CONTROL_MAX 107 /* sun_path */
 #define CONFIG_PATH_MAX 4095
+#define CONFIG_JOIN_MAX 64         /* NODE_JOIN_MAX */
 #define CONFIG_TEXT_MAX (1u << 20) /* bytes of a file */
 
 /* The TUN to the kernel's sync threads: IPv4, the two host addresses of a /30. */

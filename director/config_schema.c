@@ -18,7 +18,6 @@
 
 #define ADDRESS_MAX (ENDPOINT_TEXT - 1)
 #define LISTEN_MAX 8
-#define JOIN_MAX 1024
 #define SERVICES_MAX 4096
 #define REALS_MAX 1024
 
@@ -120,7 +119,8 @@ static const cyaml_schema_field_t node_fields[] = {
 static const cyaml_schema_field_t cluster_fields[] = {
 	SEQUENCE("listen", REQUIRED, struct raw_cluster, listen, n_listen, &address_schema, 1,
 		 LISTEN_MAX),
-	SEQUENCE("join", OPTIONAL, struct raw_cluster, join, n_join, &address_schema, 0, JOIN_MAX),
+	SEQUENCE("join", OPTIONAL, struct raw_cluster, join, n_join, &address_schema, 0,
+		 CONFIG_JOIN_MAX),
 	CYAML_FIELD_END,
 };
 

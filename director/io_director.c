@@ -1,5 +1,6 @@
 #include "director/io_director.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <signal.h>
 #include <sodium.h>
@@ -10,6 +11,8 @@
 #include "director/io_director_private.h"
 #include "director/log.h"
 #include "proto/epoch.h"
+
+static_assert(CONFIG_JOIN_MAX == NODE_JOIN_MAX, "the node takes every list of a configuration");
 
 #define WATCH_MS 100
 #define WATCH_PEERS 10 /* each so many times */

@@ -344,6 +344,63 @@ static void test_reload(void **state)
 	assert_int_equal(world->reloads, 2);
 }
 
+static char *manual_read(void)
+{
+	char path[4096], *text = calloc(1, 1 << 16);
+	FILE *file;
+
+	snprintf(path, sizeof(path), "%s/lvsmesh.1", getenv("MANUAL"));
+	file = fopen(path, "r");
+	assert_non_null(file);
+	fread(text, 1, (1 << 16) - 1, file);
+	fclose(file);
+	return text;
+}
+
+static void check_documented(const char *manual, json_t *value)
+{
+	const char *key;
+	json_t *inner;
+	size_t i;
+
+	json_array_foreach(value, i, inner) check_documented(manual, inner);
+	json_object_foreach(value, key, inner)
+	{
+		const char *at = strstr(manual, key);
+
+		/* a word of its own */
+		while (at && (strchr("_abcdefghijklmnopqrstuvwxyz", at[strlen(key)]) ||
+			      strchr("_abcdefghijklmnopqrstuvwxyz", at[-1])))
+			at = strstr(at + 1, key);
+		if (!at)
+			fail_msg("lvsmesh.1 does not say what %s is", key);
+		/* the reasons are a list that grows */
+		if (strcmp(key, "counters") != 0)
+			check_documented(manual, inner);
+	}
+}
+
+static void test_documented(void **state)
+{
+	static const char *const commands[] = {"status", "peers", "services", "reload"};
+	char *manual = manual_read();
+	struct world *world = *state;
+	struct lines lines;
+	char request[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		snprintf(request, sizeof(request), "{\"command\": \"%s\"}", commands[i]);
+		ask(world, request, 65536, &lines);
+		assert_true(json_array_size(lines.items) > 0);
+		check_documented(manual, lines.items);
+		lines_fini(&lines);
+	}
+	ask(world, "{\"command\": \"connections\", \"filter\": \"10.0.0.7\"}", 65536, &lines);
+	check_documented(manual, lines.items);
+	lines_fini(&lines);
+	free(manual);
+}
+
 static void test_refuse(void **state)
 {
 	char line[512];
@@ -367,6 +424,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_peers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_services, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_documented, setup, teardown),
 		cmocka_unit_test(test_refuse),
 	};
 
