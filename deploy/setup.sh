@@ -4,9 +4,11 @@ packages_build=(gcc libc6-dev meson ninja-build pkg-config libuv1-dev libsodium-
 	protobuf-c-compiler libnl-3-dev libnl-genl-3-dev libnl-route-3-dev libcyaml-dev libyaml-dev
 	libcmocka-dev libjansson-dev libsmartcols-dev)
 
-packages_lab=(python3 user-mode-linux iproute2 ipvsadm iptables kmod procps)
+packages_lab=(python3 iproute2 ipvsadm iptables kmod procps)
+# The lab's kernel, unless it is the host's own.
+[[ ${LVSMESH_LAB-} == host ]] || packages_lab+=(user-mode-linux)
 
-packages_tests=(clang clang-format libclang-rt-14-dev git python3-pytest nftables tcpdump curl)
+packages_tests=(clang clang-format libclang-rt-dev git python3-pytest nftables tcpdump curl)
 
 # packages_missing PACKAGE...
 packages_missing() {

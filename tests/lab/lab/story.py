@@ -101,7 +101,7 @@ class Story:
                         + "its link is down. The router rehashes.",
                         f"The youngest connection is {self.youngest_ms} ms old. Connections now reach directors that\n"
                         "never saw them begin; only a replicated entry says which real server each belongs to.\n"
-                        "Without it, IPVS answers with a reset.", "yellow")
+                        "Without it, the connection is reset.", "yellow")
         self.watch(self.scale.watch)
 
     def second_wave(self):
