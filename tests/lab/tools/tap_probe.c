@@ -2,11 +2,12 @@
  * tap_probe STATE-DIRECTORY [RECEIVE-SIZE]: the wire tap alone, for the lab.
  *
  * Writes JSON lines: "ready"; "captured" for each entry that comes out of the kernel (`at`, us of
- * CLOCK_REALTIME); "changed" when something stalled or recovered; "injected" when all entries that
- * were asked for are confirmed, with the time it took. Commands, lines on standard input: `inject
- * N` (TCP connections to 203.0.113.200:80 from 10.0.0.0/8, established, each N anew), `quiet` (no
- * "captured" lines from now), `status`. Ends on SIGTERM, or an end of the input, with the tap
- * closed; with status 1 and a sentence on standard error if there is none.
+ * CLOCK_REALTIME; `payload`, the message in hex); "changed" when something stalled or recovered;
+ * "injected" when all entries that were asked for are confirmed, with the time it took. Commands,
+ * lines on standard input: `inject N` (TCP connections to 203.0.113.200:80 from 10.0.0.0/8,
+ * established, each N anew), `replay HEX` (this message), `quiet` (no "captured" lines from now),
+ * `status`. Ends on SIGTERM, or an end of the input, with the tap closed; with status 1 and a
+ * sentence on standard error if there is none.
  */
 #include <arpa/inet.h>
 #include <signal.h>
@@ -24,13 +25,17 @@ struct probe {
 	uv_check_t turn;
 	struct io_tap *tap;
 	struct io_tap_options options;
-	char line[256];
+	char line[4096];
 	size_t line_len;
 	bool quiet;
 
 	/* Entries to inject: [confirmed, wanted), of which [confirmed, pulled) are under way. */
 	uint32_t wanted, pulled, confirmed;
 	uint64_t began;
+
+	/* One message to replay. */
+	uint8_t replay[1024];
+	size_t replay_len;
 };
 
 static long long realtime(void)
@@ -39,6 +44,14 @@ static long long realtime(void)
 
 	clock_gettime(CLOCK_REALTIME, &t);
 	return (long long)t.tv_sec * 1000000 + t.tv_nsec / 1000;
+}
+
+static void print_payload(const uint8_t *payload, size_t len)
+{
+	printf(", \"payload\": \"");
+	for (size_t i = 0; i < len; i++)
+		printf("%02x", payload[i]);
+	printf("\"}\n");
 }
 
 static void on_captured(void *ctx, const uint8_t *payload, size_t len)
@@ -63,9 +76,14 @@ static void on_captured(void *ctx, const uint8_t *payload, size_t len)
 		}
 		inet_ntop(entry.flow.family, entry.flow.caddr, client, sizeof(client));
 		printf("{\"event\": \"captured\", \"at\": %lld, \"client\": \"%s\", \"port\": %u, "
-		       "\"protocol\": %u, \"state\": %u, \"flags\": %u, \"timeout\": %u}\n",
+		       "\"protocol\": %u, \"state\": %u, \"flags\": %u, \"timeout\": %u, "
+		       "\"fwmark\": %u, \"sequence\": %d, \"engine\": \"%s\", "
+		       "\"engine_data\": %u",
 		       at, client, entry.flow.cport, entry.flow.protocol, entry.state, entry.flags,
-		       entry.timeout);
+		       entry.timeout, entry.fwmark, entry.options && entry.options->has_seq,
+		       entry.options ? entry.options->pe_name : "",
+		       entry.options ? entry.options->pe_data_len : 0);
+		print_payload(payload, len);
 	}
 }
 
@@ -91,7 +109,13 @@ static size_t on_pull(void *ctx, uint8_t *payload, size_t cap)
 	struct probe *probe = ctx;
 	struct kernel_wire_writer writer;
 	struct entry entry;
+	size_t len = probe->replay_len;
 
+	if (len) {
+		memcpy(payload, probe->replay, len);
+		probe->replay_len = 0;
+		return len;
+	}
 	kernel_wire_write(&writer, payload, cap, probe->options.syncid);
 	while (probe->pulled < probe->wanted) {
 		make_entry(&entry, probe->pulled);
@@ -149,9 +173,15 @@ static void on_changed(void *ctx)
 
 static void command(struct probe *probe, const char *line)
 {
-	unsigned int count;
+	unsigned int count, byte;
 
-	if (sscanf(line, "inject %u", &count) == 1) {
+	if (strncmp(line, "replay ", 7) == 0) {
+		probe->replay_len = 0;
+		for (line += 7; sscanf(line, "%2x", &byte) == 1; line += 2)
+			if (probe->replay_len < sizeof(probe->replay))
+				probe->replay[probe->replay_len++] = (uint8_t)byte;
+		io_tap_kick(probe->tap);
+	} else if (sscanf(line, "inject %u", &count) == 1) {
 		probe->wanted = count;
 		probe->pulled = probe->confirmed = 0;
 		probe->began = uv_hrtime();
