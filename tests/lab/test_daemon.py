@@ -84,8 +84,8 @@ def test_forwarding_needs_no_daemon(topology, how):
     # What came while nobody looked is known afterwards, here and at the others.
     cluster.start_director(d)
     cluster.wait_ready([d])
-    status = cluster.status(d)
-    assert status["adopted"] and status["problems"] == []
+    assert cluster.status(d)["adopted"]
+    wait_for(lambda: cluster.status(d)["problems"] == [], 10, "all is well", interval=0.1)
     assert len(held(cluster, d)) >= 40
     cluster.wait_replicated(40)
     for other in t.directors[1:]:
@@ -101,6 +101,7 @@ def test_status(topology):
     d = t.directors[0]
     open_connections(t, 4, 20)
     cluster.wait_replicated(20)
+    wait_for(lambda: cluster.status(d)["problems"] == [], 10, "all is well", interval=0.1)
     code, said = control(cluster, d, ["status"])
     assert code == DONE and "All is well." in said, said
     status = cluster.status(d)
@@ -239,7 +240,7 @@ def test_says_what_is_missing(topology):
     refused(words="cluster.listen")
     d.run(["ip", "address", "add", d.address[4] + "/24", "dev", "eth0"])
     cluster.start_director(d)
-    wait_for(lambda: cluster.status(d), 10, "the first runs")
+    wait_for(lambda: (cluster.status(d) or {"forwarder": {}})["forwarder"].get("ok"), 10, "the first runs")
     refused(words="another lvsmeshd runs here")
     assert cluster.status(d)["forwarder"]["ok"]
     identity = cluster.config(t.directors[1]).parent / "identity"
