@@ -2,7 +2,8 @@
 used again. Told on a screen as it happens; its figures are what it returns.
 
 The youngest connection is SETTLED s old at each of the router's changes: with a scheduler that can't be
-guessed, that is what lvsmesh promises to keep.
+guessed, one that has just been opened may be lost. lvsmesh promises half of that, on a machine that has nothing
+else to do.
 """
 
 import time
@@ -12,7 +13,7 @@ from . import tools
 from .cluster import PORT, Cluster, kernel_table
 from .lag import Lag
 
-SETTLED = 0.1
+SETTLED = 0.2
 RATE_PERIOD = 0.3  # s
 TITLES = {"lvsmesh": "lvsmesh", "kernel-sync": "the kernel's own sync daemon", "ipvs": "IPVS alone"}
 SHORT = {**TITLES, "kernel-sync": "kernel sync"}
