@@ -342,6 +342,7 @@ static void join_change(struct node *node, const struct node_event *event)
 		while (i < NODE_JOIN_MAX - 1 && node->join[i].endpoint.port != 0)
 			i++;
 		node->join[i] = (struct join){.endpoint = event->join[j], .backoff = REDIAL_MIN};
+		node->streams[i] = (struct stream){0};
 		count = MAX(count, i + 1);
 	}
 	node->join_count = count;

@@ -102,10 +102,40 @@ static void test_self(void **state)
 	node_free(node);
 }
 
+/* A changed join list: the old stream ends, and nothing of that peer is said of the new one. */
+static void test_join(void **state)
+{
+	static const struct endpoint other = {{AF_INET, {192, 0, 2, 10}}, 7946};
+	usec_t time = USEC_PER_SEC;
+	struct node *node = make_node();
+	struct node_update update;
+	struct endpoint remote;
+
+	(void)state;
+	step(node, (struct node_event){.type = NODE_TICK}, time, &update);
+	answer(node, &d2, time);
+	step(node, (struct node_event){.type = NODE_JOIN, .join = &other, .join_count = 1}, time,
+	     &update);
+	assert_int_equal(update.close.bits[0], 1);
+	assert_string_equal(status_of(node, time).name, "");
+	step(node, (struct node_event){.type = NODE_TICK}, time, &update);
+	assert_int_equal(update.dial, 1);
+	remote = status_of(node, time).remote;
+	assert_int_equal(endpoint_compare(&remote, &other), 0);
+	/* The same list again changes nothing. */
+	answer(node, &d2, time);
+	step(node, (struct node_event){.type = NODE_JOIN, .join = &other, .join_count = 1}, time,
+	     &update);
+	assert_int_equal(update.close.bits[0], 0);
+	assert_int_equal(status_of(node, time).phase, NODE_STREAM_READY);
+	node_free(node);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_self),
+		cmocka_unit_test(test_join),
 	};
 
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, set_up, NULL);
