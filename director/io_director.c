@@ -127,6 +127,8 @@ static void adopt_refused(void *context, int error)
 	director->adopt_refused[error]++;
 }
 
+static void adopt_start(struct io_director *director);
+
 static void adopt_done(void *context, int error)
 {
 	struct io_director *director = context;
@@ -143,6 +145,10 @@ static void adopt_done(void *context, int error)
 	node_status(io_node_get(director->node), &status);
 	log_info("%llu connections found in the kernel", (unsigned long long)status.sync.adopted);
 	announce(director);
+	if (director->adopt_again) {
+		director->adopt_again = false;
+		adopt_start(director);
+	}
 }
 
 static void adopt_start(struct io_director *director)
@@ -164,6 +170,18 @@ static void adopt_start(struct io_director *director)
 		r = io_adopt_start(&options, &director->adopt);
 	if (r < 0)
 		adopt_done(director, r);
+}
+
+/* What was not captured is in the kernel's table; what is known already stays as it is. */
+static void tap_missed(void *context)
+{
+	struct io_director *director = context;
+
+	log_warning("some of the kernel's messages were missed: reading its connections again");
+	if (director->adopt)
+		director->adopt_again = true;
+	else if (!director->stopping)
+		adopt_start(director);
 }
 
 /* Stopping */
@@ -304,12 +322,14 @@ static int tap_start(struct io_director *director, char *error)
 	options.net.own = load_be32(config->local.bytes);
 	options.net.peer = load_be32(config->remote.bytes);
 	options.prefix = config->prefix;
+	options.port = director->config->listen[0].port;
 	options.state_dir = director->config->state;
 	options.callbacks = (struct io_tap_callbacks){
 		.captured = tap_captured,
 		.pull = tap_pull,
 		.confirmed = tap_confirmed,
 		.lost = tap_lost,
+		.missed = tap_missed,
 		.changed = tap_changed,
 	};
 	options.ctx = director;

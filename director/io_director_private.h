@@ -41,7 +41,7 @@ struct io_director {
 	bool forwarder_ok;
 	usec_t forwarder_since;
 
-	bool adopted;
+	bool adopted, adopt_again;
 	char adopt_error[ERROR_MAX];
 	struct service_set adopt_services; /* the kernel's, for their forwarding methods */
 	uint64_t adopt_refused[KERNEL_CONNS_E_MAX];

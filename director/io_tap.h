@@ -36,6 +36,9 @@ struct io_tap_callbacks {
 	void (*confirmed)(void *ctx);
 	/* Some of those pulled since the last confirmed() have not: pull() gives them again. */
 	void (*lost)(void *ctx);
+	/* Entries may have been missed: the kernel dropped some, or the master thread was stopped
+	 * for a while. They are in the kernel's table. At most once in some seconds. */
+	void (*missed)(void *ctx);
 	/* One of the *_since in the status changed between 0 and a time. */
 	void (*changed)(void *ctx);
 };

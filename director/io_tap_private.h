@@ -30,7 +30,8 @@ struct io_tap {
 	struct metronome metronome;
 	struct pace pace;
 	unsigned int captured; /* entries since the last beat */
-	usec_t next_repair, next_look;
+	usec_t next_repair, next_look, next_missed;
+	bool missed; /* and not said yet */
 	bool was_stalled, was_silent, was_blocked;
 	struct io_tap_status status;
 

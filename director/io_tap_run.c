@@ -26,6 +26,8 @@
 
 #define LOOK_EVERY USEC_PER_SEC
 #define REPAIR_EVERY (2 * USEC_PER_SEC)
+/* Reading the whole table is much work, and worst where entries are dropped for want of time. */
+#define MISSED_EVERY (10 * USEC_PER_SEC)
 
 /* Entries of a message, as its header says. */
 static unsigned int entries(const uint8_t *payload, size_t len)
@@ -115,6 +117,7 @@ static bool restart_threads(struct io_tap *tap)
 	tap->status.thread_restarts++;
 	if (io_tap_restart_threads(tap) < 0 || io_tap_look(tap, &queue, &drops) < 0)
 		return false;
+	tap->missed = true;
 	pace_restart(&tap->pace, drops);
 	tap->status.injected_again++;
 	tap->options.callbacks.lost(tap->options.ctx);
@@ -144,6 +147,7 @@ static void repair(struct io_tap *tap)
 static void look_at_drops(struct io_tap *tap)
 {
 	static char text[1 << 16];
+	uint64_t before = tap->status.capture_drops;
 	ssize_t len;
 
 	if (now(tap) < tap->next_look)
@@ -152,6 +156,16 @@ static void look_at_drops(struct io_tap *tap)
 	len = pread(tap->device_fd, text, sizeof(text), 0);
 	if (len > 0)
 		tap_proc_device(text, (size_t)len, tap->interface, &tap->status.capture_drops);
+	tap->missed |= tap->status.capture_drops != before;
+}
+
+static void report_missed(struct io_tap *tap)
+{
+	if (!tap->missed || now(tap) < tap->next_missed)
+		return;
+	tap->missed = false;
+	tap->next_missed = now(tap) + MISSED_EVERY;
+	tap->options.callbacks.missed(tap->options.ctx);
 }
 
 static void beat(struct io_tap *tap, const struct metronome_input *input)
@@ -215,6 +229,7 @@ void io_tap_on_beat(uv_timer_t *timer)
 	if (tap->metronome.echo.silent_since || tap->metronome.sync.silent_since)
 		repair(tap);
 	report_changes(tap);
+	report_missed(tap);
 }
 
 /* False when there is no backup thread, or nothing can be said of it. */

@@ -3,7 +3,9 @@
 import contextlib
 import json
 import os
+import signal
 import socket
+import time
 
 import pytest
 
@@ -249,3 +251,20 @@ def test_says_what_is_missing(topology):
     refused(words=f"is the identity of {t.directors[1].name}")
     cluster.config(d).write_text("node: [\n")
     refused(words=str(cluster.config(d)) + ":")
+
+
+def test_missed_entries_are_found(topology):
+    """A daemon that is stopped for a while, with a tap that holds few messages."""
+    t = topology(directors=2)
+    cluster = Cluster(t, families=[4]).start()
+    t.route(t.directors[:1])
+    director = t.directors[0]
+    director.run(f"ip link set {TAP} txqueuelen 5")
+    cluster.daemons[director].signal(signal.SIGSTOP)
+    client = open_connections(t, 4, 50)
+    time.sleep(3)  # the kernel's master thread sends what it has within 2 s
+    cluster.daemons[director].signal(signal.SIGCONT)
+    cluster.wait_replicated(50, 20)
+    assert cluster.status(director)["counters"]["tap"]["capture_drops"] > 0
+    cluster.fail(director)
+    assert tools.check(client)["broken"] == 0

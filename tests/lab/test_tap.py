@@ -1,6 +1,7 @@
 """The wire tap on a real kernel: what comes out and how soon, what goes in and that all of it arrives."""
 
 import random
+import signal
 import time
 
 import pytest
@@ -154,6 +155,15 @@ def test_inject_repairs_drops(topology, tmp_path, small_receive_buffers):
     assert after["injected_entries"] > 30000
 
 
+def test_strict_source_check(topology, tmp_path):
+    """All that we write comes from an address that is reached through the tap, as rp_filter wants it."""
+    t = topology(directors=1, reals=1)
+    t.directors[0].sysctl(net__ipv4__conf__all__rp_filter=1, net__ipv4__conf__default__rp_filter=1)
+    probe = start(t.directors[0], tmp_path)
+    inject(t, probe, 100)
+    wait_for(lambda: status(probe)["echoes"], 5, "an echo")
+
+
 def test_backup_thread_comes_back(topology, tmp_path):
     t = topology(directors=1, reals=1)
     probe = start(t.directors[0], tmp_path)
@@ -174,9 +184,24 @@ def test_master_thread_comes_back(topology, tmp_path):
     t.directors[0].run("ipvsadm --stop-daemon master")
     assert changed(probe, silent=1)["stalled"] == 0
     changed(probe, silent=0)
+    probe.wait_event("missed", 15)
     client = tools.connect(t.client, tools.endpoint(t.vip(), PORT), 5)
     client.wait_event("open", 5, 5)
     wait_for(lambda: len(probe.events("captured")) >= 5, 5, "entries")
+
+
+def test_dropped_entries_are_told(topology, tmp_path):
+    t = serving(topology)
+    director = t.directors[0]
+    probe = start(director, tmp_path)
+    director.run(f"ip link set {TAP} txqueuelen 5")
+    probe.signal(signal.SIGSTOP)
+    client = tools.connect(t.client, tools.endpoint(t.vip(), PORT), 50)
+    client.wait_event("open", 5, 50)
+    time.sleep(3)  # the master thread sends what it has within 2 s
+    probe.signal(signal.SIGCONT)
+    assert probe.wait_event("missed")["capture_drops"] > 0
+    assert status(probe)["stalled"] == 0
 
 
 def test_stall_is_seen(topology, tmp_path):

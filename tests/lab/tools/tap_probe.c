@@ -3,6 +3,7 @@
  *
  * Writes JSON lines: "ready"; "captured" for each entry that comes out of the kernel (`at`, us of
  * CLOCK_REALTIME; `payload`, the message in hex); "changed" when something stalled or recovered;
+ * "missed" when entries were not captured;
  * "injected" when all entries that were asked for are confirmed, with the time it took. Commands,
  * lines on standard input: `inject N` (TCP connections to 203.0.113.200:80 from 10.0.0.0/8,
  * established, each N anew), `replay HEX` (this message), `quiet` (no "captured" lines from now),
@@ -171,6 +172,11 @@ static void on_changed(void *ctx)
 	print_status(ctx, "changed");
 }
 
+static void on_missed(void *ctx)
+{
+	print_status(ctx, "missed");
+}
+
 static void command(struct probe *probe, const char *line)
 {
 	unsigned int count, byte;
@@ -272,6 +278,7 @@ int main(int argc, char **argv)
 		.pull = on_pull,
 		.confirmed = on_confirmed,
 		.lost = on_lost,
+		.missed = on_missed,
 		.changed = on_changed,
 	};
 	probe.options.ctx = &probe;
