@@ -12,16 +12,24 @@ def percentile(values, p):
     return ordered[max(0, -(-len(ordered) * p // 100) - 1)]
 
 
+def handshakes(events):
+    """When each client (address, port) completed its handshake: a traffic client's "open" events say when it
+    noticed, lagwatch's "handshake" events when its kernel did, which is earlier on a busy processor."""
+    first = {}
+    for e in events:
+        if e["event"] in ("open", "handshake"):
+            first.setdefault((e["source"], e["port"]), e["at"])
+    return first
+
+
 def lags(opened, entries, direction):
-    """For each "open" event of a traffic client, the ms until lagwatch first saw its established entry pass in
-    that direction ("out" or "in"); and how many it never saw. Entries leave the kernel after the handshake's
-    third packet, the client reports after its second: a lag may be a little below 0."""
+    """For each of handshakes(), the ms until lagwatch first saw its established entry pass in that direction
+    ("out" or "in"); and how many it never saw."""
     first = {}
     for e in entries:
-        if e["direction"] == direction and e["state"] == ESTABLISHED:
+        if e["event"] == "entry" and e["direction"] == direction and e["state"] == ESTABLISHED:
             first.setdefault((e["caddr"], e["cport"]), e["at"])
-    seen = [(first[o["source"], o["port"]] - o["at"]) / 1000 for o in opened
-            if (o["source"], o["port"]) in first]
+    seen = [(first[client] - at) / 1000 for client, at in opened.items() if client in first]
     return seen, len(opened) - len(seen)
 
 

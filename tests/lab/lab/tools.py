@@ -38,9 +38,9 @@ def connect(host, to, count, sources=(), **options):
     return host.start(argv, name="client")
 
 
-def watch(host, interface):
-    """Starts lagwatch."""
-    watcher = host.start([program("lagwatch"), interface], name=f"lagwatch-{interface}")
+def watch(host, interface, *options):
+    """Starts lagwatch. It is often late itself, but its stamps are the kernel's."""
+    watcher = host.start([program("lagwatch"), *options, interface], name=f"lagwatch-{interface}")
     watcher.wait_event("ready")
     return watcher
 

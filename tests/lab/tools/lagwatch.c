@@ -1,10 +1,13 @@
 /*
  * lagwatch INTERFACE: reports each connection entry in the IPVS sync messages that pass an
  * interface.
+ * lagwatch --handshakes INTERFACE: reports the third packet of TCP handshakes that leave it.
  *
  * A measuring instrument for the lab, so it shares no code with what it measures. Writes a JSON
  * line for each entry: the kernel's time stamp of the datagram (`at`, us of CLOCK_REALTIME), its
  * direction (`out` of the kernel's master thread, or `in` to its backup thread), and the entry.
+ * For a handshake, a line "handshake" with `at`, `source` and `port` for each packet that may be
+ * the third one: the first of a connection is.
  * Ends on SIGTERM with a line of counters; `dropped` is what it missed itself.
  */
 #include <arpa/inet.h>
@@ -105,6 +108,24 @@ static size_t payload_find(const unsigned char *packet, size_t len, size_t *ret_
 	return ntohs(udp.len) - sizeof(udp);
 }
 
+/* A bare acknowledgement: neither SYN, FIN nor RST, and without data. */
+static bool handshake_print(const unsigned char *packet, size_t len, long long at)
+{
+	bool v6 = len && packet[0] >> 4 == 6;
+	size_t header = v6 ? 40 : len ? (packet[0] & 15) * 4u : 0;
+	size_t size = len < 20 ? 0 : v6 ? 40u + be16_at(packet + 4) : be16_at(packet + 2);
+	char source[INET6_ADDRSTRLEN];
+
+	if (len < header + 20 || packet[v6 ? 6 : 9] != IPPROTO_TCP ||
+	    (packet[header + 13] & 0x17) != 0x10 ||
+	    size != header + (packet[header + 12] >> 4) * 4u)
+		return false;
+	inet_ntop(v6 ? AF_INET6 : AF_INET, packet + (v6 ? 8 : 12), source, sizeof(source));
+	printf("{\"event\": \"handshake\", \"at\": %lld, \"source\": \"%s\", \"port\": %u}\n", at,
+	       source, be16_at(packet + header));
+	return true;
+}
+
 static long long stamp_us(struct msghdr *message)
 {
 	struct cmsghdr *c;
@@ -134,7 +155,8 @@ static int interface_open(const char *name)
 	return fd;
 }
 
-static void interface_watch(int fd, unsigned long *ret_messages, unsigned long *ret_malformed)
+static void interface_watch(int fd, bool handshakes, unsigned long *ret_messages,
+			    unsigned long *ret_malformed)
 {
 	static unsigned char packet[65536];
 	char control[256];
@@ -161,6 +183,12 @@ static void interface_watch(int fd, unsigned long *ret_messages, unsigned long *
 			continue;
 		if (n < 0)
 			return;
+		if (handshakes) {
+			if (from.sll_pkttype == PACKET_OUTGOING)
+				*ret_messages +=
+					handshake_print(packet, (size_t)n, stamp_us(&message));
+			continue;
+		}
 		len = payload_find(packet, (size_t)n, &offset);
 		if (!len)
 			continue;
@@ -176,22 +204,23 @@ int main(int argc, char **argv)
 	unsigned long messages, malformed;
 	struct tpacket_stats stats = {0};
 	socklen_t len = sizeof(stats);
+	bool handshakes = argc == 3 && !strcmp(argv[1], "--handshakes");
 	int fd;
 
-	if (argc != 2) {
-		fprintf(stderr, "usage: lagwatch INTERFACE\n");
+	if (argc != 2 && !handshakes) {
+		fprintf(stderr, "usage: lagwatch [--handshakes] INTERFACE\n");
 		return 2;
 	}
 	sigaction(SIGTERM, &term, NULL);
 	sigaction(SIGINT, &term, NULL);
-	fd = interface_open(argv[1]);
+	fd = interface_open(argv[argc - 1]);
 	if (fd < 0) {
-		fprintf(stderr, "lagwatch: %s: %s\n", argv[1], strerror(errno));
+		fprintf(stderr, "lagwatch: %s: %s\n", argv[argc - 1], strerror(errno));
 		return 1;
 	}
 	puts("{\"event\": \"ready\"}");
 	fflush(stdout);
-	interface_watch(fd, &messages, &malformed);
+	interface_watch(fd, handshakes, &messages, &malformed);
 	getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len);
 	printf("{\"event\": \"end\", \"messages\": %lu, \"malformed\": %lu, \"dropped\": %u}\n",
 	       messages, malformed, stats.tp_drops);
