@@ -17,6 +17,8 @@ static_assert(CONFIG_JOIN_MAX == NODE_JOIN_MAX, "the node takes every list of a 
 #define WATCH_MS 100
 #define WATCH_PEERS 10 /* each so many times */
 #define CONNECTIONS_PATH "/proc/net/ip_vs_conn"
+/* So long nothing is injected while they are read: enough if there are few. */
+#define ADOPT_ALONE (1 * USEC_PER_SEC)
 
 /* The node's wishes */
 
@@ -58,6 +60,10 @@ static size_t tap_pull(void *context, uint8_t *payload, size_t cap)
 {
 	struct io_director *director = context;
 
+	/* What is injected while the kernel's list is read would have to be read as well, and to
+	 * read on in it the kernel counts from its start each time. */
+	if (!director->adopted && clock_now().mono < director->started + ADOPT_ALONE)
+		return 0;
 	return io_node_inject(director->node, payload, cap);
 }
 
@@ -259,6 +265,8 @@ static void watched(uv_timer_t *timer)
 	struct io_director *director = timer->data;
 
 	forwarder_look(director);
+	if (!director->adopted)
+		want_inject(director);
 	if (++director->turns % WATCH_PEERS == 0)
 		director_log_peers(director);
 }
