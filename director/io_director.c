@@ -9,7 +9,7 @@
 
 #include "director/io_clock.h"
 #include "director/io_director_private.h"
-#include "director/log.h"
+#include "director/io_log.h"
 #include "proto/epoch.h"
 
 static_assert(CONFIG_JOIN_MAX == NODE_JOIN_MAX, "the node takes every list of a configuration");
@@ -43,7 +43,7 @@ static void want_announce(void *context, bool wanted)
 	struct io_director *director = context;
 
 	director->announce = wanted;
-	log_notice(wanted ? "ready to take traffic" : "not to take traffic");
+	io_log_notice(wanted ? "ready to take traffic" : "not to take traffic");
 	announce(director);
 }
 
@@ -98,7 +98,7 @@ static void forwarder_look(struct io_director *director)
 		return;
 	director->forwarder_ok = ok;
 	director->forwarder_since = clock_now().mono;
-	log_notice(ok ? "the kernel forwards" : "the kernel does not forward");
+	io_log_notice(ok ? "the kernel forwards" : "the kernel does not forward");
 	io_node_forwarder(director->node, ok);
 }
 
@@ -149,7 +149,8 @@ static void adopt_done(void *context, int error)
 			 CONNECTIONS_PATH, uv_strerror(error));
 	director->adopted = true;
 	node_status(io_node_get(director->node), &status);
-	log_info("%llu connections found in the kernel", (unsigned long long)status.sync.adopted);
+	io_log_info("%llu connections found in the kernel",
+		    (unsigned long long)status.sync.adopted);
 	announce(director);
 	if (director->adopt_again) {
 		director->adopt_again = false;
@@ -171,7 +172,7 @@ static void adopt_start(struct io_director *director)
 	int r = io_services_dump(director->services, &director->adopt_services, error);
 
 	if (r < 0)
-		log_error("%s", error);
+		io_log_error("%s", error);
 	else
 		r = io_adopt_start(&options, &director->adopt);
 	if (r < 0)
@@ -183,7 +184,7 @@ static void tap_missed(void *context)
 {
 	struct io_director *director = context;
 
-	log_warning("some of the kernel's messages were missed: reading its connections again");
+	io_log_warning("some of the kernel's messages were missed: reading its connections again");
 	if (director->adopt)
 		director->adopt_again = true;
 	else if (!director->stopping)
@@ -228,7 +229,7 @@ static void stop(struct io_director *director)
 	if (director->stopping)
 		return;
 	director->stopping = true;
-	log_notify("STOPPING=1");
+	io_log_notify("STOPPING=1");
 	for (size_t i = 0; i < ARRAY_SIZE(director->signals); i++)
 		uv_close((uv_handle_t *)&director->signals[i], NULL);
 	uv_close((uv_handle_t *)&director->watch, NULL);
@@ -251,13 +252,13 @@ static void signalled(uv_signal_t *signal, int number)
 	struct io_director *director = signal->data;
 
 	if (number != SIGHUP) {
-		log_notice("stopping; the kernel goes on forwarding");
+		io_log_notice("stopping; the kernel goes on forwarding");
 		stop(director);
 		return;
 	}
-	log_notify("RELOADING=1");
+	io_log_notify("RELOADING=1");
 	director_reload(director);
-	log_notify("READY=1");
+	io_log_notify("READY=1");
 }
 
 static void watched(uv_timer_t *timer)
@@ -361,7 +362,7 @@ static int start(struct io_director *director)
 	if (r == 0)
 		r = io_services_open(&director->loop, director->config, &director->services, error);
 	if (r < 0) {
-		log_error("%s", error);
+		io_log_error("%s", error);
 		return r;
 	}
 	adopt_start(director);
@@ -388,7 +389,7 @@ int io_director_run(const struct io_director_options *options)
 	int r = director ? uv_loop_init(&director->loop) : -ENOMEM;
 
 	if (r < 0) {
-		log_error("%s", uv_strerror(r));
+		io_log_error("%s", uv_strerror(r));
 		free(director);
 		config_free(options->config);
 		return r;
@@ -404,9 +405,10 @@ int io_director_run(const struct io_director_options *options)
 	if (r < 0) {
 		stop(director);
 	} else {
-		log_notice("%s: running, epoch %llu, %zu services", director->config->node_name,
-			   (unsigned long long)director->epoch, director->config->services.count);
-		log_notify("READY=1");
+		io_log_notice("%s: running, epoch %llu, %zu services", director->config->node_name,
+			      (unsigned long long)director->epoch,
+			      director->config->services.count);
+		io_log_notify("READY=1");
 	}
 	uv_run(&director->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&director->loop);

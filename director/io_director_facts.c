@@ -2,7 +2,7 @@
 
 #include "director/io_clock.h"
 #include "director/io_director_private.h"
-#include "director/log.h"
+#include "director/io_log.h"
 
 /* Counters come in rows: each answers for its own numbers and takes them off the others'. */
 
@@ -150,10 +150,10 @@ static void log_peer(const struct peer *peer, const char *what)
 {
 	char where[ENDPOINT_TEXT];
 
-	log_notice("peer %s%s%s %s%s%s", peer->name, *peer->name ? " at " : "",
-		   endpoint_format(&peer->where, where), what,
-		   peer->alive || !peer->why ? "" : ": ",
-		   peer->alive || !peer->why ? "" : peer->why);
+	io_log_notice("peer %s%s%s %s%s%s", peer->name, *peer->name ? " at " : "",
+		      endpoint_format(&peer->where, where), what,
+		      peer->alive || !peer->why ? "" : ": ",
+		      peer->alive || !peer->why ? "" : peer->why);
 }
 
 void director_log_peers(struct io_director *director)

@@ -3,7 +3,7 @@
 
 #include "director/io_clock.h"
 #include "director/io_director_private.h"
-#include "director/log.h"
+#include "director/io_log.h"
 
 static bool listen_same(const struct config *a, const struct config *b)
 {
@@ -37,7 +37,7 @@ static int refuse(struct io_director *director, const char *text)
 {
 	director->reloads_refused++;
 	snprintf(director->reload_error, sizeof(director->reload_error), "%s", text);
-	log_error("reload refused, the running configuration stays: %s", text);
+	io_log_error("reload refused, the running configuration stays: %s", text);
 	return -EINVAL;
 }
 
@@ -68,6 +68,6 @@ int director_reload(struct io_director *director)
 	io_services_config(director->services, config);
 	io_node_join(director->node, config->join, (unsigned int)config->n_join);
 	config_free(old);
-	log_notice("reloaded %s: %zu services", director->config_path, config->services.count);
+	io_log_notice("reloaded %s: %zu services", director->config_path, config->services.count);
 	return 0;
 }

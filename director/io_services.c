@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "director/io_clock.h"
-#include "director/log.h"
+#include "director/io_log.h"
 #include "director/owned.h"
 #include "director/reconcile.h"
 #include "director/vip_nl.h"
@@ -29,9 +29,9 @@ static void note(char *last, size_t size, const char *what, const char *text)
 		return;
 	snprintf(last, size, "%s", text);
 	if (*text)
-		log_error("%s: %s", what, text);
+		io_log_error("%s: %s", what, text);
 	else
-		log_notice("%s: all is well again", what);
+		io_log_notice("%s: all is well again", what);
 }
 
 static int program(struct io_services *services)
@@ -47,14 +47,14 @@ static int program(struct io_services *services)
 	services->programmed = r == 0;
 	services->ever |= r == 0;
 	if (result.forgot)
-		log_warning("the list of our services in %s was damaged: services that left the "
-			    "configuration meanwhile stay in the kernel, see `ipvsadm -Ln`",
-			    services->config->state);
+		io_log_warning("the list of our services in %s was damaged: services that left the "
+			       "configuration meanwhile stay in the kernel, see `ipvsadm -Ln`",
+			       services->config->state);
 	if (r < 0 || failed)
 		note(services->error.text, sizeof(services->error.text), "services",
 		     r < 0 ? result.error.text : "");
 	else if (result.operations)
-		log_info("services: %u changes in the kernel", result.operations);
+		io_log_info("services: %u changes in the kernel", result.operations);
 	return r;
 }
 
@@ -67,8 +67,8 @@ static void vips_apply(struct io_services *services, const char *interface, stru
 	int r = vip_apply(interface, wanted, ours, &changes, &error);
 
 	if (changes.added || changes.removed)
-		log_notice("%s: %u VIPs put on, %u taken off", interface, changes.added,
-			   changes.removed);
+		io_log_notice("%s: %u VIPs put on, %u taken off", interface, changes.added,
+			      changes.removed);
 	note(services->vip_error.text, sizeof(services->vip_error.text), "VIPs",
 	     r < 0 ? error.text : "");
 }

@@ -5,7 +5,7 @@
 
 #include "director/io_clock.h"
 #include "director/io_director.h"
-#include "director/log.h"
+#include "director/io_log.h"
 #include "proto/identity_file.h"
 
 #define CONFIG_PATH "/etc/lvsmesh/lvsmesh.yaml"
@@ -74,20 +74,20 @@ static int identity_get(const struct config *config, struct identity *identity)
 	int r;
 
 	if (identity_load(config->identity, identity, error) < 0) {
-		log_error("%s", error);
+		io_log_error("%s", error);
 		return EXIT_REFUSED;
 	}
 	if (strcmp(identity->certificate.name, config->node_name) != 0) {
-		log_error("%s is the identity of %s, but node.name is %s: change one of them",
-			  config->identity, identity->certificate.name, config->node_name);
+		io_log_error("%s is the identity of %s, but node.name is %s: change one of them",
+			     config->identity, identity->certificate.name, config->node_name);
 		identity_fini(identity);
 		return EXIT_REFUSED;
 	}
 	/* it goes on forwarding all the same */
 	r = certificate_check_time(&identity->certificate, clock_now().wall);
 	if (r)
-		log_error("%s/certificate %s: peers will refuse us", config->identity,
-			  certificate_error_text(r));
+		io_log_error("%s/certificate %s: peers will refuse us", config->identity,
+			     certificate_error_text(r));
 	return EXIT_OK;
 }
 
@@ -102,7 +102,7 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	if (config_load(options.config, &config, &error) < 0) {
-		log_error("%s", error.text);
+		io_log_error("%s", error.text);
 		return EXIT_REFUSED;
 	}
 	if (options.check) {
@@ -110,7 +110,7 @@ int main(int argc, char **argv)
 		return EXIT_OK;
 	}
 	if (sodium_init() < 0) {
-		log_error("libsodium does not start");
+		io_log_error("libsodium does not start");
 		config_free(config);
 		return EXIT_REFUSED;
 	}

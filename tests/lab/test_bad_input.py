@@ -181,25 +181,50 @@ def test_the_control_socket(cluster):
     assert cluster.control(first).stat().st_mode & 0o007 == 0
 
 
+def tap_socket(kind):
+    """One whose multicast goes out of the tap."""
+    s = socket.socket(socket.AF_INET, kind, socket.IPPROTO_UDP)
+    s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(TAP_NET + "1"))
+    return s
+
+
+def master_port(director):
+    """The port that the kernel's master thread sends from."""
+    group = socket.inet_aton(SYNC_GROUP[0])[::-1].hex().upper() + f":{SYNC_GROUP[1]:04X}"
+    return next(int(w[1].split(":")[1], 16)
+                for w in map(str.split, director.read("/proc/net/udp").splitlines()[1:]) if w[2] == group)
+
+
 def test_the_tap(cluster):
     """Whoever is root on a director can write to its tap; a mistake there does no harm either."""
     first = cluster.directors[0]
     before = cluster.status(first)["entries"]["captured"]
     entry = struct.pack("!BBHIHHHHII12x", 0, 6, 36, 3, 1, 1000, 80, 80, 0, 900)
     good = struct.pack("!BBHBbH", 0, 0, 44, 1, 1, 0) + entry
-    with first.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
-        s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton(TAP_NET + "1"))
-        with counted(cluster, first, "capture", "header"):
-            s.sendto(b"", SYNC_GROUP)
-            s.sendto(b"garbage", SYNC_GROUP)
-            s.sendto(good[:2] + b"\xff\xff" + good[4:], SYNC_GROUP)
+    with first.entered(), tap_socket(socket.SOCK_DGRAM) as user, tap_socket(socket.SOCK_RAW) as root:
+        # Any user of the host can send to the group, but not from the master thread's port.
+        with counted(cluster, first, "packet", "stranger", at_least=2):
+            user.sendto(good, SYNC_GROUP)
+            user.sendto(b"garbage", SYNC_GROUP)
+        port = master_port(first)
+
+        def send(payload, length=None):
+            header = struct.pack("!HHHH", port, SYNC_GROUP[1], length or 8 + len(payload), 0)
+            root.sendto(header + payload, (SYNC_GROUP[0], 0))
+
+        with counted(cluster, first, "packet", "length"):
+            send(good, length=5)
+        with counted(cluster, first, "capture", "header", at_least=3):
+            send(b"")
+            send(b"garbage")
+            send(good[:2] + b"\xff\xff" + good[4:])
         with counted(cluster, first, "capture", "version"):
-            s.sendto(good[:5] + b"\x05" + good[6:], SYNC_GROUP)
+            send(good[:5] + b"\x05" + good[6:])
         with counted(cluster, first, "capture", "syncid"):
-            s.sendto(good[:1] + b"\xee" + good[2:], SYNC_GROUP)
+            send(good[:1] + b"\xee" + good[2:])
         chance = random.Random(1)
         for _ in range(300):
-            s.sendto(chance.randbytes(chance.randrange(0, 1400)), SYNC_GROUP)
+            send(chance.randbytes(chance.randrange(0, 1400)))
     assert cluster.status(first)["entries"]["captured"] == before
 
 

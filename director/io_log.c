@@ -1,4 +1,4 @@
-#include "director/log.h"
+#include "director/io_log.h"
 
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,7 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-void log_line(enum log_priority priority, const char *format, ...)
+void io_log_line(enum io_log_priority priority, const char *format, ...)
 {
 	char text[2048];
 	va_list args;
@@ -30,7 +30,7 @@ void log_line(enum log_priority priority, const char *format, ...)
 		fprintf(stderr, "lvsmeshd: %s\n", text);
 }
 
-void log_notify(const char *state)
+void io_log_notify(const char *state)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	const char *path = getenv("NOTIFY_SOCKET");
@@ -47,6 +47,6 @@ void log_notify(const char *state)
 		return;
 	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
 		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
-		log_warning("the service manager does not listen on %s", path);
+		io_log_warning("the service manager does not listen on %s", path);
 	close(fd);
 }
