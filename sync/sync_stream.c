@@ -63,28 +63,30 @@ static struct resume *resume_get(struct sync *sync, uint64_t id)
 
 /* Publisher */
 
+/* Adds an entry, unless it has expired. False: the batch is full. */
+static bool collect(struct sync *sync, table_ref ref, struct now now)
+{
+	struct table_meta meta;
+	struct entry entry;
+	uint32_t age;
+
+	table_get(sync->table, ref, &entry, &meta);
+	age = mono_seconds(now) - meta.refreshed;
+	return age >= table_lifetime(entry.timeout) ||
+	       batch_add(sync->batch, &entry, meta.version, age);
+}
+
 static unsigned int collect_snapshot(struct sync *sync, struct stream *stream, struct now now,
 				     bool *ret_end)
 {
 	uint64_t before = stream->walk;
 	table_ref ref;
 
-	*ret_end = false;
-	while ((ref = table_walk(sync->table, &stream->walk))) {
-		struct table_meta meta;
-		struct entry entry;
-		uint32_t age;
-
-		table_get(sync->table, ref, &entry, &meta);
-		age = mono_seconds(now) - meta.refreshed;
-		if (age < table_lifetime(entry.timeout) &&
-		    !batch_add(sync->batch, &entry, meta.version, age)) {
-			stream->walk = before;
-			return batch_count(sync->batch);
-		}
+	while ((ref = table_walk(sync->table, &stream->walk)) && collect(sync, ref, now))
 		before = stream->walk;
-	}
-	*ret_end = true;
+	*ret_end = ref == 0;
+	if (ref)
+		stream->walk = before;
 	return batch_count(sync->batch);
 }
 
@@ -93,18 +95,8 @@ static void collect_journal(struct sync *sync, struct now now)
 	struct table_cursor *cursor = &sync->made.cursor;
 	table_ref ref;
 
-	while ((ref = table_cursor_peek(sync->table, cursor))) {
-		struct table_meta meta;
-		struct entry entry;
-		uint32_t age;
-
-		table_get(sync->table, ref, &entry, &meta);
-		age = mono_seconds(now) - meta.refreshed;
-		if (age < table_lifetime(entry.timeout) &&
-		    !batch_add(sync->batch, &entry, meta.version, age))
-			return;
+	while ((ref = table_cursor_peek(sync->table, cursor)) && collect(sync, ref, now))
 		table_cursor_advance(sync->table, cursor);
-	}
 }
 
 /* Packs what was collected and signs it: the signature, then the batch. */

@@ -2,68 +2,9 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <sodium.h>
 #include <stdlib.h>
 
-#include "sync/slab.h"
-
-/* Two slabs, one a family: the numbers of IPv6 slots carry this bit. */
-#define REF_V6 0x80000000u
-
-/* slot.bits */
-#define SLOT_LIST 0x03u   /* enum table_list */
-#define SLOT_PINNED 0x04u /* some cursor's next */
-#define SLOT_ADOPTED 0x08u
-
-/* An entry as it is held; the three addresses follow, 4 or 16 bytes each. */
-struct slot {
-	uint32_t chain; /* next in the bucket; the slab's while free */
-	table_ref prev, next;
-	uint32_t refreshed;
-	uint64_t hlc;
-	uint64_t position;
-	uint32_t timeout;
-	uint32_t flags;
-	uint32_t fwmark;
-	uint32_t options; /* number in the options slab */
-	uint16_t origin;  /* index in table->origins; 0: ourselves */
-	uint16_t cport, vport, dport;
-	uint8_t protocol;
-	uint8_t state;
-	uint8_t bits;
-	uint8_t taken;
-	uint8_t address[];
-};
-
-struct list {
-	table_ref head, tail;
-	uint32_t count;
-};
-
-struct table {
-	struct slab v4, v6, options;
-	struct list lists[TABLE_LISTS];
-	struct table_cursor *cursors;
-	uint64_t position;
-	/* Linear hashing: buckets grow one by one, so that no insertion pays for all. */
-	table_ref *buckets;
-	uint32_t buckets_len, buckets_cap;
-	uint32_t entries_max;
-	uint32_t sweep_v4, sweep_v6;
-	uint16_t origins_len;
-	uint64_t origins[TABLE_ORIGINS_MAX];
-	uint8_t hash_key[16];
-};
-
-static struct slot *slot_at(const struct table *table, table_ref ref)
-{
-	return slab_at(ref & REF_V6 ? &table->v6 : &table->v4, ref & ~REF_V6);
-}
-
-static size_t ref_address_size(table_ref ref)
-{
-	return ref & REF_V6 ? 16 : 4;
-}
+#include "sync/table_private.h"
 
 int table_new(const struct table_options *options, struct table **ret_table)
 {
@@ -97,117 +38,6 @@ void table_free(struct table *table)
 	slab_fini(&table->options);
 	free(table->buckets);
 	free(table);
-}
-
-/* The index */
-
-static uint32_t flow_hash(const struct table *table, const struct flow *flow)
-{
-	uint8_t hash[crypto_shorthash_BYTES];
-
-	crypto_shorthash(hash, (const uint8_t *)flow, sizeof(*flow), table->hash_key);
-	return load_le32(hash);
-}
-
-static uint32_t hash_bucket(const struct table *table, uint32_t hash)
-{
-	uint32_t top = 1u << (31 - __builtin_clz(table->buckets_len));
-	uint32_t bucket = hash & (top * 2 - 1);
-
-	return bucket < table->buckets_len ? bucket : hash & (top - 1);
-}
-
-static const struct entry_options *slot_options(const struct table *table, const struct slot *slot)
-{
-	return slot->options ? slab_at(&table->options, slot->options) : NULL;
-}
-
-static void slot_flow(const struct table *table, table_ref ref, struct flow *ret_flow)
-{
-	const struct slot *slot = slot_at(table, ref);
-	const struct entry_options *options = slot_options(table, slot);
-	size_t size = ref_address_size(ref);
-
-	memset(ret_flow, 0, sizeof(*ret_flow));
-	memcpy(ret_flow->caddr, slot->address, size);
-	memcpy(ret_flow->vaddr, slot->address + size, size);
-	ret_flow->cport = slot->cport;
-	ret_flow->vport = slot->vport;
-	ret_flow->family = ref & REF_V6 ? AF_INET6 : AF_INET;
-	ret_flow->protocol = slot->protocol;
-	ret_flow->template = !!(slot->flags & ENTRY_TEMPLATE);
-	if (options && ret_flow->template)
-		ret_flow->pe_digest = entry_pe_digest(options->pe_data, options->pe_data_len);
-}
-
-static bool slot_is(const struct table *table, table_ref ref, const struct flow *flow)
-{
-	const struct slot *slot = slot_at(table, ref);
-	size_t size = ref_address_size(ref);
-	struct flow held;
-
-	if (slot->cport != flow->cport || memcmp(slot->address, flow->caddr, size) != 0)
-		return false;
-	slot_flow(table, ref, &held);
-	return memcmp(&held, flow, sizeof(held)) == 0;
-}
-
-static table_ref bucket_find(const struct table *table, const struct flow *flow, uint32_t hash)
-{
-	table_ref ref = table->buckets[hash_bucket(table, hash)];
-
-	while (ref && !slot_is(table, ref, flow))
-		ref = slot_at(table, ref)->chain;
-	return ref;
-}
-
-static void bucket_add(struct table *table, table_ref ref, uint32_t hash)
-{
-	table_ref *bucket = &table->buckets[hash_bucket(table, hash)];
-
-	slot_at(table, ref)->chain = *bucket;
-	*bucket = ref;
-}
-
-static void bucket_remove(struct table *table, table_ref ref)
-{
-	struct flow flow;
-	table_ref *at;
-
-	slot_flow(table, ref, &flow);
-	at = &table->buckets[hash_bucket(table, flow_hash(table, &flow))];
-	while (*at != ref)
-		at = &slot_at(table, *at)->chain;
-	*at = slot_at(table, ref)->chain;
-}
-
-/* Adds one bucket and deals out the one that it splits. Without memory the chains get longer. */
-static void buckets_split(struct table *table)
-{
-	uint32_t bucket;
-	table_ref ref;
-
-	if (table->buckets_len == table->buckets_cap) {
-		size_t cap = (size_t)table->buckets_cap * 2;
-		table_ref *buckets = realloc(table->buckets, cap * sizeof(*buckets));
-
-		if (!buckets)
-			return;
-		table->buckets = buckets;
-		table->buckets_cap = (uint32_t)cap;
-	}
-	bucket = table->buckets_len - (1u << (31 - __builtin_clz(table->buckets_len)));
-	ref = table->buckets[bucket];
-	table->buckets[bucket] = 0;
-	table->buckets[table->buckets_len++] = 0;
-	while (ref) {
-		table_ref next = slot_at(table, ref)->chain;
-		struct flow flow;
-
-		slot_flow(table, ref, &flow);
-		bucket_add(table, ref, flow_hash(table, &flow));
-		ref = next;
-	}
 }
 
 /* Lists */
@@ -338,7 +168,7 @@ static void slot_free(struct table *table, table_ref ref)
 	struct slot *slot = slot_at(table, ref);
 
 	list_remove(table, ref);
-	bucket_remove(table, ref);
+	table_index_remove(table, ref);
 	slot_drop_options(table, slot);
 	slab_give(ref & REF_V6 ? &table->v6 : &table->v4, ref & ~REF_V6);
 }
@@ -375,16 +205,15 @@ static table_ref slot_new(struct table *table, const struct entry *entry, uint32
 	slot->vport = flow->vport;
 	slot->protocol = flow->protocol;
 	slot->taken = 1;
-	bucket_add(table, ref, hash);
+	table_index_add(table, ref, hash);
 	list_append(table, ref, list);
-	if (table_count(table) > table->buckets_len)
-		buckets_split(table);
+	table_index_grow(table);
 	return ref;
 }
 
 table_ref table_find(const struct table *table, const struct flow *flow)
 {
-	return bucket_find(table, flow, flow_hash(table, flow));
+	return table_index_find(table, flow, table_index_hash(table, flow));
 }
 
 void table_get(const struct table *table, table_ref ref, struct entry *ret_entry,
@@ -395,7 +224,7 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 
 	if (ret_entry) {
 		memset(ret_entry, 0, sizeof(*ret_entry));
-		slot_flow(table, ref, &ret_entry->flow);
+		table_index_flow(table, ref, &ret_entry->flow);
 		memcpy(ret_entry->daddr, slot->address + 2 * size, size);
 		ret_entry->dport = slot->dport;
 		ret_entry->state = slot->state;
@@ -454,8 +283,8 @@ static bool origin_index(struct table *table, uint64_t origin, uint16_t *ret_ind
 enum table_result table_capture(struct table *table, const struct entry *entry, uint64_t hlc,
 				uint32_t now)
 {
-	uint32_t hash = flow_hash(table, &entry->flow);
-	table_ref ref = bucket_find(table, &entry->flow, hash);
+	uint32_t hash = table_index_hash(table, &entry->flow);
+	table_ref ref = table_index_find(table, &entry->flow, hash);
 	enum table_result result = ref ? TABLE_CHANGED : TABLE_NEW;
 	struct slot *slot;
 
@@ -479,8 +308,8 @@ enum table_result table_capture(struct table *table, const struct entry *entry, 
 
 enum table_result table_adopt(struct table *table, const struct entry *entry, uint32_t now)
 {
-	uint32_t hash = flow_hash(table, &entry->flow);
-	table_ref ref = bucket_find(table, &entry->flow, hash);
+	uint32_t hash = table_index_hash(table, &entry->flow);
+	table_ref ref = table_index_find(table, &entry->flow, hash);
 
 	if (ref)
 		return TABLE_STALE;
@@ -503,8 +332,8 @@ static bool slot_same(const struct slot *slot, table_ref ref, const struct entry
 enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_version version, uint32_t refreshed)
 {
-	uint32_t hash = flow_hash(table, &entry->flow);
-	table_ref ref = bucket_find(table, &entry->flow, hash);
+	uint32_t hash = table_index_hash(table, &entry->flow);
+	table_ref ref = table_index_find(table, &entry->flow, hash);
 	enum table_result result = ref ? TABLE_CHANGED : TABLE_NEW;
 	enum table_list list = TABLE_INJECT;
 	struct slot *slot;
