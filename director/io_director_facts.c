@@ -120,6 +120,7 @@ void director_facts(void *context, struct status_facts *ret_facts)
 		.reload_error = *director->reload_error ? director->reload_error : NULL,
 		.table_size = tap.table_size,
 		.table_small = tap.table_small,
+		.guarded = tap.guarded,
 		.entries_max = ENTRIES_MAX,
 		.counter = counter,
 		.context = director,

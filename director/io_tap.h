@@ -95,6 +95,7 @@ struct io_tap_status {
 
 	/* False for want of CAP_NET_RAW: then an idle tap looks at IPVS each few ms, and costs
 	 * more. */
+	bool guarded; /* other users of this host can't inject through the tap */
 	bool woken_by_packets;
 	uint64_t wakes;
 

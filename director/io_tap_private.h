@@ -5,6 +5,7 @@
 #include <limits.h>
 
 #include "director/io_tap.h"
+#include "director/io_tap_guard.h"
 #include "director/io_tap_wake.h"
 #include "director/ipvs_daemon.h"
 #include "director/vs_sysctl.h"

@@ -261,6 +261,7 @@ int io_tap_setup(struct io_tap *tap, char *error)
 	r = io_tap_device_open(&device, &tap->fd, error);
 	if (r < 0)
 		return r;
+	tap->status.guarded = io_tap_guard(tap->interface, tap->options.net.peer) == 0;
 	if ((r = set_sysctls(tap, error)) < 0 || (r = start(tap, error)) < 0)
 		return r;
 	if (ipvs_daemon_table_size(tap->daemon, &tap->status.table_size) == 0)

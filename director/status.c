@@ -86,6 +86,10 @@ static void problems_of_kernel(json_t *problems, const struct status_facts *fact
 	if (facts->adopt_error)
 		problem(problems, "The kernel's connections could not be read at start: %s.",
 			facts->adopt_error);
+	if (!facts->guarded)
+		problem(problems, "Any user of this host can put connections into the kernel "
+				  "through the wire tap: `modprobe -a sch_ingress cls_u32 "
+				  "act_gact` and restart lvsmeshd.");
 	if (facts->table_small && node->sync.entries / CHAIN_MAX > facts->table_size)
 		problem(problems,
 			"IPVS has only %u buckets for %" PRIu64 " connections: set "

@@ -39,6 +39,7 @@ struct status_facts {
 
 	uint32_t table_size; /* buckets of the kernel's connection table */
 	bool table_small;
+	bool guarded; /* the tap, from the other users of this host */
 	uint32_t entries_max;
 
 	/* Counter number i from 0, of every group; false: no such. */

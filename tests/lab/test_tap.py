@@ -310,3 +310,33 @@ for payload in (b"", b"garbage", bytes(200), bytes(60000)):
 """])
     assert wait_for(lambda: status(probe)["refused"], 5, "refusals") == 4
     assert status(probe)["captured_entries"] == 0
+
+
+def test_other_users_cannot_inject(topology, tmp_path):
+    """Multicast is looped back on a host, so that a socket of any user could reach the backup thread."""
+    t = serving(topology)
+    director, = t.directors
+    probe = start(director, tmp_path)
+    send = ["setpriv", "--reuid=65534", "--clear-groups", "/usr/bin/python3", "-c", INJECT_AS_USER]
+    refused = status(probe)["refused"]
+    director.run(send)
+    wait_for(lambda: "dropped 1," in director.run(f"tc -s filter show dev {TAP} ingress"), 5, "the copy dropped")
+    assert not entries(director)
+    # The packet itself is seen and counted.
+    wait_for(lambda: status(probe)["refused"] == refused + 1, 5, "the stranger counted")
+    # Without the guard the same packet makes an entry.
+    director.run(f"tc qdisc del dev {TAP} ingress")
+    director.run(send)
+    wait_for(lambda: entries(director), 5, "the entry of a user without rights")
+    probe.stop()
+
+
+# An established connection, in a sync message from a port of its own.
+INJECT_AS_USER = """
+import socket, struct
+entry = struct.pack("!BBHIHHHHII4s4s4s", 0, 6, 36, 3, 1, 1000, 80, 80, 0, 900, *map(
+    socket.inet_aton, ("10.9.9.9", "203.0.113.10", "10.1.0.51")))
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF, socket.inet_aton("169.254.117.1"))
+s.sendto(struct.pack("!BBHBbH", 0, 117, 44, 1, 1, 0) + entry, ("224.0.0.81", 8848))
+"""

@@ -124,6 +124,7 @@ static int setup(void **state)
 		.started = start.mono - 90 * USEC_PER_SEC,
 		.forwarder_ok = true,
 		.programmed = true,
+		.guarded = true,
 		.config_path = "/etc/lvsmesh/lvsmesh.yaml",
 		.config_digest = "abc",
 		.counter = counter,
@@ -266,6 +267,7 @@ static void test_status(void **state)
 	assert_true(has_problem(status, "expires in"));
 	assert_false(has_problem(status, "stalled"));
 	assert_false(has_problem(status, "conn_tab_bits"));
+	assert_false(has_problem(status, "Any user"));
 	lines_fini(&lines);
 
 	world->facts.stalled_since = start.mono - USEC_PER_SEC;
@@ -274,12 +276,14 @@ static void test_status(void **state)
 	world->facts.reload_error = "lvsmesh.yaml:3: no";
 	world->facts.table_size = 256;
 	world->facts.table_small = true;
+	world->facts.guarded = false;
 	ask(world, "{\"command\": \"status\"}", 65536, &lines);
 	status = json_array_get(lines.items, 0);
 	assert_true(has_problem(status, "stalled"));
 	assert_true(has_problem(status, "no permission"));
 	assert_true(has_problem(status, "lvsmesh.yaml:3: no"));
 	assert_true(has_problem(status, "conn_tab_bits"));
+	assert_true(has_problem(status, "Any user"));
 	lines_fini(&lines);
 }
 
