@@ -464,7 +464,7 @@ static void want_output(struct node *node, struct now now, struct node_update *u
 			bits_set(&update->output, i);
 		if (!stream->syncing)
 			continue;
-		time = sync_output_time(node->sync, i, now);
+		time = sync_output_time(node->sync, i);
 		if (time <= now.mono)
 			bits_set(&update->output, i);
 		else

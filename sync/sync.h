@@ -76,7 +76,7 @@ int sync_output(struct sync *sync, unsigned int stream, struct now now, uint8_t 
 		uint8_t *ret_kind, size_t *ret_len);
 
 /* When sync_output() of that stream will have something, mono: 0: now; USEC_NEVER. */
-usec_t sync_output_time(const struct sync *sync, unsigned int stream, struct now now);
+usec_t sync_output_time(const struct sync *sync, unsigned int stream);
 /* True when nothing was heard on the stream for SYNC_SILENCE. */
 bool sync_silent(const struct sync *sync, unsigned int stream, struct now now);
 

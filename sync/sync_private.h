@@ -51,6 +51,8 @@ struct sync {
 	struct batch *batch;
 	struct batch_reader *reader;
 	struct made made;
+	uint64_t front;    /* how far in the journal any peer was sent, and when */
+	usec_t front_time; /* mono */
 	struct stream streams[SYNC_STREAMS_MAX];
 	struct resume resume[SYNC_STREAMS_MAX];
 	struct sync_status counters; /* only what counts up */

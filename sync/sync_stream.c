@@ -7,7 +7,8 @@
 #include "sync/sync_private.h"
 
 #define HEARTBEAT USEC_PER_SEC
-/* A batch that is not full waits this long after the one before it: at most 250 signatures/s. */
+/* New changes wait this long after those before them: at most 250 signatures/s, and more only for
+ * peers that fell behind the others. */
 #define BATCH_INTERVAL (4 * USEC_PER_MSEC)
 /* So many changes make a batch at once. */
 #define BATCH_ENOUGH 1024
@@ -90,13 +91,29 @@ static unsigned int collect_snapshot(struct sync *sync, struct stream *stream, s
 	return batch_count(sync->batch);
 }
 
-static void collect_journal(struct sync *sync, struct now now)
+/* Whoever is behind goes to where the others stand, and then shares their batches. */
+static uint64_t collect_end(const struct sync *sync, const struct stream *stream)
+{
+	return stream->cursor.position < sync->front ? sync->front : UINT64_MAX;
+}
+
+static void collect_journal(struct sync *sync, uint64_t end, struct now now)
 {
 	struct table_cursor *cursor = &sync->made.cursor;
 	table_ref ref;
 
-	while ((ref = table_cursor_peek(sync->table, cursor)) && collect(sync, ref, now))
+	while ((ref = table_cursor_peek(sync->table, cursor))) {
+		struct table_meta meta;
+
+		table_get(sync->table, ref, NULL, &meta);
+		if (meta.position > end) {
+			cursor->position = end;
+			return;
+		}
+		if (!collect(sync, ref, now))
+			return;
 		table_cursor_advance(sync->table, cursor);
+	}
 }
 
 /* Packs what was collected and signs it: the signature, then the batch. */
@@ -133,7 +150,7 @@ static void make_batch(struct sync *sync, const struct stream *stream, struct no
 
 	table_cursor_copy(&made->cursor, &stream->cursor);
 	batch_clear(sync->batch);
-	collect_journal(sync, now);
+	collect_journal(sync, collect_end(sync, stream), now);
 	head.last = made->cursor.position;
 	made->valid = true;
 	made->first = head.first;
@@ -141,6 +158,10 @@ static void make_batch(struct sync *sync, const struct stream *stream, struct no
 	made->entries = batch_count(sync->batch);
 	made->len = batch_seal(sync, &head, made->body);
 	made->time = now.mono;
+	if (made->last > sync->front) {
+		sync->front = made->last;
+		sync->front_time = now.mono;
+	}
 }
 
 static bool made_fits(const struct sync *sync, const struct stream *stream, struct now now)
@@ -171,17 +192,16 @@ static uint64_t stream_unsent(const struct sync *sync, const struct stream *stre
 	return MIN(table_position(sync->table) - stream->cursor.position, entries);
 }
 
-/* When the journal's next batch is due: the one that is made already, at once. */
-static usec_t journal_time(const struct sync *sync, const struct stream *stream, struct now now)
+/* When the journal's next batch is due: what others have got already, at once. */
+static usec_t journal_time(const struct sync *sync, const struct stream *stream)
 {
-	const struct made *made = &sync->made;
+	uint64_t position = stream->cursor.position;
 
-	if (table_position(sync->table) == stream->cursor.position)
+	if (table_position(sync->table) == position)
 		return USEC_NEVER;
-	if (!made->valid || made_fits(sync, stream, now) ||
-	    table_position(sync->table) - stream->cursor.position >= BATCH_ENOUGH)
+	if (position < sync->front || table_position(sync->table) - position >= BATCH_ENOUGH)
 		return 0;
-	return made->time + BATCH_INTERVAL;
+	return sync->front_time + BATCH_INTERVAL;
 }
 
 static size_t output_heartbeat(const struct sync *sync, const struct stream *stream, uint8_t *data)
@@ -193,7 +213,7 @@ static size_t output_heartbeat(const struct sync *sync, const struct stream *str
 	return lvsmesh__pb__heartbeat__pack(&message, data);
 }
 
-static usec_t sink_time(const struct sync *sync, const struct stream *stream, struct now now)
+static usec_t sink_time(const struct sync *sync, const struct stream *stream)
 {
 	usec_t heartbeat = stream->said + HEARTBEAT;
 
@@ -201,7 +221,7 @@ static usec_t sink_time(const struct sync *sync, const struct stream *stream, st
 		return USEC_NEVER;
 	if (stream->wants_snapshot)
 		return 0;
-	return MIN(journal_time(sync, stream, now), heartbeat);
+	return MIN(journal_time(sync, stream), heartbeat);
 }
 
 static size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data,
@@ -212,7 +232,7 @@ static size_t sink_output(struct sync *sync, struct stream *stream, struct now n
 	*ret_kind = SYNC_KIND_BATCH;
 	if (stream->wants_snapshot) {
 		len = output_snapshot(sync, stream, now, data);
-	} else if (journal_time(sync, stream, now) <= now.mono) {
+	} else if (journal_time(sync, stream) <= now.mono) {
 		len = output_journal(sync, stream, now, data);
 	} else {
 		*ret_kind = SYNC_KIND_HEARTBEAT;
@@ -271,13 +291,13 @@ static size_t source_output(struct sync *sync, struct stream *stream, uint8_t *d
 
 /* Both */
 
-usec_t sync_output_time(const struct sync *sync, unsigned int number, struct now now)
+usec_t sync_output_time(const struct sync *sync, unsigned int number)
 {
 	const struct stream *stream = &sync->streams[number];
 
 	if (!stream->open)
 		return USEC_NEVER;
-	return stream->source ? source_time(stream) : sink_time(sync, stream, now);
+	return stream->source ? source_time(stream) : sink_time(sync, stream);
 }
 
 int sync_output(struct sync *sync, unsigned int number, struct now now, uint8_t *data,
@@ -285,7 +305,7 @@ int sync_output(struct sync *sync, unsigned int number, struct now now, uint8_t 
 {
 	struct stream *stream = &sync->streams[number];
 
-	if (sync_output_time(sync, number, now) > now.mono)
+	if (sync_output_time(sync, number) > now.mono)
 		return -EAGAIN;
 	*ret_len = stream->source ? source_output(sync, stream, data, ret_kind)
 				  : sink_output(sync, stream, now, data, ret_kind);

@@ -440,8 +440,11 @@ table_ref table_cursor_peek(struct table *table, struct table_cursor *cursor)
 
 	if (cursor->next)
 		return cursor->next;
-	if (!ref || slot_at(table, ref)->position <= cursor->position)
+	if (!ref || slot_at(table, ref)->position <= cursor->position) {
+		/* The last changes may have left the journal, and nothing is missed in them. */
+		cursor->position = table->position;
 		return 0;
+	}
 	/* What was appended since the reader was at the end: it is about to be read anyway. */
 	for (;;) {
 		table_ref prev = slot_at(table, ref)->prev;

@@ -113,7 +113,7 @@ void table_cursor_open(struct table *table, struct table_cursor *cursor, uint64_
 void table_cursor_close(struct table *table, struct table_cursor *cursor);
 /* To where another reader stands. */
 void table_cursor_copy(struct table_cursor *cursor, const struct table_cursor *from);
-/* The first unread slot; 0: all is read. */
+/* The first unread slot; 0: all is read, up to table_position(). */
 table_ref table_cursor_peek(struct table *table, struct table_cursor *cursor);
 /* Past the slot that peek returned. */
 void table_cursor_advance(struct table *table, struct table_cursor *cursor);

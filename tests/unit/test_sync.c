@@ -460,6 +460,88 @@ static void test_signed_once(void **state)
 	sync_free(late);
 }
 
+/* The journal's newest change is gone before the peer has heard of it: expired, or a peer carries
+ * the flow now. Whoever stands before it is told that there is nothing, in a way that it takes. */
+static void test_journal_gap(void **state)
+{
+	struct sync_options options = {.identity = &peer, .epoch = PEER_EPOCH, .entries_max = 10};
+	struct sync *publisher, *subscriber = make_source();
+	struct forged forged = good_batch(true);
+	struct entry brief = make_entry(2);
+	struct sync_stream_status status;
+	struct now later = start;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(sync_new(&options, &publisher), 0);
+	brief.timeout = 1;
+	for (unsigned int i = 0; i < 10; i++)
+		assert_int_equal(sync_capture(publisher, &forged.entry, start), 0);
+	assert_int_equal(receive(subscriber, &forged), 0);
+	assert_int_equal(sync_capture(publisher, &brief, start), 0);
+	later.mono += 20 * USEC_PER_SEC;
+	sync_tick(publisher, later);
+	assert_int_equal(entries(publisher), 1);
+
+	sync_open(publisher, SINK, false, &us.certificate, EPOCH, later);
+	len = pack_subscribe(PEER_EPOCH, 10);
+	assert_int_equal(sync_receive(publisher, SINK, SYNC_KIND_SUBSCRIBE, body, len, later), 0);
+	assert_int_equal(sink_output(publisher, SINK, later, &len), 0);
+	assert_int_equal(sync_receive(subscriber, SOURCE, SYNC_KIND_BATCH, body, len, later), 0);
+	sync_stream_status(subscriber, SOURCE, later, &status);
+	assert_int_equal(status.position, 11);
+	sync_stream_status(publisher, SINK, later, &status);
+	assert_int_equal(status.behind, 0);
+	sync_free(publisher);
+	sync_free(subscriber);
+}
+
+/* One millisecond: an entry is captured, and peers whose sockets are free take what they can. */
+static void let_flow(struct sync *sync, unsigned int ms, bool both, struct now *now)
+{
+	for (unsigned int i = 0; i < ms; i++) {
+		struct entry entry = make_entry(i % 500);
+		size_t len;
+
+		now->mono += USEC_PER_MSEC;
+		assert_int_equal(sync_capture(sync, &entry, *now), 0);
+		for (unsigned int stream = SINK; stream < (both ? SINK + 2 : SINK + 1); stream++)
+			while (sink_output(sync, stream, *now, &len) == 0)
+				;
+	}
+}
+
+/* A peer whose socket was full for a while is level with the others at once, and from then on gets
+ * the same batches, each signed once. */
+static void test_falls_behind(void **state)
+{
+	struct sync *sync = make_sync();
+	struct sync_stream_status stream;
+	struct sync_status before, after;
+	struct now now = start;
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		size_t len = pack_subscribe(EPOCH, 0);
+
+		sync_open(sync, SINK + i, false, &peer.certificate, PEER_EPOCH, now);
+		assert_int_equal(sync_receive(sync, SINK + i, SYNC_KIND_SUBSCRIBE, body, len, now),
+				 0);
+	}
+	let_flow(sync, 20, true, &now);
+	let_flow(sync, 50, false, &now);
+	let_flow(sync, 8, true, &now);
+	sync_stream_status(sync, SINK + 1, now, &stream);
+	assert_true(stream.behind <= 5);
+	sync_status(sync, &before);
+	let_flow(sync, 400, true, &now);
+	sync_stream_status(sync, SINK + 1, now, &stream);
+	assert_true(stream.behind <= 5);
+	sync_status(sync, &after);
+	assert_in_range(after.batches_out - before.batches_out, 90, 101);
+	sync_free(sync);
+}
+
 static void test_expiry(void **state)
 {
 	struct sync *sync = make_sync();
@@ -485,6 +567,7 @@ int main(void)
 		cmocka_unit_test(test_sink),         cmocka_unit_test(test_inject),
 		cmocka_unit_test(test_stale_inject), cmocka_unit_test(test_snapshot),
 		cmocka_unit_test(test_signed_once),  cmocka_unit_test(test_expiry),
+		cmocka_unit_test(test_journal_gap),  cmocka_unit_test(test_falls_behind),
 	};
 
 	if (sodium_init() < 0)
