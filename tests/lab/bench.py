@@ -9,7 +9,6 @@ the standard error."""
 import argparse
 import contextlib
 import json
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -18,7 +17,7 @@ from lab import flood, tools
 from lab.cluster import MODES, PORT, TAP, Cluster, kernel_table
 from lab.host import wait_for
 from lab.measure import cpu_seconds, handshakes, lags, percentile, resident_bytes
-from lab.topology import Topology
+from lab.topology import Topology, settle
 
 
 class Figures:
@@ -55,9 +54,8 @@ def say(text):
 
 @contextlib.contextmanager
 def lab(**options):
-    """A topology, with nothing of the one before still going on: the end of namespaces full of connections takes a
-    while, and loading a module that has something in every namespace waits for it."""
-    subprocess.run("modprobe ip_vs_ftp && rmmod ip_vs_ftp", shell=True, check=True)
+    """A topology, with nothing of the one before still going on."""
+    settle()
     with Topology(**options) as t:
         yield t
 

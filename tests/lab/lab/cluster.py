@@ -112,11 +112,11 @@ class Cluster:
         self.daemons.pop(director).kill()
 
     def fail(self, director):
-        """The director dies: its daemon by SIGKILL and its link, and when it is dead the others get its
-        traffic. Returns when it died, in us of CLOCK_REALTIME."""
+        """The director dies: its link, then its daemon by SIGKILL; when it is dead the others get its traffic.
+        Returns when it died, in us of CLOCK_REALTIME."""
         t = self.topology
-        t.kill(director, reroute=False)
         died = time.time_ns() // 1000
+        t.kill(director, reroute=False)
         self.daemons.pop(director, None)
         t.route([d for d in t.routed if d is not director] or [d for d in t.directors if d.up])
         if t.forwarding == "nat":

@@ -221,11 +221,12 @@ class Topology:
             real.ip(*_defaults(director))
 
     def kill(self, director, reroute=True):
-        """The director dies: its lvsmeshd by SIGKILL, its link; the router rehashes, unless told not to."""
+        """The director dies: its link, its lvsmeshd by SIGKILL; the router rehashes, unless told not to. Nothing that
+        waited to be sent gets out."""
+        self.link(director, False)
         for process in director.processes:
             if Path(process.argv[0]).name == "lvsmeshd":
                 process.kill()
-        self.link(director, False)
         if reroute:
             self.route([d for d in self.routed if d is not director])
 
@@ -316,6 +317,12 @@ def _reaches(host, address):
         except OSError:
             return False
     return True
+
+
+def settle():
+    """Returns when the namespaces that were deleted are gone, which takes a while when they are full of connections:
+    loading a module that has something in every namespace waits for it."""
+    subprocess.run("modprobe ip_vs_ftp && rmmod ip_vs_ftp", shell=True, check=True)
 
 
 def _ip_batch(lines):
