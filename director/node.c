@@ -14,8 +14,10 @@
 #define REDIAL_MAX (2 * USEC_PER_SEC)
 /* Our own address stays ours, unless somebody had turned a peer's connection back to us. */
 #define REDIAL_SELF (30 * USEC_PER_SEC)
-/* A peer that could not be reached for so long is not waited for at start. */
+/* A peer that could not be reached for so long is not waited for at start, nor one that is lost
+ * again and again before its snapshot was complete. */
 #define JOIN_PATIENCE (5 * USEC_PER_SEC)
+#define JOIN_PATIENCE_FLAPPING (60 * USEC_PER_SEC)
 
 struct stream {
 	enum node_stream_phase phase;
@@ -34,6 +36,7 @@ struct join {
 	usec_t redial; /* when, while there is no stream */
 	usec_t backoff;
 	usec_t first; /* when it was dialled first, 0: not yet */
+	usec_t lost;  /* when a stream to it was lost, or dialled first */
 	bool self;    /* it was ourselves when it answered last */
 	bool reached; /* its snapshot was complete once, or it was waited for long enough */
 };
@@ -69,6 +72,8 @@ struct node {
 	unsigned int streams_len;  /* numbers from here on were never used */
 	struct node_streams close; /* to be told with the next update */
 	bool forwarder, ready;
+	bool complete;        /* every peer's entries were */
+	uint64_t inject_goal; /* so many injected ones make up what had come by then */
 	usec_t ready_since, tick;
 	uint8_t seed[32];
 	uint64_t chance; /* how often the seed was drawn from */
@@ -148,6 +153,8 @@ static bool is_dialled(unsigned int number)
 static void stream_drop(struct node *node, unsigned int number, const char *why, usec_t mono)
 {
 	struct stream *stream = &node->streams[number];
+	bool lost = stream->phase == NODE_STREAM_READY;
+	bool lasted = lost && mono >= stream->since + REDIAL_MAX;
 
 	if (stream->syncing)
 		sync_close(node->sync, number);
@@ -161,6 +168,10 @@ static void stream_drop(struct node *node, unsigned int number, const char *why,
 		struct join *join = &node->join[number];
 		uint32_t jitter;
 
+		if (lost)
+			join->lost = mono;
+		if (lasted)
+			join->backoff = REDIAL_MIN;
 		draw(node, &jitter, sizeof(jitter));
 		join->redial = mono + join->backoff + jitter % (join->backoff / 2 + 1);
 		join->backoff = MIN(join->backoff * 2, REDIAL_MAX);
@@ -257,8 +268,6 @@ static bool stream_ready(struct node *node, unsigned int number, struct now now)
 	stream->phase = NODE_STREAM_READY;
 	stream->since = now.mono;
 	stream->why = NULL;
-	if (is_dialled(number))
-		node->join[number].backoff = REDIAL_MIN;
 	sync_open(node->sync, number, is_dialled(number), &stream->peer, stream->epoch, now);
 	stream->syncing = true;
 	return true;
@@ -358,8 +367,35 @@ static void join_settle(struct node *node, unsigned int i, struct now now)
 		sync_stream_status(node->sync, i, now, &status);
 		join->reached |= status.synced && status.behind == 0;
 	} else {
-		join->reached |= join->first && now.mono > join->first + JOIN_PATIENCE;
+		join->reached |= join->first && (now.mono > join->lost + JOIN_PATIENCE ||
+						 now.mono > join->first + JOIN_PATIENCE_FLAPPING);
 	}
+}
+
+static bool peers_complete(const struct node *node)
+{
+	for (unsigned int i = 0; i < node->join_count; i++) {
+		const struct join *join = &node->join[i];
+
+		if (join->endpoint.port != 0 && !join->self && !join->reached)
+			return false;
+	}
+	return true;
+}
+
+/* Where peers carry traffic there is always an entry on its way to the kernel; what was learned of
+ * the time before us is what has to be there. */
+static void note_complete(struct node *node)
+{
+	bool complete = peers_complete(node);
+	struct sync_status status;
+
+	if (complete && !node->complete) {
+		sync_status(node->sync, &status);
+		node->inject_goal =
+			status.injected + status.inject_pending + status.inject_unconfirmed;
+	}
+	node->complete = complete;
 }
 
 static const char *not_ready(const struct node *node)
@@ -368,14 +404,11 @@ static const char *not_ready(const struct node *node)
 
 	if (!node->forwarder)
 		return "the kernel does not forward yet: services or the probe";
-	for (unsigned int i = 0; i < node->join_count; i++) {
-		const struct join *join = &node->join[i];
-
-		if (join->endpoint.port != 0 && !join->self && !join->reached)
-			return "a peer's entries are not complete";
-	}
+	if (!node->complete)
+		return "a peer's entries are not complete";
 	sync_status(node->sync, &status);
-	if (status.inject_pending || status.inject_unconfirmed)
+	if (status.injected < node->inject_goal &&
+	    (status.inject_pending || status.inject_unconfirmed))
 		return "entries that are not in the kernel yet";
 	return NULL;
 }
@@ -401,6 +434,7 @@ static void tick(struct node *node, struct now now)
 		tick_stream(node, i, now);
 	for (unsigned int i = 0; i < node->join_count; i++)
 		join_settle(node, i, now);
+	note_complete(node);
 	sync_tick(node->sync, now);
 	if (!node->ready && !not_ready(node)) {
 		node->ready = true;
@@ -421,7 +455,8 @@ static void dial(struct node *node, struct now now, struct node_update *update)
 			update->timeout = MIN(update->timeout, join->redial);
 			continue;
 		}
-		join->first = join->first ? join->first : now.mono;
+		if (!join->first)
+			join->first = join->lost = now.mono;
 		stream->phase = NODE_STREAM_DIALLING;
 		stream->since = now.mono;
 		stream->remote = join->endpoint;

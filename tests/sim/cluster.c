@@ -33,13 +33,15 @@ struct director {
 	struct node *node;
 	struct node_update update;
 	int64_t clock;
+	usec_t taken; /* when the kernel may take more, and is seen to have taken what it got */
+	bool lost;    /* not all of it */
 	unsigned int kernel_len;
 	struct entry *kernel; /* KERNEL_MAX */
 };
 
 struct cluster {
 	uint64_t seed, drawn;
-	usec_t time;
+	usec_t time, slow;
 	unsigned int count, lossy;
 	bool cut[CLUSTER_MAX][CLUSTER_MAX];
 	bool hole[CLUSTER_MAX][CLUSTER_MAX];
@@ -258,6 +260,11 @@ void cluster_lossy(struct cluster *cluster, unsigned int one_in)
 	cluster->lossy = one_in;
 }
 
+void cluster_slow(struct cluster *cluster, usec_t interval)
+{
+	cluster->slow = interval;
+}
+
 void cluster_clock(struct cluster *cluster, unsigned int d, int64_t usec)
 {
 	cluster->directors[d].clock = usec;
@@ -358,16 +365,23 @@ static void inject(struct cluster *cluster, unsigned int d)
 {
 	struct director *director = &cluster->directors[d];
 	uint8_t message[2048];
-	bool lost = false;
 	size_t len;
 
+	if (director->taken > cluster->time)
+		return;
+	if (cluster->slow && director->taken)
+		step(cluster, d,
+		     (struct node_event){.type = director->lost ? NODE_INJECT_LOST
+								: NODE_INJECTED});
+	director->lost = false;
+	director->taken = cluster->time + cluster->slow;
 	while ((len = node_inject(director->node, director_now(cluster, d), message,
 				  sizeof(message))) > 0) {
 		struct kernel_wire_reader reader;
 		struct entry entry;
 
 		if (cluster->lossy && cluster_random(cluster) % cluster->lossy == 0) {
-			lost = true;
+			director->lost = true;
 			continue;
 		}
 		if (kernel_wire_read(&reader, message, len, SYNCID) != 0)
@@ -375,7 +389,10 @@ static void inject(struct cluster *cluster, unsigned int d)
 		while (kernel_wire_next(&reader, &entry) > 0)
 			kernel_put(director, &entry);
 	}
-	step(cluster, d, (struct node_event){.type = lost ? NODE_INJECT_LOST : NODE_INJECTED});
+	if (!cluster->slow)
+		step(cluster, d,
+		     (struct node_event){.type = director->lost ? NODE_INJECT_LOST
+								: NODE_INJECTED});
 }
 
 /* Time */
@@ -421,7 +438,7 @@ void cluster_run(struct cluster *cluster, usec_t time)
 
 			if (director->up && director->update.timeout <= cluster->time)
 				step(cluster, d, (struct node_event){.type = NODE_TICK});
-			if (director->up && director->update.inject)
+			if (director->up && (director->update.inject || cluster->slow))
 				inject(cluster, d);
 		}
 		for (unsigned int i = 0; i < LINKS_MAX; i++) {

@@ -26,6 +26,8 @@ void cluster_cut(struct cluster *cluster, unsigned int a, unsigned int b, bool c
 void cluster_hole(struct cluster *cluster, unsigned int a, unsigned int b, bool hole);
 /* One injected message of so many is lost by each kernel; 0: none. */
 void cluster_lossy(struct cluster *cluster, unsigned int one_in);
+/* The kernels take injected entries, and are seen to have taken them, only so often. */
+void cluster_slow(struct cluster *cluster, usec_t interval);
 /* Shifts a director's wall clock. */
 void cluster_clock(struct cluster *cluster, unsigned int d, int64_t usec);
 

@@ -114,6 +114,95 @@ static void test_ready(void **state)
 	cluster_free(cluster);
 }
 
+static bool is_ready(struct cluster *cluster, unsigned int d)
+{
+	struct node_status status;
+
+	node_status(cluster_node(cluster, d), &status);
+	return status.ready;
+}
+
+/* A joiner is ready when it has what there was, although more keeps coming. */
+static void test_ready_under_traffic(void **state)
+{
+	struct cluster *cluster = cluster_new(8, 2);
+	unsigned int i = 0;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	cluster_crash(cluster, 1, true);
+	cluster_slow(cluster, 4 * USEC_PER_MSEC);
+	for (; i < 200; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, false);
+
+		cluster_carry(cluster, 0, &entry);
+	}
+	cluster_start(cluster, 1);
+	for (; i < 1200; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, false);
+
+		cluster_carry(cluster, 0, &entry);
+		cluster_run(cluster, USEC_PER_MSEC);
+		if (is_ready(cluster, 1))
+			break;
+	}
+	assert_true(is_ready(cluster, 1));
+	for (unsigned int j = 0; j < 200; j++) {
+		struct entry entry = cluster_entry(j, 1, ESTABLISHED, false), held;
+
+		assert_true(cluster_kernel(cluster, 1, &entry.flow, &held));
+	}
+	cluster_free(cluster);
+}
+
+/* A peer that is lost in the middle of its snapshot, for much longer than one that is not there is
+ * waited for, has not given its entries. */
+static void test_ready_interrupted(void **state)
+{
+	struct cluster *cluster = cluster_new(9, 2);
+	struct node_stream_status status;
+	unsigned int cuts = 0;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	cluster_crash(cluster, 1, true);
+	for (unsigned int i = 0; i < 500; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, false);
+
+		cluster_carry(cluster, 0, &entry);
+	}
+	cluster_start(cluster, 1);
+	for (int i = 0; i < 20000; i++) {
+		cluster_run(cluster, USEC_PER_MSEC);
+		node_stream_status(cluster_node(cluster, 1), 0, cluster_now(cluster), &status);
+		if (status.phase != NODE_STREAM_READY)
+			continue;
+		cluster_cut(cluster, 0, 1, true);
+		cluster_cut(cluster, 0, 1, false);
+		cuts++;
+	}
+	assert_false(is_ready(cluster, 1));
+	/* And it is not dialled as fast as can be. */
+	assert_in_range(cuts, 8, 20);
+	cluster_run(cluster, 4 * USEC_PER_SEC);
+	assert_true(is_ready(cluster, 1));
+	assert_int_equal(cluster_kernel_count(cluster, 1), 500);
+
+	/* But the wait ends. */
+	cluster_crash(cluster, 1, true);
+	cluster_start(cluster, 1);
+	for (int i = 0; i < 70000 && !is_ready(cluster, 1); i++) {
+		cluster_run(cluster, USEC_PER_MSEC);
+		node_stream_status(cluster_node(cluster, 1), 0, cluster_now(cluster), &status);
+		if (status.phase != NODE_STREAM_READY)
+			continue;
+		cluster_cut(cluster, 0, 1, true);
+		cluster_cut(cluster, 0, 1, false);
+	}
+	assert_true(is_ready(cluster, 1));
+	cluster_free(cluster);
+}
+
 /* A flow that moves: whoever carried it last is right, everywhere. */
 static void test_moves(void **state)
 {
@@ -359,10 +448,16 @@ static void test_chaos(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_replicates), cmocka_unit_test(test_ready),
-		cmocka_unit_test(test_moves),      cmocka_unit_test(test_resumes),
-		cmocka_unit_test(test_restart),    cmocka_unit_test(test_silence),
-		cmocka_unit_test(test_metronome),  cmocka_unit_test(test_chaos),
+		cmocka_unit_test(test_replicates),
+		cmocka_unit_test(test_ready),
+		cmocka_unit_test(test_ready_under_traffic),
+		cmocka_unit_test(test_ready_interrupted),
+		cmocka_unit_test(test_moves),
+		cmocka_unit_test(test_resumes),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_silence),
+		cmocka_unit_test(test_metronome),
+		cmocka_unit_test(test_chaos),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
