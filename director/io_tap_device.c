@@ -86,7 +86,7 @@ static void disable_ipv6(const char *interface)
 
 int io_tap_device_open(const struct io_tap_device_options *options, int *ret_fd, char *error)
 {
-	int fd, sock, r;
+	int fd = -1, sock, r;
 
 	r = attach(options->interface, &fd, error);
 	if (r < 0)
