@@ -57,6 +57,29 @@ int sync_capture(struct sync *sync, const struct entry *entry, struct now now)
 	return 0;
 }
 
+static bool entry_agrees(const struct entry *a, const struct entry *b)
+{
+	return a->state == b->state && a->dport == b->dport &&
+	       memcmp(a->daddr, b->daddr, sizeof(a->daddr)) == 0;
+}
+
+/* A peer was quicker than the reading of the kernel's connections, and has told what we ourselves
+ * had stamped in an earlier life: the kernel is right, as in kernel_went_on(). */
+static void adopt_after_merge(struct sync *sync, const struct entry *entry, struct now now)
+{
+	table_ref ref = table_find(sync->table, &entry->flow);
+	struct table_meta meta;
+	struct entry told;
+
+	table_get(sync->table, ref, &told, &meta);
+	if (meta.list != TABLE_INJECT || meta.version.origin != sync->identity->id)
+		return;
+	if (entry_agrees(entry, &told))
+		table_list_move(sync->table, ref, TABLE_IDLE);
+	else
+		sync_capture(sync, entry, now);
+}
+
 int sync_adopt(struct sync *sync, const struct entry *entry, struct now now)
 {
 	switch (table_adopt(sync->table, entry, mono_seconds(now))) {
@@ -67,12 +90,14 @@ int sync_adopt(struct sync *sync, const struct entry *entry, struct now now)
 		sync->counters.adopted++;
 		return 0;
 	default:
+		adopt_after_merge(sync, entry, now);
 		return 0;
 	}
 }
 
 /* What we stamped in an earlier life comes back from a peer, and the kernel has gone on since: the
- * kernel is right, and needs a version above the peer's. */
+ * kernel is right, and needs a version above the peer's. What was captured in this life may have a
+ * lower one only because the clock was set back in between. */
 static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
 			   struct table_version version, struct entry *ret_held)
 {
@@ -82,9 +107,9 @@ static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
 	if (!ref || version.origin != sync->identity->id)
 		return false;
 	table_get(sync->table, ref, ret_held, &meta);
-	return meta.adopted &&
-	       (ret_held->state != entry->state || ret_held->dport != entry->dport ||
-		memcmp(ret_held->daddr, entry->daddr, sizeof(entry->daddr)) != 0);
+	if (meta.adopted)
+		return !entry_agrees(ret_held, entry);
+	return meta.list == TABLE_JOURNAL && meta.version.hlc < version.hlc;
 }
 
 void sync_merge(struct sync *sync, const struct entry *entry, struct table_version version,

@@ -357,6 +357,72 @@ static void test_stale_inject(void **state)
 	sync_free(sync);
 }
 
+/* What the table holds of an entry's flow. */
+static struct entry held(const struct sync *sync, const struct entry *entry,
+			 struct sync_info *ret_info)
+{
+	struct entry found;
+	uint64_t cursor = 0;
+
+	while (sync_walk(sync, &cursor, &found, ret_info))
+		if (memcmp(&found.flow, &entry->flow, sizeof(found.flow)) == 0)
+			return found;
+	fail_msg("not held");
+	return found;
+}
+
+/* A peer hands back what we stamped before a restart, with a clock that was ten minutes ahead: what
+ * our kernel has said since is newer, whatever it is stamped, and whichever of the two came first.
+ */
+static void test_earlier_life(void **state)
+{
+	struct forged forged = good_batch(true);
+	struct entry ended = forged.entry;
+	struct sync_info info;
+	struct sync *sync;
+
+	(void)state;
+	ended.state = 4;
+	forged.version.origin = certificate_id(&us.certificate);
+	forged.version.hlc += (600ull * 1000) << 16;
+	for (int order = 0; order < 3; order++) {
+		sync = make_source();
+		if (order == 0)
+			sync_capture(sync, &ended, start);
+		if (order == 1)
+			sync_adopt(sync, &ended, start);
+		assert_int_equal(receive(sync, &forged), 0);
+		if (order == 2)
+			sync_adopt(sync, &ended, start);
+		assert_int_equal(held(sync, &ended, &info).state, 4);
+		assert_true(info.own);
+		assert_true(info.hlc > forged.version.hlc);
+		assert_false(sync_inject_pending(sync));
+		sync_free(sync);
+	}
+	/* Where the kernel agrees there is nothing to inject. */
+	for (int order = 0; order < 2; order++) {
+		sync = make_source();
+		if (order == 0)
+			sync_adopt(sync, &forged.entry, start);
+		assert_int_equal(receive(sync, &forged), 0);
+		if (order == 1)
+			sync_adopt(sync, &forged.entry, start);
+		held(sync, &forged.entry, &info);
+		assert_true(info.hlc == forged.version.hlc);
+		assert_false(sync_inject_pending(sync));
+		sync_free(sync);
+	}
+	/* Another's word is newer than what was found, and than an older one of ours. */
+	forged.version.origin = certificate_id(&peer.certificate);
+	sync = make_source();
+	assert_int_equal(receive(sync, &forged), 0);
+	sync_adopt(sync, &ended, start);
+	assert_int_equal(held(sync, &ended, &info).state, 1);
+	assert_true(sync_inject_pending(sync));
+	sync_free(sync);
+}
+
 static int sink_output(struct sync *sync, unsigned int stream, struct now now, size_t *ret_len)
 {
 	uint8_t kind;
@@ -568,6 +634,7 @@ int main(void)
 		cmocka_unit_test(test_stale_inject), cmocka_unit_test(test_snapshot),
 		cmocka_unit_test(test_signed_once),  cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_journal_gap),  cmocka_unit_test(test_falls_behind),
+		cmocka_unit_test(test_earlier_life),
 	};
 
 	if (sodium_init() < 0)
