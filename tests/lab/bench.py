@@ -142,7 +142,7 @@ def lag_run(figures, mode, rate, count, run):
         for other in others:
             replication, missed = lags(opened, watchers[other].events("entry"), "in")
             report_lag(figures, "replication", replication, missed, {**conditions, "director": other.name})
-        if seen_by_poll:
+        if rate <= 10:
             report_lag(figures, "polled_replication", seen_by_poll, count - len(seen_by_poll), conditions)
         for director, seconds in cpu.items():
             figures.write("cpu_percent", 100 * seconds / took, "%", **conditions, director=director.name)
@@ -217,15 +217,15 @@ def survival_run(figures, cluster, carrier, count, age_ms, conditions):
     cluster.revive(carrier)
 
 
-# inject
+# inject, sync
 
-def bench_inject(figures, repeat):
-    for run in range(repeat):
-        inject_run(figures, 100000, run)
+ENTRIES = 100000
 
 
-def inject_run(figures, count, run):
-    """A director with an empty kernel joins one that has all the connections: they are injected at once."""
+@contextlib.contextmanager
+def joined(count):
+    """A director with an empty kernel has joined one that has `count` connections: gives their cluster, the two, and
+    the seconds until all were injected, and until it took traffic."""
     with lab(directors=2) as t:
         cluster = Cluster(t, families=[4])
         full, empty = t.directors
@@ -237,26 +237,68 @@ def inject_run(figures, count, run):
         cluster.start_director(empty)
         # The kernel's own list is not looked at meanwhile: reading it takes longer than what is measured.
         wait_for(lambda: entries(cluster, empty)["injected"] >= count, 120, "entries injected", interval=0.05)
-        seconds = time.monotonic() - started
+        injected_s = time.monotonic() - started
         cluster.wait_ready([empty], 60)
         ready_s = time.monotonic() - started
-        poured = {flood.flow(i) for i in range(count)}
-        present = sum(flow[1] in poured for flow in kernel_table(empty))
-        status = cluster.status(empty)
-        conditions = {"entries": count, "run": run}
-        figures.write("injected", status["entries"]["injected"], "entries", **conditions)
-        figures.write("injected_again", status["entries"]["injected_again"], "entries", **conditions)
-        figures.write("present", present, "entries", **conditions)
-        figures.write("kernel_drops", status["counters"]["tap"]["inject_drops"], "messages", **conditions)
-        figures.write("seconds", seconds, "s", **conditions)
-        figures.write("ready_s", ready_s, "s", **conditions)
-        figures.write("memory_bytes_per_entry", resident_bytes(cluster.daemons[empty].popen.pid) / count, "bytes",
-                      **conditions)
+        yield cluster, empty, injected_s, ready_s
 
 
 def entries(cluster, director):
     status = cluster.status(director)
     return status["entries"] if status else {"held": 0, "injected": 0}
+
+
+def bench_inject(figures, repeat):
+    poured = {flood.flow(i) for i in range(ENTRIES)}
+    for run in range(repeat):
+        with joined(ENTRIES) as (cluster, director, injected_s, _):
+            status = cluster.status(director)
+            conditions = {"entries": ENTRIES, "run": run}
+            figures.write("injected", status["entries"]["injected"], "entries", **conditions)
+            figures.write("injected_again", status["entries"]["injected_again"], "entries", **conditions)
+            figures.write("present", sum(flow[1] in poured for flow in kernel_table(director)), "entries", **conditions)
+            figures.write("kernel_drops", status["counters"]["tap"]["inject_drops"], "messages", **conditions)
+            figures.write("seconds", injected_s, "s", **conditions)
+
+
+def bench_sync(figures, repeat):
+    for run in range(repeat):
+        with joined(ENTRIES) as (cluster, director, _, ready_s):
+            cpu = {"receiver": cpu_seconds(cluster.daemons[director].popen.pid)}
+            conditions = {"what": "join", "entries": ENTRIES, "run": run}
+            memory = resident_bytes(cluster.daemons[director].popen.pid)
+            figures.write("join_s", ready_s, "s", **conditions)
+            figures.write("memory_bytes_per_entry", memory / ENTRIES, "bytes", **conditions)
+            sync_figures(figures, cluster, director, ENTRIES, cpu, conditions)
+        sync_run(figures, 20000, run)
+
+
+def sync_run(figures, count, run):
+    """One director's connections come as fast as the lab can open them."""
+    with lab() as t:
+        cluster = Cluster(t, families=[4]).start()
+        for real in t.reals:
+            tools.serve(real, PORT)
+        t.route(t.directors[:1])
+        pids = {"sender": cluster.daemons[t.directors[0]].popen.pid,
+                "receiver": cluster.daemons[t.directors[1]].popen.pid}
+        before = {role: cpu_seconds(pid) for role, pid in pids.items()}
+        started = time.monotonic()
+        opened_by(t, count)
+        rate = count / (time.monotonic() - started)
+        cluster.wait_replicated(count, 60)
+        conditions = {"what": "steady", "entries": count, "run": run}
+        figures.write("entries_per_s", rate, "1/s", **conditions)
+        sync_figures(figures, cluster, t.directors[1], count,
+                     {role: cpu_seconds(pid) - before[role] for role, pid in pids.items()}, conditions)
+
+
+def sync_figures(figures, cluster, receiver, count, cpu, conditions):
+    for role, seconds in cpu.items():
+        figures.write("cpu_us_per_entry", 1e6 * seconds / count, "us", **conditions, role=role)
+    received = sum(peer["receive"]["bytes"] for peer in cluster.lvsmesh(receiver, "peers", "--json")["peers"]
+                   if peer["receive"])
+    figures.write("wire_bytes_per_entry", received / count, "bytes", **conditions)
 
 
 # idle
@@ -282,24 +324,28 @@ APART = ("run", "director", "died_after_ms", "stalled_ms")
 
 
 def table(file):
-    """Figures of the same conditions, but for the run and the director, become one row."""
+    """Figures of the same conditions, but for the run and the director, become one row; beside the median of
+    lvsmesh, how many times the kernel's own sync daemon has it."""
     rows = {}
     for line in map(json.loads, file):
         bench, metric, value, unit = (line.pop(k) for k in ("bench", "metric", "value", "unit"))
-        where = " ".join(f"{k}={v}" for k, v in line.items() if k not in APART)
-        rows.setdefault((bench, where, metric, unit), []).append(value)
-    cells = [("bench", "metric", "runs", "median", "worst", "sum", "unit", "conditions")]
-    for (bench, where, metric, unit), values in rows.items():
-        total = sum(values) if all(isinstance(v, int) for v in values) else "-"
-        cells.append((bench, metric, str(len(values)), f"{percentile(values, 50):g}", f"{max(values):g}",
-                      str(total), unit, where))
+        where = tuple(f"{k}={v}" for k, v in line.items() if k not in APART)
+        rows.setdefault((bench, metric, unit, where), []).append(value)
+    cells = [("bench", "metric", "runs", "median", "worst", "sum", "unit", "kernel-sync", "conditions")]
+    for (bench, metric, unit, where), values in rows.items():
+        total = f"{sum(values):g}" if unit in ("connections", "entries", "messages") else ""
+        peer = rows.get((bench, metric, unit, tuple(w.replace("=lvsmesh", "=kernel-sync") for w in where)), values)
+        ratio = percentile(peer, 50) / percentile(values, 50) if peer is not values and percentile(values, 50) else 0
+        cells.append((bench, metric, str(len(values)), f"{percentile(values, 50):g}", f"{max(values):g}", total, unit,
+                      f"x {ratio:.1f}" if ratio > 0 else "", " ".join(where)))
     widths = [max(len(row[i]) for row in cells) for i in range(len(cells[0]))]
     for row in cells:
-        print("  ".join(c.rjust(w) if 2 <= i <= 5 else c.ljust(w)
+        print("  ".join(c.rjust(w) if i in (2, 3, 4, 5, 7) else c.ljust(w)
                         for i, (c, w) in enumerate(zip(row, widths))).rstrip())
 
 
-BENCHES = {"lag": bench_lag, "survival": bench_survival, "inject": bench_inject, "idle": bench_idle}
+BENCHES = {"lag": bench_lag, "survival": bench_survival, "inject": bench_inject, "sync": bench_sync,
+           "idle": bench_idle}
 
 
 def main():

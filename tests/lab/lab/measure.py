@@ -34,7 +34,7 @@ def lags(opened, entries, direction):
 
 
 def cpu_seconds(pid):
-    """What a process has used of the processor, exactly."""
+    """What a process has used of the processor; in User-Mode Linux counted in ticks of 10 ms."""
     return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
 
 
