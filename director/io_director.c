@@ -33,9 +33,9 @@ static void want_inject(void *context)
 /* Before the kernel's own connections are read the others do not have them. */
 static void announce(struct io_director *director)
 {
-	if (director->stopping)
+	if (director->stopping || (director->announce && !director->adopted))
 		return;
-	io_services_announce(director->services, director->announce && director->adopted);
+	io_services_announce(director->services, director->announce);
 }
 
 static void want_announce(void *context, bool wanted)
@@ -104,7 +104,14 @@ static void forwarder_look(struct io_director *director)
 
 static void tap_changed(void *context)
 {
-	forwarder_look(context);
+	struct io_director *director = context;
+	struct io_tap_status tap;
+
+	forwarder_look(director);
+	io_tap_status(director->tap, &tap);
+	/* The VIPs may be on although we never put them there: a process before us left them. */
+	if (tap.stalled_since && director->services)
+		announce(director);
 }
 
 /* Connections that the kernel has kept */
@@ -144,9 +151,12 @@ static void adopt_done(void *context, int error)
 	service_set_fini(&director->adopt_services);
 	if (director->stopping)
 		return;
-	if (error < 0)
+	director->adopt_error[0] = '\0';
+	if (error < 0) {
 		snprintf(director->adopt_error, sizeof(director->adopt_error), "%s: %s",
 			 CONNECTIONS_PATH, uv_strerror(error));
+		io_log_error("%s", director->adopt_error);
+	}
 	director->adopted = true;
 	node_status(io_node_get(director->node), &status);
 	io_log_info("%llu connections found in the kernel",

@@ -23,7 +23,6 @@ struct io_director {
 	const struct identity *identity;
 	uint64_t epoch;
 	usec_t started;
-	int result; /* of the start */
 	bool stopping;
 
 	/* NULL while they are not open. */

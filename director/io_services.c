@@ -10,11 +10,19 @@
 #include "director/reconcile.h"
 #include "director/vip_nl.h"
 
+/* Until it is known whether traffic is wanted, the VIPs stay as a process before us left them. */
+enum vips {
+	VIPS_STAY,
+	VIPS_ON,
+	VIPS_OFF,
+};
+
 struct io_services {
 	uv_timer_t timer;
 	struct ipvs *ipvs;
 	const struct config *config;
-	bool programmed, ever, announce, announcing;
+	bool programmed, ever;
+	enum vips vips;
 	usec_t tried;
 	struct ipvs_error error;
 	struct vip_error vip_error;
@@ -85,16 +93,17 @@ static struct vip_list vips_of(const struct service_set *set, struct ip_addr **r
 	return (struct vip_list){*ret_vips, count};
 }
 
+/* Done again and again, so that what fails once, or is undone by others, is made good. */
 static void vips_set(struct io_services *services)
 {
+	struct vip_list none = {0};
 	struct ip_addr *vips;
 	struct vip_list list = vips_of(&services->config->services, &vips);
 
-	if (services->announce)
-		vips_apply(services, services->config->vip_interface, list, (struct vip_list){0});
-	else if (services->announcing)
-		vips_apply(services, services->config->vip_interface, (struct vip_list){0}, list);
-	services->announcing = services->announce && !services->vip_error.text[0];
+	if (services->vips == VIPS_ON)
+		vips_apply(services, services->config->vip_interface, list, none);
+	else if (services->vips == VIPS_OFF)
+		vips_apply(services, services->config->vip_interface, none, list);
 	free(vips);
 }
 
@@ -145,8 +154,7 @@ static void interval(uv_timer_t *timer)
 	struct io_services *services = container_of(timer, struct io_services, timer);
 
 	program(services);
-	if (services->announce)
-		vips_set(services);
+	vips_set(services);
 }
 
 int io_services_open(uv_loop_t *loop, const struct config *config,
@@ -205,13 +213,12 @@ void io_services_config(struct io_services *services, const struct config *confi
 	vips_drop(services, old->vip_interface, was, list.count);
 	free(was);
 	program(services);
-	if (services->announce)
-		vips_set(services);
+	vips_set(services);
 }
 
 void io_services_announce(struct io_services *services, bool announce)
 {
-	services->announce = announce;
+	services->vips = announce ? VIPS_ON : VIPS_OFF;
 	vips_set(services);
 }
 
@@ -248,7 +255,7 @@ void io_services_status(const struct io_services *services, struct io_services_s
 		.ever = services->ever,
 		.tried = services->tried,
 		.error = services->programmed ? NULL : services->error.text,
-		.announcing = services->announcing,
+		.announcing = services->vips == VIPS_ON && !services->vip_error.text[0],
 		.vip_error = services->vip_error.text[0] ? services->vip_error.text : NULL,
 	};
 }

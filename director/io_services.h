@@ -26,7 +26,8 @@ void io_services_close(struct io_services *services, void (*done)(void *context)
 /* Another configuration: VIPs that leave it go first, new ones come last. */
 void io_services_config(struct io_services *services, const struct config *config);
 
-/* Whether traffic is wanted: puts the VIPs on, or takes them off. */
+/* Whether traffic is wanted: puts the VIPs on, or takes them off. Before the first call they stay
+ * as they were found. */
 void io_services_announce(struct io_services *services, bool announce);
 
 /* The kernel's services, sorted; the wire tap's left out; the caller's. 0, or a negative errno and

@@ -173,6 +173,29 @@ def test_reload(topology):
     assert len(vips(d)) == 2
 
 
+def test_broken_forwarder(topology):
+    """A director whose kernel does not forward takes no traffic, also if the daemon finds it so when it starts."""
+    t = topology(directors=2)
+    cluster = Cluster(t, families=[4]).start()
+    d = t.directors[0]
+    assert vips(d) == [t.vip(4)]
+    d.run("ip link del lvsmesh-vip")
+    wait_for(lambda: d.run("ip address").count(t.vip(4)), 15, "the VIP and its interface are back")
+
+    d.run(f"iptables-legacy -A INPUT -i {TAP} -p tcp -j DROP")
+    wait_for(lambda: vips(d) == [], 10, "the VIP is off")
+    assert not cluster.status(d)["forwarder"]["ok"] and cluster.status(d)["problems"]
+    d.run("iptables-legacy -F INPUT")
+    wait_for(lambda: vips(d) == [t.vip(4)], 10, "the VIP is on again")
+
+    cluster.kill_daemon(d)
+    d.run(f"iptables-legacy -A INPUT -i {TAP} -p tcp -j DROP")
+    cluster.start_director(d)
+    wait_for(lambda: vips(d) == [], 15, "what the former daemon left is off")
+    d.run("iptables-legacy -F INPUT")
+    wait_for(lambda: vips(d) == [t.vip(4)], 10, "the VIP is on again")
+
+
 def send(host, family, address, data):
     """Sends and reads to the end."""
     with host.entered():
