@@ -125,7 +125,7 @@ void node_stream_status(const struct node *node, unsigned int stream, struct now
 			struct node_stream_status *ret_status);
 /* Counter number i from 0; false: no such. All exist from the start, with value 0. */
 bool node_counter(const struct node *node, unsigned int i, struct node_counter *ret_counter);
-/* The entries, for listing: sync_walk() and sync_find(). */
+/* The entries, for listing: sync_walk(). */
 const struct sync *node_sync(const struct node *node);
 
 #endif

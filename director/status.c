@@ -113,6 +113,10 @@ static void problems_of_self(json_t *problems, const struct status_facts *facts,
 	if (!node->ready)
 		problem(problems, "Not ready to take traffic: %s.",
 			node->waiting_for ? node->waiting_for : "starting");
+	if (node->sync.stamped > now.wall + SYNC_CLOCK_AHEAD)
+		problem(problems,
+			"The clock was set back by more than an hour: peers refuse what this "
+			"director tells them; restart lvsmeshd, no connection notices.");
 	if (facts->reload_error)
 		problem(problems,
 			"The last reload was refused and the running configuration "

@@ -209,6 +209,7 @@ void sync_status(const struct sync *sync, struct sync_status *ret_status)
 	ret_status->entries = table_count(sync->table);
 	ret_status->entries_own = table_list_count(sync->table, TABLE_JOURNAL);
 	ret_status->position = table_position(sync->table);
+	ret_status->stamped = hlc_wall(sync->hlc.last);
 	ret_status->inject_pending = table_list_count(sync->table, TABLE_INJECT);
 	ret_status->inject_unconfirmed = table_list_count(sync->table, TABLE_UNCONFIRMED);
 	ret_status->refused_entry = sync->refused[SYNC_E_ENTRY];

@@ -93,6 +93,7 @@ void sync_inject_lost(struct sync *sync);
 struct sync_status {
 	uint64_t entries, entries_own; /* held; of those, captured here */
 	uint64_t position;             /* of the journal's tail */
+	usec_t stamped;                /* UTC in the highest version given out or seen */
 	uint64_t inject_pending, inject_unconfirmed;
 	uint64_t captured, adopted, learned, stale, expired, injected, injected_again;
 	uint64_t refused_full, refused_entry;

@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "director/control_answer.h"
+#include "sync/kernel_wire.h"
 #include "tests/identity_fixture.h"
 
 #define ENTRIES 5000
@@ -244,12 +245,34 @@ static bool has_problem(const json_t *status, const char *words)
 	return false;
 }
 
+/* The kernel reports a connection. */
+static void capture(struct world *world, struct now now)
+{
+	struct entry entry = {
+		.flow = {.vaddr = {203, 0, 113, 10}, .family = AF_INET, .protocol = IPPROTO_TCP},
+		.timeout = 900,
+	};
+	struct kernel_wire_writer writer;
+	struct node_update update;
+	uint8_t message[256];
+
+	kernel_wire_write(&writer, message, sizeof(message), 0);
+	assert_int_equal(kernel_wire_add(&writer, &entry), 0);
+	node_step(world->node,
+		  &(struct node_event){.type = NODE_CAPTURED,
+				       .now = now,
+				       .data = message,
+				       .len = kernel_wire_finish(&writer)},
+		  &update);
+}
+
 static void test_status(void **state)
 {
 	struct world *world = *state;
 	struct lines lines;
 	const json_t *status;
 	json_int_t held = 0, captured = -1;
+	struct now ahead = start;
 
 	ask(world, "{\"command\": \"status\"}", 100, &lines);
 	check_ok(&lines, 1);
@@ -268,6 +291,7 @@ static void test_status(void **state)
 	assert_false(has_problem(status, "stalled"));
 	assert_false(has_problem(status, "conn_tab_bits"));
 	assert_false(has_problem(status, "Any user"));
+	assert_false(has_problem(status, "clock"));
 	lines_fini(&lines);
 
 	world->facts.stalled_since = start.mono - USEC_PER_SEC;
@@ -277,6 +301,8 @@ static void test_status(void **state)
 	world->facts.table_size = 256;
 	world->facts.table_small = true;
 	world->facts.guarded = false;
+	ahead.wall += 2 * 3600 * USEC_PER_SEC;
+	capture(world, ahead);
 	ask(world, "{\"command\": \"status\"}", 65536, &lines);
 	status = json_array_get(lines.items, 0);
 	assert_true(has_problem(status, "stalled"));
@@ -284,6 +310,7 @@ static void test_status(void **state)
 	assert_true(has_problem(status, "lvsmesh.yaml:3: no"));
 	assert_true(has_problem(status, "conn_tab_bits"));
 	assert_true(has_problem(status, "Any user"));
+	assert_true(has_problem(status, "clock was set back"));
 	lines_fini(&lines);
 }
 
