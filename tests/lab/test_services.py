@@ -125,7 +125,7 @@ def test_fwmark(topology):
 def test_foreign_services_are_left_alone(topology):
     t = topology(directors=1)
     director = t.directors[0]
-    director.run(["ipvsadm", "-R"], 
+    director.run(["ipvsadm", "-R"],
                  text="-A -t 198.51.100.1:25 -s wlc\n-a -t 198.51.100.1:25 -r 10.1.0.51:25 -g -w 3\n")
     cluster = Cluster(t).start()
     assert "198.51.100.1:25" in director.run("ipvsadm -Sn")
