@@ -3,7 +3,7 @@ into the other directors' (replication)."""
 
 from . import tools
 from .cluster import TAP
-from .measure import lags, percentile
+from .measure import handshakes, lags, percentile
 
 
 class Lag:
@@ -27,7 +27,7 @@ class Lag:
         """(capture, replication): the lags so far, in ms."""
         capture, replication = [], []
         for client, watchers in self._waves:
-            opened = client.events("open")
+            opened = handshakes(client.events("open"))
             entries = [w.events("entry") for w in watchers]
             everyones = sorted((e for its in entries for e in its), key=lambda e: e["at"])
             capture += lags(opened, everyones, "out")[0]
