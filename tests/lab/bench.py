@@ -11,12 +11,11 @@ import contextlib
 import json
 import sys
 import time
-from pathlib import Path
 
 from lab import flood, tools
 from lab.cluster import MODES, PORT, TAP, Cluster, kernel_table
 from lab.host import wait_for
-from lab.measure import cpu_seconds, handshakes, lags, percentile, resident_bytes
+from lab.measure import Stalls, cpu_seconds, handshakes, lags, percentile, resident_bytes
 from lab.topology import Topology, settle
 
 
@@ -70,7 +69,6 @@ def opened_by(t, count, family=4, deadline=None, **options):
 
 # lag
 
-STALL = Path(__file__).parent / "tools/stall.py"
 DISTURBED_MS = 20
 LAG_RATES = {5: 100, 1000: 10000}  # new connections a second: how many of them
 
@@ -94,18 +92,6 @@ def undisturbed(figures, measure):
         say(f"the machine stood still for {stalled_ms} ms: once more")
 
 
-class Stalls:
-    """Watches for times in which the lab did not have the processor."""
-
-    def __init__(self, t):
-        self._watch = t.router.start([STALL], name="stall")
-        self._watch.wait_event("ready")
-
-    def longest_ms(self):
-        self._watch.stop()
-        return max((e["ms"] for e in self._watch.events("stall")), default=0.0)
-
-
 def lag_run(figures, mode, rate, count, run):
     """One director takes all connections. Capture: their entries leave its kernel; replication: they enter
     the others'. Returns how long the machine stood still."""
@@ -119,7 +105,7 @@ def lag_run(figures, mode, rate, count, run):
         watchers = {d: tools.watch(d, interface) for d in t.directors}
         shakes = tools.watch(t.client, "eth0", "--handshakes")
         seen_by_poll = []
-        stalls = Stalls(t)
+        stalls = Stalls(t.router)
         client = tools.connect(t.client, tools.endpoint(t.vip(4), PORT), count, rate=rate,
                                sources=t.client.addresses[4])
         started = time.monotonic()

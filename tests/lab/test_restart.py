@@ -7,6 +7,7 @@ import pytest
 from lab import tools
 from lab.cluster import PORT, TAP, TAP_NET, Cluster, kernel_table
 from lab.host import wait_for
+from lab.measure import Stalls
 
 COUNT = 60
 
@@ -18,6 +19,7 @@ def busy(topology):
     before = vs_sysctls(t.directors[0])
     cluster = Cluster(t).start()
     cluster.sysctls_before = before
+    cluster.stalls = Stalls(t.router)
     for real in t.reals:
         tools.serve(real, PORT)
     t.route(t.directors[:1])
@@ -32,12 +34,12 @@ def vs_sysctls(director):
     return {line.split(" = ")[0]: line for line in director.run("sysctl net.ipv4.vs").splitlines()}
 
 
-def nobody_noticed(client):
+def nobody_noticed(cluster, client):
     client.wait_event("streamed", 30, 2)
     report = tools.check(client)
     assert (report["open"], report["broken"]) == (COUNT, 0)
-    # None waited for the daemon to come back. (A busy machine makes all of them wait for a while.)
-    assert report["slowest_echo_us"] < 10e6
+    # A lost packet would be seen here: it is repeated after 200 ms. (A busy machine makes all of them wait.)
+    assert report["slowest_echo_us"] / 1000 < 200 + cluster.stalls.total_ms()
 
 
 def more_connections(t, count):
@@ -69,7 +71,7 @@ def test_without_the_daemon(busy, how):
         assert vs_sysctls(director) == cluster.sysctls_before
         assert TAP not in director.run("ip link")
         assert "syncid" not in director.run("ipvsadm -L --daemon")
-    nobody_noticed(client)
+    nobody_noticed(cluster, client)
 
 
 def configured(director):
@@ -88,7 +90,7 @@ def test_restart(busy, how):
     cluster.wait_ready([director])
     assert cluster.status(director)["entries"]["held"] >= COUNT + 20
     cluster.wait_replicated(COUNT + 20)
-    nobody_noticed(client)
+    nobody_noticed(cluster, client)
     cluster.fail(director)
     assert tools.check(late)["broken"] == 0
     assert tools.check(client)["broken"] == 0
@@ -108,7 +110,7 @@ def test_a_paused_daemon_catches_up(busy):
     late = more_connections(cluster.topology, 40)
     daemon.signal(signal.SIGCONT)
     cluster.wait_replicated(COUNT + 40)
-    nobody_noticed(client)
+    nobody_noticed(cluster, client)
     assert tools.check(late)["broken"] == 0
 
 
@@ -121,4 +123,4 @@ def test_the_other_daemons_restart(busy):
     cluster.start_director(other)
     cluster.wait_ready([other])
     wait_for(lambda: len(kernel_table(other)) >= COUNT + 30, 10, "entries on the other director")
-    nobody_noticed(client)
+    nobody_noticed(cluster, client)

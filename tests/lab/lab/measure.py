@@ -6,6 +6,20 @@ from pathlib import Path
 ESTABLISHED = 1
 
 
+class Stalls:
+    """Watches for times in which the lab did not have the processor."""
+
+    def __init__(self, host):
+        self._watch = host.start([Path(__file__).parents[1] / "tools/stall.py"], name="stall")
+        self._watch.wait_event("ready")
+
+    def longest_ms(self):
+        return max((e["ms"] for e in self._watch.events("stall")), default=0.0)
+
+    def total_ms(self):
+        return sum(e["ms"] for e in self._watch.events("stall"))
+
+
 def percentile(values, p):
     """The nearest rank: a value that was there."""
     ordered = sorted(values)
