@@ -93,6 +93,33 @@ static struct vip_list vips_of(const struct service_set *set, struct ip_addr **r
 	return (struct vip_list){*ret_vips, count};
 }
 
+/* While not all is programmed, a VIP that would draw traffic to a service which is not there is
+ * left out; one that is on already stays, for its other services. */
+static void vips_keep_served(struct io_services *services, struct vip_list *list,
+			     struct ip_addr *vips)
+{
+	const struct service_set *wanted = &services->config->services;
+	struct service_set actual = {0};
+	struct ipvs_error error;
+	size_t kept = 0;
+
+	list->count = ipvs_dump(services->ipvs, &actual, &error) < 0 ? 0 : list->count;
+	for (size_t i = 0; i < list->count; i++) {
+		bool served = true;
+
+		for (size_t j = 0; j < wanted->count && served; j++) {
+			const struct service_key *key = &wanted->services[j].key;
+
+			served = key->fwmark || ip_addr_compare(&key->vip.ip, &vips[i]) != 0 ||
+				 service_set_find(&actual, key);
+		}
+		if (served)
+			vips[kept++] = vips[i];
+	}
+	list->count = kept;
+	service_set_fini(&actual);
+}
+
 /* Done again and again, so that what fails once, or is undone by others, is made good. */
 static void vips_set(struct io_services *services)
 {
@@ -100,6 +127,8 @@ static void vips_set(struct io_services *services)
 	struct ip_addr *vips;
 	struct vip_list list = vips_of(&services->config->services, &vips);
 
+	if (services->vips == VIPS_ON && !services->programmed)
+		vips_keep_served(services, &list, vips);
 	if (services->vips == VIPS_ON)
 		vips_apply(services, services->config->vip_interface, list, none);
 	else if (services->vips == VIPS_OFF)

@@ -173,6 +173,23 @@ def test_reload(topology):
     assert len(vips(d)) == 2
 
 
+def test_a_service_that_fails_draws_no_traffic(topology):
+    t = topology(directors=2, vips=2)
+    cluster = Cluster(t, families=[4])
+    d = t.directors[0]
+    services, cluster.services = cluster.services, cluster.services[:1]
+    cluster.start()
+    assert vips(d) == [t.vip(4)]
+    broken = [dict(services[0], scheduler="wlc"), dict(services[1], scheduler="twos")]
+    cluster.write_config(d, services=broken)
+    control(cluster, d, ["reload"])
+    assert any("twos" in p for p in cluster.status(d)["problems"])
+    assert vips(d) == [t.vip(4)]
+    cluster.write_config(d, services=services)
+    assert control(cluster, d, ["reload"])[0] == DONE
+    assert len(vips(d)) == 2
+
+
 def test_broken_forwarder(topology):
     """A director whose kernel does not forward takes no traffic, also if the daemon finds it so when it starts."""
     t = topology(directors=2)
