@@ -33,6 +33,8 @@ struct io_tap {
 	unsigned int captured; /* entries since the last beat */
 	usec_t next_repair, next_look, next_missed;
 	bool missed; /* and not said yet */
+	bool behind; /* there is more to read than was read in one turn */
+	bool deaf;   /* packets were dropped since the last beat */
 	bool was_stalled, was_silent, was_blocked;
 	struct io_tap_status status;
 

@@ -81,6 +81,7 @@ void io_tap_on_readable(uv_poll_t *readable, int status, int events)
 	for (unsigned int i = 0; i < READS; i++) {
 		ssize_t len = read(tap->fd, data, sizeof(data));
 
+		tap->behind = len >= 0;
 		if (len < 0)
 			return;
 		take_packet(tap, data, (size_t)len);
@@ -156,7 +157,8 @@ static void look_at_drops(struct io_tap *tap)
 	len = pread(tap->device_fd, text, sizeof(text), 0);
 	if (len > 0)
 		tap_proc_device(text, (size_t)len, tap->interface, &tap->status.capture_drops);
-	tap->missed |= tap->status.capture_drops != before;
+	tap->deaf = tap->status.capture_drops != before;
+	tap->missed |= tap->deaf;
 }
 
 static void report_missed(struct io_tap *tap)
@@ -207,10 +209,15 @@ void io_tap_on_wake(void *ctx)
 static void look_at_ipvs(struct io_tap *tap)
 {
 	static char text[1 << 16];
-	struct metronome_input input = {.now = now(tap), .captured = tap->captured};
+	struct metronome_input input = {
+		.now = now(tap),
+		.captured = tap->captured,
+		.deaf = tap->behind || tap->deaf,
+	};
 	ssize_t len = pread(tap->stats_fd, text, sizeof(text), 0);
 
 	tap->captured = 0;
+	tap->deaf = false;
 	if (len > 0 && tap_proc_stats(text, (size_t)len, &input.conns, &input.packets) == 0)
 		beat(tap, &input);
 	if (!metronome_idle(&tap->metronome, now(tap)))
@@ -223,9 +230,9 @@ void io_tap_on_beat(uv_timer_t *timer)
 
 	/* Before the look, so that no packet falls between the two. */
 	fall_asleep(tap);
+	look_at_drops(tap);
 	look_at_ipvs(tap);
 	uv_timer_start(timer, io_tap_on_beat, tap->wake.armed ? ASLEEP_MS : AWAKE_MS, 0);
-	look_at_drops(tap);
 	if (tap->metronome.echo.silent_since || tap->metronome.sync.silent_since)
 		repair(tap);
 	report_changes(tap);

@@ -58,6 +58,9 @@ struct metronome_input {
 	usec_t now; /* monotonic, > 0 */
 	uint64_t conns, packets;
 	unsigned int captured;
+	/* Answers may have been lost, or wait behind what was not read yet: a daemon that has more
+	 * to read than it can is no proof against the kernel. */
+	bool deaf;
 };
 
 void metronome_init(struct metronome *metronome);

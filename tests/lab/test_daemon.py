@@ -213,6 +213,26 @@ def test_broken_forwarder(topology):
     wait_for(lambda: vips(d) == [t.vip(4)], 10, "the VIP is on again")
 
 
+def test_overload_is_no_stall(topology):
+    """A daemon that gets too little time hears few of its probes; it keeps the VIPs, for the kernel forwards."""
+    t = topology(directors=2)
+    cluster = Cluster(t, families=[4]).start()
+    d = t.directors[0]
+    for real in t.reals:
+        tools.serve(real, PORT)
+    t.route(t.directors[:1])
+    d.run(f"ip link set {TAP} txqueuelen 20")
+    tools.connect(t.client, tools.endpoint(t.vip(4), PORT), 9000, rate=600, sources=t.client.addresses[4])
+    end = time.monotonic() + 12
+    while time.monotonic() < end:
+        cluster.daemons[d].signal(signal.SIGSTOP)
+        time.sleep(0.25)
+        cluster.daemons[d].signal(signal.SIGCONT)
+        time.sleep(0.01)
+    assert cluster.status(d)["counters"]["tap"]["capture_drops"] > 1000
+    assert "does not forward" not in cluster.daemons[d].errors()
+
+
 def send(host, family, address, data):
     """Sends and reads to the end."""
     with host.entered():
