@@ -114,6 +114,13 @@ static void tap_changed(void *context)
 		announce(director);
 }
 
+static void tap_gone(void *context)
+{
+	struct io_director *director = context;
+
+	director->tap_gone = true;
+}
+
 /* Connections that the kernel has kept */
 
 static void adopt_entry(void *context, const struct entry *found)
@@ -275,6 +282,14 @@ static void watched(uv_timer_t *timer)
 {
 	struct io_director *director = timer->data;
 
+	/* All that was on it goes with it, and starting anew puts all of it right. */
+	if (director->tap_gone) {
+		io_log_error("the interface %s was deleted: ending, to be started again; the "
+			     "kernel goes on forwarding",
+			     director->config->tap.interface);
+		stop(director);
+		return;
+	}
 	forwarder_look(director);
 	if (!director->adopted)
 		want_inject(director);
@@ -350,6 +365,7 @@ static int tap_start(struct io_director *director, char *error)
 		.lost = tap_lost,
 		.missed = tap_missed,
 		.changed = tap_changed,
+		.gone = tap_gone,
 	};
 	options.ctx = director;
 	return io_tap_open(&options, &director->tap, error);
@@ -423,6 +439,8 @@ int io_director_run(const struct io_director_options *options)
 	uv_run(&director->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&director->loop);
 	config_free(director->config);
+	if (director->tap_gone)
+		r = -ENODEV;
 	free(director);
 	return r;
 }

@@ -23,7 +23,7 @@ struct io_director {
 	const struct identity *identity;
 	uint64_t epoch;
 	usec_t started;
-	bool stopping;
+	bool stopping, tap_gone;
 
 	/* NULL while they are not open. */
 	struct io_control *control;

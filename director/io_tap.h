@@ -41,6 +41,8 @@ struct io_tap_callbacks {
 	void (*missed)(void *ctx);
 	/* One of the *_since in the status changed between 0 and a time. */
 	void (*changed)(void *ctx);
+	/* Somebody has deleted the interface: this tap is of no more use. Once. */
+	void (*gone)(void *ctx);
 };
 
 struct io_tap_options {

@@ -76,8 +76,12 @@ void io_tap_on_readable(uv_poll_t *readable, int status, int events)
 	static uint8_t data[1 << 16];
 	struct io_tap *tap = readable->data;
 
-	(void)status;
 	(void)events;
+	/* libuv has stopped watching. */
+	if (status < 0) {
+		tap->options.callbacks.gone(tap->options.ctx);
+		return;
+	}
 	for (unsigned int i = 0; i < READS; i++) {
 		ssize_t len = read(tap->fd, data, sizeof(data));
 

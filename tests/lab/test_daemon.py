@@ -213,6 +213,21 @@ def test_broken_forwarder(topology):
     wait_for(lambda: vips(d) == [t.vip(4)], 10, "the VIP is on again")
 
 
+def test_deleted_tap(topology):
+    t = topology(directors=2)
+    cluster = Cluster(t, families=[4]).start()
+    d = t.directors[0]
+    client = open_connections(t, 4, 20)
+    d.run(f"ip link del {TAP}")
+    assert cluster.daemons[d].popen.wait(5) == REFUSED
+    assert f"{TAP} was deleted" in cluster.daemons[d].errors()
+    assert vips(d) == [t.vip(4)]
+    cluster.start_director(d)
+    cluster.wait_ready([d])
+    cluster.wait_replicated(20)
+    assert tools.check(client)["broken"] == 0
+
+
 def test_overload_is_no_stall(topology):
     """A daemon that gets too little time hears few of its probes; it keeps the VIPs, for the kernel forwards."""
     t = topology(directors=2)
