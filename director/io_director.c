@@ -168,7 +168,9 @@ static void adopt_done(void *context, int error)
 	node_status(io_node_get(director->node), &status);
 	io_log_info("%llu connections found in the kernel",
 		    (unsigned long long)status.sync.adopted);
-	announce(director);
+	/* What a process before us has put on stays on until it is known that it must not. */
+	if (director->announce)
+		announce(director);
 	if (director->adopt_again) {
 		director->adopt_again = false;
 		adopt_start(director);
