@@ -188,6 +188,52 @@ static int read_control(const struct reader *reader, const struct raw_config *ra
 	return 0;
 }
 
+static int read_exec(const struct reader *reader, const struct raw_alerts *raw,
+		     struct config_alerts *alerts)
+{
+	if (raw->exec[0][0] != '/')
+		return fault(reader, at(reader, "alerts", "exec"),
+			     "exec begins with \"%.64s\", no absolute path; write [/%.64s, ...]",
+			     raw->exec[0], raw->exec[0]);
+	alerts->exec = calloc(raw->n_exec + 1, sizeof(*alerts->exec));
+	for (uint32_t i = 0; alerts->exec && i < raw->n_exec; i++) {
+		alerts->exec[i] = strdup(raw->exec[i]);
+		if (!alerts->exec[i])
+			return -ENOMEM;
+	}
+	return alerts->exec ? 0 : -ENOMEM;
+}
+
+/* Messages do not repeat the URL: it may have a password in it. */
+static int read_webhook(const struct reader *reader, const char *url, struct config_alerts *alerts)
+{
+	size_t scheme = strncmp(url, "https://", 8) == 0  ? 8
+			: strncmp(url, "http://", 7) == 0 ? 7
+							  : 0;
+	bool valid = scheme > 0 && url[scheme] != '/' && url[scheme] != '\0';
+
+	for (const char *c = url; *c; c++)
+		valid = valid && isascii(*c) && isgraph(*c);
+	if (!valid)
+		return fault(reader, at(reader, "alerts", "webhook"),
+			     "webhook is no URL of HTTP; write one like "
+			     "https://alerts.example/hook");
+	alerts->webhook = strdup(url);
+	return alerts->webhook ? 0 : -ENOMEM;
+}
+
+static int read_alerts(const struct reader *reader, const struct raw_alerts *raw,
+		       struct config_alerts *alerts)
+{
+	int r = 0;
+
+	if (raw && raw->n_exec > 0)
+		r = read_exec(reader, raw, alerts);
+	if (r == 0 && raw && raw->webhook)
+		r = read_webhook(reader, raw->webhook, alerts);
+	return r;
+}
+
 static int read_config(const struct reader *reader, const struct raw_config *raw,
 		       struct config *config)
 {
@@ -199,6 +245,8 @@ static int read_config(const struct reader *reader, const struct raw_config *raw
 		r = read_interfaces(reader, raw, config);
 	if (r == 0)
 		r = read_control(reader, raw, config);
+	if (r == 0)
+		r = read_alerts(reader, raw->alerts, &config->alerts);
 	if (r == 0)
 		r = config_service_read(raw, reader->outline, at(reader, "services", NULL),
 					&config->services, reader->fault);
@@ -333,6 +381,10 @@ void config_free(struct config *config)
 	free(config->state);
 	free(config->listen);
 	free(config->join);
+	for (char **argument = config->alerts.exec; argument && *argument; argument++)
+		free(*argument);
+	free(config->alerts.exec);
+	free(config->alerts.webhook);
 	service_set_fini(&config->services);
 	free(config);
 }

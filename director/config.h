@@ -21,6 +21,12 @@ struct config_tap {
 	uint8_t prefix;
 };
 
+/* Where events are told besides the log. */
+struct config_alerts {
+	char **exec;   /* a program and its arguments, with a NULL behind them; NULL: none */
+	char *webhook; /* an http or https URL, NULL: none */
+};
+
 struct config {
 	char node_name[CONFIG_NODE_NAME_MAX + 1];
 	char *identity; /* directory of key and certificate */
@@ -32,6 +38,7 @@ struct config {
 	size_t n_join;
 	char vip_interface[IFNAMSIZ];
 	struct config_tap tap;
+	struct config_alerts alerts;
 	struct service_set services; /* valid, in canonical order */
 };
 

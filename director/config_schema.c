@@ -20,6 +20,8 @@
 #define LISTEN_MAX 8
 #define SERVICES_MAX 4096
 #define REALS_MAX 1024
+#define ARGUMENTS_MAX 32
+#define URL_MAX 2047
 
 static const cyaml_strval_t protocols[] = {
 	{"tcp", IPPROTO_TCP},
@@ -130,6 +132,17 @@ static const cyaml_schema_field_t tap_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_value_t argument_schema = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, CONFIG_PATH_MAX),
+};
+
+static const cyaml_schema_field_t alerts_fields[] = {
+	SEQUENCE("exec", OPTIONAL, struct raw_alerts, exec, n_exec, &argument_schema, 1,
+		 ARGUMENTS_MAX),
+	STRING("webhook", OPTIONAL, struct raw_alerts, webhook, URL_MAX),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_MAPPING("node", REQUIRED, struct raw_config, node, node_fields),
 	CYAML_FIELD_MAPPING("cluster", REQUIRED, struct raw_config, cluster, cluster_fields),
@@ -138,6 +151,7 @@ static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("wire-tap", OPTIONAL, struct raw_config, tap, tap_fields),
 	SEQUENCE("services", OPTIONAL, struct raw_config, services, n_services, &service_schema, 0,
 		 SERVICES_MAX),
+	CYAML_FIELD_MAPPING_PTR("alerts", OPTIONAL, struct raw_config, alerts, alerts_fields),
 	CYAML_FIELD_END,
 };
 

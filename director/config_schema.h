@@ -62,6 +62,12 @@ struct raw_tap {
 	char *interface, *subnet;
 };
 
+struct raw_alerts {
+	char **exec;
+	uint32_t n_exec;
+	char *webhook;
+};
+
 struct raw_config {
 	struct raw_node node;
 	struct raw_cluster cluster;
@@ -70,6 +76,7 @@ struct raw_config {
 	struct raw_tap *tap;
 	struct raw_service *services;
 	uint32_t n_services;
+	struct raw_alerts *alerts;
 };
 
 /* For a struct raw_config *. */

@@ -194,6 +194,26 @@ static void test_every_port(void **state)
 	config_free(config);
 }
 
+static void test_alerts(void **state)
+{
+	struct config *config = parse(HEAD "alerts:\n"
+					   "  exec: [/etc/alert, '', a b]\n"
+					   "  webhook: https://u:p@[2001:db8::1]:8443/hook?x=1\n");
+
+	(void)state;
+	assert_string_equal(config->alerts.exec[0], "/etc/alert");
+	assert_string_equal(config->alerts.exec[1], "");
+	assert_string_equal(config->alerts.exec[2], "a b");
+	assert_null(config->alerts.exec[3]);
+	assert_string_equal(config->alerts.webhook, "https://u:p@[2001:db8::1]:8443/hook?x=1");
+	config_free(config);
+
+	config = parse(HEAD "alerts: {}\n");
+	assert_null(config->alerts.exec);
+	assert_null(config->alerts.webhook);
+	config_free(config);
+}
+
 struct bad {
 	const char *text, *message;
 };
@@ -245,7 +265,7 @@ int main(void)
 		cmocka_unit_test(test_defaults),        cmocka_unit_test(test_example),
 		cmocka_unit_test(test_taken),           cmocka_unit_test(test_every_port),
 		cmocka_unit_test(test_refused),         cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_canonical_order),
+		cmocka_unit_test(test_canonical_order), cmocka_unit_test(test_alerts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
