@@ -1,0 +1,226 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "director/observer.h"
+#include "tests/identity_fixture.h"
+
+#define DAY 86400
+
+struct world {
+	struct observer observer;
+	struct peers peers;
+	struct event_log *log;
+	uint64_t cursor;
+	struct now now;
+	char text[1024];
+};
+
+static int setup(void **state)
+{
+	struct world *world = calloc(1, sizeof(*world));
+
+	assert_int_equal(event_log_new("d1", 9, &world->log), 0);
+	world->now = (struct now){.mono = USEC_PER_SEC, .wall = FIXTURE_WALL};
+	*state = world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *world = *state;
+
+	event_log_free(world->log);
+	free(world);
+	return 0;
+}
+
+/* "KIND SUBJECT," each; then a long time passes. */
+static const char *reported(struct world *world)
+{
+	const struct event *event;
+	uint64_t lost = 0;
+	size_t len = 0;
+
+	world->text[0] = '\0';
+	while ((event = event_log_next(world->log, &world->cursor, &lost)))
+		len += (size_t)snprintf(world->text + len, sizeof(world->text) - len, "%s %s,",
+					event_type(event->kind)->name, event->subject);
+	world->now.mono += 2 * EVENT_LOG_QUIET;
+	return world->text;
+}
+
+static struct peer *peer_add(struct world *world, const char *name, uint64_t id, bool alive)
+{
+	struct peer *peer = &world->peers.peers[world->peers.count++];
+
+	memset(peer, 0, sizeof(*peer));
+	snprintf(peer->name, sizeof(peer->name), "%s", name);
+	peer->id = id;
+	peer->where.ip.family = AF_INET;
+	peer->where.port = (uint16_t)(7946 + world->peers.count);
+	peer->alive = alive;
+	peer->state = alive ? "ready" : "down";
+	peer->why = alive ? NULL : "timeout";
+	return peer;
+}
+
+static const char *observed(struct world *world)
+{
+	observe_peers(&world->observer, &world->peers, world->log, world->now);
+	return reported(world);
+}
+
+static void test_peers(void **state)
+{
+	struct world *world = *state;
+	struct peer *d2 = peer_add(world, "d2", 2, false), *d3 = peer_add(world, "", 0, false);
+
+	assert_string_equal(observed(world), "");
+	d2->alive = true;
+	assert_string_equal(observed(world), "member-joined d2,");
+	assert_string_equal(observed(world), "");
+	d2->alive = false;
+	assert_string_equal(observed(world), "member-failed d2,");
+	assert_string_equal(observed(world), "");
+	d2->alive = true;
+	assert_string_equal(observed(world), "member-recovered d2,");
+	/* one that was not known says its name; another is not listed any more */
+	snprintf(d3->name, sizeof(d3->name), "d3");
+	d3->id = 3;
+	d3->alive = true;
+	assert_string_equal(observed(world), "member-joined d3,");
+	world->peers.count = 1;
+	assert_string_equal(observed(world), "member-failed d3,");
+	world->peers.count = 2;
+	assert_string_equal(observed(world), "member-recovered d3,");
+}
+
+static void test_replication(void **state)
+{
+	struct world *world = *state;
+	struct peer *d2 = peer_add(world, "d2", 2, true);
+	struct sync_stream_status *sync = &d2->out.sync;
+	const struct {
+		enum node_stream_phase phase;
+		uint64_t position;
+		usec_t lag;
+		const char *expected;
+	} steps[] = {
+		{NODE_STREAM_READY, 7, OBSERVER_LAG, ""},
+		{NODE_STREAM_HANDSHAKE, 7, OBSERVER_LAG + 1, ""},
+		{NODE_STREAM_READY, 7, OBSERVER_LAG + 1, "replication-lagging d2,"},
+		{NODE_STREAM_READY, 7, OBSERVER_LAG * 2, ""},
+		{NODE_STREAM_READY, 7, OBSERVER_LAG_OVER, ""},
+		{NODE_STREAM_HANDSHAKE, 0, 0, ""},
+		{NODE_STREAM_READY, 7, OBSERVER_LAG_OVER - 1, "replication-caught-up d2,"},
+		{NODE_STREAM_READY, 0, OBSERVER_LAG_SNAPSHOT, ""},
+		{NODE_STREAM_READY, 0, OBSERVER_LAG_SNAPSHOT + 1, "replication-lagging d2,"},
+		{NODE_STREAM_READY, 9, 0, "replication-caught-up d2,"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		d2->out.phase = steps[i].phase;
+		sync->position = steps[i].position;
+		sync->lag = steps[i].lag;
+		observe_replication(&world->peers, world->log, world->now);
+		assert_string_equal(reported(world), steps[i].expected);
+	}
+}
+
+static void test_forwarder(void **state)
+{
+	struct world *world = *state;
+	static const usec_t stalled[] = {0, 5, 5, 0, 0};
+	static const char *const expected[] = {"", "forwarder-stalled d1,", "",
+					       "forwarder-recovered d1,", ""};
+
+	for (size_t i = 0; i < ARRAY_SIZE(stalled); i++) {
+		observe_forwarder("d1", stalled[i], world->log, world->now);
+		assert_string_equal(reported(world), expected[i]);
+	}
+}
+
+static void test_identity(void **state)
+{
+	struct world *world = *state;
+	struct certificate certificate = {.name = "d1", .not_after = FIXTURE_SECONDS};
+	const struct {
+		uint64_t left;
+		const char *sentence; /* NULL: none */
+	} steps[] = {
+		{30 * DAY + 1, NULL},
+		{30 * DAY, "in less than 31 days"},
+		{29 * DAY, NULL},
+		{7 * DAY, "in less than 8 days"},
+		{6 * DAY, NULL},
+		{DAY - 1, "in less than 1 days"},
+		{1, NULL},
+		{0, "has expired"},
+		{90 * DAY, NULL},
+		{3 * DAY, "in less than 4 days"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		uint64_t cursor = world->cursor, lost = 0;
+
+		world->now.wall = (FIXTURE_SECONDS - steps[i].left) * USEC_PER_SEC;
+		observe_identity(&world->observer, &certificate, world->log, world->now);
+		assert_string_equal(reported(world),
+				    steps[i].sentence ? "identity-expiring d1," : "");
+		if (steps[i].sentence)
+			assert_non_null(strstr(event_log_next(world->log, &cursor, &lost)->sentence,
+					       steps[i].sentence));
+	}
+}
+
+static void test_refused(void **state)
+{
+	struct world *world = *state;
+	struct identity identity;
+	struct node_options options = {.identity = &identity, .epoch = 1, .entries_max = 10};
+	static const uint8_t garbage[64] = "GET / HTTP/1.0\r\n\r\n";
+	struct node_event event = {.type = NODE_STREAM_OPENED, .now = world->now};
+	struct node_update update;
+	struct node_counter counter;
+	struct node *node;
+	unsigned int count = 0;
+
+	fixture_identity(1, 1, &identity);
+	assert_int_equal(node_new(&options, &node), 0);
+	while (node_counter(node, count, &counter))
+		count++;
+	assert_in_range(count, 1, OBSERVER_COUNTERS);
+	observe_refused(&world->observer, node, world->log, world->now);
+	assert_string_equal(reported(world), "");
+
+	event.stream = node_accept(node);
+	node_step(node, &event, &update);
+	event.type = NODE_STREAM_DATA;
+	event.data = garbage;
+	event.len = sizeof(garbage);
+	node_step(node, &event, &update);
+	observe_refused(&world->observer, node, world->log, world->now);
+	assert_string_equal(reported(world), "message-refused session/magic,");
+	observe_refused(&world->observer, node, world->log, world->now);
+	assert_string_equal(reported(world), "");
+	node_free(node);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_peers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_forwarder, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_identity, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
