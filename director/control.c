@@ -8,7 +8,7 @@
 static const char *const commands[] = {
 	[CONTROL_STATUS] = "status",           [CONTROL_SERVICES] = "services",
 	[CONTROL_CONNECTIONS] = "connections", [CONTROL_PEERS] = "peers",
-	[CONTROL_RELOAD] = "reload",
+	[CONTROL_RELOAD] = "reload",           [CONTROL_EVENTS] = "events",
 };
 
 static const struct {
@@ -20,6 +20,7 @@ static const struct {
 	[CONTROL_E_FIELD] = {"field", "the command does not have such a field"},
 	[CONTROL_E_FILTER] = {"filter", "a filter is words like 192.0.2.1:80, client=ADDRESS, "
 					"vip=ADDRESS, real=ADDRESS, state=STATE, origin=DIRECTOR"},
+	[CONTROL_E_FOLLOW] = {"follow", "follow is true or false"},
 	[CONTROL_E_BUSY] = {"busy", "too many clients ask at once"},
 	[CONTROL_E_SLOW] = {"slow", "the client took too long"},
 };
@@ -138,6 +139,19 @@ static int command_find(const char *name, enum control_command *ret_command)
 	return -CONTROL_E_COMMAND;
 }
 
+static int field_parse(const char *key, const json_t *value, struct control_request *request)
+{
+	if (strcmp(key, "filter") == 0 && request->command == CONTROL_CONNECTIONS)
+		return json_is_string(value)
+			       ? control_filter_parse(json_string_value(value), &request->filter)
+			       : -CONTROL_E_FILTER;
+	if (strcmp(key, "follow") == 0 && request->command == CONTROL_EVENTS) {
+		request->follow = json_is_true(value);
+		return json_is_boolean(value) ? 0 : -CONTROL_E_FOLLOW;
+	}
+	return -CONTROL_E_FIELD;
+}
+
 static int object_parse(json_t *object, struct control_request *request)
 {
 	const char *key;
@@ -151,11 +165,7 @@ static int object_parse(json_t *object, struct control_request *request)
 	{
 		if (strcmp(key, "command") == 0)
 			continue;
-		if (strcmp(key, "filter") != 0 || request->command != CONTROL_CONNECTIONS)
-			return -CONTROL_E_FIELD;
-		if (!json_is_string(value))
-			return -CONTROL_E_FILTER;
-		r = control_filter_parse(json_string_value(value), &request->filter);
+		r = field_parse(key, value, request);
 		if (r < 0)
 			return r;
 	}

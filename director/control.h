@@ -16,6 +16,7 @@ enum control_command {
 	CONTROL_CONNECTIONS,
 	CONTROL_PEERS,
 	CONTROL_RELOAD,
+	CONTROL_EVENTS,
 };
 
 /* Why a request was refused or a client closed; each is counted. */
@@ -25,6 +26,7 @@ enum control_error {
 	CONTROL_E_COMMAND,      /* none, or one that we do not know */
 	CONTROL_E_FIELD,        /* a field that the command does not have */
 	CONTROL_E_FILTER,
+	CONTROL_E_FOLLOW,
 	CONTROL_E_BUSY, /* more clients than there are places */
 	CONTROL_E_SLOW, /* did not ask, or did not read, in time */
 	CONTROL_E_MAX,
@@ -55,6 +57,7 @@ bool control_filter_match(const struct control_filter *filter, const struct entr
 struct control_request {
 	enum control_command command;
 	struct control_filter filter;
+	bool follow; /* of events: those to come, too */
 };
 
 /* line: without its newline. 0 or -CONTROL_E_*. */

@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "director/event_json.h"
 #include "director/kernel_conns.h"
 
 /* Entries looked at for one piece. */
@@ -21,7 +22,7 @@ struct control_answer {
 	struct peers peers; /* the ones listed; names of origins */
 	json_t *item;       /* the only one, of status and reload */
 
-	uint64_t cursor;                       /* of the walk over the connections */
+	uint64_t cursor;                       /* of the walk over connections or events */
 	struct service_set configured, actual; /* copies */
 	size_t next;
 };
@@ -189,6 +190,23 @@ static json_t *connections_next(struct control_answer *answer, struct now now, u
 	return NULL;
 }
 
+/* Events. */
+
+static json_t *events_next(struct control_answer *answer)
+{
+	struct status_facts facts;
+	const struct event *event;
+	uint64_t lost = 0;
+
+	answer->source->facts(answer->source->context, &facts);
+	event = event_log_next(facts.events, &answer->cursor, &lost);
+	if (lost == 0)
+		return event ? event_json(facts.events, event) : NULL;
+	/* the event itself comes with the next line */
+	answer->cursor--;
+	return json_pack("{s:I}", "lost", (json_int_t)lost);
+}
+
 /* The line after the present one; when there is none yet, answer->line stays read up. */
 static int line_next(struct control_answer *answer, struct now now, unsigned int *walked)
 {
@@ -212,6 +230,10 @@ static int line_next(struct control_answer *answer, struct now now, unsigned int
 		end = false;
 		item = connections_next(answer, now, walked, &end);
 		break;
+	case CONTROL_EVENTS:
+		end = !answer->request.follow;
+		item = events_next(answer);
+		break;
 	}
 	if (item) {
 		answer->count++;
@@ -225,10 +247,11 @@ static int line_next(struct control_answer *answer, struct now now, unsigned int
 }
 
 size_t control_answer_read(struct control_answer *answer, struct now now, char *data, size_t cap,
-			   bool *ret_done)
+			   enum control_progress *ret_progress)
 {
 	unsigned int walked = 0;
 	size_t len = 0;
+	bool wait = false;
 
 	while (len < cap) {
 		size_t n = MIN(cap - len, answer->len - answer->at);
@@ -236,13 +259,17 @@ size_t control_answer_read(struct control_answer *answer, struct now now, char *
 		memcpy(data + len, answer->line + answer->at, n);
 		answer->at += n;
 		len += n;
-		if (answer->at < answer->len || answer->ended || walked >= WALK_MAX)
+		if (wait || answer->at < answer->len || answer->ended || walked >= WALK_MAX)
 			break;
 		/* without memory for a line the answer ends unfinished, which the client sees */
 		if (line_next(answer, now, &walked) < 0)
 			answer->ended = true;
+		wait = answer->request.follow && answer->at == answer->len;
 	}
-	*ret_done = answer->ended && answer->at == answer->len;
+	*ret_progress = answer->at < answer->len ? CONTROL_MORE
+			: answer->ended          ? CONTROL_END
+			: wait                   ? CONTROL_WAIT
+						 : CONTROL_MORE;
 	return len;
 }
 
@@ -276,6 +303,9 @@ static int answer_begin(struct control_answer *answer, struct now now, const cha
 	case CONTROL_PEERS:
 		peers_collect(facts.node, facts.config->join, facts.config->n_join, now,
 			      &answer->peers);
+		break;
+	case CONTROL_EVENTS:
+		answer->cursor = event_log_begin(facts.events);
 		break;
 	}
 	return 0;

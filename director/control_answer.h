@@ -3,6 +3,7 @@
  *	{"ok": false, "error": "filter", "message": "..."}
  *	{...}					the items; status and reload have one
  *	{"end": true, "count": 2}
+ * Events that are followed have no end. {"lost": 12} among them: so many were not kept long enough.
  * A piece costs a bounded time, however many connections there are. */
 #ifndef DIRECTOR_CONTROL_ANSWER_H
 #define DIRECTOR_CONTROL_ANSWER_H
@@ -28,12 +29,17 @@ int control_answer_new(const struct control_source *source, const struct control
 		       struct now now, struct control_answer **ret_answer);
 void control_answer_free(struct control_answer *answer);
 
-/* The next bytes, at most cap. 0 does not mean the end: *ret_done does. */
-size_t control_answer_read(struct control_answer *answer, struct now now, char *data, size_t cap,
-			   bool *ret_done);
+enum control_progress {
+	CONTROL_MORE, /* ask again, also when there were no bytes */
+	CONTROL_WAIT, /* nothing before the next event */
+	CONTROL_END,
+};
 
-/* The one line that refuses; Returns its
- * length, at most cap. */
+/* The next bytes, at most cap. */
+size_t control_answer_read(struct control_answer *answer, struct now now, char *data, size_t cap,
+			   enum control_progress *ret_progress);
+
+/* The one line that refuses. Returns its length, at most cap. */
 size_t control_refuse(int error, char *data, size_t cap);
 
 #endif

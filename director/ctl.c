@@ -19,6 +19,7 @@ static const char usage[] =
 	"  peers                    the other directors, and how far behind they are\n"
 	"  services                 services and their real servers\n"
 	"  connections [FILTER]...  connections that this director knows\n"
+	"  events [--follow]        what has happened\n"
 	"  reload                   read the configuration again\n"
 	"\n"
 	"  --json                   for programs: the fields are documented in lvsmesh(1)\n"
@@ -79,6 +80,15 @@ static const char help_connections[] =
 	"  state=STATE            ESTABLISHED, FIN_WAIT, ...\n"
 	"  origin=DIRECTOR        the director whose kernel last carried it, by name or id\n";
 
+static const char help_events[] =
+	"Usage: lvsmesh events [--follow] [--json] [--control PATH]\n"
+	"\n"
+	"What has happened to this director and its cluster: the last events, oldest first, in "
+	"UTC.\n"
+	"The id in brackets is that of the incident, from the event that opens it to the one that\n"
+	"closes it.\n"
+	"  --follow  go on with those to come; with --json one line each\n";
+
 static const char help_reload[] =
 	"Usage: lvsmesh reload [--control PATH]\n"
 	"\n"
@@ -89,14 +99,16 @@ static const struct command {
 	int (*alone)(int argc, char **argv);
 	int (*ask)(const struct ctl_options *options, int count, char **arguments);
 	int arguments; /* at most; -1: any number */
+	bool follows;  /* has --follow */
 } commands[] = {
-	{"keygen", help_keygen, ctl_keygen, NULL, 0},
-	{"check", help_check, ctl_check, NULL, 0},
-	{"status", help_status, NULL, ctl_status, 0},
-	{"peers", help_peers, NULL, ctl_peers, 0},
-	{"services", help_services, NULL, ctl_services, 0},
-	{"connections", help_connections, NULL, ctl_connections, -1},
-	{"reload", help_reload, NULL, ctl_reload, 0},
+	{"keygen", help_keygen, .alone = ctl_keygen},
+	{"check", help_check, .alone = ctl_check},
+	{"status", help_status, .ask = ctl_status},
+	{"peers", help_peers, .ask = ctl_peers},
+	{"services", help_services, .ask = ctl_services},
+	{"connections", help_connections, .ask = ctl_connections, .arguments = -1},
+	{"events", help_events, .ask = ctl_events, .follows = true},
+	{"reload", help_reload, .ask = ctl_reload},
 };
 
 void ctl_error(const char *format, ...)
@@ -129,11 +141,19 @@ int ctl_check(int argc, char **argv)
 	return CTL_DONE;
 }
 
+static int follow_refuse(const struct command *command)
+{
+	ctl_error("%s does not take --follow; see `lvsmesh %s --help`", command->name,
+		  command->name);
+	return CTL_USAGE;
+}
+
 static int command_ask(const struct command *command, int argc, char **argv)
 {
 	static const struct option table[] = {
 		{"json", no_argument, NULL, 'j'},
 		{"control", required_argument, NULL, 'c'},
+		{"follow", no_argument, NULL, 'f'},
 		{0},
 	};
 	struct ctl_options options = {.control = CTL_SOCKET};
@@ -144,6 +164,10 @@ static int command_ask(const struct command *command, int argc, char **argv)
 			options.json = true;
 		else if (c == 'c')
 			options.control = optarg;
+		else if (c == 'f' && command->follows)
+			options.follow = true;
+		else if (c == 'f')
+			return follow_refuse(command);
 		else
 			return CTL_USAGE;
 	}

@@ -18,6 +18,7 @@ enum ctl_exit {
 struct ctl_options {
 	const char *control; /* the daemon's socket */
 	bool json;           /* for programs */
+	bool follow;
 };
 
 __attribute__((format(printf, 1, 2))) void ctl_error(const char *format, ...);
@@ -31,6 +32,7 @@ int ctl_status(const struct ctl_options *options, int count, char **arguments);
 int ctl_peers(const struct ctl_options *options, int count, char **arguments);
 int ctl_services(const struct ctl_options *options, int count, char **arguments);
 int ctl_connections(const struct ctl_options *options, int count, char **arguments);
+int ctl_events(const struct ctl_options *options, int count, char **arguments);
 int ctl_reload(const struct ctl_options *options, int count, char **arguments);
 
 /* One question to the daemon. */
@@ -42,6 +44,8 @@ int ctl_client_open(const char *path, json_t *request, struct ctl_client **ret_c
 /* The next item: 1, it belongs to the caller; 0: there are no more; -1: the answer broke off, which
  * is said. */
 int ctl_client_next(struct ctl_client *client, json_t **ret_item);
+/* From now on it may wait for ever for the next item. */
+void ctl_client_wait(struct ctl_client *client);
 void ctl_client_close(struct ctl_client *client);
 
 /* Prints {"name": [item, ...]} of all that is left. An exit status. */

@@ -153,6 +153,13 @@ int ctl_client_next(struct ctl_client *client, json_t **ret_item)
 	return 1;
 }
 
+void ctl_client_wait(struct ctl_client *client)
+{
+	struct timeval never = {0};
+
+	setsockopt(fileno(client->file), SOL_SOCKET, SO_RCVTIMEO, &never, sizeof(never));
+}
+
 void ctl_client_close(struct ctl_client *client)
 {
 	if (!client)

@@ -25,7 +25,9 @@ struct client {
 	size_t asked; /* bytes of the request */
 	char request[CONTROL_REQUEST_MAX];
 	struct control_answer *answer;
-	bool last; /* what is being written is the end */
+	bool follows; /* events */
+	bool waiting; /* for the next one */
+	bool last;    /* what is being written is the end */
 	uv_write_t write;
 	char chunk[CHUNK];
 };
@@ -118,15 +120,32 @@ static void next_turn(uv_idle_t *idle)
 
 static void proceed(struct client *client)
 {
+	enum control_progress progress;
 	size_t len = control_answer_read(client->answer, clock_now(), client->chunk,
-					 sizeof(client->chunk), &client->last);
+					 sizeof(client->chunk), &progress);
 
-	if (len > 0)
+	client->last = progress == CONTROL_END;
+	client->waiting = len == 0 && progress == CONTROL_WAIT;
+	if (client->waiting)
+		uv_timer_stop(&client->timer);
+	else if (len > 0)
 		chunk_write(client, len);
 	else if (client->last)
 		client_close(client);
 	else
 		uv_idle_start(&client->idle, next_turn);
+}
+
+void io_control_wake(struct io_control *control)
+{
+	for (unsigned int i = 0; i < IO_CONTROL_CLIENTS; i++) {
+		struct client *client = control->clients[i];
+
+		if (!client || !client->waiting)
+			continue;
+		uv_timer_again(&client->timer);
+		proceed(client);
+	}
 }
 
 static void refuse(struct client *client, int error)
@@ -138,6 +157,35 @@ static void refuse(struct client *client, int error)
 	chunk_write(client, len);
 }
 
+static void follower_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
+{
+	struct client *client = handle->data;
+
+	(void)suggested;
+	*buf = uv_buf_init(client->request, sizeof(client->request));
+}
+
+/* It has nothing to say any more, and is only read to see it go. */
+static void follower_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
+{
+	(void)buf;
+	if (len != 0)
+		client_close(stream->data);
+}
+
+/* false: there is no place for one more. */
+static bool follower_admit(struct client *client)
+{
+	struct io_control *control = client->control;
+	unsigned int followers = 0;
+
+	for (unsigned int i = 0; i < IO_CONTROL_CLIENTS; i++)
+		followers += control->clients[i] && control->clients[i]->follows;
+	client->follows = followers < IO_CONTROL_FOLLOWERS;
+	return client->follows &&
+	       uv_read_start((uv_stream_t *)&client->pipe, follower_alloc, follower_read) == 0;
+}
+
 static void request_take(struct client *client, size_t len)
 {
 	struct io_control *control = client->control;
@@ -146,6 +194,10 @@ static void request_take(struct client *client, size_t len)
 
 	if (r < 0) {
 		refuse(client, -r);
+		return;
+	}
+	if (request.follow && !follower_admit(client)) {
+		refuse(client, CONTROL_E_BUSY);
 		return;
 	}
 	control->answered++;

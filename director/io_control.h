@@ -1,6 +1,7 @@
 /* The control socket, on libuv: one request and its answer a connection, at most
  * IO_CONTROL_CLIENTS at once; control.h has the requests, control_answer.h the answers. A client
- * that neither asks nor reads is closed after IO_CONTROL_TIMEOUT_MS. */
+ * that neither asks nor reads is closed after IO_CONTROL_TIMEOUT_MS; one that follows the events
+ * may wait as long as it likes, but only IO_CONTROL_FOLLOWERS do at once. */
 #ifndef DIRECTOR_IO_CONTROL_H
 #define DIRECTOR_IO_CONTROL_H
 
@@ -11,6 +12,7 @@
 struct io_control;
 
 #define IO_CONTROL_CLIENTS 16
+#define IO_CONTROL_FOLLOWERS 8
 #define IO_CONTROL_TIMEOUT_MS 10000
 #define IO_CONTROL_ERROR_MAX 256
 
@@ -18,6 +20,9 @@ struct io_control;
  * sentence: -EADDRINUSE when another daemon answers there. */
 int io_control_open(uv_loop_t *loop, const char *path, const struct control_source *source,
 		    struct io_control **ret_control, char error[IO_CONTROL_ERROR_MAX]);
+
+/* There are new events for those that follow them. */
+void io_control_wake(struct io_control *control);
 
 /* Clients and the socket are closed; done is called once when nothing is left, and control is
  * freed. */

@@ -243,6 +243,13 @@ static void services_closed(void *context)
 	director->services = NULL;
 }
 
+static void alert_closed(void *context)
+{
+	struct io_director *director = context;
+
+	director->alert = NULL;
+}
+
 static void stop(struct io_director *director)
 {
 	if (director->stopping)
@@ -256,6 +263,8 @@ static void stop(struct io_director *director)
 		io_adopt_cancel(director->adopt);
 	if (director->control)
 		io_control_close(director->control, control_closed, director);
+	if (director->alert)
+		io_alert_close(director->alert, alert_closed, director);
 	if (director->services)
 		io_services_close(director->services, services_closed, director);
 	if (director->tap)
@@ -295,8 +304,9 @@ static void watched(uv_timer_t *timer)
 	forwarder_look(director);
 	if (!director->adopted)
 		want_inject(director);
+	director_watch_forwarder(director);
 	if (++director->turns % WATCH_PEERS == 0)
-		director_log_peers(director);
+		director_watch(director);
 }
 
 static int reload(void *context, const char **ret_error)
@@ -320,6 +330,33 @@ static int control_start(struct io_director *director, char *error)
 
 	return io_control_open(&director->loop, director->config->control, &source,
 			       &director->control, error);
+}
+
+static void alert_told(void *context)
+{
+	struct io_director *director = context;
+
+	if (!director->stopping)
+		io_control_wake(director->control);
+}
+
+static int alert_start(struct io_director *director, char *error)
+{
+	struct io_alert_options options;
+	int r;
+
+	io_alert_options_init(&options);
+	options.loop = &director->loop;
+	options.director = director->config->node_name;
+	options.epoch = director->epoch;
+	options.context = director;
+	options.told = alert_told;
+	r = io_alert_open(&options, &director->alert);
+	if (r == 0)
+		r = io_alert_config(director->alert, &director->config->alerts);
+	if (r < 0)
+		snprintf(error, ERROR_MAX, "alerts: %s", uv_strerror(r));
+	return r;
 }
 
 static int node_start(struct io_director *director, char *error)
@@ -382,6 +419,8 @@ static int start(struct io_director *director)
 	r = control_start(director, error);
 	if (r == 0)
 		r = epoch_next(director->config->state, clock_now().wall, &director->epoch, error);
+	if (r == 0)
+		r = alert_start(director, error);
 	if (r == 0)
 		r = node_start(director, error);
 	if (r == 0)

@@ -1,8 +1,6 @@
 #include <stdio.h>
 
-#include "director/io_clock.h"
 #include "director/io_director_private.h"
-#include "director/io_log.h"
 
 /* Counters come in rows: each answers for its own numbers and takes them off the others'. */
 
@@ -75,6 +73,19 @@ static bool control_counter(const struct io_director *director, unsigned int *i,
 	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
 }
 
+static bool alert_counter(const struct io_director *director, unsigned int *i,
+			  struct node_counter *ret_counter)
+{
+	unsigned int count = 0;
+
+	if (io_alert_counter(director->alert, *i, ret_counter))
+		return true;
+	while (io_alert_counter(director->alert, count, ret_counter))
+		count++;
+	*i -= count;
+	return false;
+}
+
 static bool counter(void *context, unsigned int i, struct node_counter *ret_counter)
 {
 	const struct io_director *director = context;
@@ -83,6 +94,7 @@ static bool counter(void *context, unsigned int i, struct node_counter *ret_coun
 	       packet_counter(director, &i, ret_counter) ||
 	       adopt_counter(director, &i, ret_counter) ||
 	       control_counter(director, &i, ret_counter) ||
+	       alert_counter(director, &i, ret_counter) ||
 	       node_counter(io_node_get(director->node), i, ret_counter);
 }
 
@@ -118,6 +130,7 @@ void director_facts(void *context, struct status_facts *ret_facts)
 		.reloads = director->reloads,
 		.reloads_refused = director->reloads_refused,
 		.reload_error = *director->reload_error ? director->reload_error : NULL,
+		.events = io_alert_log(director->alert),
 		.table_size = tap.table_size,
 		.table_small = tap.table_small,
 		.guarded = tap.guarded,
@@ -133,46 +146,4 @@ int director_services(void *context, struct service_set *ret_set, const char **r
 
 	*ret_error = director->services_error;
 	return io_services_dump(director->services, ret_set, director->services_error);
-}
-
-static const struct peer *peer_of(const struct peers *peers, const struct peer *like)
-{
-	for (unsigned int i = 0; i < peers->count; i++) {
-		const struct peer *peer = &peers->peers[i];
-
-		if (like->id ? peer->id == like->id
-			     : endpoint_compare(&peer->where, &like->where) == 0)
-			return peer;
-	}
-	return NULL;
-}
-
-static void log_peer(const struct peer *peer, const char *what)
-{
-	char where[ENDPOINT_TEXT];
-
-	io_log_notice("peer %s%s%s %s%s%s", peer->name, *peer->name ? " at " : "",
-		      endpoint_format(&peer->where, where), what,
-		      peer->alive || !peer->why ? "" : ": ",
-		      peer->alive || !peer->why ? "" : peer->why);
-}
-
-void director_log_peers(struct io_director *director)
-{
-	static struct peers now;
-
-	peers_collect(io_node_get(director->node), director->config->join, director->config->n_join,
-		      clock_now(), &now);
-	for (unsigned int i = 0; i < now.count; i++) {
-		const struct peer *was = peer_of(&director->peers, &now.peers[i]);
-
-		if (now.peers[i].alive && (!was || !was->alive))
-			log_peer(&now.peers[i], "is connected");
-		else if (!now.peers[i].alive && was && was->alive)
-			log_peer(&now.peers[i], "is lost");
-	}
-	for (unsigned int i = 0; i < director->peers.count; i++)
-		if (director->peers.peers[i].alive && !peer_of(&now, &director->peers.peers[i]))
-			log_peer(&director->peers.peers[i], "is gone");
-	director->peers = now;
 }

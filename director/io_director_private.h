@@ -5,11 +5,13 @@
 #include "director/config_digest.h"
 #include "director/control_answer.h"
 #include "director/io_adopt.h"
+#include "director/io_alert.h"
 #include "director/io_control.h"
 #include "director/io_director.h"
 #include "director/io_node.h"
 #include "director/io_services.h"
 #include "director/io_tap.h"
+#include "director/observer.h"
 
 /* Most entries that are kept. */
 #define ENTRIES_MAX (16u << 20)
@@ -26,6 +28,7 @@ struct io_director {
 	bool stopping, tap_gone;
 
 	/* NULL while they are not open. */
+	struct io_alert *alert;
 	struct io_control *control;
 	struct io_services *services;
 	struct io_node *node;
@@ -51,7 +54,7 @@ struct io_director {
 	char reload_error[ERROR_MAX];
 	char services_error[IO_SERVICES_ERROR_MAX];
 
-	struct peers peers; /* as logged last */
+	struct observer observer;
 };
 
 /* io_director_reload.c: 0, or refused and why, in reload_error. */
@@ -61,7 +64,9 @@ int director_reload(struct io_director *director);
 void director_facts(void *context, struct status_facts *ret_facts);
 int director_services(void *context, struct service_set *ret_set, const char **ret_error);
 
-/* Logs which peers came and went since the last call. */
-void director_log_peers(struct io_director *director);
+/* io_director_events.c: raises what has changed since the last call; the first is cheap, the second
+ * is for now and then. What is known of the members comes from their streams. */
+void director_watch_forwarder(struct io_director *director);
+void director_watch(struct io_director *director);
 
 #endif

@@ -67,6 +67,8 @@ int director_reload(struct io_director *director)
 	config_digest(config, director->digest);
 	io_services_config(director->services, config);
 	io_node_join(director->node, config->join, (unsigned int)config->n_join);
+	if (io_alert_config(director->alert, &config->alerts) < 0)
+		io_log_error("alerts: out of memory: they go where they went before");
 	config_free(old);
 	io_log_notice("reloaded %s: %zu services", director->config_path, config->services.count);
 	return 0;

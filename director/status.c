@@ -4,6 +4,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "director/event_json.h"
+
 /* Beyond it a peer that dies now takes young connections with it. */
 #define LAG_MAX (1 * USEC_PER_SEC)
 /* Entries in one bucket of the kernel's table before every packet pays for the walk. */
@@ -42,13 +44,32 @@ __attribute__((format(printf, 2, 3))) static void problem(json_t *problems, cons
 	json_array_append_new(problems, json_string(text));
 }
 
-static void problems_of_peers(json_t *problems, const struct peers *peers)
+/* What the others do not repeat. That a director drains is no problem. */
+static void problems_of_incidents(json_t *problems, const struct event_log *events)
+{
+	const struct event *event;
+
+	for (unsigned int i = 0; (event = event_log_incident(events, &i));) {
+		char time[EVENT_TIME_TEXT];
+
+		if (event_type(event->kind)->severity < EVENT_NOTICE)
+			problem(problems, "%s Since %s (%s).", event->sentence,
+				event_time_format(event->time.wall, time),
+				event_type(event->kind)->name);
+	}
+}
+
+static void problems_of_peers(json_t *problems, const struct peers *peers,
+			      const struct event_log *events)
 {
 	for (unsigned int i = 0; i < peers->count; i++) {
 		const struct peer *peer = &peers->peers[i];
 		char where[ENDPOINT_TEXT];
 
 		endpoint_format(&peer->where, where);
+		if (event_log_find(events, EVENT_MEMBER_FAILED, peer->name) ||
+		    event_log_find(events, EVENT_REPLICATION_LAGGING, peer->name))
+			continue;
 		if (!peer->alive)
 			problem(problems, "Peer %s%s%s is not connected both ways (%s)%s%s.",
 				peer->name, *peer->name ? " at " : "", where, peer->state,
@@ -63,7 +84,9 @@ static void problems_of_peers(json_t *problems, const struct peers *peers)
 
 static void problems_of_tap(json_t *problems, const struct status_facts *facts, struct now now)
 {
-	if (facts->stalled_since)
+	const char *name = facts->identity->certificate.name;
+
+	if (facts->stalled_since && !event_log_find(facts->events, EVENT_FORWARDER_STALLED, name))
 		problem(problems,
 			"The forwarder is stalled: IPVS has not forwarded the probe for %lld s.",
 			(long long)since(facts->stalled_since, now));
@@ -139,11 +162,22 @@ static json_t *problems_make(const struct status_facts *facts, const struct node
 {
 	json_t *problems = json_array();
 
+	problems_of_incidents(problems, facts->events);
 	problems_of_self(problems, facts, node, now);
 	problems_of_tap(problems, facts, now);
 	problems_of_kernel(problems, facts, node);
-	problems_of_peers(problems, peers);
+	problems_of_peers(problems, peers, facts->events);
 	return problems;
+}
+
+static json_t *incidents_make(const struct event_log *events)
+{
+	json_t *incidents = json_array();
+	const struct event *event;
+
+	for (unsigned int i = 0; (event = event_log_incident(events, &i));)
+		json_array_append_new(incidents, event_json(events, event));
+	return incidents;
 }
 
 static json_t *counters_make(const struct status_facts *facts)
@@ -221,7 +255,7 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		" s:{s:b, s:I},"
 		" s:{s:i, s:i, s:I},"
 		" s:{s:I, s:b, s:I, s:s?},"
-		" s:o, s:o, s:b, s:o, s:o}",
+		" s:o, s:o, s:b, s:o, s:o, s:o}",
 		"name", facts->identity->certificate.name, "id", status_id(facts->identity->id, id),
 		"cluster", cluster, "epoch", number(facts->epoch), "version", LVSMESH_VERSION,
 		"uptime_s", since(facts->started, now), "ready", node.ready, "waiting_for",
@@ -232,8 +266,8 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		number(facts->config->services.count), "programmed", facts->programmed, "checked_s",
 		since(facts->programmed_at, now), "error", facts->program_error, "entries",
 		sync_make(&node.sync), "config", config_make(facts, now), "adopted", facts->adopted,
-		"counters", counters_make(facts), "problems",
-		problems_make(facts, &node, &peers, now));
+		"counters", counters_make(facts), "incidents", incidents_make(facts->events),
+		"problems", problems_make(facts, &node, &peers, now));
 }
 
 static json_t *receive_make(const struct node_stream_status *stream)

@@ -6,6 +6,7 @@
 #include <jansson.h>
 
 #include "director/config.h"
+#include "director/event_log.h"
 #include "director/peers.h"
 
 /* What the shell knows besides the node. Strings are borrowed, NULL: none. Times are mono. */
@@ -37,6 +38,8 @@ struct status_facts {
 	uint64_t reloads, reloads_refused;
 	const char *reload_error; /* of the last one, when it was refused */
 
+	const struct event_log *events;
+
 	uint32_t table_size; /* buckets of the kernel's connection table */
 	bool table_small;
 	bool guarded; /* the tap, from the other users of this host */
@@ -47,7 +50,8 @@ struct status_facts {
 	void *context;
 };
 
-/* A new object, NULL: no memory. */
+/* A new object, NULL: no memory. Its problems are sentences: of incidents that are open, and of
+ * what else is wrong. */
 json_t *status_make(const struct status_facts *facts, struct now now);
 
 /* One peer, as `peers` lists it; NULL: no memory. */

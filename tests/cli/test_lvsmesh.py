@@ -32,7 +32,7 @@ def mode(path):
 
 def test_help():
     assert "keygen" in expect(DONE, "--help").stdout
-    for command in "keygen", "check", "status", "peers", "services", "connections", "reload":
+    for command in "keygen", "check", "status", "peers", "services", "connections", "events", "reload":
         text = expect(DONE, command, "--help").stdout
         assert text.startswith(f"Usage: lvsmesh {command}"), command
         assert max(map(len, text.splitlines())) <= 96
@@ -45,6 +45,8 @@ def test_help():
     ["status", "extra"],
     ["status", "--colour"],
     ["peers", "--control"],
+    ["peers", "--follow"],
+    ["events", "extra"],
     ["check"],
     ["check", "a", "b"],
     ["keygen"],
@@ -65,7 +67,7 @@ def test_usage(arguments):
     assert result.stderr
 
 
-@pytest.mark.parametrize("command", ["status", "peers", "services", "connections", "reload"])
+@pytest.mark.parametrize("command", ["status", "peers", "services", "connections", "events", "reload"])
 def test_no_daemon(command, tmp_path):
     result = expect(NO_DAEMON, command, "--control", tmp_path / "no.sock")
     assert "lvsmeshd" in result.stderr

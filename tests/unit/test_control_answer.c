@@ -33,6 +33,7 @@ struct world {
 	struct identity identity;
 	struct config *config;
 	struct node *node;
+	struct event_log *events;
 	struct status_facts facts;
 	const char *reload_error, *services_error;
 	unsigned int reloads;
@@ -117,6 +118,7 @@ static int setup(void **state)
 	options.join_count = (unsigned int)world->config->n_join;
 	assert_int_equal(node_new(&options, &world->node), 0);
 	entries_add(world);
+	assert_int_equal(event_log_new("d1", 9, &world->events), 0);
 	world->facts = (struct status_facts){
 		.node = world->node,
 		.identity = &world->identity,
@@ -128,6 +130,7 @@ static int setup(void **state)
 		.guarded = true,
 		.config_path = "/etc/lvsmesh/lvsmesh.yaml",
 		.config_digest = "abc",
+		.events = world->events,
 		.counter = counter,
 		.context = world,
 	};
@@ -139,6 +142,7 @@ static int teardown(void **state)
 {
 	struct world *world = *state;
 
+	event_log_free(world->events);
 	node_free(world->node);
 	config_free(world->config);
 	free(world);
@@ -158,13 +162,13 @@ static void ask(struct world *world, const char *text, size_t cap, struct lines 
 	struct control_request request;
 	char *all = calloc(1, 4 << 20);
 	size_t len = 0;
-	bool done = false;
+	enum control_progress progress = CONTROL_MORE;
 
 	*ret_lines = (struct lines){.items = json_array()};
 	assert_int_equal(control_request_parse(text, strlen(text), &request), 0);
 	assert_int_equal(control_answer_new(&source, &request, start, &answer), 0);
-	while (!done) {
-		size_t n = control_answer_read(answer, start, all + len, cap, &done);
+	while (progress != CONTROL_END) {
+		size_t n = control_answer_read(answer, start, all + len, cap, &progress);
 
 		assert_in_range(n, 0, cap);
 		len += n;
@@ -411,14 +415,27 @@ static void check_documented(const char *manual, json_t *value)
 	}
 }
 
+static void event_add(struct world *world, enum event_kind kind, const char *subject)
+{
+	struct event event;
+
+	event_init(&event, kind, subject, "It happened to %s.", subject);
+	event_number(&event, "left_s", 7);
+	event_text(&event, "member", "\"x\"");
+	event_raise(world->events, &event, start);
+}
+
 static void test_documented(void **state)
 {
-	static const char *const commands[] = {"status", "peers", "services", "reload"};
+	static const char *const commands[] = {"status", "peers", "services", "reload", "events"};
 	char *manual = manual_read();
 	struct world *world = *state;
 	struct lines lines;
 	char request[128];
 
+	event_add(world, EVENT_MEMBER_FAILED, "d2");
+	event_add(world, EVENT_MEMBER_RECOVERED, "d2");
+	event_add(world, EVENT_FORWARDER_STALLED, "d1");
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		snprintf(request, sizeof(request), "{\"command\": \"%s\"}", commands[i]);
 		ask(world, request, 65536, &lines);
@@ -430,6 +447,132 @@ static void test_documented(void **state)
 	check_documented(manual, lines.items);
 	lines_fini(&lines);
 	free(manual);
+}
+
+static void test_events(void **state)
+{
+	struct world *world = *state;
+	struct lines lines;
+	const json_t *item;
+	const char *text;
+	json_int_t number;
+
+	ask(world, "{\"command\": \"events\"}", 100, &lines);
+	check_ok(&lines, 0);
+	lines_fini(&lines);
+
+	event_add(world, EVENT_MEMBER_FAILED, "d2");
+	event_add(world, EVENT_MEMBER_RECOVERED, "d2");
+	ask(world, "{\"command\": \"events\", \"follow\": false}", 100, &lines);
+	check_ok(&lines, 2);
+	item = json_array_get(lines.items, 0);
+	assert_string_equal(text_of(item, "event"), "member-failed");
+	assert_string_equal(text_of(item, "director"), "d1");
+	assert_string_equal(text_of(item, "severity"), "error");
+	assert_string_equal(text_of(item, "subject"), "d2");
+	assert_string_equal(text_of(item, "sentence"), "It happened to d2.");
+	assert_string_equal(text_of(item, "role"), "opens");
+	assert_string_equal(text_of(item, "id"), "d1-9-1");
+	assert_string_equal(text_of(item, "incident"), "d1-9-1");
+	assert_string_equal(text_of(item, "time"), "2027-01-15T08:00:00.000Z");
+	assert_null(json_object_get(item, "lasted_s"));
+	assert_int_equal(json_unpack((json_t *)item, "{s:{s:I, s:s}}", "fields", "left_s", &number,
+				     "member", &text),
+			 0);
+	assert_int_equal(number, 7);
+	assert_string_equal(text, "\"x\"");
+	item = json_array_get(lines.items, 1);
+	assert_string_equal(text_of(item, "role"), "closes");
+	assert_string_equal(text_of(item, "id"), "d1-9-2");
+	assert_string_equal(text_of(item, "incident"), "d1-9-1");
+	assert_int_equal(json_integer_value(json_object_get(item, "lasted_s")), 0);
+	lines_fini(&lines);
+}
+
+/* The next line, NULL when there is none before the next event. */
+static json_t *line_get(struct control_answer *answer)
+{
+	char text[4096];
+	enum control_progress progress;
+	size_t len = 0;
+
+	do {
+		assert_in_range(len, 0, sizeof(text) - 1);
+		len += control_answer_read(answer, start, text + len, 1, &progress);
+		assert_int_not_equal(progress, CONTROL_END);
+		if (progress == CONTROL_WAIT && len == 0)
+			return NULL;
+	} while (len == 0 || text[len - 1] != '\n');
+	return json_loadb(text, len, 0, NULL);
+}
+
+static void test_follow(void **state)
+{
+	struct world *world = *state;
+	const struct control_source source = {world, facts_get, services_get, reload};
+	const struct control_request request = {.command = CONTROL_EVENTS, .follow = true};
+	struct control_answer *answer;
+	json_t *line;
+
+	event_add(world, EVENT_MEMBER_JOINED, "d2");
+	assert_int_equal(control_answer_new(&source, &request, start, &answer), 0);
+	line = line_get(answer);
+	assert_true(json_is_true(json_object_get(line, "ok")));
+	json_decref(line);
+	line = line_get(answer);
+	assert_string_equal(text_of(line, "subject"), "d2");
+	json_decref(line);
+	assert_null(line_get(answer));
+	event_add(world, EVENT_MEMBER_JOINED, "d3");
+	line = line_get(answer);
+	assert_string_equal(text_of(line, "subject"), "d3");
+	json_decref(line);
+	assert_null(line_get(answer));
+
+	/* one that is overtaken learns what it missed */
+	for (unsigned int i = 0; i < EVENT_LOG_KEPT + 5; i++) {
+		char name[16];
+
+		snprintf(name, sizeof(name), "x%u", i);
+		event_add(world, EVENT_MEMBER_JOINED, name);
+	}
+	line = line_get(answer);
+	assert_int_equal(json_integer_value(json_object_get(line, "lost")), 5);
+	json_decref(line);
+	for (unsigned int i = 0; i < EVENT_LOG_KEPT; i++) {
+		line = line_get(answer);
+		assert_non_null(json_object_get(line, "event"));
+		json_decref(line);
+	}
+	assert_null(line_get(answer));
+	control_answer_free(answer);
+}
+
+static void test_incidents(void **state)
+{
+	struct world *world = *state;
+	struct lines lines;
+	const json_t *status;
+
+	world->facts.stalled_since = start.mono - USEC_PER_SEC;
+	event_add(world, EVENT_MEMBER_FAILED, "d2");
+	event_add(world, EVENT_DRAINING, "d1");
+	event_add(world, EVENT_FORWARDER_STALLED, "d1");
+	ask(world, "{\"command\": \"status\"}", 65536, &lines);
+	status = json_array_get(lines.items, 0);
+	assert_int_equal(json_array_size(json_object_get(status, "incidents")), 3);
+	assert_true(has_problem(status, "It happened to d2. Since 2027-01-15T08:00:00.000Z"));
+	assert_true(has_problem(status, "forwarder-stalled"));
+	assert_false(has_problem(status, "draining"));
+	assert_false(has_problem(status, "has not forwarded")); /* said once */
+	lines_fini(&lines);
+
+	event_add(world, EVENT_MEMBER_RECOVERED, "d2");
+	ask(world, "{\"command\": \"status\"}", 65536, &lines);
+	status = json_array_get(lines.items, 0);
+	assert_int_equal(json_array_size(json_object_get(status, "incidents")), 2);
+	assert_false(has_problem(status, "d2"));
+	lines_fini(&lines);
 }
 
 static void test_refuse(void **state)
@@ -456,6 +599,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_services, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_documented, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_follow, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_incidents, setup, teardown),
 		cmocka_unit_test(test_refuse),
 	};
 

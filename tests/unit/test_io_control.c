@@ -23,6 +23,7 @@ struct world {
 	struct identity identity;
 	struct config *config;
 	struct node *node;
+	struct event_log *events;
 };
 
 static bool counter(void *context, unsigned int i, struct node_counter *ret_counter)
@@ -40,6 +41,7 @@ static void facts_get(void *context, struct status_facts *ret_facts)
 		.node = world->node,
 		.identity = &world->identity,
 		.config = world->config,
+		.events = world->events,
 		.counter = counter,
 		.context = world,
 	};
@@ -76,6 +78,7 @@ static int setup(void **state)
 	fixture_identity(1, 1, &world->identity);
 	assert_int_equal(config_parse(yaml, strlen(yaml), "test", &world->config, &error), 0);
 	assert_int_equal(node_new(&options, &world->node), 0);
+	assert_int_equal(event_log_new("d1", 1, &world->events), 0);
 	scratch_init(&world->scratch);
 	uv_loop_init(&world->loop);
 	assert_int_equal(io_control_open(&world->loop, scratch_path(&world->scratch, "run/sock"),
@@ -102,6 +105,7 @@ static int teardown(void **state)
 	assert_int_equal(uv_loop_close(&world->loop), 0);
 	scratch_fini(&world->scratch);
 	node_free(world->node);
+	event_log_free(world->events);
 	config_free(world->config);
 	free(world);
 	return 0;
@@ -209,6 +213,99 @@ static void test_busy(void **state)
 		close(fds[i]);
 }
 
+static void event_add(struct world *world, unsigned int number)
+{
+	struct event event;
+	char subject[16];
+
+	snprintf(subject, sizeof(subject), "d%u", number);
+	event_init(&event, EVENT_MEMBER_JOINED, subject, "Member %s has joined.", subject);
+	/* each in a minute of its own: nothing is held back */
+	event_raise(world->events, &event, (struct now){.mono = number * EVENT_LOG_QUIET});
+}
+
+static int follow(struct world *world)
+{
+	static const char request[] = "{\"command\": \"events\", \"follow\": true}\n";
+	int fd = dial(world);
+
+	assert_int_equal(write(fd, request, strlen(request)), strlen(request));
+	uv_run(&world->loop, UV_RUN_NOWAIT);
+	uv_run(&world->loop, UV_RUN_NOWAIT);
+	return fd;
+}
+
+/* What has come, the connection stays. */
+static size_t peek(struct world *world, int fd, char *text, size_t cap)
+{
+	ssize_t len;
+
+	uv_run(&world->loop, UV_RUN_NOWAIT);
+	len = read(fd, text, cap - 1);
+	text[len > 0 ? len : 0] = '\0';
+	return len > 0 ? (size_t)len : 0;
+}
+
+static void test_follow(void **state)
+{
+	struct world *world = *state;
+	int fds[IO_CONTROL_FOLLOWERS];
+	char text[65536];
+
+	event_add(world, 2);
+	for (size_t i = 0; i < IO_CONTROL_FOLLOWERS; i++)
+		fds[i] = follow(world);
+	peek(world, fds[0], text, sizeof(text));
+	assert_non_null(strstr(text, "\"d2\""));
+	assert_null(strstr(text, "\"end\""));
+	assert_int_equal(peek(world, fds[0], text, sizeof(text)), 0);
+	event_add(world, 3);
+	io_control_wake(world->control);
+	assert_true(peek(world, fds[0], text, sizeof(text)) > 0);
+	assert_null(strstr(text, "\"d2\""));
+	assert_non_null(strstr(text, "\"d3\""));
+
+	/* there is a limit, others are answered all the same, and one that goes makes room */
+	answer_read(world, follow(world), text, sizeof(text));
+	assert_non_null(strstr(text, "\"busy\""));
+	ask(world, "{\"command\": \"events\"}\n", 22, text, sizeof(text));
+	assert_non_null(strstr(text, "\"end\":true"));
+	close(fds[0]);
+	uv_run(&world->loop, UV_RUN_NOWAIT);
+	fds[0] = follow(world);
+	peek(world, fds[0], text, sizeof(text));
+	assert_non_null(strstr(text, "\"d3\""));
+	for (size_t i = 0; i < IO_CONTROL_FOLLOWERS; i++)
+		close(fds[i]);
+}
+
+/* A follower that reads nothing holds no memory, and learns what it missed. */
+static void test_deaf_follower(void **state)
+{
+	struct world *world = *state;
+	char text[65536];
+	int fd = follow(world);
+	bool lost = false, last = false;
+
+	for (unsigned int i = 0; i < 20 * EVENT_LOG_KEPT; i++) {
+		event_add(world, i);
+		io_control_wake(world->control);
+		uv_run(&world->loop, UV_RUN_NOWAIT);
+	}
+	snprintf(text, sizeof(text), "\"d%u\"", 20 * EVENT_LOG_KEPT - 1);
+	for (unsigned int i = 0; i < 1000 && !last; i++) {
+		static char piece[1 << 20];
+
+		if (peek(world, fd, piece, sizeof(piece)) == 0)
+			continue;
+		lost = lost || strstr(piece, "\"lost\"");
+		last = strstr(piece, text) != NULL;
+	}
+	assert_true(lost);
+	assert_true(last);
+	close(fd);
+}
+
 static void test_second_daemon(void **state)
 {
 	struct world *world = *state;
@@ -244,6 +341,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_follow, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deaf_follower, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_second_daemon, setup, teardown),
 	};
 
