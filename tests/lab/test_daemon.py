@@ -127,9 +127,55 @@ def test_status(topology):
     cluster.kill_daemon(t.directors[2])
     wait_for(lambda: cluster.status(d)["peers"]["alive"] == 1, 10, "the loss is seen")
     code, said = control(cluster, d, ["status"])
-    assert code == REFUSED and f"Peer {t.directors[2].name}" in said, said
+    assert code == REFUSED and t.directors[2].name in said and "not connected both ways" in said, said
     peers = {p["name"]: p for p in cluster.lvsmesh(d, "peers", "--json")["peers"]}
     assert peers[t.directors[1].name]["alive"] and not peers[t.directors[2].name]["alive"]
+
+
+def test_events(topology, tmp_path):
+    t = topology()
+    cluster = Cluster(t, families=[4]).start()
+    d, lost = t.directors[0], t.directors[2]
+    told, script = tmp_path / "told", tmp_path / "alert"
+    script.write_text(f"#!/bin/sh\ncat >>{told}\n")
+    script.chmod(0o755)
+    cluster.write_config(d, alerts={"exec": [str(script)]})
+    code, said = control(cluster, d, ["reload"])
+    assert code == DONE, said
+
+    def events(name):
+        listed = cluster.lvsmesh(d, "events", "--json")["events"]
+        return [e for e in listed if e["event"] == name and e["subject"] == lost.name]
+
+    def told_of():
+        """What the program has got of the one that is lost; it may have come before the reload or after it."""
+        lines = told.read_text().splitlines() if told.exists() else []
+        return [e for e in map(json.loads, lines) if e["subject"] == lost.name and e["event"] != "member-joined"]
+
+    wait_for(lambda: events("member-joined"), 10, "it joined")
+    cluster.kill_daemon(lost)
+    wait_for(lambda: events("member-failed"), 10, "the failure is an event")
+    status = cluster.status(d)
+    assert [i["subject"] for i in status["incidents"]] == [lost.name]
+    assert sum(lost.name in p for p in status["problems"]) == 1
+    cluster.start_director(lost)
+    wait_for(lambda: events("member-recovered"), 20, "the recovery is another")
+    assert cluster.status(d)["incidents"] == []
+    wait_for(lambda: len(told_of()) == 2, 10, "the program has run twice")
+    failed, recovered = told_of()
+    assert [failed] == events("member-failed") and [recovered] == events("member-recovered")
+    assert failed["role"] == "opens" and recovered["role"] == "closes"
+    assert failed["incident"] == recovered["incident"]
+
+    # A packet that is no peer's is said once, not for each.
+    for _ in range(5):
+        send(t.directors[1], socket.AF_INET, (d.address[4], CLUSTER_PORT), b"GET / HTTP/1.0\r\n\r\n")
+
+    def refused():
+        return [e for e in cluster.lvsmesh(d, "events", "--json")["events"] if e["event"] == "message-refused"]
+
+    wait_for(refused, 10, "the refusal is an event")
+    assert [e["subject"] for e in refused()] == ["session/magic"]
 
 
 def test_reload(topology):
@@ -293,7 +339,7 @@ def test_strangers(topology):
     after = wait_for(lambda: cluster.status(d), 5)
     assert sum(after["counters"]["session"].values()) >= 4
     assert {name: value for name, value in after["counters"]["control"].items() if name != "slow"} == {
-        "overlong": 1, "json": 1, "command": 1, "field": 1, "filter": 1, "busy": 1}
+        "overlong": 1, "json": 1, "command": 1, "field": 1, "filter": 1, "follow": 0, "busy": 1}
     assert after["counters"]["control"]["slow"] >= 1
     assert after["entries"]["held"] == before["entries"]["held"] and after["problems"] == []
     assert tools.check(client)["broken"] == 0
