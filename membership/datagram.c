@@ -1,0 +1,421 @@
+#include "membership/membership_private.h"
+#include "proto/arena.h"
+
+void datagram_push(struct membership *m, struct out out)
+{
+	if (m->out_count == OUT_MAX) {
+		refuse(m, DROPPED_OUTPUT);
+		return;
+	}
+	m->out[(m->out_at + m->out_count++) % OUT_MAX] = out;
+}
+
+static enum refusal packet_refusal(int error)
+{
+	switch (error) {
+	case PACKET_E_SIZE:
+		return REFUSED_SIZE;
+	case PACKET_E_VERSION:
+		return REFUSED_VERSION;
+	case PACKET_E_CLUSTER:
+		return REFUSED_CLUSTER;
+	default:
+		return REFUSED_MAC;
+	}
+}
+
+/* The sender of what is genuine and new, or NULL: counted. The cheapest checks come first. */
+static struct member *open_packet(struct membership *m, const uint8_t *data, size_t len,
+				  struct packet *packet)
+{
+	struct member *member;
+	int r;
+
+	r = packet_parse(m->identity->certificate.cluster, data, len, packet);
+	if (r == 0 && len > MEMBERSHIP_DATAGRAM_MAX)
+		r = PACKET_E_SIZE;
+	if (r != 0) {
+		refuse(m, packet_refusal(r));
+		return NULL;
+	}
+	member = member_find(m, packet->sender);
+	if (!member) {
+		refuse(m, REFUSED_STRANGER);
+		return NULL;
+	}
+	r = replay_window_check(&member->window, packet->epoch, packet->sequence);
+	if (r != 0 || packet->epoch < MAX(member->proven, member->epoch)) {
+		refuse(m, r == REPLAY_E_REPEATED ? REFUSED_REPEATED : REFUSED_STALE);
+		return NULL;
+	}
+	if (m->now.wall / SEC > member->not_after) {
+		refuse(m, REFUSED_EXPIRED);
+		return NULL;
+	}
+	if (!member_key(m, member) || packet_verify(&member->key, data, len) != 0) {
+		refuse(m, REFUSED_MAC);
+		return NULL;
+	}
+	replay_window_commit(&member->window, packet->epoch, packet->sequence);
+	return member;
+}
+
+static void take_ping(struct membership *m, struct member *member, uint64_t epoch, bool believed,
+		      const Lvsmesh__Pb__Datagram *body, const struct membership_event *event,
+		      struct member *via)
+{
+	struct membership_notice *notice;
+
+	datagram_push(m, (struct out){.kind = via ? OUT_RELAY_ACK : OUT_ACK,
+				      .member = member->id,
+				      .via = via ? via->id : 0,
+				      .nonce = body->nonce,
+				      .remote = event->remote,
+				      .local = (uint16_t)event->local});
+	member->believes = epoch;
+	if (!believed || !member_answers(member))
+		probe_hello(m, member);
+	if (!believed)
+		return;
+	if (body->accused > m->incarnation) {
+		refuse(m, REFUSED_AHEAD);
+	} else if (body->accused == m->incarnation && !m->refute) {
+		m->refute = true;
+		notice = notice_add(m, MEMBERSHIP_REFUTED, NULL);
+		notice->accuser = member->id;
+	}
+}
+
+/* The answer that a relayed packet waits for goes the other way. */
+static bool relay_answered(struct membership *m, uint64_t from, uint64_t to)
+{
+	for (unsigned int i = 0; i < RELAYS_MAX; i++)
+		if (m->relays[i].used && m->relays[i].from == to && m->relays[i].to == from &&
+		    m->relays[i].deadline != USEC_NEVER) {
+			m->relays[i].used = false;
+			return true;
+		}
+	return false;
+}
+
+static void take_relay(struct membership *m, struct member *member,
+		       const Lvsmesh__Pb__Datagram *body)
+{
+	struct member *to = member_find(m, body->peer);
+	struct relay *relay = m->relays;
+	bool answer;
+
+	if (!to || to->path_count == 0) {
+		refuse(m, REFUSED_UNKNOWN);
+		return;
+	}
+	answer = relay_answered(m, member->id, to->id);
+	while (relay < m->relays + RELAYS_MAX && relay->used)
+		relay++;
+	if (relay == m->relays + RELAYS_MAX || body->packet.len > RELAY_PACKET_MAX) {
+		refuse(m, REFUSED_RELAY);
+		return;
+	}
+	relay->used = true;
+	relay->from = member->id;
+	relay->to = to->id;
+	relay->deadline = answer ? USEC_NEVER : m->now.mono + m->profile.timeout * 3 / 4;
+	relay->len = (uint16_t)body->packet.len;
+	memcpy(relay->packet, body->packet.data, body->packet.len);
+	datagram_push(m, (struct out){.kind = OUT_PASS,
+				      .member = to->id,
+				      .slot = (uint16_t)(relay - m->relays)});
+	/* What a helper finds out for another it also wants to know. */
+	if (!answer && member_answers(to))
+		probe_start(m, to, false);
+}
+
+static void take_records(struct membership *m, struct member *member, bool believed,
+			 const Lvsmesh__Pb__Datagram *body)
+{
+	if (!believed) {
+		if (body->n_records)
+			refuse(m, REFUSED_UNPROVEN);
+		return;
+	}
+	for (size_t i = 0; i < body->n_records; i++)
+		record_take(m, member, false, body->records[i]);
+}
+
+static uint64_t own_digest(const struct membership *m)
+{
+	struct member self = {.id = m->identity->id,
+			      .in_roster = true,
+			      .epoch = m->epoch,
+			      .incarnation = m->incarnation,
+			      .serial = m->identity->certificate.serial};
+
+	return m->digest + member_digest(&self);
+}
+
+/* A window that was made by packets of which none was proven has let old ones through; from here
+ * on it lets through only what comes behind this one. */
+static void prove(struct member *member, uint64_t epoch)
+{
+	member->proven = epoch;
+	memset(member->window.taken, 0xff, sizeof(member->window.taken));
+}
+
+static void take(struct membership *m, const uint8_t *data, size_t len,
+		 const struct membership_event *event, struct member *via);
+
+static void take_body(struct membership *m, struct member *member, const struct packet *packet,
+		      const Lvsmesh__Pb__Datagram *body, const struct membership_event *event,
+		      struct member *via)
+{
+	uint64_t proven = member->proven;
+	bool believed = packet->epoch == proven;
+
+	switch (packet->kind) {
+	case PACKET_PING:
+		take_ping(m, member, packet->epoch, believed, body, event, via);
+		break;
+	case PACKET_ACK:
+		if (!probe_ack(m, member, body->nonce, packet->epoch, via != NULL)) {
+			refuse(m, REFUSED_NONCE);
+			break;
+		}
+		if (!believed)
+			prove(member, packet->epoch);
+		believed = true;
+		break;
+	case PACKET_GOSSIP:
+		break;
+	case PACKET_RELAY:
+	case PACKET_DELIVER:
+	case PACKET_NACK:
+		if (!believed || via)
+			refuse(m, via ? REFUSED_KIND : REFUSED_UNPROVEN);
+		else if (packet->kind == PACKET_RELAY)
+			take_relay(m, member, body);
+		else if (packet->kind == PACKET_DELIVER)
+			take(m, body->packet.data, body->packet.len, event, member);
+		else
+			probe_nack(m, member, body->peer);
+		return;
+	default:
+		refuse(m, REFUSED_KIND);
+		return;
+	}
+	take_records(m, member, believed, body);
+	if (believed && packet->kind != PACKET_GOSSIP && body->digest)
+		pushpull_mismatch(m, member, body->digest != own_digest(m));
+}
+
+/* A datagram that came by itself, or through via. */
+static void take(struct membership *m, const uint8_t *data, size_t len,
+		 const struct membership_event *event, struct member *via)
+{
+	_Alignas(max_align_t) uint8_t memory[16 * 1024];
+	Lvsmesh__Pb__Datagram *body;
+	struct member *member;
+	struct packet packet;
+	struct arena arena;
+
+	member = open_packet(m, data, len, &packet);
+	if (!member)
+		return;
+	arena_init(&arena, memory, sizeof(memory));
+	body = lvsmesh__pb__datagram__unpack(&arena.allocator, packet.len, packet.body);
+	if (!body) {
+		refuse(m, REFUSED_MALFORMED);
+		return;
+	}
+	take_body(m, member, &packet, body, event, via);
+}
+
+void datagram_take(struct membership *m, const struct membership_event *event)
+{
+	m->traffic.datagrams_in++;
+	m->traffic.bytes_in += event->len;
+	take(m, event->data, event->len, event, NULL);
+}
+
+static size_t seal(struct membership *m, struct member *to, enum packet_kind kind,
+		   const Lvsmesh__Pb__Datagram *body, uint8_t *data, size_t cap)
+{
+	uint8_t bytes[MEMBERSHIP_DATAGRAM_MAX];
+	struct packet packet = {
+		.kind = (uint8_t)kind, .sender = m->identity->id, .epoch = m->epoch, .body = bytes};
+	size_t len;
+
+	if (!member_key(m, to) || lvsmesh__pb__datagram__get_packed_size(body) > DATAGRAM_BODY_MAX)
+		return 0;
+	packet.len = lvsmesh__pb__datagram__pack(body, bytes);
+	packet.sequence = ++to->sequence;
+	m->packets = MAX(m->packets, to->sequence);
+	if (packet_pack(&to->key, m->identity->certificate.cluster, &packet, data, cap, &len) != 0)
+		return 0;
+	return len;
+}
+
+/* At which incarnation we suspect it, or hold it failed. */
+static uint64_t accused(const struct member *member)
+{
+	if (member->suspicion)
+		return member->suspicion->incarnation;
+	if (member->state == MEMBER_FAILED && member->failed_epoch == member->epoch)
+		return member->incarnation;
+	return 0;
+}
+
+static void fill(struct membership *m, const struct out *out, struct member *member,
+		 Lvsmesh__Pb__Datagram *body, struct broadcast_records *said,
+		 Lvsmesh__Pb__Record **pointers)
+{
+	body->nonce = out->nonce;
+	if (out->kind == OUT_PING || out->kind == OUT_RELAY_PING)
+		body->accused = accused(member);
+	if (out->kind == OUT_RELAY_PING || out->kind == OUT_RELAY_ACK)
+		return;
+	if (out->kind != OUT_GOSSIP)
+		body->digest = own_digest(m);
+	if (member->believes != member->proven)
+		return;
+	body->n_records = broadcast_fill(m, DATAGRAM_BODY_MAX - 64, said);
+	for (size_t i = 0; i < body->n_records; i++)
+		pointers[i] = &said->records[i];
+	body->records = pointers;
+}
+
+/* A datagram that another member shall pass on to this one. */
+static size_t wrap(struct membership *m, struct member *via, struct member *member,
+		   enum packet_kind kind, const Lvsmesh__Pb__Datagram *body, uint8_t *data,
+		   size_t cap)
+{
+	Lvsmesh__Pb__Datagram outer = LVSMESH__PB__DATAGRAM__INIT;
+	uint8_t inner[RELAY_PACKET_MAX];
+	size_t len = seal(m, member, kind, body, inner, sizeof(inner));
+
+	outer.peer = member->id;
+	outer.packet = record_bytes(inner, len);
+	return len ? seal(m, via, PACKET_RELAY, &outer, data, cap) : 0;
+}
+
+static size_t pass(struct membership *m, const struct out *out, struct member *member,
+		   uint8_t *data, size_t cap)
+{
+	struct relay *relay = &m->relays[out->slot];
+	Lvsmesh__Pb__Datagram body = LVSMESH__PB__DATAGRAM__INIT;
+	size_t len;
+
+	body.peer = relay->from;
+	body.packet = record_bytes(relay->packet, relay->len);
+	len = seal(m, member, PACKET_DELIVER, &body, data, cap);
+	relay->used = relay->deadline != USEC_NEVER;
+	return len;
+}
+
+static size_t build(struct membership *m, const struct out *out, struct member *member,
+		    uint8_t *data, size_t cap)
+{
+	static const enum packet_kind kinds[] = {
+		[OUT_PING] = PACKET_PING,
+		[OUT_ACK] = PACKET_ACK,
+		[OUT_GOSSIP] = PACKET_GOSSIP,
+	};
+	Lvsmesh__Pb__Datagram body = LVSMESH__PB__DATAGRAM__INIT;
+	Lvsmesh__Pb__Record *pointers[BROADCAST_RECORDS];
+	struct broadcast_records said;
+	struct member *via = member_find(m, out->via);
+
+	switch (out->kind) {
+	case OUT_PASS:
+		return pass(m, out, member, data, cap);
+	case OUT_NACK:
+		body.peer = out->via;
+		return seal(m, member, PACKET_NACK, &body, data, cap);
+	case OUT_RELAY_PING:
+	case OUT_RELAY_ACK:
+		fill(m, out, member, &body, &said, pointers);
+		return via ? wrap(m, via, member,
+				  out->kind == OUT_RELAY_PING ? PACKET_PING : PACKET_ACK, &body,
+				  data, cap)
+			   : 0;
+	default:
+		fill(m, out, member, &body, &said, pointers);
+		return seal(m, member, kinds[out->kind], &body, data, cap);
+	}
+}
+
+/* Where datagrams to a member go: the way that was heard from last. */
+static const struct path *best_path(const struct member *member)
+{
+	const struct path *best = &member->paths[0];
+
+	for (unsigned int i = 1; i < member->path_count; i++)
+		if (member->paths[i].udp_heard > best->udp_heard)
+			best = &member->paths[i];
+	return best;
+}
+
+static uint16_t local_for(const struct membership *m, const struct endpoint *remote,
+			  unsigned int path)
+{
+	unsigned int local = MIN(path, m->address_count - 1);
+
+	for (unsigned int i = 0; i < m->address_count; i++)
+		if (m->addresses[local].ip.family != remote->ip.family)
+			local = (local + 1) % m->address_count;
+	return (uint16_t)local;
+}
+
+size_t membership_datagram(struct membership *m, uint8_t *data, size_t cap,
+			   struct membership_target *ret_target)
+{
+	struct member *member, *to;
+	struct out out;
+	size_t len;
+
+	while (m->out_count > 0) {
+		out = m->out[m->out_at];
+		m->out_at = (m->out_at + 1) % OUT_MAX;
+		m->out_count--;
+		member = member_find(m, out.member);
+		to = out.kind == OUT_RELAY_PING || out.kind == OUT_RELAY_ACK
+			     ? member_find(m, out.via)
+			     : member;
+		if (!member || !to || (out.remote.port == 0 && to->path_count == 0)) {
+			if (out.kind == OUT_PASS)
+				m->relays[out.slot].used = false;
+			continue;
+		}
+		if (out.remote.port == 0 || to != member) {
+			out.remote = best_path(to)->endpoint;
+			out.local = local_for(m, &out.remote,
+					      (unsigned int)(best_path(to) - to->paths));
+		} else if (out.kind == OUT_PING) {
+			out.local = local_for(m, &out.remote, out.local);
+		}
+		len = build(m, &out, member, data, cap);
+		if (len == 0)
+			continue;
+		*ret_target = (struct membership_target){.remote = out.remote, .local = out.local};
+		m->traffic.datagrams_out++;
+		m->traffic.bytes_out += len;
+		return len;
+	}
+	return 0;
+}
+
+void datagram_timers(struct membership *m, usec_t *next)
+{
+	for (unsigned int i = 0; i < RELAYS_MAX; i++) {
+		struct relay *relay = &m->relays[i];
+
+		if (!relay->used || relay->deadline == USEC_NEVER)
+			continue;
+		if (m->now.mono < relay->deadline) {
+			sooner(next, relay->deadline);
+			continue;
+		}
+		relay->used = false;
+		datagram_push(
+			m, (struct out){.kind = OUT_NACK, .member = relay->from, .via = relay->to});
+	}
+}

@@ -1,0 +1,65 @@
+#include "membership/membership_private.h"
+
+#define HEALTHIER_EVERY SEC
+
+/* Lifeguard's local health multiplier: how likely it is that a silence is our own fault. */
+void health_add(struct membership *m, int points)
+{
+	int health = (int)m->health + points;
+
+	m->health = (unsigned int)MAX(0, MIN(health, HEALTH_MAX));
+	if (points > 0)
+		m->healthier_at = m->now.mono + HEALTHIER_EVERY;
+}
+
+static void shift(usec_t *time, usec_t late)
+{
+	if (*time != 0 && *time != USEC_NEVER)
+		*time += late;
+}
+
+/* We did not run for a while: nobody had a chance to answer then, so it does not count. */
+void health_late(struct membership *m, usec_t late)
+{
+	struct membership_notice *notice;
+
+	health_add(m, 1 + (int)MIN(late / m->profile.interval, (usec_t)HEALTH_MAX));
+	for (unsigned int i = 0; i < m->busy_count; i++) {
+		struct member *member = m->busy[i];
+
+		if (member->check) {
+			shift(&member->check->started, late);
+			shift(&member->check->next_ping, late);
+			shift(&member->check->deadline, late);
+		}
+		if (member->suspicion) {
+			shift(&member->suspicion->started, late);
+			shift(&member->suspicion->deadline, late);
+		}
+		shift(&member->lease_end, late);
+	}
+	for (unsigned int i = 0; i < RELAYS_MAX; i++)
+		if (m->relays[i].used)
+			shift(&m->relays[i].deadline, late);
+	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++)
+		shift(&m->streams[i].deadline, late);
+	m->horizon = MAX(m->horizon, m->now.mono < m->horizon + late ? m->horizon + late : 0);
+	m->view_at = m->now.mono;
+	if (late >= SEC) {
+		notice = notice_add(m, MEMBERSHIP_PAUSED, NULL);
+		notice->duration = late;
+	}
+}
+
+/* Without anybody to probe, nothing but time says that we are well again. */
+void health_timers(struct membership *m, usec_t *next)
+{
+	if (m->health == 0)
+		return;
+	if (m->now.mono >= m->healthier_at) {
+		m->healthier_at = m->now.mono + HEALTHIER_EVERY;
+		health_add(m, -1);
+	}
+	if (m->health > 0)
+		sooner(next, m->healthier_at);
+}

@@ -1,0 +1,551 @@
+#include <stdlib.h>
+
+#include "membership/membership_private.h"
+
+#define TOMBSTONE (3600 * SEC)
+#define HEARSAY (60 * SEC) /* how long somebody who never answered is remembered */
+#define HELLO_FIRST (200 * MSEC)
+#define HELLO_LAST (10 * SEC)
+#define HELLOS_BEFORE_DIAL 3
+#define DIAL_FIRST SEC
+#define DIAL_DOUBLINGS 4u
+#define REFUSED_LATELY (5 * SEC)
+
+const char *member_phase_name(int phase)
+{
+	static const char *const names[MEMBER_PHASE_MAX] = {
+		[MEMBER_JOINING] = "joining", [MEMBER_SYNCING] = "syncing",
+		[MEMBER_READY] = "ready",     [MEMBER_DRAINING] = "draining",
+		[MEMBER_LEAVING] = "leaving", [MEMBER_LEFT] = "left",
+		[MEMBER_ABSENT] = "absent",
+	};
+
+	return phase >= 0 && phase < MEMBER_PHASE_MAX ? names[phase] : "unknown";
+}
+
+const char *member_state_name(int state)
+{
+	static const char *const names[MEMBER_STATE_MAX] = {
+		[MEMBER_UNPROVEN] = "unproven", [MEMBER_ALIVE] = "alive",
+		[MEMBER_SUSPECT] = "suspect",   [MEMBER_FAILED] = "failed",
+		[MEMBER_AWAY] = "absent",       [MEMBER_GONE] = "gone",
+	};
+
+	return state >= 0 && state < MEMBER_STATE_MAX ? names[state] : "unknown";
+}
+
+unsigned int member_log2(unsigned int n)
+{
+	unsigned int log = 0;
+
+	while (log < 31 && 1u << log < n)
+		log++;
+	return log;
+}
+
+bool member_answers(const struct member *member)
+{
+	return member->state == MEMBER_ALIVE || member->state == MEMBER_SUSPECT;
+}
+
+/* Who is awaited and does not answer. */
+static bool is_missing(const struct member *member)
+{
+	return member->state == MEMBER_FAILED ||
+	       (member->state == MEMBER_UNPROVEN && member->in_roster);
+}
+
+/* Identities are hashes already. */
+static uint32_t *bucket_of(const struct membership *m, uint64_t id)
+{
+	unsigned int mask = m->bucket_count - 1;
+	unsigned int at = (unsigned int)id & mask;
+
+	while (m->buckets[at] && m->members[m->buckets[at] - 1]->id != id)
+		at = (at + 1) & mask;
+	return &m->buckets[at];
+}
+
+static void rehash(struct membership *m)
+{
+	memset(m->buckets, 0, m->bucket_count * sizeof(*m->buckets));
+	for (unsigned int i = 0; i < m->member_cap; i++)
+		if (m->members[i])
+			*bucket_of(m, m->members[i]->id) = i + 1;
+}
+
+struct member *member_find(const struct membership *m, uint64_t id)
+{
+	uint32_t index;
+
+	if (m->bucket_count == 0)
+		return NULL;
+	index = *bucket_of(m, id);
+	return index ? m->members[index - 1] : NULL;
+}
+
+static bool resize(void *array, size_t count, size_t size)
+{
+	void **at = array;
+	void *p = realloc(*at, count * size);
+
+	if (!p)
+		return false;
+	*at = p;
+	return true;
+}
+
+static bool grow(struct membership *m)
+{
+	unsigned int cap = m->member_cap ? 2 * m->member_cap : 16;
+
+	if (!resize(&m->members, cap, sizeof(*m->members)) ||
+	    !resize(&m->busy, cap, sizeof(*m->busy)) ||
+	    !resize(&m->order, cap, sizeof(*m->order)) ||
+	    !resize(&m->buckets, 4 * (size_t)cap, sizeof(*m->buckets)))
+		return false;
+	memset(m->members + m->member_cap, 0, (cap - m->member_cap) * sizeof(*m->members));
+	m->member_cap = cap;
+	m->bucket_count = 4 * cap;
+	rehash(m);
+	return true;
+}
+
+/* Room for one more: the longest gone makes place. */
+static bool make_room(struct membership *m)
+{
+	struct member *oldest = NULL;
+
+	if (m->member_count < m->member_cap)
+		return true;
+	if (m->member_cap < MEMBERSHIP_MEMBERS_MAX)
+		return grow(m);
+	for (unsigned int i = 0; i < m->member_cap; i++)
+		if (m->members[i]->state == MEMBER_GONE &&
+		    (!oldest || m->members[i]->since < oldest->since))
+			oldest = m->members[i];
+	if (oldest)
+		member_remove(m, oldest);
+	return oldest != NULL;
+}
+
+static struct member *add(struct membership *m, uint64_t id)
+{
+	struct member *member;
+	unsigned int i = 0;
+
+	if (!make_room(m))
+		return NULL;
+	member = calloc(1, sizeof(*member));
+	if (!member)
+		return NULL;
+	while (m->members[i])
+		i++;
+	member->id = id;
+	member->index = i;
+	member->state = MEMBER_UNPROVEN;
+	member->since = member->heard = m->now.mono;
+	/* Above whatever an earlier entry of the same peer has used. */
+	member->sequence = m->packets;
+	m->members[i] = member;
+	m->member_count++;
+	*bucket_of(m, id) = i + 1;
+	return member;
+}
+
+static void not_busy(struct membership *m, struct member *member)
+{
+	struct member *last = m->busy[m->busy_count - 1];
+
+	m->busy[member->busy - 1] = last;
+	last->busy = member->busy;
+	member->busy = 0;
+	m->busy_count--;
+}
+
+void member_busy(struct membership *m, struct member *member)
+{
+	if (member->busy)
+		return;
+	m->busy[m->busy_count++] = member;
+	member->busy = m->busy_count;
+}
+
+static void forget_order(struct membership *m, unsigned int at)
+{
+	m->members[m->order[at]]->ordered = false;
+	m->order[at] = m->order[--m->order_count];
+}
+
+void member_remove(struct membership *m, struct member *member)
+{
+	probe_end(m, member);
+	suspicion_clear(m, member);
+	m->digest -= member_digest(member);
+	member_roster_set(m, member, false);
+	member_state_set(m, member, MEMBER_GONE);
+	for (unsigned int i = 0; i < m->order_count; i++)
+		if (m->order[i] == member->index) {
+			forget_order(m, i);
+			break;
+		}
+	if (member->busy)
+		not_busy(m, member);
+	m->members[member->index] = NULL;
+	m->member_count--;
+	rehash(m);
+	sodium_memzero(&member->key, sizeof(member->key));
+	free(member->certificate);
+	free(member->statement);
+	free(member->removal);
+	free(member);
+}
+
+static bool set_certificate(struct member *member, const struct certificate *certificate)
+{
+	uint8_t *bytes = malloc(certificate->len);
+
+	if (!bytes)
+		return false;
+	memcpy(bytes, certificate->bytes, certificate->len);
+	free(member->certificate);
+	member->certificate = bytes;
+	member->certificate_len = (uint16_t)certificate->len;
+	member->serial = certificate->serial;
+	member->not_after = certificate->not_after;
+	memcpy(member->name, certificate->name, sizeof(member->name));
+	member->keyed = false;
+	return true;
+}
+
+struct member *member_get(struct membership *m, const uint8_t *bytes, size_t len, bool verified)
+{
+	struct certificate certificate;
+	struct member *member;
+	uint64_t id;
+	int r;
+
+	if (certificate_parse(bytes, len, &certificate) != 0) {
+		refuse(m, REFUSED_CERTIFICATE);
+		return NULL;
+	}
+	id = certificate_id(&certificate);
+	if (id == m->identity->id)
+		return NULL;
+	member = member_find(m, id);
+	if (member && certificate.serial <= member->serial)
+		return member;
+	r = verified ? 0 : certificate_verify(&certificate, m->identity->cluster_key, m->now.wall);
+	if (r != 0) {
+		refuse(m, r == CERTIFICATE_E_EARLY || r == CERTIFICATE_E_EXPIRED
+				  ? REFUSED_EXPIRED
+				  : REFUSED_CERTIFICATE);
+		return member;
+	}
+	if (!member)
+		member = add(m, id);
+	if (!member) {
+		refuse(m, REFUSED_FULL);
+		return NULL;
+	}
+	m->digest -= member_digest(member);
+	if (!set_certificate(member, &certificate) && !member->certificate) {
+		member_remove(m, member);
+		return NULL;
+	}
+	m->digest += member_digest(member);
+	m->roster_changed |= member->in_roster;
+	return member;
+}
+
+bool member_key(struct membership *m, struct member *member)
+{
+	struct certificate certificate;
+
+	if (!member->keyed)
+		member->keyed = certificate_parse(member->certificate, member->certificate_len,
+						  &certificate) == 0 &&
+				packet_key_init(m->identity, &certificate, &member->key) == 0;
+	return member->keyed;
+}
+
+/* A finalizer of MurmurHash3's: every bit of the input reaches every bit of the sum. */
+static uint64_t mix(uint64_t z)
+{
+	z = (z ^ (z >> 33)) * UINT64_C(0xff51afd7ed558ccd);
+	z = (z ^ (z >> 33)) * UINT64_C(0xc4ceb9fe1a85ec53);
+	return z ^ (z >> 33);
+}
+
+uint64_t member_digest(const struct member *member)
+{
+	if (!member->in_roster || member->state == MEMBER_GONE)
+		return 0;
+	return mix(mix(mix(mix(member->id) + member->epoch) + member->incarnation) +
+		   member->serial);
+}
+
+void member_roster_set(struct membership *m, struct member *member, bool in_roster)
+{
+	if (member->in_roster == in_roster)
+		return;
+	if (is_missing(member))
+		m->missing_count--;
+	m->digest -= member_digest(member);
+	member->in_roster = in_roster;
+	m->digest += member_digest(member);
+	if (is_missing(member))
+		m->missing_count++;
+	m->roster_count += in_roster ? 1u : -1u;
+	m->roster_changed = m->view_changed = true;
+}
+
+/* In among those that are still to be probed in this round. */
+static void order_add(struct membership *m, struct member *member)
+{
+	unsigned int at;
+	uint32_t other;
+
+	if (member->ordered)
+		return;
+	member->ordered = true;
+	m->order_at = MIN(m->order_at, m->order_count);
+	at = m->order_at + (unsigned int)chance_below(&m->chance, m->order_count - m->order_at + 1);
+	other = at < m->order_count ? m->order[at] : member->index;
+	m->order[at] = member->index;
+	if (at < m->order_count)
+		m->order[m->order_count] = other;
+	m->order_count++;
+}
+
+void member_state_set(struct membership *m, struct member *member, enum member_state state)
+{
+	if (member->state == state)
+		return;
+	m->alive_count -= member_answers(member);
+	m->away_count -= member->state == MEMBER_AWAY;
+	m->missing_count -= is_missing(member);
+	m->digest -= member_digest(member);
+	if (member_answers(member) != (state == MEMBER_ALIVE || state == MEMBER_SUSPECT)) {
+		m->view_changed = true;
+		m->view_at = m->now.mono;
+		/* Its check asked another question. */
+		probe_end(m, member);
+	}
+	member->state = state;
+	member->since = m->now.mono;
+	m->digest += member_digest(member);
+	m->missing_count += is_missing(member);
+	m->away_count += member->state == MEMBER_AWAY;
+	m->alive_count += member_answers(member);
+	if (member_answers(member))
+		order_add(m, member);
+	member_busy(m, member);
+}
+
+/* What it has said of itself does not explain an answer, or forbid it. */
+static bool may_be_alive(const struct member *member, uint64_t epoch)
+{
+	return epoch > member->epoch ||
+	       (member->phase != MEMBER_LEFT && member->phase != MEMBER_ABSENT);
+}
+
+static void back(struct membership *m, struct member *member, uint64_t epoch)
+{
+	bool was_missing = is_missing(member), known = member->in_roster;
+
+	free(member->removal);
+	member->removal = NULL;
+	member->hellos = 0;
+	for (unsigned int i = 0; i < member->path_count; i++) {
+		member->paths[i].misses = member->paths[i].tcp_misses = 0;
+		member->paths[i].tcp_doubt = false;
+	}
+	member_state_set(m, member, MEMBER_ALIVE);
+	member_roster_set(m, member, true);
+	if (!known)
+		notice_add(m, MEMBERSHIP_MEMBER_JOINED, member);
+	if (was_missing) {
+		split_back(m, member, epoch > member->failed_epoch);
+		/* Where one is back, the others may be too. */
+		m->hot_until = m->now.mono + SEC;
+		m->redial_at = MIN(m->redial_at, m->now.mono);
+	}
+}
+
+void member_alive(struct membership *m, struct member *member, uint64_t epoch)
+{
+	member->heard = m->now.mono;
+	if (!may_be_alive(member, epoch))
+		return;
+	if (member->state == MEMBER_SUSPECT)
+		suspicion_clear(m, member);
+	else if (member->state != MEMBER_ALIVE)
+		back(m, member, epoch);
+	probe_answered(m, member);
+}
+
+static void say_hello(struct membership *m, struct member *member, usec_t *next)
+{
+	usec_t pause = HELLO_FIRST << MIN(member->hellos, 6u);
+
+	if (m->now.mono >= member->hello_at) {
+		probe_hello(m, member);
+		member->hellos = (uint8_t)MIN(member->hellos + 1u, 200u);
+		/* It may not know us: a session shows it our certificate. */
+		if (member->hellos >= HELLOS_BEFORE_DIAL && member->path_count > 0)
+			pushpull_dial(m, member, &member->paths[0].endpoint, -1);
+		member->hello_at = m->now.mono + MIN(pause, HELLO_LAST);
+	}
+	sooner(next, member->hello_at);
+}
+
+/* Whoever does not answer is missed from then on. */
+void member_miss(struct membership *m, struct member *member)
+{
+	bool answered = member_answers(member);
+
+	member->failed_epoch = member->epoch;
+	member->failed_incarnation = member->incarnation;
+	member->failed_at = m->now.mono;
+	member->evidence = 0;
+	member->back_at = 0;
+	member->lost = false;
+	if (member->refused_at && member->refused_at + REFUSED_LATELY >= m->now.mono)
+		member->evidence |= EVIDENCE_REFUSED;
+	member->hellos = 0;
+	member->hello_at = m->now.mono + chance_below(&m->chance, DIAL_FIRST);
+	member_state_set(m, member, MEMBER_FAILED);
+	/* Who was missing from the start, or overstays its lease, is no news of this kind. */
+	if (answered)
+		split_lost(m, member);
+}
+
+void member_left(struct membership *m, struct member *member)
+{
+	bool known = member->in_roster;
+
+	suspicion_clear(m, member);
+	probe_end(m, member);
+	member_state_set(m, member, MEMBER_GONE);
+	member_roster_set(m, member, false);
+	if (known)
+		notice_add(m, MEMBERSHIP_MEMBER_LEFT, member);
+}
+
+/* By TCP, for ever: whoever has another address by now, or does not know us, learns it there. Pings
+ * go to all that are missing, in turn (probe.c). */
+static void redial(struct membership *m, struct member *member, usec_t *next)
+{
+	usec_t pause = DIAL_FIRST << MIN(member->hellos, DIAL_DOUBLINGS);
+	const struct path *path;
+
+	if (m->now.mono >= member->hello_at && member->path_count > 0) {
+		path = &member->paths[member->hellos % member->path_count];
+		member->hellos = (uint8_t)(member->hellos < 200 ? member->hellos + 1 : 100);
+		pushpull_dial(m, member, &path->endpoint, -1);
+		member->hello_at = m->now.mono + pause + chance_below(&m->chance, pause);
+	}
+	if (member->path_count > 0)
+		sooner(next, member->hello_at);
+}
+
+/* When the states that end by themselves end; false: it has been removed. */
+static bool state_timer(struct membership *m, struct member *member, usec_t *next)
+{
+	usec_t end = USEC_NEVER;
+
+	switch (member->state) {
+	case MEMBER_UNPROVEN:
+		end = member->in_roster ? MAX(m->horizon, member->since + HEARSAY / 12)
+					: member->since + HEARSAY;
+		if (m->now.mono < end)
+			say_hello(m, member, next);
+		else if (member->in_roster)
+			member_miss(m, member);
+		break;
+	case MEMBER_FAILED:
+		redial(m, member, next);
+		break;
+	case MEMBER_AWAY:
+		end = member->lease_end;
+		if (m->now.mono >= end)
+			member_miss(m, member);
+		else
+			redial(m, member, next);
+		break;
+	case MEMBER_GONE:
+		end = member->since + TOMBSTONE;
+		break;
+	default:
+		break;
+	}
+	if (m->now.mono < end)
+		sooner(next, end);
+	else if (member->state == MEMBER_GONE || member->state == MEMBER_UNPROVEN) {
+		member_remove(m, member);
+		return false;
+	}
+	return true;
+}
+
+static void incidents(struct membership *m, struct member *member, usec_t *next)
+{
+	struct membership_notice *notice;
+	unsigned int down = 0;
+
+	incident_update(m, &member->failed, member->state == MEMBER_FAILED, 0,
+			MEMBERSHIP_MEMBER_FAILED, MEMBERSHIP_MEMBER_RECOVERED, member, next);
+	for (unsigned int i = 0; i < member->path_count; i++) {
+		down |= member->paths[i].udp_down ? EVIDENCE_UDP : 0u;
+		down |= member->paths[i].tcp_down ? EVIDENCE_TCP : 0u;
+	}
+	notice = incident_update(m, &member->partial, down && member_answers(member), 0,
+				 MEMBERSHIP_MEMBER_PARTIAL, MEMBERSHIP_MEMBER_WHOLE, member, next);
+	if (!notice)
+		return;
+	notice->evidence = down;
+	if (down & EVIDENCE_UDP && member->path_count > 1 && member->back_at)
+		split_evidence(m, member, EVIDENCE_OTHER_ADDRESS);
+}
+
+usec_t member_timers(struct membership *m, struct member *member)
+{
+	usec_t next = USEC_NEVER;
+
+	if (member->check)
+		probe_timer(m, member, &next);
+	if (member->suspicion)
+		suspicion_timer(m, member, &next);
+	if (!state_timer(m, member, &next))
+		return USEC_NEVER;
+	if (member->verify_at) {
+		if (m->now.mono >= member->verify_at) {
+			member->verify_at = 0;
+			probe_hello(m, member);
+		} else {
+			sooner(&next, member->verify_at);
+		}
+	}
+	if (member->check)
+		sooner(&next, MIN(member->check->next_ping, member->check->deadline));
+	incidents(m, member, &next);
+	if (next == USEC_NEVER)
+		not_busy(m, member);
+	return next;
+}
+
+struct member *member_random(struct membership *m)
+{
+	struct member *member;
+	unsigned int at;
+
+	while (m->order_count > 0) {
+		at = (unsigned int)chance_below(&m->chance, m->order_count);
+		member = m->members[m->order[at]];
+		if (member_answers(member))
+			return member;
+		forget_order(m, at);
+	}
+	return NULL;
+}

@@ -1,0 +1,319 @@
+#include "membership/membership.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "membership/membership_private.h"
+
+#define HORIZON (5 * SEC)          /* after the start: until then nobody is missed */
+#define LEAVING_TIME (100 * MSEC)  /* between the words leaving and left */
+#define FAREWELL_TIME (300 * MSEC) /* in which the last word spreads */
+#define FAREWELL_DIRECT 64         /* so many hear it from ourselves */
+#define TWICE_LASTS (60 * SEC)
+#define MEMORY_TIME (30 * SEC)
+
+const struct membership_profile membership_default = {
+	.interval = 200 * MSEC,
+	.timeout = 150 * MSEC,
+	.suspicion = 450 * MSEC,
+	.redial = SEC,
+};
+
+const struct membership_profile membership_fast = {
+	.interval = 100 * MSEC,
+	.timeout = 75 * MSEC,
+	.suspicion = 225 * MSEC,
+	.redial = 500 * MSEC,
+};
+
+static bool valid(const struct membership_options *options)
+{
+	const struct membership_profile *profile = &options->profile;
+
+	return options->epoch > 0 && options->address_count > 0 &&
+	       options->address_count <= MEMBERSHIP_ADDRESSES_MAX &&
+	       options->version_min <= options->version_max && profile->interval > 0 &&
+	       profile->timeout > 0 && profile->suspicion > 0 && profile->redial > 0;
+}
+
+int membership_new(const struct membership_options *options, struct membership **ret_membership)
+{
+	struct membership *m;
+	int r;
+
+	if (!valid(options))
+		return -EINVAL;
+	m = calloc(1, sizeof(*m));
+	if (!m)
+		return -ENOMEM;
+	m->identity = options->identity;
+	m->epoch = options->epoch;
+	m->profile = options->profile;
+	crypto_generichash(m->chance.key, sizeof(m->chance.key), options->seed,
+			   sizeof(options->seed), NULL, 0);
+	m->now = options->now;
+	m->started = m->now.mono;
+	m->horizon = m->hot_until = m->started + HORIZON;
+	m->boot = chance_next(&m->chance);
+	memcpy(m->addresses, options->addresses, sizeof(m->addresses));
+	m->address_count = options->address_count;
+	m->version_min = options->version_min;
+	m->version_max = options->version_max;
+	m->config = options->config;
+	m->witness = options->witness;
+	m->timeout = m->started;
+	m->probe_at = m->started + chance_below(&m->chance, m->profile.interval);
+	m->routine_at = m->started + HORIZON + chance_below(&m->chance, 60 * SEC);
+	r = options->roster_len ? roster_load(m, options->roster, options->roster_len) : 0;
+	if (r != 0) {
+		membership_free(m);
+		return r;
+	}
+	record_own_state(m);
+	m->roster_changed = false;
+	*ret_membership = m;
+	return 0;
+}
+
+void membership_free(struct membership *m)
+{
+	struct check *check;
+
+	if (!m)
+		return;
+	for (unsigned int i = 0; i < m->member_cap; i++)
+		if (m->members[i])
+			member_remove(m, m->members[i]);
+	while ((check = m->free_checks)) {
+		m->free_checks = check->next;
+		free(check);
+	}
+	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++) {
+		free(m->streams[i].want);
+		free(m->streams[i].digest);
+	}
+	free(m->members);
+	free(m->buckets);
+	free(m->busy);
+	free(m->order);
+	sodium_memzero(m, sizeof(*m));
+	free(m);
+}
+
+static void join(struct membership *m, const struct membership_event *event)
+{
+	struct join old[MEMBERSHIP_JOIN_MAX];
+	unsigned int old_count = m->join_count;
+
+	memcpy(old, m->joins, sizeof(old));
+	m->join_count = MIN(event->join_count, (unsigned int)MEMBERSHIP_JOIN_MAX);
+	for (unsigned int i = 0; i < m->join_count; i++) {
+		m->joins[i] = (struct join){.endpoint = event->join[i]};
+		for (unsigned int j = 0; j < old_count; j++)
+			if (endpoint_compare(&old[j].endpoint, &event->join[i]) == 0)
+				m->joins[i] = old[j];
+	}
+	/* Their indexes are others now. */
+	for (unsigned int i = 0; i < MEMBERSHIP_DIALS_MAX; i++)
+		m->streams[i].join = -1;
+}
+
+static void meta(struct membership *m, const struct membership_event *event)
+{
+	bool changed = event->phase != m->phase || event->config != m->config;
+
+	m->position = event->position;
+	if (m->phase >= MEMBER_LEAVING || event->phase > MEMBER_DRAINING || !changed)
+		return;
+	m->phase = event->phase;
+	m->config = event->config;
+	m->view_changed = true;
+	record_own_state(m);
+}
+
+static void go(struct membership *m, enum member_phase phase, usec_t lease)
+{
+	if (m->phase >= MEMBER_LEAVING)
+		return;
+	m->phase = phase;
+	m->lease = (uint32_t)(lease / SEC);
+	m->leave_at = phase == MEMBER_LEAVING ? m->now.mono + LEAVING_TIME : 0;
+	m->done_at = m->now.mono + LEAVING_TIME + FAREWELL_TIME;
+	record_own_state(m);
+}
+
+static void farewell(struct membership *m)
+{
+	m->leave_at = 0;
+	m->phase = MEMBER_LEFT;
+	record_own_state(m);
+	for (unsigned int i = 0; i < m->order_count && m->alive_count <= FAREWELL_DIRECT; i++)
+		datagram_push(
+			m, (struct out){.kind = OUT_GOSSIP, .member = m->members[m->order[i]]->id});
+}
+
+static void operator_removes(struct membership *m, uint64_t id)
+{
+	struct member *member = member_find(m, id);
+
+	if (!member || member->state == MEMBER_GONE)
+		refuse(m, REFUSED_UNKNOWN);
+	else if (member_answers(member))
+		refuse(m, REFUSED_REMOVAL);
+	else
+		record_remove(m, member);
+}
+
+static void sync_said(struct membership *m, const struct membership_event *event)
+{
+	struct member *member = member_find(m, event->member);
+
+	if (!member)
+		return;
+	if (event->ok && member->state == MEMBER_FAILED)
+		split_evidence(m, member, EVIDENCE_SYNC);
+	/* A stream that ends says something about TCP: look. */
+	if (!event->ok && member->sync_alive && member_answers(member) && member->path_count > 0)
+		pushpull_dial(m, member, &member->paths[0].endpoint, -1);
+	member->sync_alive = event->ok;
+}
+
+static void dispatch(struct membership *m, const struct membership_event *event)
+{
+	switch (event->type) {
+	case MEMBERSHIP_TICK:
+		break;
+	case MEMBERSHIP_JOIN:
+		join(m, event);
+		break;
+	case MEMBERSHIP_DATAGRAM:
+		datagram_take(m, event);
+		break;
+	case MEMBERSHIP_STREAM_OPENED:
+		pushpull_opened(m, event);
+		break;
+	case MEMBERSHIP_STREAM_FRAME:
+		pushpull_frame(m, event);
+		break;
+	case MEMBERSHIP_STREAM_CLOSED:
+		pushpull_closed(m, event);
+		break;
+	case MEMBERSHIP_META:
+		meta(m, event);
+		break;
+	case MEMBERSHIP_LEAVE:
+		go(m, MEMBER_LEAVING, 0);
+		break;
+	case MEMBERSHIP_ABSENCE:
+		go(m, MEMBER_ABSENT, event->lease);
+		break;
+	case MEMBERSHIP_REMOVE:
+		operator_removes(m, event->member);
+		break;
+	case MEMBERSHIP_SYNC:
+		sync_said(m, event);
+		break;
+	case MEMBERSHIP_WITNESS:
+		m->witness_ok = event->ok;
+		break;
+	}
+}
+
+static void own_timers(struct membership *m, usec_t *next)
+{
+	if (m->refute && m->now.mono >= m->refute_at)
+		record_own_state(m);
+	if (m->refute)
+		sooner(next, m->refute_at);
+	if (m->leave_at && m->now.mono >= m->leave_at)
+		farewell(m);
+	if (m->leave_at)
+		sooner(next, m->leave_at);
+	if (m->done_at && m->now.mono >= m->done_at) {
+		m->done = true;
+		m->done_at = 0;
+	}
+	if (m->done_at)
+		sooner(next, m->done_at);
+	incident_update(m, &m->twice, m->twice_at && m->now.mono < m->twice_at + TWICE_LASTS, 0,
+			MEMBERSHIP_IDENTITY_TWICE, MEMBERSHIP_IDENTITY_SINGLE, NULL, next);
+	if (m->twice.open)
+		sooner(next, MAX(m->twice_at + TWICE_LASTS, m->now.mono + SEC));
+}
+
+static usec_t timers(struct membership *m)
+{
+	usec_t next = USEC_NEVER;
+	struct member *member;
+
+	own_timers(m, &next);
+	probe_timers(m, &next);
+	datagram_timers(m, &next);
+	for (unsigned int i = 0; i < m->busy_count;) {
+		member = m->busy[i];
+		sooner(&next, member_timers(m, member));
+		/* One that is done gives its place to the last. */
+		if (i < m->busy_count && m->busy[i] == member)
+			i++;
+	}
+	pushpull_timers(m, &next);
+	quorum_timers(m, &next);
+	split_timers(m, &next);
+	health_timers(m, &next);
+	broadcast_timers(m, &next);
+	return next;
+}
+
+static usec_t lateness(const struct membership *m, const struct membership_event *event)
+{
+	usec_t late = event->late;
+
+	if (m->timeout != USEC_NEVER && m->now.mono > m->timeout)
+		late = MAX(late, m->now.mono - m->timeout);
+	return late;
+}
+
+/* Is what bears our name with a higher epoch only a memory of us? Another process says new things
+ * when it hears that we exist. */
+static uint64_t epoch_wanted(const struct membership *m)
+{
+	if (m->epoch_seen == 0 || m->epoch_seen < m->epoch)
+		return 0;
+	if (m->accepted && m->now.mono < m->moved_at + MEMORY_TIME)
+		return 0;
+	return m->epoch_seen + 1;
+}
+
+void membership_step(struct membership *m, const struct membership_event *event,
+		     struct membership_update *ret_update)
+{
+	usec_t late;
+
+	m->now.mono = MAX(m->now.mono, event->now.mono);
+	m->now.wall = event->now.wall;
+	late = m->running ? lateness(m, event) : 0;
+	m->running = true;
+	if (late >= m->profile.timeout / 2)
+		health_late(m, late);
+	dispatch(m, event);
+	m->timeout = MAX(timers(m), m->now.mono);
+	*ret_update = (struct membership_update){
+		.timeout = m->timeout,
+		.output = m->output_bits,
+		.close = m->close_bits,
+		.datagrams = m->out_count > 0,
+		.dials = m->dial_bits != 0,
+		.notices = m->notice_count > 0,
+		.roster_changed = m->roster_changed,
+		.view_changed = m->view_changed,
+		.done = m->done,
+		.epoch_wanted = epoch_wanted(m),
+	};
+	m->close_bits = 0;
+	m->roster_changed = m->view_changed = false;
+}
+
+usec_t membership_timeout(const struct membership *m)
+{
+	return m->timeout;
+}

@@ -1,0 +1,492 @@
+/* What the files of membership/ share, and nobody else. Each function is in the file of its prefix.
+ *
+ * A member is *busy* while something of it is due at a time: a check, a suspicion, a lease. Only
+ * busy members are looked at when time passes. */
+#ifndef MEMBERSHIP_MEMBERSHIP_PRIVATE_H
+#define MEMBERSHIP_MEMBERSHIP_PRIVATE_H
+
+#include "membership/chance.h"
+#include "membership/membership.h"
+#include "proto/membership.pb-c.h"
+#include "proto/replay.h"
+#include "proto/seal.h"
+
+#define HEALTH_MAX 8
+#define HELPERS 3
+#define ACCUSERS_MAX 8
+#define CONFIRMATIONS 3
+#define ITEMS_MAX 128
+#define OUT_MAX 512
+#define RELAYS_MAX 64
+#define RELAY_PACKET_MAX 256
+#define NOTICES_MAX 64
+#define STATEMENT_MAX 160 /* bytes of its body */
+#define DATAGRAM_BODY_MAX (MEMBERSHIP_DATAGRAM_MAX - PACKET_OVERHEAD)
+#define MSEC USEC_PER_MSEC
+#define SEC USEC_PER_SEC
+
+/* What a sealed packet is (struct packet). */
+enum packet_kind {
+	PACKET_PING = 1,
+	PACKET_ACK,
+	PACKET_GOSSIP,
+	PACKET_RELAY,   /* please pass it on */
+	PACKET_DELIVER, /* passed on */
+	PACKET_NACK,    /* passed on, and nothing came back */
+	PACKET_KIND_MAX,
+};
+
+enum record_kind {
+	RECORD_STATEMENT = 32,
+	RECORD_SUSPICION,
+	RECORD_VIEW,
+	RECORD_REMOVAL,
+	RECORD_TWICE,
+};
+
+/* Why something was not taken; counted. PACKET_E_* and REPLAY_E_* have their own names. */
+enum refusal {
+	REFUSED_SIZE,
+	REFUSED_VERSION,
+	REFUSED_CLUSTER,
+	REFUSED_MAC,
+	REFUSED_STALE,
+	REFUSED_REPEATED,
+	REFUSED_STRANGER,  /* a sender whose certificate we don't have */
+	REFUSED_EXPIRED,   /* a certificate that is not valid now */
+	REFUSED_KIND,      /* a kind of packet, frame or record that does not come here */
+	REFUSED_MALFORMED, /* does not decode, or breaks a limit */
+	REFUSED_UNPROVEN,  /* contents of a sender that has not returned a nonce in this boot */
+	REFUSED_NONCE,     /* an ack that nobody waits for */
+	REFUSED_CERTIFICATE,
+	REFUSED_SIGNATURE,
+	REFUSED_UNKNOWN,  /* a record of or about somebody whose certificate we don't have */
+	REFUSED_AHEAD,    /* an accusation that quotes what its subject has not said */
+	REFUSED_ACCUSER,  /* an accuser that is not alive here, or one too many */
+	REFUSED_REMOVAL,  /* of a member that has not failed here */
+	REFUSED_SPEECH,   /* a member that speaks none of our versions */
+	REFUSED_FULL,     /* one member more than fits */
+	REFUSED_RELAY,    /* more to pass on than fits */
+	REFUSED_ROLLBACK, /* a session in an earlier boot than the member is known to have had */
+	DROPPED_OUTPUT,   /* datagrams not made: too many at once */
+	DROPPED_ITEM,     /* gossip forgotten early: anti-entropy repairs it */
+	DROPPED_NOTICE,
+	REFUSAL_MAX,
+};
+
+/* Opened and closed once each, and never oftener than a minute (notice.c). */
+struct incident {
+	uint64_t id;
+	usec_t opened, closed, changed; /* mono; changed: when wanted last did */
+	uint16_t flaps;
+	bool open, wanted;
+};
+
+struct path {
+	struct endpoint endpoint;
+	usec_t udp_heard, tcp_heard;
+	usec_t missing; /* when the first of the misses was sent */
+	uint32_t rtt;
+	uint8_t misses; /* pings in a row without an answer */
+	uint8_t tcp_misses;
+	bool tcp_doubt; /* a dial failed: whether the member runs at all, an ack will tell */
+	bool udp_down, tcp_down;
+};
+
+enum check_stage {
+	CHECK_DIRECT = 1, /* pinging */
+	CHECK_AROUND,     /* asking helpers, and TCP */
+	CHECK_WATCH,      /* the member is judged, and its paths not yet */
+	CHECK_HELLO,      /* a ping to somebody who is not expected to answer */
+};
+
+struct check {
+	struct check *next; /* free list */
+	enum check_stage stage;
+	uint64_t nonce; /* the low 8 bits: path and attempt */
+	usec_t started, pinged, next_ping, deadline;
+	uint8_t attempt;
+	bool deep;     /* goes on to CHECK_AROUND */
+	bool answered; /* by any way */
+	uint8_t paths; /* bit i: path i has answered */
+	uint8_t helpers, nacks;
+	uint64_t helper[HELPERS];
+};
+
+struct accuser {
+	uint64_t id, epoch, sequence;
+	uint8_t signature[SIGNATURE_SIZE];
+};
+
+struct suspicion {
+	usec_t started, deadline;
+	uint64_t epoch, incarnation; /* of the statement that is quoted */
+	unsigned int expected;       /* confirmations */
+	unsigned int count;
+	bool own; /* we are one of them */
+	struct accuser accusers[ACCUSERS_MAX];
+};
+
+/* Which of a sender's accusations were taken. */
+struct recent {
+	uint64_t epoch, highest, taken;
+};
+
+struct item;
+struct member {
+	uint64_t id;
+	unsigned int index; /* in membership.members */
+	unsigned int busy;  /* place in membership.busy, 1 based; 0: not there */
+	enum member_state state;
+	usec_t since;
+	char name[CERTIFICATE_NAME_MAX + 1];
+	bool in_roster; /* it has answered once, in this or an earlier boot */
+	bool ordered;   /* is in membership.order */
+
+	/* Certificate, as it travels. */
+	uint8_t *certificate;
+	uint16_t certificate_len;
+	uint64_t serial, not_after;
+	bool keyed;
+	struct packet_key key;
+
+	/* Its newest statement, verified. epoch 0: none. */
+	uint64_t epoch, incarnation;
+	uint8_t signature[SIGNATURE_SIZE];
+	uint8_t *statement;
+	uint16_t statement_len;
+	uint64_t boot, config, position;
+	uint32_t version_min, version_max;
+	enum member_phase phase;
+	uint32_t lease; /* seconds */
+
+	/* Packets. proven: the epoch in which it has returned a nonce; 0: none. */
+	uint64_t proven, sequence;
+	uint64_t twice_epoch, twice; /* of its last record of that kind */
+	struct replay_window window;
+	struct recent accusations;
+
+	usec_t heard;      /* its last proof of life */
+	uint64_t believes; /* the boot of its in which it had a nonce back from us */
+	usec_t lease_end, hello_at, verify_at, refused_at;
+	uint8_t hellos;
+	bool dial_wanted; /* by the hellos: it may not know us */
+	uint8_t mismatches;
+	struct check *check;
+	struct suspicion *suspicion;
+
+	/* Its last failure, for the comparison of views. */
+	uint64_t failed_epoch, failed_incarnation;
+	usec_t failed_at, back_at;
+	bool lost; /* it was alive before */
+	unsigned int evidence;
+	bool sync_alive;
+
+	struct item *removal; /* who took it off the roster, or NULL */
+	struct incident failed, partial;
+	unsigned int path_count;
+	struct path paths[MEMBERSHIP_ADDRESSES_MAX];
+};
+
+enum out_kind {
+	OUT_PING,
+	OUT_ACK,
+	OUT_GOSSIP,
+	OUT_RELAY_PING, /* a ping to member, through via */
+	OUT_RELAY_ACK,
+	OUT_PASS, /* a relayed packet, in relays[slot] */
+	OUT_NACK,
+};
+
+/* A datagram that is to be made when it is pulled. */
+struct out {
+	enum out_kind kind;
+	uint64_t member, via;
+	uint64_t nonce;
+	struct endpoint remote;
+	uint16_t local, slot;
+};
+
+/* Something that we pass on for a member, and wait whether it is answered. */
+struct relay {
+	bool used;
+	uint64_t from, to;
+	usec_t deadline;
+	uint16_t len; /* 0: passed on */
+	uint8_t packet[RELAY_PACKET_MAX];
+};
+
+enum item_kind { ITEM_STATEMENT, ITEM_NEWCOMER, ITEM_SUSPICION, ITEM_TWICE, ITEM_REMOVAL };
+
+/* Gossip: a reference to what is to be said, or for rare kinds the record itself. */
+struct item {
+	enum item_kind kind;
+	uint64_t member, accuser;
+	uint64_t number; /* order of arrival */
+	unsigned int sent;
+	uint64_t epoch, sequence;
+	uint16_t len;
+	uint8_t body[48];
+	uint8_t signature[SIGNATURE_SIZE];
+};
+
+enum stream_phase {
+	STREAM_NONE,
+	STREAM_DIALLING,
+	STREAM_SEND_DIGEST, /* dialler */
+	STREAM_WAIT_STATE,
+	STREAM_WAIT_DIGEST, /* acceptor */
+	STREAM_SEND_STATE,  /* both */
+	STREAM_WAIT_DONE,   /* acceptor: the other's state; dialler: that it closes */
+};
+
+struct stream {
+	enum stream_phase phase;
+	bool dialled;
+	uint64_t member; /* 0: not known yet: a join endpoint */
+	struct endpoint remote;
+	int join; /* index, or -1 */
+	usec_t deadline;
+	uint64_t *want; /* ids that are sent; NULL: by the digest */
+	unsigned int want_count;
+	uint8_t *digest; /* the peer's entries, sorted */
+	unsigned int digest_count;
+	unsigned int cursor; /* of members */
+	bool told;           /* ourselves and our view have been sent */
+	bool rollback;       /* the peer is in an earlier boot than it is known to have had */
+	bool done;           /* the peer has said all */
+};
+
+struct join {
+	struct endpoint endpoint;
+	usec_t at; /* dial then */
+	unsigned int tries;
+};
+
+/* Members that were lost together; split.c. */
+struct split {
+	struct incident incident;
+	bool confirmed;
+	usec_t lost_at, lost_last; /* the first and the last of them; 0: none */
+	usec_t look_at, whole_at;  /* whole_at: since when too few are missing; 0: they are not */
+	unsigned int comparisons;  /* streams opened to compare views */
+};
+
+struct membership {
+	const struct identity *identity;
+	uint64_t epoch;
+	struct membership_profile profile;
+	struct chance chance;
+	struct now now;
+	usec_t timeout, started;
+	usec_t horizon; /* until when members of the roster are awaited after the start */
+
+	/* Ourselves. */
+	uint64_t incarnation, boot;
+	enum member_phase phase;
+	struct endpoint addresses[MEMBERSHIP_ADDRESSES_MAX];
+	unsigned int address_count;
+	uint32_t version_min, version_max, lease;
+	uint64_t config, position;
+	uint8_t statement[STATEMENT_MAX], signature[SIGNATURE_SIZE];
+	uint16_t statement_len;
+	bool refute;
+	usec_t refute_at;
+	uint64_t accusation;                   /* sequence of our last one */
+	uint64_t others;                       /* sequence of our last record of another kind */
+	bool accepted;                         /* somebody has answered us in this boot */
+	uint64_t epoch_seen, incarnation_seen; /* of the newest statement in our name, not ours */
+	usec_t moved_at;                       /* when that was first seen */
+	struct incident twice;
+	usec_t twice_at, twice_said;
+	usec_t leave_at, done_at;
+	bool done, running;
+
+	/* The others. */
+	struct member **members; /* by index; NULL: free */
+	unsigned int member_count, member_cap;
+	uint32_t *buckets; /* index + 1, open addressing */
+	unsigned int bucket_count;
+	struct member **busy;
+	unsigned int busy_count;
+	uint32_t *order; /* round robin of probes: indexes */
+	unsigned int order_count, order_at;
+	unsigned int missing_at; /* round robin of redials: index */
+	unsigned int alive_count, roster_count, away_count, missing_count;
+	uint64_t digest;
+	uint64_t packets; /* sent: where a new member's sequence starts */
+
+	struct check *free_checks;
+	unsigned int health;
+	usec_t healthier_at;
+	usec_t probe_at, redial_at, hot_until, gossip_at, gossip_last, sync_at, purge_at;
+	usec_t sync_interval, routine_at, tcp_at;
+	unsigned int verify_budget;
+
+	struct item items[ITEMS_MAX];
+	unsigned int item_count;
+	uint64_t item_number;
+	bool urgent;
+
+	struct out out[OUT_MAX];
+	unsigned int out_at, out_count;
+	struct relay relays[RELAYS_MAX];
+	struct stream streams[MEMBERSHIP_STREAMS_MAX];
+	uint64_t dial_bits, output_bits, close_bits;
+	struct join joins[MEMBERSHIP_JOIN_MAX];
+	unsigned int join_count;
+
+	bool witness, witness_ok;
+	struct incident quorum;
+	struct split split;
+	uint64_t incidents;
+	usec_t view_at; /* when the view changed last */
+	bool view_changed, roster_changed;
+
+	struct membership_notice notices[NOTICES_MAX];
+	struct membership_notice notice_spare; /* where one goes that finds no place */
+	unsigned int notice_at, notice_count;
+	uint64_t counters[REFUSAL_MAX];
+	struct membership_status traffic; /* only what counts up */
+};
+
+static inline void refuse(struct membership *m, enum refusal reason)
+{
+	m->counters[reason]++;
+}
+
+/* member.c */
+struct member *member_find(const struct membership *m, uint64_t id);
+/* The certificate's, made when missing. NULL: full, or refused; counted. verified: no need to. */
+struct member *member_get(struct membership *m, const uint8_t *bytes, size_t len, bool verified);
+void member_remove(struct membership *m, struct member *member);
+void member_state_set(struct membership *m, struct member *member, enum member_state state);
+void member_roster_set(struct membership *m, struct member *member, bool in_roster);
+bool member_key(struct membership *m, struct member *member);
+/* It has proved in this moment that it runs, in this epoch; packets of it are believed when proven
+ * says so. */
+void member_alive(struct membership *m, struct member *member, uint64_t epoch);
+/* It has failed. */
+void member_miss(struct membership *m, struct member *member);
+/* By its own word, or an operator's. */
+void member_left(struct membership *m, struct member *member);
+void member_busy(struct membership *m, struct member *member);
+usec_t member_timers(struct membership *m, struct member *member);
+uint64_t member_digest(const struct member *member);
+bool member_answers(const struct member *member); /* alive or suspect */
+struct member *member_random(struct membership *m);
+unsigned int member_log2(unsigned int n); /* rounded up */
+
+/* record.c */
+void record_own_state(struct membership *m); /* raises the incarnation and signs */
+/* from: who handed it over, by datagram or on a stream. */
+void record_take(struct membership *m, struct member *from, bool stream,
+		 const Lvsmesh__Pb__Record *record);
+/* What another signed; of a kind without a rule of its own. 0, or -EBADMSG, counted. */
+int record_check(struct membership *m, const struct member *origin,
+		 const Lvsmesh__Pb__Record *record);
+void record_of_member(const struct member *member, bool certificate, Lvsmesh__Pb__Record *record);
+void record_of_self(const struct membership *m, bool certificate, Lvsmesh__Pb__Record *record);
+size_t record_size(const Lvsmesh__Pb__Record *record);
+/* Takes a member off the roster in our own name, and says so. */
+void record_remove(struct membership *m, struct member *member);
+static inline ProtobufCBinaryData record_bytes(const void *data, size_t len)
+{
+	/* protobuf-c has no const; packing only reads. */
+	return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
+}
+
+/* datagram.c */
+void datagram_take(struct membership *m, const struct membership_event *event);
+void datagram_push(struct membership *m, struct out out);
+void datagram_timers(struct membership *m, usec_t *next);
+
+/* probe.c */
+void probe_timers(struct membership *m, usec_t *next);
+void probe_start(struct membership *m, struct member *member, bool deep);
+void probe_hello(struct membership *m, struct member *member);
+void probe_end(struct membership *m, struct member *member);
+void probe_timer(struct membership *m, struct member *member, usec_t *next);
+/* False: nobody waits for this nonce. */
+bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint64_t epoch,
+	       bool relayed);
+/* It is no longer suspected: its check ends some time. */
+void probe_unhurried(struct membership *m, struct member *member);
+void probe_nack(struct membership *m, struct member *helper, uint64_t subject);
+/* It lives: what a check has to find out now is which ways lead to it. */
+void probe_answered(struct membership *m, struct member *member);
+usec_t probe_scaled(const struct membership *m, usec_t time);
+
+/* suspicion.c */
+void suspicion_own(struct membership *m, struct member *member);
+void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record);
+void suspicion_clear(struct membership *m, struct member *member);
+void suspicion_timer(struct membership *m, struct member *member, usec_t *next);
+
+/* health.c */
+void health_add(struct membership *m, int points);
+void health_late(struct membership *m, usec_t late);
+void health_timers(struct membership *m, usec_t *next);
+
+/* broadcast.c */
+void broadcast_add(struct membership *m, enum item_kind kind, uint64_t member, uint64_t accuser);
+struct item *broadcast_record(struct membership *m, enum item_kind kind, uint64_t origin,
+			      uint64_t epoch, uint64_t sequence, const uint8_t *body, size_t len,
+			      const uint8_t signature[SIGNATURE_SIZE]);
+void broadcast_item_record(const struct item *item, Lvsmesh__Pb__Record *record);
+#define BROADCAST_RECORDS 12
+struct broadcast_records {
+	Lvsmesh__Pb__Record records[BROADCAST_RECORDS];
+	uint8_t scratch[BROADCAST_RECORDS][48]; /* bodies that are made for this */
+};
+/* What is to be said next, as it fits. Returns how many; borrowed until something changes. */
+unsigned int broadcast_fill(struct membership *m, size_t room, struct broadcast_records *ret);
+void broadcast_timers(struct membership *m, usec_t *next);
+
+/* pushpull.c */
+bool pushpull_dial(struct membership *m, struct member *member, const struct endpoint *remote,
+		   int join);
+void pushpull_opened(struct membership *m, const struct membership_event *event);
+void pushpull_frame(struct membership *m, const struct membership_event *event);
+void pushpull_closed(struct membership *m, const struct membership_event *event);
+void pushpull_timers(struct membership *m, usec_t *next);
+/* A dial failed, and the member answers a ping now: it is TCP that does not work. */
+void pushpull_doubt(struct membership *m, struct member *member);
+void pushpull_mismatch(struct membership *m, struct member *member, bool differs);
+
+/* roster.c */
+int roster_load(struct membership *m, const uint8_t *data, size_t len);
+
+/* quorum.c, split.c */
+enum membership_quorum quorum_of(const struct membership *m);
+void quorum_timers(struct membership *m, usec_t *next);
+void split_lost(struct membership *m, struct member *member);
+void split_evidence(struct membership *m, struct member *member, unsigned int evidence);
+/* It answers again. */
+void split_back(struct membership *m, struct member *member, bool restarted);
+void split_view_take(struct membership *m, struct member *member,
+		     const Lvsmesh__Pb__Record *record);
+/* Our view record. body: 24 * MEMBERSHIP_MEMBERS_MAX bytes. */
+void split_view_make(struct membership *m, uint8_t *body, Lvsmesh__Pb__Record *record,
+		     uint8_t signature[SIGNATURE_SIZE]);
+void split_timers(struct membership *m, usec_t *next);
+
+/* notice.c */
+struct membership_notice *notice_add(struct membership *m, enum membership_notice_type type,
+				     const struct member *member);
+/* What is true now. Opens and closes with notices of these types, as damping lets it; settle: how
+ * long it must be true before. Returns the notice, for more to be written into it, or NULL; *next:
+ * when to ask again. */
+struct membership_notice *incident_update(struct membership *m, struct incident *incident,
+					  bool wanted, usec_t settle,
+					  enum membership_notice_type opening,
+					  enum membership_notice_type closing,
+					  const struct member *member, usec_t *next);
+
+static inline void sooner(usec_t *next, usec_t time)
+{
+	if (time < *next)
+		*next = time;
+}
+
+#endif

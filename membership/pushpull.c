@@ -1,0 +1,555 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "membership/membership_private.h"
+#include "proto/arena.h"
+
+#define DIAL_TIME (3 * SEC) /* a lost segment or two of the handshake */
+#define STREAM_TIME (5 * SEC)
+#define ENTRY_SIZE 32
+#define ENTRIES_MAX (MEMBERSHIP_MEMBERS_MAX + 1)
+#define STATE_RECORDS 64
+#define STATE_ROOM (MEMBERSHIP_BODY_MAX - 24 * 1024) /* for records; the rest: view, wants */
+#define STATE_MEMORY (8 * MEMBERSHIP_BODY_MAX)
+#define SYNC_FIRST (2 * SEC)
+#define SYNC_LAST (60 * SEC)
+#define ROUTINE_SYNC (60 * SEC) /* in a cluster of up to 32, less often in a larger one */
+#define JOIN_FIRST SEC
+#define JOIN_LAST (30 * SEC)
+#define TCP_MISSES 4
+#define TCP_RETRY (10 * SEC)
+
+static uint64_t bit(unsigned int stream)
+{
+	return (uint64_t)1 << stream;
+}
+
+static void stream_free(struct membership *m, unsigned int i)
+{
+	free(m->streams[i].want);
+	free(m->streams[i].digest);
+	m->streams[i] = (struct stream){.phase = STREAM_NONE};
+	m->dial_bits &= ~bit(i);
+	m->output_bits &= ~bit(i);
+}
+
+static void stream_close(struct membership *m, unsigned int i)
+{
+	stream_free(m, i);
+	m->close_bits |= bit(i);
+}
+
+bool pushpull_dial(struct membership *m, struct member *member, const struct endpoint *remote,
+		   int join)
+{
+	unsigned int slot = MEMBERSHIP_DIALS_MAX;
+
+	for (unsigned int i = MEMBERSHIP_DIALS_MAX; i-- > 0;)
+		if (m->streams[i].phase == STREAM_NONE) {
+			if (!(m->close_bits & bit(i)))
+				slot = i;
+		} else if (endpoint_compare(&m->streams[i].remote, remote) == 0) {
+			return true;
+		}
+	if (slot == MEMBERSHIP_DIALS_MAX)
+		return false;
+	m->streams[slot] = (struct stream){.phase = STREAM_DIALLING,
+					   .dialled = true,
+					   .member = member ? member->id : 0,
+					   .remote = *remote,
+					   .join = join,
+					   .deadline = m->now.mono + DIAL_TIME};
+	m->dial_bits |= bit(slot);
+	return true;
+}
+
+bool membership_dial(struct membership *m, struct membership_dialling *ret_dial)
+{
+	for (unsigned int i = 0; i < MEMBERSHIP_DIALS_MAX; i++)
+		if (m->dial_bits & bit(i)) {
+			m->dial_bits &= ~bit(i);
+			ret_dial->stream = i;
+			ret_dial->remote = m->streams[i].remote;
+			return true;
+		}
+	return false;
+}
+
+static struct path *path_find(struct member *member, const struct endpoint *endpoint)
+{
+	for (unsigned int i = 0; i < member->path_count; i++)
+		if (endpoint_compare(&member->paths[i].endpoint, endpoint) == 0)
+			return &member->paths[i];
+	return NULL;
+}
+
+static void reached(struct membership *m, struct member *member, const struct endpoint *remote)
+{
+	struct path *path;
+
+	/* Until it says where it is. */
+	if (member->path_count == 0)
+		member->paths[member->path_count++].endpoint = *remote;
+	path = path_find(member, remote);
+	if (!path)
+		return;
+	path->tcp_heard = m->now.mono;
+	path->tcp_misses = 0;
+	path->tcp_doubt = false;
+	m->view_changed |= path->tcp_down;
+	path->tcp_down = false;
+	member_busy(m, member);
+}
+
+void pushpull_opened(struct membership *m, const struct membership_event *event)
+{
+	struct stream *stream = &m->streams[event->stream];
+	struct member *member;
+
+	if (event->stream >= MEMBERSHIP_DIALS_MAX) {
+		stream_free(m, event->stream);
+		*stream = (struct stream){
+			.phase = STREAM_WAIT_DIGEST, .remote = event->remote, .join = -1};
+	} else if (stream->phase != STREAM_DIALLING) {
+		m->close_bits |= bit(event->stream);
+		return;
+	}
+	member = member_get(m, event->peer->bytes, event->peer->len, true);
+	if (!member || event->peer_epoch == 0) {
+		stream_close(m, event->stream);
+		return;
+	}
+	if (stream->join >= 0)
+		m->joins[stream->join].tries = 0;
+	stream->member = member->id;
+	stream->deadline = m->now.mono + STREAM_TIME;
+	stream->rollback = event->peer_epoch < MAX(member->epoch, member->proven);
+	if (stream->dialled) {
+		stream->phase = STREAM_SEND_DIGEST;
+		m->output_bits |= bit(event->stream);
+		reached(m, member, &stream->remote);
+	}
+	if (stream->rollback) {
+		refuse(m, REFUSED_ROLLBACK);
+		return;
+	}
+	member_alive(m, member, event->peer_epoch);
+	if (member->proven != event->peer_epoch)
+		probe_hello(m, member);
+}
+
+/* Nobody came to the phone. */
+static void dial_failed(struct membership *m, struct stream *stream, bool refused, bool self)
+{
+	struct member *member = member_find(m, stream->member);
+	struct path *path = member ? path_find(member, &stream->remote) : NULL;
+	struct join *join;
+
+	if (stream->join >= 0) {
+		join = &m->joins[stream->join];
+		join->tries = self ? 8 : MIN(join->tries + 1, 8u);
+		join->at = m->now.mono + MIN(JOIN_FIRST << join->tries, JOIN_LAST);
+	}
+	if (!member || !path)
+		return;
+	if (refused) {
+		member->refused_at = m->now.mono;
+		if (member->state == MEMBER_FAILED)
+			split_evidence(m, member, EVIDENCE_REFUSED);
+	}
+	path->tcp_doubt = !path->tcp_down;
+}
+
+void pushpull_doubt(struct membership *m, struct member *member)
+{
+	for (unsigned int i = 0; i < member->path_count; i++) {
+		struct path *path = &member->paths[i];
+
+		if (!path->tcp_doubt)
+			continue;
+		path->tcp_doubt = false;
+		path->tcp_misses++;
+		if (path->tcp_misses < TCP_MISSES) {
+			pushpull_dial(m, member, &path->endpoint, -1);
+		} else {
+			path->tcp_down = m->view_changed = true;
+			member_busy(m, member);
+		}
+	}
+}
+
+void pushpull_closed(struct membership *m, const struct membership_event *event)
+{
+	struct stream stream = m->streams[event->stream];
+
+	if (stream.phase == STREAM_DIALLING)
+		dial_failed(m, &stream, event->refused, event->self);
+	stream_free(m, event->stream);
+}
+
+static int entry_compare(const void *a, const void *b)
+{
+	uint64_t x = load_le64(a), y = load_le64(b);
+
+	return x < y ? -1 : x > y;
+}
+
+static const uint8_t *entry_find(const struct stream *stream, uint64_t id)
+{
+	uint8_t key[8];
+
+	store_le64(key, id);
+	return stream->digest_count ? bsearch(key, stream->digest, stream->digest_count, ENTRY_SIZE,
+					      entry_compare)
+				    : NULL;
+}
+
+static void entry_store(uint8_t *entry, uint64_t id, uint64_t epoch, uint64_t incarnation,
+			uint64_t serial)
+{
+	store_le64(entry, id);
+	store_le64(entry + 8, epoch);
+	store_le64(entry + 16, incarnation);
+	store_le64(entry + 24, serial);
+}
+
+static size_t make_digest(struct membership *m, uint8_t *data)
+{
+	Lvsmesh__Pb__Digest digest = LVSMESH__PB__DIGEST__INIT;
+	uint8_t *entries = malloc(ENTRIES_MAX * ENTRY_SIZE), *at = entries;
+	size_t len;
+
+	if (!entries)
+		return 0;
+	entry_store(at, m->identity->id, m->epoch, m->incarnation, m->identity->certificate.serial);
+	at += ENTRY_SIZE;
+	for (unsigned int i = 0; i < m->member_cap; i++) {
+		const struct member *member = m->members[i];
+
+		if (!member || member->epoch == 0)
+			continue;
+		entry_store(at, member->id, member->epoch, member->incarnation, member->serial);
+		at += ENTRY_SIZE;
+	}
+	digest.entries = record_bytes(entries, (size_t)(at - entries));
+	len = lvsmesh__pb__digest__pack(&digest, data);
+	free(entries);
+	return len;
+}
+
+static bool take_digest(struct stream *stream, const uint8_t *data, size_t len)
+{
+	_Alignas(max_align_t) uint8_t memory[64 * 1024];
+	Lvsmesh__Pb__Digest *digest;
+	struct arena arena;
+	size_t size;
+
+	arena_init(&arena, memory, sizeof(memory));
+	digest = lvsmesh__pb__digest__unpack(&arena.allocator, len, data);
+	if (!digest || digest->entries.len % ENTRY_SIZE != 0 ||
+	    digest->entries.len / ENTRY_SIZE > ENTRIES_MAX)
+		return false;
+	size = digest->entries.len;
+	stream->digest = malloc(MAX(size, (size_t)ENTRY_SIZE));
+	if (!stream->digest)
+		return false;
+	if (size > 0)
+		memcpy(stream->digest, digest->entries.data, size);
+	stream->digest_count = (unsigned int)(size / ENTRY_SIZE);
+	qsort(stream->digest, stream->digest_count, ENTRY_SIZE, entry_compare);
+	return true;
+}
+
+static bool wanted(const struct stream *stream, const struct member *member, bool *ret_certificate)
+{
+	const uint8_t *entry;
+
+	if (!member || member->epoch == 0)
+		return false;
+	if (stream->dialled) {
+		*ret_certificate = true;
+		for (unsigned int i = 0; i < stream->want_count; i++)
+			if (stream->want[i] == member->id)
+				return true;
+		return false;
+	}
+	entry = entry_find(stream, member->id);
+	*ret_certificate = !entry || load_le64(entry + 24) != member->serial;
+	return !entry || load_le64(entry + 8) < member->epoch ||
+	       (load_le64(entry + 8) == member->epoch &&
+		load_le64(entry + 16) < member->incarnation) ||
+	       load_le64(entry + 24) < member->serial || member->removal;
+}
+
+/* What the peer has newer: its entries that we lack or hold older. */
+static unsigned int make_wants(const struct membership *m, const struct stream *stream,
+			       uint64_t *want)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; !stream->dialled && i < stream->digest_count; i++) {
+		const uint8_t *entry = stream->digest + i * ENTRY_SIZE;
+		const struct member *member = member_find(m, load_le64(entry));
+
+		if (load_le64(entry) == m->identity->id || load_le64(entry) == stream->member)
+			continue;
+		if (!member || load_le64(entry + 8) > member->epoch ||
+		    (load_le64(entry + 8) == member->epoch &&
+		     load_le64(entry + 16) > member->incarnation) ||
+		    load_le64(entry + 24) > member->serial)
+			want[count++] = load_le64(entry);
+	}
+	return count;
+}
+
+struct state {
+	Lvsmesh__Pb__Record records[STATE_RECORDS], *pointers[STATE_RECORDS];
+	uint64_t want[ENTRIES_MAX];
+	uint8_t view[24 * MEMBERSHIP_MEMBERS_MAX], signature[SIGNATURE_SIZE];
+};
+
+/* Ourselves, the peer, and whom we have held failed: first of all, and always. */
+static size_t state_own(struct membership *m, struct stream *stream, struct state *state,
+			size_t *ret_size)
+{
+	const struct member *peer = member_find(m, stream->member);
+	size_t count = 0;
+
+	record_of_self(m, false, &state->records[count++]);
+	/* Whoever else has its identity may have said it. */
+	if (peer && peer->epoch)
+		record_of_member(peer, false, &state->records[count++]);
+	*ret_size += 1024;
+	split_view_make(m, state->view, &state->records[count++], state->signature);
+	for (unsigned int i = 0; i < m->item_count; i++)
+		if (m->items[i].kind == ITEM_TWICE && count < STATE_RECORDS / 2) {
+			broadcast_item_record(&m->items[i], &state->records[count]);
+			*ret_size += record_size(&state->records[count++]);
+		}
+	stream->told = true;
+	return count;
+}
+
+static size_t make_state(struct membership *m, struct stream *stream, struct state *state,
+			 uint8_t *data)
+{
+	Lvsmesh__Pb__State message = LVSMESH__PB__STATE__INIT;
+	size_t size = 0, count = stream->told ? 0 : state_own(m, stream, state, &size);
+	bool certificate;
+
+	for (; stream->cursor < m->member_cap; stream->cursor++) {
+		const struct member *member = m->members[stream->cursor];
+
+		if (count + 2 > STATE_RECORDS || size > STATE_ROOM)
+			break;
+		if (!wanted(stream, member, &certificate))
+			continue;
+		record_of_member(member, certificate, &state->records[count]);
+		size += record_size(&state->records[count++]);
+		if (member->removal) {
+			broadcast_item_record(member->removal, &state->records[count]);
+			size += record_size(&state->records[count++]);
+		}
+	}
+	message.done = stream->cursor == m->member_cap;
+	for (size_t i = 0; i < count; i++)
+		state->pointers[i] = &state->records[i];
+	message.records = state->pointers;
+	message.n_records = count;
+	if (message.done) {
+		message.want = state->want;
+		message.n_want = make_wants(m, stream, state->want);
+		stream->phase = STREAM_WAIT_DONE;
+	}
+	return lvsmesh__pb__state__pack(&message, data);
+}
+
+int membership_frame(struct membership *m, unsigned int i, uint8_t *data, uint8_t *ret_kind,
+		     size_t *ret_len)
+{
+	struct stream *stream = &m->streams[i];
+	struct state *state;
+	size_t len;
+
+	switch (stream->phase) {
+	case STREAM_SEND_DIGEST:
+		len = make_digest(m, data);
+		*ret_kind = MEMBERSHIP_KIND_DIGEST;
+		stream->phase = STREAM_WAIT_STATE;
+		break;
+	case STREAM_SEND_STATE:
+		state = malloc(sizeof(*state));
+		if (!state)
+			return -EAGAIN;
+		len = make_state(m, stream, state, data);
+		free(state);
+		*ret_kind = MEMBERSHIP_KIND_STATE;
+		break;
+	default:
+		return -EAGAIN;
+	}
+	if (stream->phase != STREAM_SEND_STATE)
+		m->output_bits &= ~bit(i);
+	*ret_len = len;
+	return 0;
+}
+
+static bool take_state(struct membership *m, struct stream *stream, struct member *member,
+		       const uint8_t *data, size_t len)
+{
+	uint8_t *memory = malloc(STATE_MEMORY);
+	Lvsmesh__Pb__State *state = NULL;
+	struct arena arena;
+	bool ok;
+
+	if (memory) {
+		arena_init(&arena, memory, STATE_MEMORY);
+		state = lvsmesh__pb__state__unpack(&arena.allocator, len, data);
+	}
+	ok = state && state->n_want <= ENTRIES_MAX;
+	for (size_t i = 0; ok && i < state->n_records; i++) {
+		if (stream->rollback && state->records[i]->kind != RECORD_TWICE)
+			continue;
+		record_take(m, member, true, state->records[i]);
+	}
+	if (ok && state->done && stream->dialled && state->n_want > 0) {
+		stream->want = malloc(state->n_want * sizeof(*stream->want));
+		if (stream->want) {
+			memcpy(stream->want, state->want, state->n_want * sizeof(*stream->want));
+			stream->want_count = (unsigned int)state->n_want;
+		}
+	}
+	stream->done = ok && state->done;
+	free(memory);
+	return ok;
+}
+
+void pushpull_frame(struct membership *m, const struct membership_event *event)
+{
+	struct stream *stream = &m->streams[event->stream];
+	struct member *member = member_find(m, stream->member);
+	bool ok = false, kind = false;
+
+	if (stream->phase == STREAM_NONE)
+		return;
+	if (member && event->len <= MEMBERSHIP_BODY_MAX) {
+		if (stream->phase == STREAM_WAIT_DIGEST && event->kind == MEMBERSHIP_KIND_DIGEST) {
+			kind = true;
+			ok = take_digest(stream, event->data, event->len);
+			stream->phase = STREAM_SEND_STATE;
+			m->output_bits |= bit(event->stream);
+		} else if (event->kind == MEMBERSHIP_KIND_STATE && !stream->done &&
+			   stream->phase ==
+				   (stream->dialled ? STREAM_WAIT_STATE : STREAM_WAIT_DONE)) {
+			kind = true;
+			ok = take_state(m, stream, member, event->data, event->len);
+		}
+	}
+	if (!ok) {
+		refuse(m, kind ? REFUSED_MALFORMED : REFUSED_KIND);
+		stream_close(m, event->stream);
+		return;
+	}
+	stream->deadline = m->now.mono + STREAM_TIME;
+	if (!stream->done)
+		return;
+	if (stream->dialled) {
+		stream->phase = STREAM_SEND_STATE;
+		m->output_bits |= bit(event->stream);
+	} else {
+		stream_close(m, event->stream);
+	}
+}
+
+void pushpull_mismatch(struct membership *m, struct member *member, bool differs)
+{
+	if (!differs) {
+		member->mismatches = 0;
+		m->sync_interval = SYNC_FIRST;
+		return;
+	}
+	member->mismatches = (uint8_t)MIN(member->mismatches + 1, UINT8_MAX);
+	/* News still on their way explain it, for a while. */
+	if (member->mismatches < 2 || m->now.mono < m->sync_at || member->path_count == 0 ||
+	    (m->item_count > 0 && member->mismatches < 4))
+		return;
+	member->mismatches = 0;
+	m->sync_interval = MAX(m->sync_interval, SYNC_FIRST);
+	m->sync_at = m->now.mono + m->sync_interval + chance_below(&m->chance, m->sync_interval);
+	m->sync_interval = MIN(2 * m->sync_interval, SYNC_LAST);
+	pushpull_dial(m, member, &member->paths[0].endpoint, -1);
+}
+
+static bool is_known(const struct membership *m, const struct endpoint *endpoint)
+{
+	for (unsigned int i = 0; i < m->address_count; i++)
+		if (endpoint_compare(&m->addresses[i], endpoint) == 0)
+			return true;
+	for (unsigned int i = 0; i < m->order_count; i++)
+		if (member_answers(m->members[m->order[i]]) &&
+		    path_find(m->members[m->order[i]], endpoint))
+			return true;
+	return false;
+}
+
+static void join_timers(struct membership *m, usec_t *next)
+{
+	for (unsigned int i = 0; i < m->join_count; i++) {
+		struct join *join = &m->joins[i];
+
+		if (m->now.mono >= join->at) {
+			join->at = m->now.mono + JOIN_LAST;
+			if (!is_known(m, &join->endpoint))
+				pushpull_dial(m, NULL, &join->endpoint, (int)i);
+		}
+		sooner(next, join->at);
+	}
+}
+
+/* Now and then with anybody, and where TCP did not work, to see whether it does again. */
+static void routine(struct membership *m, usec_t *next)
+{
+	struct member *member;
+	struct path *path;
+
+	if (m->now.mono >= m->routine_at) {
+		member = member_random(m);
+		if (member && member->path_count > 0) {
+			path = &member->paths[chance_below(&m->chance, member->path_count)];
+			pushpull_dial(m, member, &path->endpoint, -1);
+		}
+		m->routine_at = m->now.mono + ROUTINE_SYNC * (1 + m->alive_count / 32);
+	}
+	sooner(next, m->routine_at);
+	if (m->now.mono < m->tcp_at) {
+		sooner(next, m->tcp_at);
+		return;
+	}
+	m->tcp_at = m->now.mono + TCP_RETRY;
+	for (unsigned int i = 0; i < m->order_count; i++) {
+		member = m->members[m->order[i]];
+		for (unsigned int j = 0; j < member->path_count; j++)
+			if (member->paths[j].tcp_down)
+				pushpull_dial(m, member, &member->paths[j].endpoint, -1);
+	}
+	sooner(next, m->tcp_at);
+}
+
+void pushpull_timers(struct membership *m, usec_t *next)
+{
+	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++) {
+		struct stream stream = m->streams[i];
+
+		if (stream.phase == STREAM_NONE)
+			continue;
+		if (m->now.mono < stream.deadline) {
+			sooner(next, stream.deadline);
+			continue;
+		}
+		if (stream.phase == STREAM_DIALLING)
+			dial_failed(m, &stream, false, false);
+		stream_close(m, i);
+	}
+	join_timers(m, next);
+	routine(m, next);
+}

@@ -1,0 +1,473 @@
+#include <errno.h>
+#include <stdlib.h>
+
+#include "membership/membership_private.h"
+#include "proto/arena.h"
+
+#define REMOVAL_WAIT (60 * SEC) /* a failure younger than this may be a cut */
+#define AWAY_DIAL                                                                                  \
+	(2 * SEC) /* before it is tried by TCP whether one is back that lost its state             \
+		   */
+#define TWICE_PAUSE (5 * SEC)
+#define HELLO_SPREAD (2 * MSEC) /* for each member: not all greet a newcomer at once */
+
+struct statement {
+	uint64_t boot, config, position, serial;
+	uint32_t version_min, version_max, lease;
+	enum member_phase phase;
+	unsigned int endpoint_count;
+	struct endpoint endpoints[MEMBERSHIP_ADDRESSES_MAX];
+};
+
+static size_t endpoint_store(const struct endpoint *endpoint, uint8_t bytes[18])
+{
+	size_t size = ip_family_size(endpoint->ip.family);
+
+	memcpy(bytes, endpoint->ip.bytes, size);
+	store_be16(bytes + size, endpoint->port);
+	return size + 2;
+}
+
+static bool endpoint_load(ProtobufCBinaryData bytes, struct endpoint *endpoint)
+{
+	size_t size = bytes.len - 2;
+
+	if (bytes.len != 6 && bytes.len != 18)
+		return false;
+	memset(endpoint, 0, sizeof(*endpoint));
+	endpoint->ip.family = size == 4 ? AF_INET : AF_INET6;
+	memcpy(endpoint->ip.bytes, bytes.data, size);
+	endpoint->port = load_be16(bytes.data + size);
+	return endpoint->port != 0;
+}
+
+static bool statement_parse(ProtobufCBinaryData body, struct statement *statement)
+{
+	_Alignas(max_align_t) uint8_t memory[2048];
+	Lvsmesh__Pb__Statement *message;
+	struct arena arena;
+
+	memset(statement, 0, sizeof(*statement));
+	if (body.len > STATEMENT_MAX)
+		return false;
+	arena_init(&arena, memory, sizeof(memory));
+	message = lvsmesh__pb__statement__unpack(&arena.allocator, body.len, body.data);
+	if (!message || message->n_endpoints == 0 ||
+	    message->n_endpoints > MEMBERSHIP_ADDRESSES_MAX || message->phase >= MEMBER_PHASE_MAX ||
+	    message->version_min > message->version_max)
+		return false;
+	for (size_t i = 0; i < message->n_endpoints; i++)
+		if (!endpoint_load(message->endpoints[i], &statement->endpoints[i]))
+			return false;
+	statement->endpoint_count = (unsigned int)message->n_endpoints;
+	statement->boot = message->boot;
+	statement->config = message->config;
+	statement->position = message->position;
+	statement->serial = message->certificate;
+	statement->version_min = message->version_min;
+	statement->version_max = message->version_max;
+	statement->phase = (enum member_phase)message->phase;
+	statement->lease = MIN(message->lease, 3600u);
+	return true;
+}
+
+void record_own_state(struct membership *m)
+{
+	Lvsmesh__Pb__Statement message = LVSMESH__PB__STATEMENT__INIT;
+	ProtobufCBinaryData endpoints[MEMBERSHIP_ADDRESSES_MAX];
+	uint8_t bytes[MEMBERSHIP_ADDRESSES_MAX][18];
+
+	for (unsigned int i = 0; i < m->address_count; i++)
+		endpoints[i] = record_bytes(bytes[i], endpoint_store(&m->addresses[i], bytes[i]));
+	message.boot = m->boot;
+	message.phase = m->phase;
+	message.n_endpoints = m->address_count;
+	message.endpoints = endpoints;
+	message.version_min = m->version_min;
+	message.version_max = m->version_max;
+	message.config = m->config;
+	message.position = m->position;
+	message.lease = m->phase == MEMBER_ABSENT ? m->lease : 0;
+	message.certificate = m->identity->certificate.serial;
+	m->statement_len = (uint16_t)lvsmesh__pb__statement__pack(&message, m->statement);
+	m->incarnation++;
+	record_sign(m->identity, RECORD_STATEMENT, m->epoch, m->incarnation, m->statement,
+		    m->statement_len, m->signature);
+	m->refute = false;
+	m->refute_at = m->now.mono + m->profile.timeout / 2;
+	broadcast_add(m, ITEM_STATEMENT, m->identity->id, 0);
+}
+
+void record_of_self(const struct membership *m, bool certificate, Lvsmesh__Pb__Record *record)
+{
+	lvsmesh__pb__record__init(record);
+	record->kind = RECORD_STATEMENT;
+	record->origin = m->identity->id;
+	record->epoch = m->epoch;
+	record->sequence = m->incarnation;
+	record->body = record_bytes(m->statement, m->statement_len);
+	record->signature = record_bytes(m->signature, SIGNATURE_SIZE);
+	if (certificate)
+		record->certificate =
+			record_bytes(m->identity->certificate.bytes, m->identity->certificate.len);
+}
+
+void record_of_member(const struct member *member, bool certificate, Lvsmesh__Pb__Record *record)
+{
+	lvsmesh__pb__record__init(record);
+	record->kind = RECORD_STATEMENT;
+	record->origin = member->id;
+	record->epoch = member->epoch;
+	record->sequence = member->incarnation;
+	record->body = record_bytes(member->statement, member->statement_len);
+	record->signature = record_bytes(member->signature, SIGNATURE_SIZE);
+	if (certificate)
+		record->certificate = record_bytes(member->certificate, member->certificate_len);
+}
+
+size_t record_size(const Lvsmesh__Pb__Record *record)
+{
+	/* Tags, lengths and numbers at their longest. */
+	return 48 + record->body.len + record->signature.len + record->certificate.len;
+}
+
+int record_check(struct membership *m, const struct member *origin,
+		 const Lvsmesh__Pb__Record *record)
+{
+	struct certificate certificate;
+
+	if (record->signature.len == SIGNATURE_SIZE && record->kind <= UINT8_MAX &&
+	    certificate_parse(origin->certificate, origin->certificate_len, &certificate) == 0 &&
+	    record_verify(&certificate, (uint8_t)record->kind, record->epoch, record->sequence,
+			  record->body.data, record->body.len, record->signature.data) == 0)
+		return 0;
+	refuse(m, REFUSED_SIGNATURE);
+	return -EBADMSG;
+}
+
+static void set_paths(struct member *member, const struct statement *statement)
+{
+	struct path old[MEMBERSHIP_ADDRESSES_MAX];
+	unsigned int old_count = member->path_count;
+
+	memcpy(old, member->paths, sizeof(old));
+	memset(member->paths, 0, sizeof(member->paths));
+	member->path_count = statement->endpoint_count;
+	for (unsigned int i = 0; i < member->path_count; i++) {
+		member->paths[i].endpoint = statement->endpoints[i];
+		for (unsigned int j = 0; j < old_count; j++)
+			if (endpoint_compare(&old[j].endpoint, &statement->endpoints[i]) == 0)
+				member->paths[i] = old[j];
+	}
+}
+
+static bool store_statement(struct membership *m, struct member *member,
+			    const Lvsmesh__Pb__Record *record, const struct statement *statement)
+{
+	uint8_t *bytes = malloc(record->body.len);
+
+	if (!bytes)
+		return false;
+	memcpy(bytes, record->body.data, record->body.len);
+	free(member->statement);
+	m->digest -= member_digest(member);
+	member->statement = bytes;
+	member->statement_len = (uint16_t)record->body.len;
+	memcpy(member->signature, record->signature.data, SIGNATURE_SIZE);
+	member->epoch = record->epoch;
+	member->incarnation = record->sequence;
+	m->digest += member_digest(member);
+	member->boot = statement->boot;
+	member->config = statement->config;
+	member->position = statement->position;
+	member->version_min = statement->version_min;
+	member->version_max = statement->version_max;
+	member->phase = statement->phase;
+	member->lease = statement->lease;
+	set_paths(member, statement);
+	m->roster_changed |= member->in_roster;
+	m->view_changed = true;
+	return true;
+}
+
+/* What its newest statement does to how we hold it. An answer of its own has the last word on
+ * whether it is alive. */
+static void judge(struct membership *m, struct member *member)
+{
+	if (member->phase == MEMBER_LEFT) {
+		if (member->state != MEMBER_GONE)
+			member_left(m, member);
+		return;
+	}
+	if (member->phase == MEMBER_ABSENT) {
+		suspicion_clear(m, member);
+		member->lease_end = m->now.mono + member->lease * SEC;
+		member->hellos = 0;
+		member->hello_at = m->now.mono + AWAY_DIAL;
+		if (member->in_roster && member->state != MEMBER_GONE)
+			member_state_set(m, member, MEMBER_AWAY);
+		return;
+	}
+	if (member->state == MEMBER_SUSPECT)
+		suspicion_clear(m, member);
+	if (member->state == MEMBER_GONE) {
+		member_state_set(m, member, MEMBER_UNPROVEN);
+		member->hellos = 0;
+		member->hello_at = 0;
+	}
+	/* It says that it is back, or in another boot: it has to prove it. */
+	if (!member_answers(member) || member->proven != member->epoch) {
+		member->verify_at =
+			m->now.mono + chance_below(&m->chance, m->roster_count * HELLO_SPREAD);
+		member_busy(m, member);
+	}
+}
+
+/* Our own word comes back. */
+static void take_own(struct membership *m, const Lvsmesh__Pb__Record *record)
+{
+	struct statement statement;
+	bool same = record->sequence == m->incarnation && record->body.len == m->statement_len &&
+		    memcmp(record->body.data, m->statement, m->statement_len) == 0;
+
+	if (record->epoch < m->epoch ||
+	    (record->epoch == m->epoch && (same || record->sequence < m->incarnation)))
+		return;
+	if (!statement_parse(record->body, &statement)) {
+		refuse(m, REFUSED_MALFORMED);
+		return;
+	}
+	if (record->signature.len != SIGNATURE_SIZE ||
+	    record_verify(&m->identity->certificate, RECORD_STATEMENT, record->epoch,
+			  record->sequence, record->body.data, record->body.len,
+			  record->signature.data) != 0) {
+		refuse(m, REFUSED_SIGNATURE);
+		return;
+	}
+	/* Signed with our key, and not by us. */
+	m->twice_at = m->now.mono;
+	if (record->epoch > m->epoch_seen ||
+	    (record->epoch == m->epoch_seen && record->sequence > m->incarnation_seen)) {
+		m->epoch_seen = record->epoch;
+		m->incarnation_seen = record->sequence;
+		m->moved_at = m->now.mono;
+	}
+	if (record->epoch == m->epoch) {
+		m->incarnation = MAX(m->incarnation, record->sequence);
+		m->refute = true;
+		/* The other will do the same. */
+		m->refute_at = MAX(m->refute_at, m->twice_said);
+		m->twice_said = m->now.mono + TWICE_PAUSE;
+	} else if (m->now.mono >= m->twice_said) {
+		Lvsmesh__Pb__Twice twice = LVSMESH__PB__TWICE__INIT;
+		uint8_t body[32], signature[SIGNATURE_SIZE];
+		size_t len;
+
+		m->twice_said = m->now.mono + TWICE_PAUSE;
+		twice.epoch = record->epoch;
+		twice.boot = statement.boot;
+		len = lvsmesh__pb__twice__pack(&twice, body);
+		m->others++;
+		record_sign(m->identity, RECORD_TWICE, m->epoch, m->others, body, len, signature);
+		broadcast_record(m, ITEM_TWICE, m->identity->id, m->epoch, m->others, body, len,
+				 signature);
+	}
+}
+
+static struct member *statement_origin(struct membership *m, const Lvsmesh__Pb__Record *record,
+				       bool *ret_fresh)
+{
+	struct member *member = member_find(m, record->origin);
+
+	*ret_fresh = !member || member->epoch == 0;
+	if (record->certificate.len == 0)
+		return member;
+	member = member_get(m, record->certificate.data, record->certificate.len, false);
+	return member && member->id == record->origin ? member : NULL;
+}
+
+/* Two statements of one number are of two processes. One of them wins everywhere, so that the other
+ * process hears of it. */
+static bool is_newer(const struct member *member, const Lvsmesh__Pb__Record *record)
+{
+	if (record->epoch != member->epoch)
+		return record->epoch > member->epoch;
+	if (record->sequence != member->incarnation)
+		return record->sequence > member->incarnation;
+	return record->signature.len == SIGNATURE_SIZE &&
+	       memcmp(record->signature.data, member->signature, SIGNATURE_SIZE) > 0;
+}
+
+static void take_statement(struct membership *m, struct member *from, bool stream,
+			   const Lvsmesh__Pb__Record *record)
+{
+	struct statement statement;
+	struct member *member;
+	bool fresh;
+
+	if (record->origin == m->identity->id) {
+		take_own(m, record);
+		return;
+	}
+	member = statement_origin(m, record, &fresh);
+	if (!member) {
+		refuse(m, REFUSED_UNKNOWN);
+		return;
+	}
+	/* Whether it is news comes before what it costs to check. */
+	if (!is_newer(member, record))
+		return;
+	if (!statement_parse(record->body, &statement)) {
+		refuse(m, REFUSED_MALFORMED);
+		return;
+	}
+	if (record_check(m, member, record) != 0)
+		return;
+	if (statement.version_max < m->version_min || statement.version_min > m->version_max) {
+		refuse(m, REFUSED_SPEECH);
+		return;
+	}
+	if (!store_statement(m, member, record, &statement))
+		return;
+	judge(m, member);
+	/* A starter is told of everybody at once, by one who knows them all. */
+	if (!stream || member == from || m->now.mono >= m->horizon)
+		broadcast_add(m, fresh ? ITEM_NEWCOMER : ITEM_STATEMENT, member->id, 0);
+	else if (fresh)
+		member_busy(m, member);
+}
+
+/* Remembers who said so, for those who have not heard it. */
+static void removed(struct membership *m, struct member *member, uint64_t origin, uint64_t epoch,
+		    uint64_t sequence, const uint8_t *body, size_t len,
+		    const uint8_t signature[SIGNATURE_SIZE])
+{
+	struct item *item =
+		broadcast_record(m, ITEM_REMOVAL, origin, epoch, sequence, body, len, signature);
+
+	if (!member->removal)
+		member->removal = malloc(sizeof(*item));
+	if (member->removal)
+		*member->removal = *item;
+}
+
+static void take_removal(struct membership *m, const Lvsmesh__Pb__Record *record)
+{
+	_Alignas(max_align_t) uint8_t memory[512];
+	Lvsmesh__Pb__Removal *removal;
+	struct member *origin = member_find(m, record->origin), *member;
+	struct arena arena;
+
+	arena_init(&arena, memory, sizeof(memory));
+	removal =
+		lvsmesh__pb__removal__unpack(&arena.allocator, record->body.len, record->body.data);
+	if (!removal || record->body.len > 48) {
+		refuse(m, REFUSED_MALFORMED);
+		return;
+	}
+	member = member_find(m, removal->subject);
+	if (!member || member->state == MEMBER_GONE || record->origin == m->identity->id)
+		return;
+	if (!origin || !member_answers(origin)) {
+		refuse(m, REFUSED_UNKNOWN);
+		return;
+	}
+	if (member->state != MEMBER_FAILED || m->now.mono < member->failed_at + REMOVAL_WAIT ||
+	    removal->epoch != member->epoch || removal->incarnation != member->incarnation) {
+		refuse(m, REFUSED_REMOVAL);
+		return;
+	}
+	if (record_check(m, origin, record) != 0)
+		return;
+	member_left(m, member);
+	removed(m, member, record->origin, record->epoch, record->sequence, record->body.data,
+		record->body.len, record->signature.data);
+}
+
+void record_remove(struct membership *m, struct member *member)
+{
+	Lvsmesh__Pb__Removal removal = LVSMESH__PB__REMOVAL__INIT;
+	uint8_t body[48], signature[SIGNATURE_SIZE];
+	size_t len;
+
+	removal.subject = member->id;
+	removal.epoch = member->epoch;
+	removal.incarnation = member->incarnation;
+	len = lvsmesh__pb__removal__pack(&removal, body);
+	m->others++;
+	record_sign(m->identity, RECORD_REMOVAL, m->epoch, m->others, body, len, signature);
+	member_left(m, member);
+	removed(m, member, m->identity->id, m->epoch, m->others, body, len, signature);
+}
+
+/* Somebody with the origin's key has seen another with it. */
+static void take_twice(struct membership *m, const Lvsmesh__Pb__Record *record)
+{
+	_Alignas(max_align_t) uint8_t memory[512];
+	struct member *origin = member_find(m, record->origin);
+	Lvsmesh__Pb__Twice *twice;
+	struct arena arena;
+
+	arena_init(&arena, memory, sizeof(memory));
+	twice = lvsmesh__pb__twice__unpack(&arena.allocator, record->body.len, record->body.data);
+	if (!twice || record->body.len > 48 || record->signature.len != SIGNATURE_SIZE) {
+		refuse(m, REFUSED_MALFORMED);
+		return;
+	}
+	if (record->origin == m->identity->id) {
+		if (record->epoch >= m->epoch || twice->epoch != m->epoch || twice->boot != m->boot)
+			return;
+		if (record_verify(&m->identity->certificate, RECORD_TWICE, record->epoch,
+				  record->sequence, record->body.data, record->body.len,
+				  record->signature.data) != 0) {
+			refuse(m, REFUSED_SIGNATURE);
+			return;
+		}
+		m->twice_at = m->now.mono;
+		/* So that the other sees that we live, and are no memory of one that crashed. */
+		m->refute = true;
+		m->refute_at = MAX(m->refute_at, m->twice_said);
+		m->twice_said = m->now.mono + TWICE_PAUSE;
+		return;
+	}
+	if (!origin) {
+		refuse(m, REFUSED_UNKNOWN);
+		return;
+	}
+	if (record->epoch < origin->twice_epoch ||
+	    (record->epoch == origin->twice_epoch && record->sequence <= origin->twice) ||
+	    record_check(m, origin, record) != 0)
+		return;
+	origin->twice_epoch = record->epoch;
+	origin->twice = record->sequence;
+	broadcast_record(m, ITEM_TWICE, record->origin, record->epoch, record->sequence,
+			 record->body.data, record->body.len, record->signature.data);
+}
+
+void record_take(struct membership *m, struct member *from, bool stream,
+		 const Lvsmesh__Pb__Record *record)
+{
+	switch (record->kind) {
+	case RECORD_STATEMENT:
+		take_statement(m, from, stream, record);
+		break;
+	case RECORD_SUSPICION:
+		suspicion_take(m, record);
+		break;
+	case RECORD_VIEW:
+		/* Only its maker's own, on a stream: a view is of its moment. */
+		if (stream && record->origin == from->id)
+			split_view_take(m, from, record);
+		else
+			refuse(m, REFUSED_KIND);
+		break;
+	case RECORD_REMOVAL:
+		take_removal(m, record);
+		break;
+	case RECORD_TWICE:
+		take_twice(m, record);
+		break;
+	default:
+		refuse(m, REFUSED_KIND);
+	}
+}

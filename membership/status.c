@@ -1,0 +1,119 @@
+#include "membership/membership_private.h"
+
+static const char *const refusals[REFUSAL_MAX] = {
+	[REFUSED_SIZE] = "size",
+	[REFUSED_VERSION] = "version",
+	[REFUSED_CLUSTER] = "cluster",
+	[REFUSED_MAC] = "mac",
+	[REFUSED_STALE] = "stale",
+	[REFUSED_REPEATED] = "repeated",
+	[REFUSED_STRANGER] = "stranger",
+	[REFUSED_EXPIRED] = "expired",
+	[REFUSED_KIND] = "kind",
+	[REFUSED_MALFORMED] = "malformed",
+	[REFUSED_UNPROVEN] = "unproven",
+	[REFUSED_NONCE] = "nonce",
+	[REFUSED_CERTIFICATE] = "certificate",
+	[REFUSED_SIGNATURE] = "signature",
+	[REFUSED_UNKNOWN] = "unknown",
+	[REFUSED_AHEAD] = "ahead",
+	[REFUSED_ACCUSER] = "accuser",
+	[REFUSED_REMOVAL] = "removal",
+	[REFUSED_SPEECH] = "no-common-version",
+	[REFUSED_FULL] = "full",
+	[REFUSED_RELAY] = "relay",
+	[REFUSED_ROLLBACK] = "rollback",
+	[DROPPED_OUTPUT] = "dropped-datagrams",
+	[DROPPED_ITEM] = "dropped-gossip",
+	[DROPPED_NOTICE] = "dropped-notices",
+};
+
+bool membership_counter(const struct membership *m, unsigned int i,
+			struct membership_counter *ret_counter)
+{
+	if (i >= REFUSAL_MAX)
+		return false;
+	*ret_counter = (struct membership_counter){.name = refusals[i], .value = m->counters[i]};
+	return true;
+}
+
+void membership_status(const struct membership *m, struct membership_status *ret_status)
+{
+	*ret_status = m->traffic;
+	ret_status->id = m->identity->id;
+	ret_status->epoch = m->epoch;
+	ret_status->incarnation = m->incarnation;
+	ret_status->phase = m->phase;
+	ret_status->view = m->alive_count + 1;
+	ret_status->roster = m->roster_count + 1;
+	ret_status->away = m->away_count;
+	ret_status->quorum = quorum_of(m);
+	ret_status->health = m->health;
+	ret_status->split_incident = m->split.incident.open ? m->split.incident.id : 0;
+	ret_status->split_confirmed = m->split.incident.open && m->split.confirmed;
+	ret_status->identity_twice = m->twice.open;
+}
+
+static void info_of(const struct member *member, struct member_info *info)
+{
+	*info = (struct member_info){
+		.id = member->id,
+		.epoch = member->epoch,
+		.incarnation = member->incarnation,
+		.state = member->state,
+		.since = member->since,
+		.phase = member->phase,
+		.partial = member->partial.wanted,
+		.evidence = member->evidence,
+		.version_min = member->version_min,
+		.version_max = member->version_max,
+		.config = member->config,
+		.position = member->position,
+		.flaps = member->failed.flaps,
+		.address_count = member->path_count,
+	};
+	memcpy(info->name, member->name, sizeof(info->name));
+	for (unsigned int i = 0; i < member->path_count; i++)
+		info->addresses[i] = (struct member_address){
+			.endpoint = member->paths[i].endpoint,
+			.udp = !member->paths[i].udp_down && member_answers(member),
+			.tcp = !member->paths[i].tcp_down && member_answers(member),
+			.udp_heard = member->paths[i].udp_heard,
+			.tcp_heard = member->paths[i].tcp_heard,
+			.rtt = member->paths[i].rtt,
+		};
+}
+
+bool membership_walk(const struct membership *m, unsigned int *cursor, struct member_info *ret_info)
+{
+	while (*cursor < m->member_cap) {
+		const struct member *member = m->members[(*cursor)++];
+
+		if (member) {
+			info_of(member, ret_info);
+			return true;
+		}
+	}
+	return false;
+}
+
+bool membership_find(const struct membership *m, uint64_t id, struct member_info *ret_info)
+{
+	const struct member *member = member_find(m, id);
+
+	if (member)
+		info_of(member, ret_info);
+	return member != NULL;
+}
+
+bool membership_certificate(const struct membership *m, uint64_t id, const uint8_t **ret_bytes,
+			    size_t *ret_len)
+{
+	const struct member *member = member_find(m, id);
+
+	if (!member)
+		return false;
+	*ret_bytes = member->certificate;
+	*ret_len = member->certificate_len;
+	return true;
+}

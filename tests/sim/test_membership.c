@@ -1,0 +1,674 @@
+/* Whole clusters of membership cores in virtual time. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/sim/membership_sim.h"
+
+#define MS USEC_PER_MSEC
+#define S USEC_PER_SEC
+
+static void fine(struct sim *sim)
+{
+	if (sim_broken(sim))
+		fail_msg("%s", sim_broken(sim));
+}
+
+/* count members that know each other; all join through the first. */
+static struct sim *cluster(uint64_t seed, unsigned int count)
+{
+	struct sim_options options = {.seed = seed, .count = count};
+	struct sim *sim = sim_new(&options);
+
+	if (getenv("TRACE"))
+		sim_trace(sim, true);
+	for (unsigned int i = 0; i < count; i++)
+		sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
+	if (!sim_until(sim, sim_whole, NULL, 10 * S))
+		fail_msg("seed %llu: %u members do not find each other", (unsigned long long)seed,
+			 count);
+	sim_run(sim, 6 * S);
+	fine(sim);
+	return sim;
+}
+
+static void finish(struct sim *sim)
+{
+	fine(sim);
+	sim_free(sim);
+}
+
+static bool someone_failed(struct sim *sim, void *arg)
+{
+	return sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, *(int *)arg, 0) > 0;
+}
+
+struct all {
+	unsigned int count, n;
+	enum member_state state;
+};
+
+static bool all_hold(struct sim *sim, void *arg)
+{
+	const struct all *all = arg;
+
+	for (unsigned int i = 0; i < all->count; i++)
+		if (i != all->n && sim_up(sim, i) && sim_state(sim, i, all->n) != all->state)
+			return false;
+	return true;
+}
+
+static int compare_times(const void *a, const void *b)
+{
+	usec_t x = *(const usec_t *)a, y = *(const usec_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void test_crash_is_found(void **state)
+{
+	static const unsigned int counts[] = {2, 3, 8, 32};
+	enum { RUNS = 15 };
+	usec_t first[RUNS], last[RUNS], crash;
+	struct sim *sim;
+
+	(void)state;
+	for (unsigned int c = 0; c < ARRAY_SIZE(counts); c++) {
+		for (unsigned int run = 0; run < RUNS; run++) {
+			int n = (int)(run % counts[c]);
+			struct all all = {counts[c], (unsigned int)n, MEMBER_FAILED};
+
+			sim = cluster(100 * c + run, counts[c]);
+			sim_run(sim, sim_random(sim, S));
+			crash = sim_now(sim);
+			sim_crash(sim, (unsigned int)n, run % 2);
+			assert_true(sim_until(sim, someone_failed, &n, 10 * S));
+			first[run] = sim_now(sim) - crash;
+			assert_true(sim_until(sim, all_hold, &all, 10 * S));
+			last[run] = sim_now(sim) - crash;
+			assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0),
+					 counts[c] - 1);
+			finish(sim);
+		}
+		qsort(first, RUNS, sizeof(*first), compare_times);
+		qsort(last, RUNS, sizeof(*last), compare_times);
+		print_message("%u members: first %llu ms in the median, %llu at most; all %llu\n",
+			      counts[c], (unsigned long long)(first[RUNS / 2] / MS),
+			      (unsigned long long)(first[RUNS - 1] / MS),
+			      (unsigned long long)(last[RUNS - 1] / MS));
+		assert_true(first[RUNS / 2] <= 1500 * MS);
+		assert_true(first[RUNS - 1] <= 2000 * MS);
+		assert_true(last[RUNS - 1] <= 2000 * MS);
+	}
+}
+
+static void test_newcomer_is_known(void **state)
+{
+	static const unsigned int counts[] = {5, 20};
+	struct sim_options options = {.seed = 7};
+	struct sim *sim;
+	usec_t start;
+
+	(void)state;
+	for (unsigned int c = 0; c < ARRAY_SIZE(counts); c++) {
+		options.count = counts[c];
+		sim = sim_new(&options);
+		sim_trace(sim, getenv("TRACE") != NULL);
+		for (unsigned int i = 0; i + 1 < counts[c]; i++)
+			sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
+		assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
+		sim_run(sim, 10 * S);
+		start = sim_now(sim);
+		/* Any live member will do. */
+		sim_start(sim, counts[c] - 1, SIM_KEEP, 4);
+		assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
+		print_message("%u members: a new one is known to all after %llu ms\n", counts[c],
+			      (unsigned long long)((sim_now(sim) - start) / MS));
+		assert_true(sim_now(sim) - start <= 500 * MS);
+		finish(sim);
+	}
+}
+
+static void test_leave_is_no_failure(void **state)
+{
+	static const unsigned int counts[] = {2, 3, 8, 32};
+	struct sim *sim;
+	usec_t start;
+
+	(void)state;
+	for (unsigned int c = 0; c < ARRAY_SIZE(counts); c++) {
+		struct all all = {counts[c], 1, MEMBER_GONE};
+
+		sim = cluster(20 + c, counts[c]);
+		start = sim_now(sim);
+		sim_event(sim, 1, (struct membership_event){.type = MEMBERSHIP_LEAVE});
+		assert_true(sim_until(sim, all_hold, &all, 5 * S));
+		print_message("%u members: a leave is known to all after %llu ms\n", counts[c],
+			      (unsigned long long)((sim_now(sim) - start) / MS));
+		assert_true(sim_now(sim) - start <= 500 * MS);
+		sim_run(sim, S);
+		sim_crash(sim, 1, false);
+		sim_run(sim, 20 * S);
+		assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_LEFT, 1, 0), counts[c] - 1);
+		assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
+		assert_int_equal(sim_count(sim, -1, MEMBERSHIP_QUORUM_LOST, -1, 0), 0);
+		/* And comes back. */
+		sim_start(sim, 1, SIM_KEEP, 1);
+		assert_true(sim_until(sim, sim_whole, NULL, 5 * S));
+		finish(sim);
+	}
+}
+
+static void test_absence_is_excused(void **state)
+{
+	struct sim *sim = cluster(31, 5);
+	struct membership_event absence = {.type = MEMBERSHIP_ABSENCE, .lease = 30 * S};
+
+	(void)state;
+	for (unsigned int n = 0; n < 5; n++) {
+		sim_event(sim, n, absence);
+		sim_run(sim, 500 * MS);
+		sim_crash(sim, n, false);
+		sim_run(sim, 10 * S);
+		assert_int_equal(sim_state(sim, (n + 1) % 5, n), MEMBER_AWAY);
+		sim_start(sim, n, SIM_KEEP, 0);
+		assert_true(sim_until(sim, sim_whole, NULL, 5 * S));
+		sim_run(sim, 2 * S);
+	}
+	for (enum membership_notice_type t = MEMBERSHIP_MEMBER_LEFT; t < MEMBERSHIP_SUSPECTED; t++)
+		assert_int_equal(sim_count(sim, -1, t, -1, 0), 0);
+	/* Who overstays is missed. */
+	sim_event(sim, 4, absence);
+	sim_run(sim, 500 * MS);
+	sim_crash(sim, 4, false);
+	sim_run(sim, 29 * S);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, 4, 0), 0);
+	sim_run(sim, 2 * S);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, 4, 0), 4);
+	finish(sim);
+}
+
+/* One network of one member: no ping, every stream. */
+static void test_partly_reachable(void **state)
+{
+	static const unsigned int counts[] = {3, 8, 32};
+	struct sim *sim;
+	usec_t start, first;
+	const struct sim_notice *notices;
+
+	(void)state;
+	for (unsigned int c = 0; c < ARRAY_SIZE(counts); c++) {
+		sim = cluster(40 + c, counts[c]);
+		sim_forget_notices(sim);
+		start = sim_now(sim);
+		for (unsigned int i = 0; i < counts[c]; i++) {
+			sim_cut(sim, i, 2, SIM_UDP, 2, true);
+			sim_cut(sim, 2, i, SIM_UDP, 2, true);
+		}
+		sim_run(sim, 2 * S);
+		assert_true(sim_count(sim, -1, MEMBERSHIP_MEMBER_PARTIAL, 2, 0) > 0);
+		sim_run(sim, 20 * S);
+		for (unsigned int i = 0; i < counts[c]; i++)
+			if (i != 2)
+				assert_int_equal(
+					sim_count(sim, (int)i, MEMBERSHIP_MEMBER_PARTIAL, 2, 0), 1);
+		assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
+		first = 0;
+		for (size_t i = sim_notices(sim, &notices); i-- > 0;)
+			if (notices[i].notice.type == MEMBERSHIP_MEMBER_PARTIAL)
+				first = notices[i].notice.now.mono - start;
+		print_message("%u members: partly reachable is seen after %llu ms\n", counts[c],
+			      (unsigned long long)(first / MS));
+		sim_heal(sim);
+		sim_run(sim, 10 * S);
+		assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_WHOLE, -1, 0),
+				 sim_count(sim, -1, MEMBERSHIP_MEMBER_PARTIAL, -1, 0));
+		finish(sim);
+	}
+}
+
+static uint64_t half_of(unsigned int count, unsigned int from)
+{
+	return ((UINT64_C(1) << (count / 2)) - 1) << from;
+}
+
+static void test_cut_heals(void **state)
+{
+	static const unsigned int counts[] = {2, 3, 8, 32};
+	struct sim *sim;
+	usec_t start;
+
+	(void)state;
+	for (unsigned int c = 0; c < ARRAY_SIZE(counts); c++) {
+		for (unsigned int seed = 0; seed < 3; seed++) {
+			sim = cluster(50 + c + 10 * seed, counts[c]);
+			sim_partition(sim, half_of(counts[c], 0), true);
+			sim_run(sim, 30 * S + sim_random(sim, S));
+			assert_int_equal(sim_state(sim, 0, counts[c] - 1), MEMBER_FAILED);
+			sim_heal(sim);
+			start = sim_now(sim);
+			assert_true(sim_until(sim, sim_whole, NULL, 5 * S));
+			print_message("%u members: whole %llu ms after the cut is healed\n",
+				      counts[c], (unsigned long long)((sim_now(sim) - start) / MS));
+			assert_true(sim_now(sim) - start <= 1500 * MS);
+			finish(sim);
+		}
+	}
+}
+
+/* What every member of the cluster said of a split. */
+static void check_split(struct sim *sim, unsigned int count, unsigned int confirmed,
+			unsigned int seed)
+{
+	unsigned int opened, closed;
+
+	for (unsigned int i = 0; i < count; i++) {
+		opened = sim_count(sim, (int)i, MEMBERSHIP_SPLIT_SUSPECTED, -1, 0);
+		closed = sim_count(sim, (int)i, MEMBERSHIP_SPLIT_HEALED, -1, 0);
+		if (sim_count(sim, (int)i, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0) != confirmed)
+			fail_msg("%u members, seed %u: d%u says confirmed %u times", count, seed,
+				 i + 1, sim_count(sim, (int)i, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0));
+		if (opened > 1 || closed > 1 || (confirmed && closed != 1))
+			fail_msg("%u members, seed %u: d%u opens %u, closes %u", count, seed, i + 1,
+				 opened, closed);
+	}
+}
+
+static unsigned int seeds(unsigned int usual)
+{
+	return getenv("SEEDS") ? (unsigned int)atoi(getenv("SEEDS")) : usual;
+}
+
+static void test_split_is_confirmed(void **state)
+{
+	static const unsigned int counts[] = {4, 5, 8, 32};
+	struct sim *sim;
+
+	(void)state;
+	for (unsigned int c = 0; c < ARRAY_SIZE(counts); c++)
+		for (unsigned int seed = 0; seed < seeds(5); seed++) {
+			sim = cluster(1000 + 100 * c + seed, counts[c]);
+			sim_partition(sim, half_of(counts[c], seed % 3), true);
+			sim_run(sim, 10 * S + sim_random(sim, 50 * S));
+			sim_heal(sim);
+			sim_run(sim, 15 * S);
+			check_split(sim, counts[c], 1, seed);
+			finish(sim);
+		}
+}
+
+static void test_crash_is_no_split(void **state)
+{
+	static const unsigned int counts[] = {4, 5, 8, 32};
+	struct sim *sim;
+
+	(void)state;
+	for (unsigned int c = 0; c < ARRAY_SIZE(counts); c++)
+		for (unsigned int seed = 0; seed < seeds(5); seed++) {
+			unsigned int third = (counts[c] + 2) / 3, at = seed % counts[c];
+
+			sim = cluster(2000 + 100 * c + seed, counts[c]);
+			for (unsigned int i = 0; i < third; i++)
+				sim_crash(sim, (at + i) % counts[c], seed % 2);
+			sim_run(sim, 10 * S + sim_random(sim, 50 * S));
+			for (unsigned int i = 0; i < third; i++)
+				sim_start(sim, (at + i) % counts[c], SIM_KEEP, 0);
+			assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
+			sim_run(sim, 10 * S);
+			check_split(sim, counts[c], 0, seed);
+			/* A daemon that died on a host that lives is not even suspected of it. */
+			if (seed % 2 == 0)
+				assert_int_equal(
+					sim_count(sim, -1, MEMBERSHIP_SPLIT_SUSPECTED, -1, 0), 0);
+			finish(sim);
+		}
+}
+
+static void test_no_false_failure(void **state)
+{
+	struct sim *sim = cluster(60, 32);
+	struct sim_status status;
+
+	(void)state;
+	sim_forget_notices(sim);
+	sim_loss(sim, 100, 20, 0);
+	sim_run(sim, 60 * S);
+	sim_status(sim, &status);
+	assert_int_equal(status.false_failures, 0);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_PARTIAL, -1, 0), 0);
+	finish(sim);
+}
+
+static void test_stalled_members(void **state)
+{
+	struct sim *sim = cluster(61, 32);
+	struct sim_status status;
+	unsigned int most = 0, count;
+
+	(void)state;
+	sim_forget_notices(sim);
+	for (unsigned int i = 0; i < 20; i++) {
+		for (unsigned int n = 0; n < 4; n++)
+			sim_stall(sim, 3 + 7 * n, 8 * S);
+		sim_run(sim, 8100 * MS);
+	}
+	sim_status(sim, &status);
+	assert_int_equal(status.false_failures, 0);
+	for (int a = 0; a < 32; a++)
+		for (int b = 0; b < 32; b++) {
+			count = sim_count(sim, a, MEMBERSHIP_MEMBER_FAILED, b, 0);
+			if ((b - 3) % 7 != 0 || b > 24)
+				assert_int_equal(count, 0);
+			most = MAX(most, count);
+		}
+	/* 162 s: at most once a minute, and the stalled ones not at all. */
+	print_message("stalled: each reported at most %u times in 162 s\n", most);
+	assert_true(most >= 1 && most <= 3);
+	finish(sim);
+}
+
+static void test_identity_twice(void **state)
+{
+	struct sim *sim;
+
+	(void)state;
+	for (unsigned int same = 0; same < 2; same++) {
+		sim = cluster(70 + same, 4);
+		sim_clone(sim, 1, same);
+		sim_run(sim, 40 * S);
+		assert_int_equal(sim_count(sim, 1, MEMBERSHIP_IDENTITY_TWICE, -1, 0), 1);
+		/* One that is not let in yet says so, and tries a higher epoch. */
+		assert_int_equal(sim_count(sim, 5, MEMBERSHIP_IDENTITY_TWICE, -1, 0), 1 + same);
+		finish(sim);
+	}
+}
+
+static void test_rolled_back_state(void **state)
+{
+	struct sim *sim = cluster(80, 4);
+
+	(void)state;
+	sim_crash(sim, 2, false);
+	sim_run(sim, 5 * S);
+	sim_start(sim, 2, SIM_KEEP, 0);
+	assert_true(sim_until(sim, sim_whole, NULL, 5 * S));
+	sim_crash(sim, 2, false);
+	sim_run(sim, 5 * S);
+	sim_start(sim, 2, SIM_ROLLBACK, 0);
+	assert_true(sim_until(sim, sim_whole, NULL, 15 * S));
+	finish(sim);
+}
+
+static void test_idle_traffic(void **state)
+{
+	static const unsigned int counts[] = {3, 8, 32, 64};
+	struct sim_status before, after;
+	struct sim *sim;
+	uint64_t rate;
+
+	(void)state;
+	for (unsigned int c = 0; c < ARRAY_SIZE(counts); c++) {
+		sim = cluster(90 + c, counts[c]);
+		sim_run(sim, 10 * S);
+		sim_status(sim, &before);
+		sim_run(sim, 60 * S);
+		sim_status(sim, &after);
+		rate = (after.bytes - before.bytes + after.stream_bytes - before.stream_bytes) /
+		       60 / counts[c];
+		print_message("%u members: %llu bytes/s a member\n", counts[c],
+			      (unsigned long long)rate);
+		assert_true(rate <= 1500);
+		finish(sim);
+	}
+}
+
+static void test_same_seed_same_run(void **state)
+{
+	uint64_t hash[2];
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		struct sim *sim = cluster(99, 8);
+
+		sim_loss(sim, 100, 50, 20);
+		sim_run(sim, 10 * S);
+		hash[i] = sim_hash(sim);
+		finish(sim);
+	}
+	assert_true(hash[0] == hash[1]);
+}
+
+static void test_quorum(void **state)
+{
+	struct sim *sim = cluster(110, 5);
+	struct membership_status status;
+
+	(void)state;
+	sim_partition(sim, 3, true);
+	sim_run(sim, 15 * S);
+	membership_status(sim_core(sim, 0), &status);
+	assert_int_equal(status.quorum, QUORUM_MINORITY);
+	membership_status(sim_core(sim, 4), &status);
+	assert_int_equal(status.quorum, QUORUM_MAJORITY);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_QUORUM_LOST, -1, 0), 2);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_QUORUM_REGAINED, -1, 0), 0);
+	sim_heal(sim);
+	sim_run(sim, 5 * S);
+	assert_int_equal(sim_count(sim, 0, MEMBERSHIP_QUORUM_REGAINED, -1, 0), 1);
+	assert_int_equal(sim_count(sim, 1, MEMBERSHIP_QUORUM_REGAINED, -1, 0), 1);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_QUORUM_LOST, -1, 0), 2);
+	finish(sim);
+}
+
+/* Evidence of another class confirms before the cut heals: a witness where quorum is gone, and a
+ * sync stream that still runs. Both are told to the core from outside. */
+static void test_split_is_confirmed_by_others(void **state)
+{
+	struct sim_options options = {.seed = 120, .count = 4, .witness = true};
+	struct sim *sim = sim_new(&options);
+	struct membership_event event = {.type = MEMBERSHIP_WITNESS, .ok = true};
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++)
+		sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
+	sim_run(sim, 10 * S);
+	sim_event(sim, 0, event);
+	sim_partition(sim, 3, true);
+	sim_run(sim, 20 * S);
+	event.type = MEMBERSHIP_SYNC;
+	event.member = sim_id(sim, 3);
+	sim_event(sim, 1, event);
+	sim_run(sim, S);
+	for (int i = 0; i < 4; i++) {
+		assert_int_equal(sim_count(sim, i, MEMBERSHIP_SPLIT_SUSPECTED, -1, 0) +
+					 sim_count(sim, i, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0),
+				 i == 1 ? 2 : 1);
+		assert_int_equal(sim_count(sim, i, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0), i < 2);
+	}
+	sim_heal(sim);
+	sim_run(sim, 15 * S);
+	check_split(sim, 4, 1, 0);
+	finish(sim);
+}
+
+static void test_pair_says_split_or_crash(void **state)
+{
+	struct sim *sim = cluster(130, 2);
+
+	(void)state;
+	sim_partition(sim, 1, true);
+	sim_run(sim, 15 * S);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_SPLIT_SUSPECTED, -1, 0), 2);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0), 0);
+	sim_heal(sim);
+	sim_run(sim, 10 * S);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0), 2);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_SPLIT_HEALED, -1, 0), 2);
+	finish(sim);
+}
+
+static void test_operator_removes(void **state)
+{
+	struct sim *sim = cluster(140, 5);
+	struct membership_event event = {.type = MEMBERSHIP_REMOVE, .member = sim_id(sim, 4)};
+	struct membership_status status;
+	struct all all = {5, 4, MEMBER_GONE};
+
+	(void)state;
+	/* Not one that answers. */
+	sim_event(sim, 0, event);
+	sim_run(sim, S);
+	assert_true(sim_whole(sim, NULL));
+	sim_crash(sim, 4, true);
+	sim_run(sim, 70 * S);
+	sim_event(sim, 0, event);
+	assert_true(sim_until(sim, all_hold, &all, 5 * S));
+	membership_status(sim_core(sim, 2), &status);
+	assert_int_equal(status.roster, 4);
+	/* Its certificate is still good: it may come again. */
+	sim_start(sim, 4, SIM_KEEP, 1);
+	assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
+	finish(sim);
+}
+
+static void test_second_network_carries_on(void **state)
+{
+	struct sim_options options = {.seed = 150, .count = 4, .addresses = 2};
+	struct sim *sim = sim_new(&options);
+	struct member_info info;
+
+	(void)state;
+	for (unsigned int i = 0; i < 4; i++)
+		sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
+	sim_run(sim, 10 * S);
+	for (unsigned int a = 0; a < 4; a++)
+		for (unsigned int b = 0; b < 4; b++)
+			if ((a < 2) != (b < 2))
+				sim_cut(sim, a, b, SIM_BOTH, 0, true);
+	sim_run(sim, 2 * S);
+	assert_true(sim_count(sim, -1, MEMBERSHIP_MEMBER_PARTIAL, -1, 0) > 0);
+	sim_run(sim, 30 * S);
+	assert_true(sim_whole(sim, NULL));
+	for (enum membership_notice_type t = MEMBERSHIP_QUORUM_LOST; t < MEMBERSHIP_SUSPECTED; t++)
+		assert_int_equal(sim_count(sim, -1, t, -1, 0), 0);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
+	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, 3), &info));
+	assert_true(info.partial && !info.addresses[0].udp && info.addresses[1].udp);
+	sim_heal(sim);
+	sim_run(sim, 15 * S);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_WHOLE, -1, 0),
+			 sim_count(sim, -1, MEMBERSHIP_MEMBER_PARTIAL, -1, 0));
+	finish(sim);
+}
+
+/* Neither has heard of the other in this boot, and nobody has a join list any more. */
+static void test_roster_survives(void **state)
+{
+	struct sim *sim = cluster(160, 5);
+	struct membership_status status;
+	uint8_t bytes[64 * 1024];
+	size_t len;
+
+	(void)state;
+	for (unsigned int i = 0; i < 5; i++)
+		sim_crash(sim, i, false);
+	sim_run(sim, S);
+	for (unsigned int i = 0; i < 5; i++)
+		sim_start(sim, i, SIM_KEEP, 0);
+	assert_true(sim_until(sim, sim_whole, NULL, 5 * S));
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_QUORUM_LOST, -1, 0), 0);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
+	membership_status(sim_core(sim, 0), &status);
+	assert_int_equal(status.roster, 5);
+	len = membership_roster(sim_core(sim, 0), bytes, sizeof(bytes));
+	assert_int_equal(len, membership_roster_size(sim_core(sim, 0)));
+	assert_int_equal(membership_roster(sim_core(sim, 0), bytes, len - 1), 0);
+	finish(sim);
+}
+
+static void test_one_way_cut(void **state)
+{
+	struct sim *sim = cluster(170, 5);
+
+	(void)state;
+	/* What the first sends to the last is lost; the others see both. */
+	sim_cut(sim, 0, 4, SIM_BOTH, 2, true);
+	sim_run(sim, 60 * S);
+	assert_true(sim_whole(sim, NULL));
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
+	assert_int_equal(sim_count(sim, 0, MEMBERSHIP_MEMBER_PARTIAL, 4, 0), 1);
+	assert_int_equal(sim_count(sim, 4, MEMBERSHIP_MEMBER_PARTIAL, 0, 0), 1);
+	finish(sim);
+}
+
+/* Director by director to the next version, and nobody is missed. */
+static void test_two_versions(void **state)
+{
+	struct sim_options options = {.seed = 190, .count = 6, .newer = 0x15};
+	struct sim *sim = sim_new(&options);
+	struct member_info info;
+
+	(void)state;
+	for (unsigned int i = 0; i < 6; i++)
+		sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
+	assert_true(sim_until(sim, sim_whole, NULL, 5 * S));
+	sim_run(sim, 30 * S);
+	assert_true(membership_find(sim_core(sim, 1), sim_id(sim, 2), &info));
+	assert_int_equal(info.version_min, 1);
+	assert_int_equal(info.version_max, 2);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
+	finish(sim);
+}
+
+static void test_fast_profile(void **state)
+{
+	struct sim_options options = {.seed = 180, .count = 8, .profile = membership_fast};
+	struct sim *sim = sim_new(&options);
+	struct all all = {8, 3, MEMBER_FAILED};
+	usec_t crash;
+
+	(void)state;
+	for (unsigned int i = 0; i < 8; i++)
+		sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
+	sim_run(sim, 10 * S);
+	crash = sim_now(sim);
+	sim_crash(sim, 3, true);
+	assert_true(sim_until(sim, all_hold, &all, 5 * S));
+	assert_true(sim_now(sim) - crash <= 1000 * MS);
+	finish(sim);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_crash_is_found),
+		cmocka_unit_test(test_newcomer_is_known),
+		cmocka_unit_test(test_leave_is_no_failure),
+		cmocka_unit_test(test_absence_is_excused),
+		cmocka_unit_test(test_partly_reachable),
+		cmocka_unit_test(test_cut_heals),
+		cmocka_unit_test(test_split_is_confirmed),
+		cmocka_unit_test(test_crash_is_no_split),
+		cmocka_unit_test(test_no_false_failure),
+		cmocka_unit_test(test_stalled_members),
+		cmocka_unit_test(test_identity_twice),
+		cmocka_unit_test(test_rolled_back_state),
+		cmocka_unit_test(test_idle_traffic),
+		cmocka_unit_test(test_same_seed_same_run),
+		cmocka_unit_test(test_quorum),
+		cmocka_unit_test(test_split_is_confirmed_by_others),
+		cmocka_unit_test(test_pair_says_split_or_crash),
+		cmocka_unit_test(test_operator_removes),
+		cmocka_unit_test(test_second_network_carries_on),
+		cmocka_unit_test(test_roster_survives),
+		cmocka_unit_test(test_one_way_cut),
+		cmocka_unit_test(test_two_versions),
+		cmocka_unit_test(test_fast_profile),
+	};
+
+	cmocka_set_test_filter(getenv("TEST"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,510 @@
+/* What an attacker may send: with no key, with a stranger's, with a member's that was stolen, and
+ * with everything that was ever said. Nothing of it may evict, resurrect, mislead or stop a healthy
+ * member, and all of it is counted. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "proto/membership.pb-c.h"
+#include "proto/seal.h"
+#include "tests/identity_fixture.h"
+#include "tests/sim/membership_sim.h"
+
+#define S USEC_PER_SEC
+#define MS USEC_PER_MSEC
+#define THIEF 2 /* whose keys the attacker has */
+#define SUBJECT 1
+#define COUNT 5
+
+enum { PING = 1, ACK, GOSSIP, RELAY, DELIVER, NACK };
+enum { STATEMENT = 32, SUSPICION, VIEW, REMOVAL, TWICE };
+
+static struct sim *cluster(uint64_t seed, unsigned int count)
+{
+	struct sim_options options = {.seed = seed, .count = count};
+	struct sim *sim = sim_new(&options);
+
+	sim_trace(sim, getenv("TRACE") != NULL);
+	for (unsigned int i = 0; i < count; i++)
+		sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
+	assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
+	sim_run(sim, 6 * S);
+	sim_forget_notices(sim);
+	return sim;
+}
+
+/* Nobody was thrown out, and nobody says that anything happened, but to the one whose key was
+ * stolen: when the thief runs ahead with the sequence of its packets, its own look old. */
+static void unharmed(struct sim *sim)
+{
+	const struct sim_notice *notices;
+	size_t count = sim_notices(sim, &notices);
+
+	if (sim_broken(sim))
+		fail_msg("%s", sim_broken(sim));
+	assert_true(sim_whole(sim, NULL));
+	for (size_t i = 0; i < count; i++)
+		if (notices[i].notice.type < MEMBERSHIP_SUSPECTED && notices[i].at != THIEF &&
+		    notices[i].notice.member != sim_id(sim, THIEF))
+			fail_msg("d%u says %s %s", notices[i].at + 1,
+				 membership_notice_name((int)notices[i].notice.type),
+				 notices[i].notice.name);
+	sim_free(sim);
+}
+
+static uint64_t total(struct sim *sim, unsigned int n)
+{
+	struct membership_counter counter;
+	uint64_t sum = 0;
+
+	for (unsigned int i = 0; membership_counter(sim_core(sim, n), i, &counter); i++)
+		sum += counter.value;
+	return sum;
+}
+
+struct stolen {
+	uint64_t epoch, sequence, records;
+};
+
+/* Beyond what its owner has used, so that it is new. */
+static struct stolen steal(struct sim *sim)
+{
+	struct membership_status status;
+
+	membership_status(sim_core(sim, THIEF), &status);
+	return (struct stolen){.epoch = status.epoch, .sequence = 100000, .records = 1000};
+}
+
+static void send_as_thief(struct sim *sim, struct stolen *stolen, unsigned int to, uint8_t kind,
+			  const Lvsmesh__Pb__Datagram *body)
+{
+	const struct identity *thief = sim_identity(sim, THIEF);
+	uint8_t bytes[2048], data[4096];
+	struct packet packet = {.kind = kind,
+				.sender = thief->id,
+				.epoch = stolen->epoch,
+				.sequence = ++stolen->sequence,
+				.body = bytes};
+	struct packet_key key;
+	size_t len;
+
+	packet.len = lvsmesh__pb__datagram__pack(body, bytes);
+	assert_int_equal(packet_key_init(thief, &sim_identity(sim, to)->certificate, &key), 0);
+	assert_int_equal(
+		packet_pack(&key, thief->certificate.cluster, &packet, data, sizeof(data), &len),
+		0);
+	sim_inject(sim, to, data, len);
+}
+
+static void gossip_as_thief(struct sim *sim, struct stolen *stolen, Lvsmesh__Pb__Record *record)
+{
+	Lvsmesh__Pb__Datagram body = LVSMESH__PB__DATAGRAM__INIT;
+
+	body.n_records = 1;
+	body.records = &record;
+	for (unsigned int i = 0; i < COUNT; i++)
+		if (i != THIEF)
+			send_as_thief(sim, stolen, i, GOSSIP, &body);
+}
+
+static ProtobufCBinaryData bytes_of(void *data, size_t len)
+{
+	return (ProtobufCBinaryData){.len = len, .data = data};
+}
+
+/* Signed with the stolen key, whatever it claims. */
+static void say_as_thief(struct sim *sim, struct stolen *stolen, uint8_t kind, uint64_t origin,
+			 uint64_t epoch, uint64_t sequence, uint8_t *body, size_t len)
+{
+	Lvsmesh__Pb__Record record = LVSMESH__PB__RECORD__INIT;
+	uint8_t signature[SIGNATURE_SIZE];
+
+	record_sign(sim_identity(sim, THIEF), kind, epoch, sequence, body, len, signature);
+	record.kind = kind;
+	record.origin = origin;
+	record.epoch = epoch;
+	record.sequence = sequence;
+	record.body = bytes_of(body, len);
+	record.signature = bytes_of(signature, sizeof(signature));
+	gossip_as_thief(sim, stolen, &record);
+}
+
+static size_t statement(uint8_t *body, enum member_phase phase, unsigned int at)
+{
+	Lvsmesh__Pb__Statement message = LVSMESH__PB__STATEMENT__INIT;
+	struct endpoint endpoint = sim_endpoint(at, 0);
+	uint8_t bytes[6];
+	ProtobufCBinaryData data = bytes_of(bytes, sizeof(bytes));
+
+	memcpy(bytes, endpoint.ip.bytes, 4);
+	store_be16(bytes + 4, endpoint.port);
+	message.phase = phase;
+	message.n_endpoints = 1;
+	message.endpoints = &data;
+	message.version_min = message.version_max = 1;
+	message.lease = 3600;
+	return lvsmesh__pb__statement__pack(&message, body);
+}
+
+static void test_forged_words_of_others(void **state)
+{
+	struct sim *sim = cluster(1, COUNT);
+	struct stolen stolen = steal(sim);
+	struct member_info info;
+	uint8_t body[256];
+	uint64_t before;
+
+	(void)state;
+	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
+	before = sim_counter(sim, 0, "signature");
+	/* Its leave, its absence, another address, another boot. */
+	for (unsigned int i = 0; i < 3; i++) {
+		say_as_thief(sim, &stolen, STATEMENT, info.id, info.epoch, info.incarnation + 1 + i,
+			     body, statement(body, MEMBER_LEFT, SUBJECT));
+		say_as_thief(sim, &stolen, STATEMENT, info.id, info.epoch + 1, 1, body,
+			     statement(body, MEMBER_ABSENT, SUBJECT));
+		say_as_thief(sim, &stolen, STATEMENT, info.id, UINT64_MAX, UINT64_MAX, body,
+			     statement(body, MEMBER_READY, THIEF));
+		sim_run(sim, S);
+	}
+	assert_int_equal(sim_counter(sim, 0, "signature") - before, 9);
+	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
+	assert_int_equal(info.phase, MEMBER_JOINING);
+	sim_run(sim, 10 * S);
+	unharmed(sim);
+}
+
+static void accuse(struct sim *sim, struct stolen *stolen, uint64_t subject, uint64_t epoch,
+		   uint64_t incarnation)
+{
+	Lvsmesh__Pb__Suspicion message = LVSMESH__PB__SUSPICION__INIT;
+	uint8_t body[64];
+
+	message.subject = subject;
+	message.epoch = epoch;
+	message.incarnation = incarnation;
+	say_as_thief(sim, stolen, SUSPICION, sim_id(sim, THIEF), stolen->epoch, ++stolen->records,
+		     body, lvsmesh__pb__suspicion__pack(&message, body));
+}
+
+static void test_accusations(void **state)
+{
+	struct sim *sim = cluster(2, COUNT);
+	struct stolen stolen = steal(sim);
+	struct member_info info;
+
+	(void)state;
+	for (unsigned int i = 0; i < 100; i++) {
+		assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
+		accuse(sim, &stolen, info.id, info.epoch, info.incarnation);
+		accuse(sim, &stolen, info.id, info.epoch, UINT64_MAX);
+		accuse(sim, &stolen, info.id, UINT64_MAX, UINT64_MAX);
+		accuse(sim, &stolen, 12345, 1, 1);
+		sim_run(sim, 50 * MS);
+	}
+	assert_true(sim_counter(sim, 0, "ahead") >= 100);
+	assert_true(sim_counter(sim, SUBJECT, "ahead") >= 100);
+	assert_true(sim_counter(sim, 0, "unknown") >= 100);
+	sim_run(sim, 10 * S);
+	unharmed(sim);
+}
+
+static void test_removal_of_the_living(void **state)
+{
+	struct sim *sim = cluster(3, COUNT);
+	struct stolen stolen = steal(sim);
+	Lvsmesh__Pb__Removal message = LVSMESH__PB__REMOVAL__INIT;
+	struct member_info info;
+	uint8_t body[64];
+
+	(void)state;
+	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
+	message.subject = info.id;
+	message.epoch = info.epoch;
+	message.incarnation = info.incarnation;
+	say_as_thief(sim, &stolen, REMOVAL, sim_id(sim, THIEF), stolen.epoch, ++stolen.records,
+		     body, lvsmesh__pb__removal__pack(&message, body));
+	sim_run(sim, 5 * S);
+	assert_int_equal(sim_counter(sim, 0, "removal"), 1);
+	unharmed(sim);
+}
+
+/* Two things that a thief can't do for others: say that they are alive, and keep them so. */
+static void test_forged_acks(void **state)
+{
+	struct sim *sim = cluster(4, COUNT);
+	struct stolen stolen = steal(sim);
+	Lvsmesh__Pb__Datagram body = LVSMESH__PB__DATAGRAM__INIT;
+	const struct identity *thief = sim_identity(sim, THIEF);
+	struct packet_key key;
+	struct packet packet = {.kind = ACK, .epoch = 3000, .sequence = 1};
+	uint8_t bytes[256], data[512];
+	size_t len;
+
+	(void)state;
+	sim_crash(sim, SUBJECT, true);
+	for (unsigned int i = 0; i < 300; i++) {
+		/* Through itself, and in the name of the dead. */
+		body.nonce = i;
+		packet.sender = i % 2 ? thief->id : sim_id(sim, SUBJECT);
+		packet.body = bytes;
+		packet.len = lvsmesh__pb__datagram__pack(&body, bytes);
+		packet.sequence++;
+		assert_int_equal(packet_key_init(thief, &sim_identity(sim, 0)->certificate, &key),
+				 0);
+		assert_int_equal(packet_pack(&key, thief->certificate.cluster, &packet, data,
+					     sizeof(data), &len),
+				 0);
+		sim_inject(sim, 0, data, len);
+		send_as_thief(sim, &stolen, 0, NACK, &body);
+		sim_run(sim, 10 * MS);
+	}
+	assert_int_equal(sim_state(sim, 0, SUBJECT), MEMBER_FAILED);
+	assert_true(sim_counter(sim, 0, "mac") + sim_counter(sim, 0, "nonce") >= 150);
+	sim_run(sim, 70 * S);
+	assert_int_equal(sim_state(sim, 0, SUBJECT), MEMBER_FAILED);
+	assert_true(sim_whole(sim, NULL));
+	sim_free(sim);
+}
+
+struct recording {
+	unsigned int count;
+	unsigned int to[4096], from[4096];
+	size_t len[4096];
+	uint8_t data[4096][MEMBERSHIP_DATAGRAM_MAX];
+};
+
+static void record(struct sim *sim, unsigned int from, unsigned int to, const uint8_t *data,
+		   size_t len, void *arg)
+{
+	struct recording *recording = arg;
+
+	(void)sim;
+	if (recording->count == ARRAY_SIZE(recording->len))
+		return;
+	recording->to[recording->count] = to;
+	recording->from[recording->count] = from;
+	recording->len[recording->count] = len;
+	memcpy(recording->data[recording->count++], data, len);
+}
+
+static void replay(struct sim *sim, const struct recording *recording, int only_to)
+{
+	for (unsigned int i = 0; i < recording->count; i++) {
+		if (only_to >= 0 && recording->to[i] != (unsigned int)only_to)
+			continue;
+		sim_inject(sim, recording->to[i], recording->data[i], recording->len[i]);
+		sim_run(sim, 200);
+	}
+}
+
+static void test_replayed_history(void **state)
+{
+	struct recording *recording = calloc(1, sizeof(*recording));
+	struct sim *sim = cluster(5, COUNT), *other;
+	uint64_t before;
+
+	(void)state;
+	assert_non_null(recording);
+	sim_tap(sim, record, recording);
+	sim_run(sim, 20 * S);
+	sim_tap(sim, NULL, NULL);
+	assert_true(recording->count > 500);
+	replay(sim, recording, -1);
+	sim_run(sim, 5 * S);
+
+	/* Somebody leaves and crashes; what it said before does not bring it back. */
+	sim_event(sim, SUBJECT, (struct membership_event){.type = MEMBERSHIP_LEAVE});
+	sim_run(sim, S);
+	sim_crash(sim, SUBJECT, true);
+	sim_run(sim, 5 * S);
+	replay(sim, recording, -1);
+	sim_run(sim, 5 * S);
+	assert_int_equal(sim_state(sim, 0, SUBJECT), MEMBER_GONE);
+
+	/* To one that starts anew, remembers nothing, and knows by now where the others stand. */
+	sim_crash(sim, 0, false);
+	sim_start(sim, 0, SIM_LOST, 8);
+	sim_run(sim, 2 * S);
+	before = sim_counter(sim, 0, "stale") + sim_counter(sim, 0, "repeated");
+	for (unsigned int i = 0; i < recording->count; i++)
+		before += recording->to[i] == 0 && recording->from[i] != SUBJECT;
+	replay(sim, recording, 0);
+	assert_true(sim_counter(sim, 0, "stale") + sim_counter(sim, 0, "repeated") >= before);
+	/* And to one that does not know it yet. */
+	sim_crash(sim, 0, false);
+	sim_start(sim, 0, SIM_LOST, 8);
+	replay(sim, recording, 0);
+	sim_run(sim, 5 * S);
+	assert_true(sim_state(sim, 0, SUBJECT) == MEMBER_GONE ||
+		    sim_state(sim, 0, SUBJECT) == MEMBER_STATE_MAX);
+	assert_true(sim_whole(sim, NULL));
+	assert_null(sim_broken(sim));
+	sim_free(sim);
+
+	/* The same hosts in another run of the same cluster: other boots' numbers are the same. */
+	other = cluster(6, COUNT);
+	replay(other, recording, -1);
+	sim_run(other, 10 * S);
+	assert_true(sim_whole(other, NULL));
+	assert_int_equal(sim_count(other, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
+	sim_free(other);
+	free(recording);
+}
+
+static void test_every_flip_and_truncation(void **state)
+{
+	struct recording *recording = calloc(1, sizeof(*recording));
+	struct sim *sim = cluster(7, COUNT);
+	uint8_t data[MEMBERSHIP_DATAGRAM_MAX];
+	unsigned int kinds = 0;
+	uint64_t before;
+
+	(void)state;
+	assert_non_null(recording);
+	sim_tap(sim, record, recording);
+	/* So that there is every kind. */
+	sim_cut(sim, 3, 4, SIM_UDP, 2, true);
+	sim_run(sim, 5 * S);
+	sim_heal(sim);
+	sim_crash(sim, 3, true);
+	sim_run(sim, 5 * S);
+	sim_start(sim, 3, SIM_KEEP, 0);
+	sim_run(sim, 10 * S);
+	sim_tap(sim, NULL, NULL);
+	sim_forget_notices(sim);
+	for (unsigned int i = 0; i < recording->count; i++) {
+		if (kinds >> recording->data[i][1] & 1)
+			continue;
+		kinds |= 1u << recording->data[i][1];
+		before = total(sim, recording->to[i]);
+		for (size_t len = 0; len < recording->len[i]; len++)
+			sim_inject(sim, recording->to[i], recording->data[i], len);
+		for (size_t bit = 0; bit < 8 * recording->len[i]; bit++) {
+			memcpy(data, recording->data[i], recording->len[i]);
+			data[bit / 8] ^= (uint8_t)(1 << bit % 8);
+			sim_inject(sim, recording->to[i], data, recording->len[i]);
+		}
+		sim_run(sim, 100 * MS);
+		/* Not one was taken, not one went uncounted. */
+		assert_true(total(sim, recording->to[i]) - before >= 9 * recording->len[i]);
+	}
+	assert_true((kinds & 0x7e) == 0x7e);
+	sim_run(sim, 5 * S);
+	free(recording);
+	unharmed(sim);
+}
+
+/* Sealed as it must be, and nonsense inside. */
+static void test_lengths_at_their_extremes(void **state)
+{
+	struct sim *sim = cluster(8, COUNT);
+	struct stolen stolen = steal(sim);
+	const struct identity *thief = sim_identity(sim, THIEF);
+	struct packet_key key;
+	uint8_t bytes[8192], data[8300];
+	size_t len;
+
+	(void)state;
+	assert_int_equal(packet_key_init(thief, &sim_identity(sim, 0)->certificate, &key), 0);
+	for (unsigned int i = 0; i < 4000; i++) {
+		struct packet packet = {.kind = (uint8_t)(i % 9),
+					.sender = thief->id,
+					.epoch = stolen.epoch,
+					.sequence = ++stolen.sequence,
+					.body = bytes};
+
+		packet.len = i % 40 == 0 ? sizeof(bytes) : sim_random(sim, 1350);
+		for (size_t j = 0; j < packet.len; j++)
+			bytes[j] = (uint8_t)sim_random(sim, 256);
+		if (i % 3 == 0)
+			memset(bytes, 0x32, packet.len); /* records without end */
+		if (i % 3 == 1) {
+			bytes[0] = 0x32;
+			memset(bytes + 1, 0xff, MIN(packet.len, (size_t)9));
+		}
+		assert_int_equal(packet_pack(&key, thief->certificate.cluster, &packet, data,
+					     sizeof(data), &len),
+				 0);
+		sim_inject(sim, 0, data, len);
+		sim_run(sim, MS);
+	}
+	assert_true(sim_counter(sim, 0, "malformed") > 1000);
+	assert_true(sim_counter(sim, 0, "size") >= 100);
+	sim_run(sim, 10 * S);
+	unharmed(sim);
+}
+
+static void test_strangers(void **state)
+{
+	struct sim *sim = cluster(9, COUNT);
+	struct identity stranger, self;
+	struct packet packet = {.kind = PING, .epoch = 1, .body = NULL};
+	struct packet_key key;
+	uint8_t data[256];
+	size_t len;
+
+	(void)state;
+	/* Of another cluster, though it knows our certificates. */
+	fixture_identity(9, 1, &stranger);
+	self = *sim_identity(sim, 0);
+	assert_int_equal(packet_key_init(&stranger, &self.certificate, &key), 0);
+	packet.sender = stranger.id;
+	for (unsigned int i = 0; i < 10000; i++) {
+		packet.sequence = i;
+		assert_int_equal(
+			packet_pack(&key,
+				    i % 2 ? self.certificate.cluster : stranger.certificate.cluster,
+				    &packet, data, sizeof(data), &len),
+			0);
+		sim_inject(sim, 0, data, len);
+	}
+	sim_run(sim, S);
+	assert_int_equal(sim_counter(sim, 0, "stranger"), 5000);
+	assert_int_equal(sim_counter(sim, 0, "cluster"), 5000);
+	sim_run(sim, 5 * S);
+	unharmed(sim);
+}
+
+/* A single director with a stolen key says all the time that it sees everybody dead. */
+static void test_views_of_a_liar(void **state)
+{
+	struct sim *sim = cluster(10, COUNT);
+	struct stolen stolen = steal(sim);
+	uint8_t body[24 * COUNT] = {0};
+
+	(void)state;
+	for (unsigned int i = 0; i < COUNT; i++) {
+		store_le64(body + 24 * i, sim_id(sim, i));
+		store_le64(body + 24 * i + 8, stolen.epoch);
+		store_le32(body + 24 * i + 16, 1000);
+		store_le32(body + 24 * i + 20, 1000);
+	}
+	for (unsigned int i = 0; i < 10; i++) {
+		say_as_thief(sim, &stolen, VIEW, sim_id(sim, THIEF), stolen.epoch, 100 + i, body,
+			     sizeof(body));
+		sim_run(sim, S);
+	}
+	assert_int_equal(sim_counter(sim, 0, "kind"), 10);
+	unharmed(sim);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_forged_words_of_others),
+		cmocka_unit_test(test_accusations),
+		cmocka_unit_test(test_removal_of_the_living),
+		cmocka_unit_test(test_forged_acks),
+		cmocka_unit_test(test_replayed_history),
+		cmocka_unit_test(test_every_flip_and_truncation),
+		cmocka_unit_test(test_lengths_at_their_extremes),
+		cmocka_unit_test(test_strangers),
+		cmocka_unit_test(test_views_of_a_liar),
+	};
+
+	cmocka_set_test_filter(getenv("TEST"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
