@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "director/config_cluster.h"
 #include "director/config_service.h"
 
 #define IDENTITY_DEFAULT "/etc/lvsmesh/identity"
@@ -73,48 +74,6 @@ static int read_node(const struct reader *reader, const struct raw_node *raw, st
 		return r;
 	return read_path(reader, "node", "state", raw->state ? raw->state : STATE_DEFAULT,
 			 &config->state);
-}
-
-static int read_endpoints(const struct reader *reader, const char *key, char *const *texts,
-			  size_t count, struct endpoint **ret_endpoints)
-{
-	outline_node_t list = at(reader, "cluster", key);
-	struct endpoint *endpoints = calloc(count ? count : 1, sizeof(*endpoints));
-	char text[ENDPOINT_TEXT];
-
-	if (!endpoints)
-		return -ENOMEM;
-	*ret_endpoints = endpoints;
-	for (size_t i = 0; i < count; i++) {
-		outline_node_t item = outline_item(reader->outline, list, i);
-
-		if (endpoint_parse(texts[i], &endpoints[i]) < 0)
-			return fault(reader, item,
-				     "\"%s\" is no address with a port; write one like "
-				     "192.0.2.11:7946 or \"[2001:db8::11]:7946\"",
-				     texts[i]);
-		for (size_t j = 0; j < i; j++)
-			if (endpoint_compare(&endpoints[i], &endpoints[j]) == 0)
-				return fault(reader, item,
-					     "%s is already on line %u; write it once",
-					     endpoint_format(&endpoints[i], text),
-					     outline_line(reader->outline,
-							  outline_item(reader->outline, list, j)));
-	}
-	return 0;
-}
-
-static int read_cluster(const struct reader *reader, const struct raw_cluster *raw,
-			struct config *config)
-{
-	int r;
-
-	config->n_listen = raw->n_listen;
-	config->n_join = raw->n_join;
-	r = read_endpoints(reader, "listen", raw->listen, raw->n_listen, &config->listen);
-	if (r < 0)
-		return r;
-	return read_endpoints(reader, "join", raw->join, raw->n_join, &config->join);
 }
 
 /* What the kernel takes as a name (dev_valid_name). */
@@ -240,7 +199,8 @@ static int read_config(const struct reader *reader, const struct raw_config *raw
 	int r = read_node(reader, &raw->node, config);
 
 	if (r == 0)
-		r = read_cluster(reader, &raw->cluster, config);
+		r = config_cluster_read(&raw->cluster, reader->outline, at(reader, "cluster", NULL),
+					config, reader->fault);
 	if (r == 0)
 		r = read_interfaces(reader, raw, config);
 	if (r == 0)

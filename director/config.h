@@ -10,7 +10,8 @@
 #define CONFIG_NODE_NAME_MAX 63
 #define CONFIG_CONTROL_MAX 107 /* sun_path */
 #define CONFIG_PATH_MAX 4095
-#define CONFIG_JOIN_MAX 64         /* NODE_JOIN_MAX */
+#define CONFIG_JOIN_MAX 64         /* MEMBERSHIP_JOIN_MAX */
+#define CONFIG_LISTEN_MAX 4        /* MEMBERSHIP_ADDRESSES_MAX */
 #define CONFIG_TEXT_MAX (1u << 20) /* bytes of a file */
 
 /* The TUN to the kernel's sync threads: IPv4, the two host addresses of a /30. */
@@ -36,6 +37,10 @@ struct config {
 	size_t n_listen;
 	struct endpoint *join; /* may have our own among them */
 	size_t n_join;
+	bool withdraw;          /* take no traffic in a minority */
+	bool fast;              /* the profile of membership */
+	struct ip_addr witness; /* family 0: none */
+	usec_t absence;         /* how long others wait for us when we stop */
 	char vip_interface[IFNAMSIZ];
 	struct config_tap tap;
 	struct config_alerts alerts;

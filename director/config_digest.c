@@ -59,15 +59,31 @@ static void add_service(struct digest *digest, const struct service *service)
 		add_real(digest, &service->real_servers[i]);
 }
 
-char *config_digest(const struct config *config, char text[CONFIG_DIGEST_TEXT])
+static void digest_make(const struct config *config, uint8_t hash[CONFIG_DIGEST_TEXT / 2])
 {
-	uint8_t hash[CONFIG_DIGEST_TEXT / 2];
 	struct digest digest;
 
-	crypto_generichash_init(&digest.state, NULL, 0, sizeof(hash));
+	crypto_generichash_init(&digest.state, NULL, 0, CONFIG_DIGEST_TEXT / 2);
 	add_number(&digest, config->services.count);
 	for (size_t i = 0; i < config->services.count; i++)
 		add_service(&digest, &config->services.services[i]);
-	crypto_generichash_final(&digest.state, hash, sizeof(hash));
+	crypto_generichash_final(&digest.state, hash, CONFIG_DIGEST_TEXT / 2);
+}
+
+char *config_digest(const struct config *config, char text[CONFIG_DIGEST_TEXT])
+{
+	uint8_t hash[CONFIG_DIGEST_TEXT / 2];
+
+	digest_make(config, hash);
 	return sodium_bin2hex(text, CONFIG_DIGEST_TEXT, hash, sizeof(hash));
+}
+
+uint64_t config_digest_number(const struct config *config)
+{
+	uint8_t hash[CONFIG_DIGEST_TEXT / 2];
+	uint64_t number;
+
+	digest_make(config, hash);
+	number = (uint64_t)load_be32(hash) << 32 | load_be32(hash + 4);
+	return number ? number : 1;
 }

@@ -11,4 +11,7 @@
 /* Returns text. */
 char *config_digest(const struct config *config, char text[CONFIG_DIGEST_TEXT]);
 
+/* Its first half as a number, not 0: what members tell each other. */
+uint64_t config_digest_number(const struct config *config);
+
 #endif

@@ -17,7 +17,6 @@
 				   _entry, _min, _max)
 
 #define ADDRESS_MAX (ENDPOINT_TEXT - 1)
-#define LISTEN_MAX 8
 #define SERVICES_MAX 4096
 #define REALS_MAX 1024
 #define ARGUMENTS_MAX 32
@@ -50,6 +49,16 @@ static const cyaml_strval_t checksums[] = {
 static const cyaml_strval_t schedulers[] = {
 	{"rr", 0}, {"wrr", 1}, {"lc", 2}, {"wlc", 3}, {"lblc", 4}, {"lblcr", 5}, {"dh", 6},
 	{"sh", 7}, {"sed", 8}, {"nq", 9}, {"fo", 10}, {"ovf", 11}, {"mh", 12},   {"twos", 13},
+};
+
+static const cyaml_strval_t minorities[] = {
+	{"forward", RAW_MINORITY_FORWARD},
+	{"withdraw", RAW_MINORITY_WITHDRAW},
+};
+
+static const cyaml_strval_t profiles[] = {
+	{"default", RAW_PROFILE_DEFAULT},
+	{"fast", RAW_PROFILE_FAST},
 };
 
 static const cyaml_strval_t engines[] = {
@@ -120,9 +129,13 @@ static const cyaml_schema_field_t node_fields[] = {
 
 static const cyaml_schema_field_t cluster_fields[] = {
 	SEQUENCE("listen", REQUIRED, struct raw_cluster, listen, n_listen, &address_schema, 1,
-		 LISTEN_MAX),
+		 CONFIG_LISTEN_MAX),
 	SEQUENCE("join", OPTIONAL, struct raw_cluster, join, n_join, &address_schema, 0,
 		 CONFIG_JOIN_MAX),
+	ENUM("on-minority", struct raw_cluster, on_minority, minorities),
+	STRING("witness", OPTIONAL, struct raw_cluster, witness, ADDRESS_MAX),
+	ENUM("profile", struct raw_cluster, profile, profiles),
+	STRING("absence", OPTIONAL, struct raw_cluster, absence, 31),
 	CYAML_FIELD_END,
 };
 

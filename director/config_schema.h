@@ -16,6 +16,9 @@
 #define RAW_SH_FALLBACK 0x100u
 #define RAW_SH_PORT 0x200u
 
+enum { RAW_MINORITY_FORWARD, RAW_MINORITY_WITHDRAW };
+enum { RAW_PROFILE_DEFAULT, RAW_PROFILE_FAST };
+
 struct raw_tunnel {
 	uint32_t type;
 	uint16_t port;
@@ -56,6 +59,9 @@ struct raw_cluster {
 	uint32_t n_listen;
 	char **join;
 	uint32_t n_join;
+	uint32_t *on_minority; /* RAW_MINORITY_* */
+	uint32_t *profile;     /* RAW_PROFILE_* */
+	char *witness, *absence;
 };
 
 struct raw_tap {

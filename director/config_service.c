@@ -59,8 +59,7 @@ int config_service_address(const char *text, struct endpoint *ret_endpoint)
 	return 0;
 }
 
-/* A whole number of s, m, h or ms, as seconds. 0, or -EINVAL: no unit, or no whole seconds. */
-static int parse_seconds(const char *text, uint32_t *ret_seconds)
+int config_service_seconds(const char *text, uint32_t *ret_seconds)
 {
 	static const struct {
 		const char *name;
@@ -181,8 +180,9 @@ static int read_persistence(const struct reader *reader, const struct raw_servic
 {
 	uint8_t family = service->key.vip.ip.family;
 
-	if (raw->persistence && (parse_seconds(raw->persistence, &service->persistence) < 0 ||
-				 service->persistence == 0))
+	if (raw->persistence &&
+	    (config_service_seconds(raw->persistence, &service->persistence) < 0 ||
+	     service->persistence == 0))
 		return fault(reader, child(reader, reader->node, "persistence"),
 			     "persistence \"%s\" is no duration of whole seconds; write one like "
 			     "300s, 5m or 1h",

@@ -9,6 +9,9 @@ static const char *const commands[] = {
 	[CONTROL_STATUS] = "status",           [CONTROL_SERVICES] = "services",
 	[CONTROL_CONNECTIONS] = "connections", [CONTROL_PEERS] = "peers",
 	[CONTROL_RELOAD] = "reload",           [CONTROL_EVENTS] = "events",
+	[CONTROL_MEMBERS] = "members",         [CONTROL_DRAIN] = "drain",
+	[CONTROL_UNDRAIN] = "undrain",         [CONTROL_LEAVE] = "leave",
+	[CONTROL_REMOVE] = "remove",
 };
 
 static const struct {
@@ -21,6 +24,7 @@ static const struct {
 	[CONTROL_E_FILTER] = {"filter", "a filter is words like 192.0.2.1:80, client=ADDRESS, "
 					"vip=ADDRESS, real=ADDRESS, state=STATE, origin=DIRECTOR"},
 	[CONTROL_E_FOLLOW] = {"follow", "follow is true or false"},
+	[CONTROL_E_MEMBER] = {"member", "member is the name or the id of one"},
 	[CONTROL_E_BUSY] = {"busy", "too many clients ask at once"},
 	[CONTROL_E_SLOW] = {"slow", "the client took too long"},
 };
@@ -149,6 +153,14 @@ static int field_parse(const char *key, const json_t *value, struct control_requ
 		request->follow = json_is_true(value);
 		return json_is_boolean(value) ? 0 : -CONTROL_E_FOLLOW;
 	}
+	if (strcmp(key, "member") == 0 && request->command == CONTROL_REMOVE) {
+		const char *name = json_string_value(value);
+
+		if (!name || !*name || strlen(name) >= sizeof(request->member))
+			return -CONTROL_E_MEMBER;
+		strcpy(request->member, name);
+		return 0;
+	}
 	return -CONTROL_E_FIELD;
 }
 
@@ -169,7 +181,7 @@ static int object_parse(json_t *object, struct control_request *request)
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return request->command == CONTROL_REMOVE && !*request->member ? -CONTROL_E_MEMBER : 0;
 }
 
 int control_request_parse(const char *line, size_t len, struct control_request *ret_request)

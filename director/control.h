@@ -17,6 +17,11 @@ enum control_command {
 	CONTROL_PEERS,
 	CONTROL_RELOAD,
 	CONTROL_EVENTS,
+	CONTROL_MEMBERS,
+	CONTROL_DRAIN,
+	CONTROL_UNDRAIN,
+	CONTROL_LEAVE,
+	CONTROL_REMOVE,
 };
 
 /* Why a request was refused or a client closed; each is counted. */
@@ -27,6 +32,7 @@ enum control_error {
 	CONTROL_E_FIELD,        /* a field that the command does not have */
 	CONTROL_E_FILTER,
 	CONTROL_E_FOLLOW,
+	CONTROL_E_MEMBER,
 	CONTROL_E_BUSY, /* more clients than there are places */
 	CONTROL_E_SLOW, /* did not ask, or did not read, in time */
 	CONTROL_E_MAX,
@@ -57,7 +63,8 @@ bool control_filter_match(const struct control_filter *filter, const struct entr
 struct control_request {
 	enum control_command command;
 	struct control_filter filter;
-	bool follow; /* of events: those to come, too */
+	bool follow;                   /* of events: those to come, too */
+	char member[CONTROL_WORD_MAX]; /* of remove: a name or an id */
 };
 
 /* line: without its newline. 0 or -CONTROL_E_*. */

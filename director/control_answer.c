@@ -20,7 +20,7 @@ struct control_answer {
 	uint64_t count;
 
 	struct peers peers; /* the ones listed; names of origins */
-	json_t *item;       /* the only one, of status and reload */
+	json_t *item;       /* the only one, of status and what acts */
 
 	uint64_t cursor;                       /* of the walk over connections or events */
 	struct service_set configured, actual; /* copies */
@@ -122,6 +122,24 @@ static json_t *services_next(struct control_answer *answer)
 	return NULL;
 }
 
+/* Members: ourselves first. */
+
+static json_t *members_next(struct control_answer *answer, struct now now)
+{
+	unsigned int cursor = (unsigned int)answer->cursor;
+	struct status_facts facts;
+	struct member_info info;
+	json_t *item = NULL;
+
+	answer->source->facts(answer->source->context, &facts);
+	if (answer->next++ == 0)
+		return status_self(&facts, now);
+	if (membership_walk(node_membership(facts.node), &cursor, &info))
+		item = status_member(&info, now);
+	answer->cursor = cursor;
+	return item;
+}
+
 /* Connections. */
 
 static const char *origin_name(const struct control_answer *answer,
@@ -216,8 +234,15 @@ static int line_next(struct control_answer *answer, struct now now, unsigned int
 	switch (answer->request.command) {
 	case CONTROL_STATUS:
 	case CONTROL_RELOAD:
+	case CONTROL_DRAIN:
+	case CONTROL_UNDRAIN:
+	case CONTROL_LEAVE:
+	case CONTROL_REMOVE:
 		item = answer->item;
 		answer->item = NULL;
+		break;
+	case CONTROL_MEMBERS:
+		item = members_next(answer, now);
 		break;
 	case CONTROL_PEERS:
 		if (answer->next < answer->peers.count)
@@ -273,6 +298,25 @@ size_t control_answer_read(struct control_answer *answer, struct now now, char *
 	return len;
 }
 
+static bool acts(enum control_command command)
+{
+	return command == CONTROL_RELOAD || command == CONTROL_DRAIN ||
+	       command == CONTROL_UNDRAIN || command == CONTROL_LEAVE || command == CONTROL_REMOVE;
+}
+
+static json_t *acted(const struct control_request *request, const struct status_facts *facts)
+{
+	struct node_status status;
+
+	if (request->command == CONTROL_RELOAD)
+		return json_pack("{s:s, s:s?}", "path", facts->config_path, "digest",
+				 facts->config_digest);
+	if (request->command == CONTROL_REMOVE)
+		return json_pack("{s:s}", "member", request->member);
+	node_status(facts->node, &status);
+	return json_pack("{s:b, s:b}", "draining", status.draining, "drained", status.drained);
+}
+
 /* What the command needs before its first line. 0; or refused, with its name and why. */
 static int answer_begin(struct control_answer *answer, struct now now, const char **ret_error,
 			const char **ret_message)
@@ -281,9 +325,9 @@ static int answer_begin(struct control_answer *answer, struct now now, const cha
 	struct status_facts facts;
 	int r = 0;
 
-	if (answer->request.command == CONTROL_RELOAD) {
-		*ret_error = "config";
-		r = source->reload(source->context, ret_message);
+	if (acts(answer->request.command)) {
+		*ret_error = answer->request.command == CONTROL_RELOAD ? "config" : "refused";
+		r = source->act(source->context, &answer->request, ret_message);
 	}
 	if (r < 0)
 		return r;
@@ -293,16 +337,20 @@ static int answer_begin(struct control_answer *answer, struct now now, const cha
 		answer->item = status_make(&facts, now);
 		return answer->item ? 0 : -ENOMEM;
 	case CONTROL_RELOAD:
-		answer->item = json_pack("{s:s, s:s?}", "path", facts.config_path, "digest",
-					 facts.config_digest);
+	case CONTROL_DRAIN:
+	case CONTROL_UNDRAIN:
+	case CONTROL_LEAVE:
+	case CONTROL_REMOVE:
+		answer->item = acted(&answer->request, &facts);
 		return answer->item ? 0 : -ENOMEM;
+	case CONTROL_MEMBERS:
+		break;
 	case CONTROL_SERVICES:
 		*ret_error = "kernel";
 		return services_begin(answer, &facts, ret_message);
 	case CONTROL_CONNECTIONS:
 	case CONTROL_PEERS:
-		peers_collect(facts.node, facts.config->join, facts.config->n_join, now,
-			      &answer->peers);
+		peers_collect(facts.node, now, &answer->peers);
 		break;
 	case CONTROL_EVENTS:
 		answer->cursor = event_log_begin(facts.events);

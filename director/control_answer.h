@@ -1,7 +1,7 @@
 /* Answers on the control socket, made piece by piece as the client reads: lines of JSON.
  *	{"ok": true, "command": "peers"}	the head; of a refusal the only line:
  *	{"ok": false, "error": "filter", "message": "..."}
- *	{...}					the items; status and reload have one
+ *	{...}					the items; status and what acts have one
  *	{"end": true, "count": 2}
  * Events that are followed have no end. {"lost": 12} among them: so many were not kept long enough.
  * A piece costs a bounded time, however many connections there are. */
@@ -20,8 +20,9 @@ struct control_source {
 	/* The kernel's services: 0, or a negative errno and a sentence, borrowed until the next
 	 * call. The set becomes the caller's. */
 	int (*services)(void *context, struct service_set *ret_set, const char **ret_error);
-	/* 0, or refused and why; the running configuration stays then. */
-	int (*reload)(void *context, const char **ret_error);
+	/* Does what reload, drain, undrain, leave and remove say. 0, or refused and why: nothing
+	 * has changed then. */
+	int (*act)(void *context, const struct control_request *request, const char **ret_error);
 };
 
 /* source is borrowed until the answer is freed. 0 or -ENOMEM. */

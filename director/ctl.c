@@ -16,10 +16,15 @@ static const char usage[] =
 	"  check FILE               say whether a configuration is good\n"
 	"Of the lvsmeshd that runs here:\n"
 	"  status                   who am I, is the cluster whole, what is wrong\n"
+	"  members                  who the directors are, and who answers\n"
 	"  peers                    the other directors, and how far behind they are\n"
 	"  services                 services and their real servers\n"
 	"  connections [FILTER]...  connections that this director knows\n"
 	"  events [--follow]        what has happened\n"
+	"  drain [--wait]           give up the traffic, and stay\n"
+	"  undrain                  take traffic again\n"
+	"  leave [--wait]           drain, leave the cluster for good, and stop\n"
+	"  remove NAME              forget a director that has failed for good\n"
 	"  reload                   read the configuration again\n"
 	"\n"
 	"  --json                   for programs: the fields are documented in lvsmesh(1)\n"
@@ -54,6 +59,41 @@ static const char help_status[] = "Usage: lvsmesh status [--json] [--control PAT
 				  "One screen about this director, and what is wrong. Exit status: "
 				  "0 all is well, 1 something\n"
 				  "is wrong, 3 the daemon does not run.\n";
+
+static const char help_members[] =
+	"Usage: lvsmesh members [--json] [--control PATH]\n"
+	"\n"
+	"The directors that this one knows, itself first. STATE: what it holds of the other "
+	"(alive,\n"
+	"suspect, failed, absent: stopped as planned, gone: left for good, unproven: has not "
+	"answered\n"
+	"since our start); PHASE: what the other says of itself; UDP, TCP: each of its addresses\n"
+	"answers; RTT: of the first.\n";
+
+static const char help_drain[] = "Usage: lvsmesh drain [--wait] [--json] [--control PATH]\n"
+				 "\n"
+				 "Takes the VIPs off, so that the router sends the traffic to the "
+				 "others, and hands over all\n"
+				 "connections. The director stays a member.\n"
+				 "  --wait  until the others have all connections\n";
+
+static const char help_undrain[] = "Usage: lvsmesh undrain [--json] [--control PATH]\n"
+				   "\n"
+				   "Takes traffic again.\n";
+
+static const char help_leave[] = "Usage: lvsmesh leave [--wait] [--json] [--control PATH]\n"
+				 "\n"
+				 "Drains the director, makes the others forget it, and ends the "
+				 "daemon. To upgrade it, just\n"
+				 "restart it: no connection notices, and no alarm is raised.\n"
+				 "  --wait  until the daemon has ended\n";
+
+static const char help_remove[] =
+	"Usage: lvsmesh remove NAME [--json] [--control PATH]\n"
+	"\n"
+	"Makes the cluster forget a director that has failed and does not come back; NAME may be "
+	"an\n"
+	"id. A director that answers is refused: `lvsmesh leave` there does it.\n";
 
 static const char help_peers[] = "Usage: lvsmesh peers [--json] [--control PATH]\n"
 				 "\n"
@@ -100,14 +140,20 @@ static const struct command {
 	int (*ask)(const struct ctl_options *options, int count, char **arguments);
 	int arguments; /* at most; -1: any number */
 	bool follows;  /* has --follow */
+	bool waits;    /* has --wait */
 } commands[] = {
 	{"keygen", help_keygen, .alone = ctl_keygen},
 	{"check", help_check, .alone = ctl_check},
 	{"status", help_status, .ask = ctl_status},
+	{"members", help_members, .ask = ctl_members},
 	{"peers", help_peers, .ask = ctl_peers},
 	{"services", help_services, .ask = ctl_services},
 	{"connections", help_connections, .ask = ctl_connections, .arguments = -1},
 	{"events", help_events, .ask = ctl_events, .follows = true},
+	{"drain", help_drain, .ask = ctl_drain, .waits = true},
+	{"undrain", help_undrain, .ask = ctl_undrain},
+	{"leave", help_leave, .ask = ctl_leave, .waits = true},
+	{"remove", help_remove, .ask = ctl_remove, .arguments = 1},
 	{"reload", help_reload, .ask = ctl_reload},
 };
 
@@ -141,9 +187,9 @@ int ctl_check(int argc, char **argv)
 	return CTL_DONE;
 }
 
-static int follow_refuse(const struct command *command)
+static int option_refuse(const struct command *command, const char *option)
 {
-	ctl_error("%s does not take --follow; see `lvsmesh %s --help`", command->name,
+	ctl_error("%s does not take --%s; see `lvsmesh %s --help`", command->name, option,
 		  command->name);
 	return CTL_USAGE;
 }
@@ -154,6 +200,7 @@ static int command_ask(const struct command *command, int argc, char **argv)
 		{"json", no_argument, NULL, 'j'},
 		{"control", required_argument, NULL, 'c'},
 		{"follow", no_argument, NULL, 'f'},
+		{"wait", no_argument, NULL, 'w'},
 		{0},
 	};
 	struct ctl_options options = {.control = CTL_SOCKET};
@@ -167,13 +214,17 @@ static int command_ask(const struct command *command, int argc, char **argv)
 		else if (c == 'f' && command->follows)
 			options.follow = true;
 		else if (c == 'f')
-			return follow_refuse(command);
+			return option_refuse(command, "follow");
+		else if (c == 'w' && command->waits)
+			options.wait = true;
+		else if (c == 'w')
+			return option_refuse(command, "wait");
 		else
 			return CTL_USAGE;
 	}
 	if (command->arguments >= 0 && argc - optind > command->arguments) {
 		ctl_error("%s takes no argument %s; see `lvsmesh %s --help`", command->name,
-			  argv[optind], command->name);
+			  argv[optind + command->arguments], command->name);
 		return CTL_USAGE;
 	}
 	return command->ask(&options, argc - optind, argv + optind);

@@ -19,6 +19,7 @@ struct ctl_options {
 	const char *control; /* the daemon's socket */
 	bool json;           /* for programs */
 	bool follow;
+	bool wait; /* until it is done */
 };
 
 __attribute__((format(printf, 1, 2))) void ctl_error(const char *format, ...);
@@ -33,6 +34,11 @@ int ctl_peers(const struct ctl_options *options, int count, char **arguments);
 int ctl_services(const struct ctl_options *options, int count, char **arguments);
 int ctl_connections(const struct ctl_options *options, int count, char **arguments);
 int ctl_events(const struct ctl_options *options, int count, char **arguments);
+int ctl_members(const struct ctl_options *options, int count, char **arguments);
+int ctl_drain(const struct ctl_options *options, int count, char **arguments);
+int ctl_undrain(const struct ctl_options *options, int count, char **arguments);
+int ctl_leave(const struct ctl_options *options, int count, char **arguments);
+int ctl_remove(const struct ctl_options *options, int count, char **arguments);
 int ctl_reload(const struct ctl_options *options, int count, char **arguments);
 
 /* One question to the daemon. */
@@ -44,6 +50,8 @@ int ctl_client_open(const char *path, json_t *request, struct ctl_client **ret_c
 /* The next item: 1, it belongs to the caller; 0: there are no more; -1: the answer broke off, which
  * is said. */
 int ctl_client_next(struct ctl_client *client, json_t **ret_item);
+/* Whether a daemon takes questions there; says nothing. */
+bool ctl_client_answers(const char *path);
 /* From now on it may wait for ever for the next item. */
 void ctl_client_wait(struct ctl_client *client);
 void ctl_client_close(struct ctl_client *client);

@@ -40,6 +40,15 @@ static int socket_open(const char *path)
 	return fd;
 }
 
+bool ctl_client_answers(const char *path)
+{
+	int fd = socket_open(path);
+
+	if (fd >= 0)
+		close(fd);
+	return fd >= 0;
+}
+
 static int no_daemon(const char *path, int error)
 {
 	if (error == EACCES || error == EPERM)

@@ -94,6 +94,80 @@ static int list(const struct ctl_options *options, json_t *request, const char *
 	return r < 0 ? CTL_REFUSED : CTL_DONE;
 }
 
+static const struct column member_columns[] = {
+	{"NAME", 0, 0},
+	{"STATE", 0, 0},
+	{"PHASE", 0, 0},
+	{"FOR", 0, SCOLS_FL_RIGHT},
+	{"ADDRESS", 0, 0},
+	{"UDP", 0, 0},
+	{"TCP", 0, 0},
+	{"RTT", 0, SCOLS_FL_RIGHT},
+	{"HEALTH", 0, SCOLS_FL_RIGHT},
+	{"CONFIG", 0, 0},
+	{"EPOCH", 0, SCOLS_FL_RIGHT},
+	{"EVIDENCE", 0, 0},
+};
+
+static const char *yes_no(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key)) ? "yes" : "NO";
+}
+
+static void evidence_join(const json_t *item, char *text, size_t size)
+{
+	const json_t *names = json_object_get(item, "evidence");
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < json_array_size(names) && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "",
+					 json_string_value(json_array_get(names, i)));
+}
+
+/* A line for each address: the first has what concerns the member. */
+static void member_row(struct libscols_table *table, const json_t *item)
+{
+	const json_t *addresses = json_object_get(item, "addresses");
+	bool self = json_is_true(json_object_get(item, "self"));
+	struct number seconds, rtt, health, epoch;
+	char age[32], delay[32], evidence[128];
+	size_t count = json_array_size(addresses);
+
+	snprintf(age, sizeof(age), "%s s", number_of(item, "for_s", &seconds));
+	evidence_join(item, evidence, sizeof(evidence));
+	for (size_t i = 0; i < (count ? count : 1); i++) {
+		const json_t *address = json_array_get(addresses, i);
+		const char *texts[] = {
+			i ? "" : text_of(item, "name"),
+			i ? "" : text_of(item, "state"),
+			i ? "" : text_of(item, "phase"),
+			i ? "" : age,
+			text_of(address, "address"),
+			self ? "" : yes_no(address, "udp"),
+			self ? "" : yes_no(address, "tcp"),
+			delay,
+			i ? "" : number_of(item, "health", &health),
+			i ? "" : text_of(item, "config"),
+			i ? "" : number_of(item, "epoch", &epoch),
+			i ? "" : evidence,
+		};
+
+		snprintf(delay, sizeof(delay),
+			 json_is_integer(json_object_get(address, "rtt_us")) ? "%s us" : "%s",
+			 number_of(address, "rtt_us", &rtt));
+		row_add(table, texts, sizeof(texts) / sizeof(texts[0]));
+	}
+}
+
+int ctl_members(const struct ctl_options *options, int count, char **arguments)
+{
+	(void)count;
+	(void)arguments;
+	return list(options, json_pack("{s:s}", "command", "members"), "members", member_columns,
+		    sizeof(member_columns) / sizeof(member_columns[0]), member_row);
+}
+
 static const struct column peer_columns[] = {
 	{"PEER", 0, 0},
 	{"ADDRESS", 0, 0},

@@ -44,7 +44,9 @@ static void self_print(const json_t *status)
 	printf("%s  (id %s, cluster %.8s, lvsmesh %s, up %s)\n\n", text_of(status, "name"),
 	       text_of(status, "id"), text_of(status, "cluster"), text_of(status, "version"),
 	       age_of(status, "uptime_s", age));
-	printf("  traffic        %s\n", !is_true(status, "ready")       ? "not ready"
+	printf("  traffic        %s\n", is_true(status, "drained")      ? "drained"
+					: is_true(status, "draining")   ? "draining"
+					: !is_true(status, "ready")     ? "not ready"
 					: is_true(status, "announcing") ? "ready, VIPs are on"
 									: "ready, VIPs are not on");
 	printf("  forwarder      %s for %s\n", is_true(forwarder, "ok") ? "works" : "STALLED",
@@ -53,12 +55,20 @@ static void self_print(const json_t *status)
 
 static void cluster_print(const json_t *status)
 {
+	const json_t *membership = json_object_get(status, "membership");
 	const json_t *peers = json_object_get(status, "peers");
 	const json_t *entries = json_object_get(status, "entries");
 	const json_t *services = json_object_get(status, "services");
 	const json_t *config = json_object_get(status, "config");
 	char age[64];
 
+	printf("  members        %lld of %lld alive, %s%s%s; health %lld (0: good)\n",
+	       number_of(membership, "view"), number_of(membership, "roster"),
+	       text_of(membership, "quorum"),
+	       json_is_string(json_object_get(membership, "split")) ? ", SPLIT " : "",
+	       json_is_string(json_object_get(membership, "split")) ? text_of(membership, "split")
+								    : "",
+	       number_of(membership, "health"));
 	printf("  peers          %lld of %lld connected, the slowest %lld ms behind\n",
 	       number_of(peers, "alive"), number_of(peers, "of"), number_of(peers, "worst_lag_ms"));
 	printf("  connections    %lld known, %lld of them carried here; %lld on their way into the "
@@ -137,24 +147,6 @@ int ctl_status(const struct ctl_options *options, int count, char **arguments)
 	}
 	r = json_array_size(json_object_get(status, "problems")) ? CTL_REFUSED : CTL_DONE;
 	json_decref(status);
-	ctl_client_close(client);
-	return r;
-}
-
-int ctl_reload(const struct ctl_options *options, int count, char **arguments)
-{
-	struct ctl_client *client;
-	int r = ctl_client_open(options->control, json_pack("{s:s}", "command", "reload"), &client);
-
-	(void)count;
-	(void)arguments;
-	if (r != CTL_DONE)
-		return r;
-	if (options->json) {
-		r = ctl_client_print(client, "reload");
-	} else {
-		printf("Reloaded.\n");
-	}
 	ctl_client_close(client);
 	return r;
 }

@@ -12,11 +12,12 @@
 #include "director/io_log.h"
 #include "proto/epoch.h"
 
-static_assert(CONFIG_JOIN_MAX == NODE_JOIN_MAX, "the node takes every list of a configuration");
+static_assert(CONFIG_JOIN_MAX == MEMBERSHIP_JOIN_MAX,
+	      "the node takes every list of a configuration");
+static_assert(CONFIG_LISTEN_MAX == MEMBERSHIP_ADDRESSES_MAX, "and every address");
 
 #define WATCH_MS 100
 #define WATCH_PEERS 10 /* each so many times */
-#define CONNECTIONS_PATH "/proc/net/ip_vs_conn"
 /* So long nothing is injected while they are read: enough if there are few. */
 #define ADOPT_ALONE (1 * USEC_PER_SEC)
 
@@ -31,7 +32,7 @@ static void want_inject(void *context)
 }
 
 /* Before the kernel's own connections are read the others do not have them. */
-static void announce(struct io_director *director)
+void director_announce(struct io_director *director)
 {
 	if (director->stopping || (director->announce && !director->adopted))
 		return;
@@ -44,7 +45,7 @@ static void want_announce(void *context, bool wanted)
 
 	director->announce = wanted;
 	io_log_notice(wanted ? "ready to take traffic" : "not to take traffic");
-	announce(director);
+	director_announce(director);
 }
 
 /* The tap's reports */
@@ -111,7 +112,7 @@ static void tap_changed(void *context)
 	io_tap_status(director->tap, &tap);
 	/* The VIPs may be on although we never put them there: a process before us left them. */
 	if (tap.stalled_since && director->services)
-		announce(director);
+		director_announce(director);
 }
 
 static void tap_gone(void *context)
@@ -119,83 +120,7 @@ static void tap_gone(void *context)
 	struct io_director *director = context;
 
 	director->tap_gone = true;
-}
-
-/* Connections that the kernel has kept */
-
-static void adopt_entry(void *context, const struct entry *found)
-{
-	struct io_director *director = context;
-	struct entry entry = *found;
-	int r;
-
-	/* the probe's own connection */
-	if (entry.flow.family == AF_INET &&
-	    memcmp(entry.flow.vaddr, director->config->tap.local.bytes, 4) == 0)
-		return;
-	r = kernel_conns_complete(&director->adopt_services, &entry);
-	if (r < 0)
-		director->adopt_refused[-r]++;
-	else
-		io_node_adopted(director->node, &entry);
-}
-
-static void adopt_refused(void *context, int error)
-{
-	struct io_director *director = context;
-
-	director->adopt_refused[error]++;
-}
-
-static void adopt_start(struct io_director *director);
-
-static void adopt_done(void *context, int error)
-{
-	struct io_director *director = context;
-	struct node_status status;
-
-	director->adopt = NULL;
-	service_set_fini(&director->adopt_services);
-	if (director->stopping)
-		return;
-	director->adopt_error[0] = '\0';
-	if (error < 0) {
-		snprintf(director->adopt_error, sizeof(director->adopt_error), "%s: %s",
-			 CONNECTIONS_PATH, uv_strerror(error));
-		io_log_error("%s", director->adopt_error);
-	}
-	director->adopted = true;
-	node_status(io_node_get(director->node), &status);
-	io_log_info("%llu connections found in the kernel",
-		    (unsigned long long)status.sync.adopted);
-	/* What a process before us has put on stays on until it is known that it must not. */
-	if (director->announce)
-		announce(director);
-	if (director->adopt_again) {
-		director->adopt_again = false;
-		adopt_start(director);
-	}
-}
-
-static void adopt_start(struct io_director *director)
-{
-	const struct io_adopt_options options = {
-		.loop = &director->loop,
-		.path = CONNECTIONS_PATH,
-		.context = director,
-		.entry = adopt_entry,
-		.refused = adopt_refused,
-		.done = adopt_done,
-	};
-	char error[IO_SERVICES_ERROR_MAX];
-	int r = io_services_dump(director->services, &director->adopt_services, error);
-
-	if (r < 0)
-		io_log_error("%s", error);
-	else
-		r = io_adopt_start(&options, &director->adopt);
-	if (r < 0)
-		adopt_done(director, r);
+	director->result = -ENODEV;
 }
 
 /* What was not captured is in the kernel's table; what is known already stays as it is. */
@@ -207,7 +132,7 @@ static void tap_missed(void *context)
 	if (director->adopt)
 		director->adopt_again = true;
 	else if (!director->stopping)
-		adopt_start(director);
+		director_adopt(director);
 }
 
 /* Stopping */
@@ -250,19 +175,31 @@ static void alert_closed(void *context)
 	director->alert = NULL;
 }
 
-static void stop(struct io_director *director)
+static void witness_closed(void *context)
+{
+	struct io_director *director = context;
+
+	director->witness = NULL;
+}
+
+void director_stop(struct io_director *director)
 {
 	if (director->stopping)
 		return;
 	director->stopping = true;
+	if (director->node)
+		director_roster_save(director);
 	io_log_notify("STOPPING=1");
 	for (size_t i = 0; i < ARRAY_SIZE(director->signals); i++)
 		uv_close((uv_handle_t *)&director->signals[i], NULL);
 	uv_close((uv_handle_t *)&director->watch, NULL);
+	uv_close((uv_handle_t *)&director->leave, NULL);
 	if (director->adopt)
 		io_adopt_cancel(director->adopt);
 	if (director->control)
 		io_control_close(director->control, control_closed, director);
+	if (director->witness)
+		io_witness_close(director->witness, witness_closed, director);
 	if (director->alert)
 		io_alert_close(director->alert, alert_closed, director);
 	if (director->services)
@@ -280,8 +217,7 @@ static void signalled(uv_signal_t *signal, int number)
 	struct io_director *director = signal->data;
 
 	if (number != SIGHUP) {
-		io_log_notice("stopping; the kernel goes on forwarding");
-		stop(director);
+		director_absence(director);
 		return;
 	}
 	io_log_notify("RELOADING=1");
@@ -298,23 +234,17 @@ static void watched(uv_timer_t *timer)
 		io_log_error("the interface %s was deleted: ending, to be started again; the "
 			     "kernel goes on forwarding",
 			     director->config->tap.interface);
-		stop(director);
+		director_stop(director);
 		return;
 	}
 	forwarder_look(director);
 	if (!director->adopted)
 		want_inject(director);
 	director_watch_forwarder(director);
-	if (++director->turns % WATCH_PEERS == 0)
+	if (++director->turns % WATCH_PEERS == 0) {
 		director_watch(director);
-}
-
-static int reload(void *context, const char **ret_error)
-{
-	struct io_director *director = context;
-
-	*ret_error = director->reload_error;
-	return director_reload(director);
+		director_roster_save(director);
+	}
 }
 
 /* Starting: each part says itself what is wrong. */
@@ -325,7 +255,7 @@ static int control_start(struct io_director *director, char *error)
 		.context = director,
 		.facts = director_facts,
 		.services = director_services,
-		.reload = reload,
+		.act = director_act,
 	};
 
 	return io_control_open(&director->loop, director->config->control, &source,
@@ -359,7 +289,24 @@ static int alert_start(struct io_director *director, char *error)
 	return r;
 }
 
-static int node_start(struct io_director *director, char *error)
+/* Without it the rest works, so it is no reason not to start. */
+static void witness_start(struct io_director *director)
+{
+	const struct io_witness_options options = {
+		.loop = &director->loop,
+		.address = director->config->witness,
+		.interval_ms = IO_WITNESS_INTERVAL_MS,
+		.context = director,
+		.changed = director_witness,
+	};
+	char error[IO_WITNESS_ERROR_MAX];
+
+	if (options.address.family && io_witness_open(&options, &director->witness, error) < 0)
+		io_log_error("%s", error);
+}
+
+static int node_open(struct io_director *director, const uint8_t *roster, size_t roster_len,
+		     char *error)
 {
 	const struct config *config = director->config;
 	struct io_node_options options = {
@@ -368,12 +315,24 @@ static int node_start(struct io_director *director, char *error)
 			 .epoch = director->epoch,
 			 .join = config->join,
 			 .join_count = (unsigned int)config->n_join,
+			 .addresses = config->listen,
+			 .address_count = (unsigned int)config->n_listen,
+			 .profile = config->fast ? membership_fast : membership_default,
+			 .config = config_digest_number(config),
+			 .witness = director->witness != NULL,
+			 .withdraw = config->withdraw,
+			 .roster = roster,
+			 .roster_len = roster_len,
 			 .entries_max = ENTRIES_MAX},
 		.listen = config->listen,
 		.n_listen = config->n_listen,
 		.context = director,
 		.inject = want_inject,
 		.announce = want_announce,
+		.notice = director_noticed,
+		.roster = director_roster_changed,
+		.done = director_node_done,
+		.epoch_wanted = director_epoch_wanted,
 	};
 	struct io_tap_options tap;
 
@@ -382,6 +341,25 @@ static int node_start(struct io_director *director, char *error)
 	memcpy(options.node.tap_address, config->tap.local.bytes, 4);
 	randombytes_buf(options.node.seed, sizeof(options.node.seed));
 	return io_node_open(&options, &director->node, error);
+}
+
+static int node_start(struct io_director *director, char *error)
+{
+	uint8_t *roster;
+	size_t len = 0;
+	int r;
+
+	witness_start(director);
+	io_roster_load(&director->roster, &roster, &len);
+	r = node_open(director, roster, len, error);
+	if (r == -EBADMSG) {
+		io_log_error("%s/" IO_ROSTER_NAME " is damaged; going on without the members "
+			     "known before",
+			     director->config->state);
+		r = node_open(director, NULL, 0, error);
+	}
+	free(roster);
+	return r;
 }
 
 static int tap_start(struct io_director *director, char *error)
@@ -432,7 +410,7 @@ static int start(struct io_director *director)
 		io_log_error("%s", error);
 		return r;
 	}
-	adopt_start(director);
+	director_adopt(director);
 	return 0;
 }
 
@@ -445,6 +423,8 @@ static void handles_start(struct io_director *director)
 		director->signals[i].data = director;
 		uv_signal_start(&director->signals[i], signalled, numbers[i]);
 	}
+	uv_timer_init(&director->loop, &director->leave);
+	director->leave.data = director;
 	uv_timer_init(&director->loop, &director->watch);
 	director->watch.data = director;
 	uv_timer_start(&director->watch, watched, WATCH_MS, WATCH_MS);
@@ -467,10 +447,12 @@ int io_director_run(const struct io_director_options *options)
 	director->identity = options->identity;
 	director->started = director->loaded = director->forwarder_since = clock_now().mono;
 	config_digest(director->config, director->digest);
+	io_roster_init(&director->roster, &director->loop, director->config->state);
 	handles_start(director);
 	r = start(director);
 	if (r < 0) {
-		stop(director);
+		director->result = r;
+		director_stop(director);
 	} else {
 		io_log_notice("%s: running, epoch %llu, %zu services", director->config->node_name,
 			      (unsigned long long)director->epoch,
@@ -480,8 +462,7 @@ int io_director_run(const struct io_director_options *options)
 	uv_run(&director->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&director->loop);
 	config_free(director->config);
-	if (director->tap_gone)
-		r = -ENODEV;
+	r = director->result;
 	free(director);
 	return r;
 }

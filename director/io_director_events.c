@@ -1,3 +1,5 @@
+#include <stdio.h>
+
 #include "director/io_clock.h"
 #include "director/io_director_private.h"
 
@@ -11,15 +13,38 @@ void director_watch_forwarder(struct io_director *director)
 	io_alert_kick(director->alert);
 }
 
+static void watch_config(struct io_director *director, struct event_log *log, struct now now)
+{
+	const struct membership *membership = node_membership(io_node_get(director->node));
+	uint64_t own = config_digest_number(director->config);
+	unsigned int cursor = 0, count = 0;
+	char names[EVENT_TEXT_MAX] = "";
+	struct member_info info;
+	size_t len = 0;
+
+	while (membership_walk(membership, &cursor, &info)) {
+		if (info.state != MEMBER_ALIVE || info.config == 0 || info.config == own)
+			continue;
+		if (len < sizeof(names))
+			len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s",
+						count ? ", " : "", info.name);
+		count++;
+	}
+	observe_config(&director->observer, director->config->node_name, names, count, log, now);
+}
+
 void director_watch(struct io_director *director)
 {
 	static struct peers peers;
 	const struct node *node = io_node_get(director->node);
 	struct event_log *log = io_alert_log(director->alert);
 	struct now now = clock_now();
+	struct node_status status;
 
-	peers_collect(node, director->config->join, director->config->n_join, now, &peers);
-	observe_peers(&director->observer, &peers, log, now);
+	node_status(node, &status);
+	peers_collect(node, now, &peers);
+	observe_drain(&director->observer, director->config->node_name, &status, log, now);
+	watch_config(director, log, now);
 	observe_replication(&peers, log, now);
 	observe_identity(&director->observer, &director->identity->certificate, log, now);
 	observe_refused(&director->observer, node, log, now);

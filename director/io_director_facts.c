@@ -51,6 +51,22 @@ static bool packet_counter(const struct io_director *director, unsigned int *i,
 	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
 }
 
+static bool datagram_counter(const struct io_director *director, unsigned int *i,
+			     struct node_counter *ret_counter)
+{
+	struct io_datagrams_counts counts;
+
+	io_node_datagrams(director->node, &counts);
+	const struct node_counter row[] = {
+		{"datagram", "received", counts.received},
+		{"datagram", "sent", counts.sent},
+		{"datagram", "receive_errors", counts.receive_errors},
+		{"datagram", "send_errors", counts.send_errors},
+		{"datagram", "send_drops", counts.send_drops},
+	};
+	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
+}
+
 static bool adopt_counter(const struct io_director *director, unsigned int *i,
 			  struct node_counter *ret_counter)
 {
@@ -92,6 +108,7 @@ static bool counter(void *context, unsigned int i, struct node_counter *ret_coun
 
 	return tap_counter(director, &i, ret_counter) ||
 	       packet_counter(director, &i, ret_counter) ||
+	       datagram_counter(director, &i, ret_counter) ||
 	       adopt_counter(director, &i, ret_counter) ||
 	       control_counter(director, &i, ret_counter) ||
 	       alert_counter(director, &i, ret_counter) ||

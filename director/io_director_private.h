@@ -9,8 +9,10 @@
 #include "director/io_control.h"
 #include "director/io_director.h"
 #include "director/io_node.h"
+#include "director/io_roster.h"
 #include "director/io_services.h"
 #include "director/io_tap.h"
+#include "director/io_witness.h"
 #include "director/observer.h"
 
 /* Most entries that are kept. */
@@ -25,7 +27,10 @@ struct io_director {
 	const struct identity *identity;
 	uint64_t epoch;
 	usec_t started;
-	bool stopping, tap_gone;
+	bool stopping;
+	bool tap_gone;
+	bool leaving; /* asked to stop: the others are being told */
+	int result;   /* of the run */
 
 	/* NULL while they are not open. */
 	struct io_alert *alert;
@@ -34,9 +39,12 @@ struct io_director {
 	struct io_node *node;
 	struct io_tap *tap;
 	struct io_adopt *adopt;
+	struct io_witness *witness;
 
+	struct io_roster roster;
+	bool roster_changed;
 	uv_signal_t signals[3];
-	uv_timer_t watch;
+	uv_timer_t watch, leave;
 	unsigned int turns; /* of watch */
 
 	bool announce; /* what the node wants */
@@ -52,10 +60,31 @@ struct io_director {
 	char digest[CONFIG_DIGEST_TEXT];
 	uint64_t reloads, reloads_refused;
 	char reload_error[ERROR_MAX];
+	char act_error[ERROR_MAX];
 	char services_error[IO_SERVICES_ERROR_MAX];
 
 	struct observer observer;
 };
+
+/* io_director.c: closes everything; puts the VIPs on, or takes them off, as the node wants. */
+void director_stop(struct io_director *director);
+void director_announce(struct io_director *director);
+
+/* io_director_adopt.c: reads the connections that the kernel has kept. */
+void director_adopt(struct io_director *director);
+
+/* io_director_members.c: what the node and the witness report, with the director as context; */
+void director_noticed(void *context, const struct membership_notice *notice);
+void director_roster_changed(void *context);
+void director_node_done(void *context);
+void director_epoch_wanted(void *context, uint64_t epoch);
+void director_witness(void *context, bool ok);
+/* writes the roster if it has changed; */
+void director_roster_save(struct io_director *director);
+/* tells the others that we are about to stop, and then stops; asked again, it stops at once; */
+void director_absence(struct io_director *director);
+/* and a control_source's function. */
+int director_act(void *context, const struct control_request *request, const char **ret_error);
 
 /* io_director_reload.c: 0, or refused and why, in reload_error. */
 int director_reload(struct io_director *director);
@@ -65,7 +94,7 @@ void director_facts(void *context, struct status_facts *ret_facts);
 int director_services(void *context, struct service_set *ret_set, const char **ret_error);
 
 /* io_director_events.c: raises what has changed since the last call; the first is cheap, the second
- * is for now and then. What is known of the members comes from their streams. */
+ * is for now and then. */
 void director_watch_forwarder(struct io_director *director);
 void director_watch(struct io_director *director);
 

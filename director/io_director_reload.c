@@ -25,6 +25,12 @@ static const char *changed(const struct config *a, const struct config *b)
 		return "node.state";
 	if (!listen_same(a, b))
 		return "cluster.listen";
+	if (a->withdraw != b->withdraw)
+		return "cluster.on-minority";
+	if (a->fast != b->fast)
+		return "cluster.profile";
+	if (ip_addr_compare(&a->witness, &b->witness) != 0)
+		return "cluster.witness";
 	if (strcmp(a->control, b->control) != 0)
 		return "control";
 	if (strcmp(a->tap.interface, b->tap.interface) != 0 ||
@@ -66,6 +72,7 @@ int director_reload(struct io_director *director)
 	director->loaded = clock_now().mono;
 	config_digest(config, director->digest);
 	io_services_config(director->services, config);
+	io_node_config(director->node, config_digest_number(config));
 	io_node_join(director->node, config->join, (unsigned int)config->n_join);
 	if (io_alert_config(director->alert, &config->alerts) < 0)
 		io_log_error("alerts: out of memory: they go where they went before");

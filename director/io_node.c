@@ -14,39 +14,63 @@ struct io_node {
 	struct io_node_options options;
 	struct node *node;
 	struct io_streams *streams;
+	struct io_datagrams *datagrams;
 	uv_timer_t timer;
-	bool announce;
+	bool announce, told_done, told_epoch;
 	unsigned int open; /* parts to be closed yet */
 	void (*done)(void *context);
 };
 
-/* Closing is quick; the rest is started only for streams that stay. What fails at once is returned:
- * the node has to be told, but not in the middle of this. */
-static struct node_streams apply(struct io_node *node, const struct node_update *update,
-				 struct now now)
+static bool streams_take(struct node_streams *streams, unsigned int *ret_stream)
 {
-	struct node_streams failed = {{0}};
+	for (unsigned int word = 0; word < ARRAY_SIZE(streams->bits); word++) {
+		uint64_t bits = streams->bits[word];
 
-	for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++)
-		if (update->close.bits[i / 64] >> (i % 64) & 1)
-			io_streams_cut(node->streams, i);
-	for (uint64_t dial = update->dial; dial; dial &= dial - 1) {
-		unsigned int i = (unsigned int)__builtin_ctzll(dial);
-		struct node_stream_status status;
-
-		node_stream_status(node->node, i, now, &status);
-		if (io_streams_dial(node->streams, i, &status.remote) < 0)
-			failed.bits[i / 64] |= UINT64_C(1) << (i % 64);
-	}
-	for (unsigned int word = 0; word < ARRAY_SIZE(update->output.bits); word++) {
-		for (uint64_t bits = update->output.bits[word]; bits; bits &= bits - 1) {
-			unsigned int i = word * 64 + (unsigned int)__builtin_ctzll(bits);
-
-			if (io_streams_kick(node->streams, i) < 0)
-				failed.bits[word] |= bits & -bits;
+		if (bits) {
+			*ret_stream = word * 64 + (unsigned int)__builtin_ctzll(bits);
+			streams->bits[word] = bits & (bits - 1);
+			return true;
 		}
 	}
-	return failed;
+	return false;
+}
+
+static void streams_put(struct node_streams *streams, unsigned int stream)
+{
+	streams->bits[stream / 64] |= UINT64_C(1) << (stream % 64);
+}
+
+static void datagrams_send(struct io_node *node)
+{
+	uint8_t data[MEMBERSHIP_DATAGRAM_MAX];
+	struct membership_target target;
+	size_t len;
+
+	while ((len = node_datagram(node->node, data, sizeof(data), &target)) > 0)
+		io_datagrams_send(node->datagrams, target.local, &target.remote, data, len);
+}
+
+/* Closing is quick; the rest is started only for streams that stay. What fails at once is added to
+ * *failed: the node has to be told, but not in the middle of this. */
+static void apply(struct io_node *node, const struct node_update *update, struct now now,
+		  struct node_streams *failed)
+{
+	struct node_streams close = update->close, dial = update->dial, output = update->output;
+	struct node_stream_status status;
+	unsigned int i;
+
+	while (streams_take(&close, &i))
+		io_streams_cut(node->streams, i);
+	while (streams_take(&dial, &i)) {
+		node_stream_status(node->node, i, now, &status);
+		if (io_streams_dial(node->streams, i, &status.remote) < 0)
+			streams_put(failed, i);
+	}
+	while (streams_take(&output, &i))
+		if (io_streams_kick(node->streams, i) < 0)
+			streams_put(failed, i);
+	if (update->datagrams)
+		datagrams_send(node);
 }
 
 static void expired(uv_timer_t *timer);
@@ -62,45 +86,46 @@ static void timer_set(struct io_node *node, usec_t timeout, struct now now)
 			       0);
 }
 
-static bool streams_any(const struct node_streams *streams, unsigned int *ret_stream)
+/* What concerns others than the streams. */
+static void tell(struct io_node *node, const struct node_update *update)
 {
-	for (unsigned int word = 0; word < ARRAY_SIZE(streams->bits); word++) {
-		if (streams->bits[word]) {
-			*ret_stream =
-				word * 64 + (unsigned int)__builtin_ctzll(streams->bits[word]);
-			return true;
-		}
+	const struct io_node_options *options = &node->options;
+	struct membership_notice notice;
+
+	if (update->inject)
+		options->inject(options->context);
+	while (update->notices && node_notice(node->node, &notice))
+		options->notice(options->context, &notice);
+	if (update->roster)
+		options->roster(options->context);
+	if (update->announce != node->announce) {
+		node->announce = update->announce;
+		options->announce(options->context, update->announce);
 	}
-	return false;
+	if (update->done && !node->told_done) {
+		node->told_done = true;
+		options->done(options->context);
+	}
+	if (update->epoch_wanted && !node->told_epoch) {
+		node->told_epoch = true;
+		options->epoch_wanted(options->context, update->epoch_wanted);
+	}
 }
 
 static void step(struct io_node *node, struct node_event *event)
 {
-	struct node_streams failed = {{0}};
 	struct node_event closed = {.type = NODE_STREAM_CLOSED};
+	struct node_streams failed = {{0}};
 	struct node_update update;
 
 	do {
-		struct node_streams more;
-
 		event->now = clock_now();
 		node_step(node->node, event, &update);
-		more = apply(node, &update, event->now);
-		for (unsigned int i = 0; i < ARRAY_SIZE(failed.bits); i++)
-			failed.bits[i] |= more.bits[i];
+		apply(node, &update, event->now, &failed);
 		timer_set(node, update.timeout, event->now);
+		tell(node, &update);
 		event = &closed;
-		if (!streams_any(&failed, &closed.stream))
-			break;
-		failed.bits[closed.stream / 64] &= ~(UINT64_C(1) << (closed.stream % 64));
-	} while (true);
-
-	if (update.inject)
-		node->options.inject(node->options.context);
-	if (update.announce != node->announce) {
-		node->announce = update.announce;
-		node->options.announce(node->options.context, update.announce);
-	}
+	} while (streams_take(&failed, &closed.stream));
 }
 
 static void expired(uv_timer_t *timer)
@@ -128,9 +153,20 @@ static void stream_data(void *context, unsigned int stream, const uint8_t *data,
 		     .type = NODE_STREAM_DATA, .stream = stream, .data = data, .len = len});
 }
 
-static void stream_closed(void *context, unsigned int stream)
+static void stream_closed(void *context, unsigned int stream, bool refused)
 {
-	step(context, &(struct node_event){.type = NODE_STREAM_CLOSED, .stream = stream});
+	step(context, &(struct node_event){
+			      .type = NODE_STREAM_CLOSED, .stream = stream, .refused = refused});
+}
+
+static void datagram_received(void *context, unsigned int local, const struct endpoint *remote,
+			      const uint8_t *data, size_t len)
+{
+	step(context, &(struct node_event){.type = NODE_DATAGRAM,
+					   .local = local,
+					   .remote = *remote,
+					   .data = data,
+					   .len = len});
 }
 
 static size_t stream_output(void *context, unsigned int stream, uint8_t *data, size_t cap)
@@ -175,16 +211,50 @@ void io_node_forwarder(struct io_node *node, bool ok)
 	step(node, &(struct node_event){.type = NODE_FORWARDER, .ok = ok});
 }
 
+void io_node_config(struct io_node *node, uint64_t digest)
+{
+	step(node, &(struct node_event){.type = NODE_CONFIG, .config = digest});
+}
+
+void io_node_drain(struct io_node *node, bool drain)
+{
+	step(node, &(struct node_event){.type = NODE_DRAIN, .ok = drain});
+}
+
+void io_node_leave(struct io_node *node)
+{
+	step(node, &(struct node_event){.type = NODE_LEAVE});
+}
+
+void io_node_absence(struct io_node *node, usec_t lease)
+{
+	step(node, &(struct node_event){.type = NODE_ABSENCE, .lease = lease});
+}
+
+void io_node_remove(struct io_node *node, uint64_t member)
+{
+	step(node, &(struct node_event){.type = NODE_REMOVE, .member = member});
+}
+
+void io_node_witness(struct io_node *node, bool ok)
+{
+	step(node, &(struct node_event){.type = NODE_WITNESS, .ok = ok});
+}
+
+void io_node_datagrams(const struct io_node *node, struct io_datagrams_counts *ret_counts)
+{
+	io_datagrams_counts(node->datagrams, ret_counts);
+}
+
 const struct node *io_node_get(const struct io_node *node)
 {
 	return node->node;
 }
 
-int io_node_open(const struct io_node_options *options, struct io_node **ret_node,
-		 char error[IO_STREAMS_ERROR_MAX])
+static int parts_open(struct io_node *node, const struct io_node_options *options,
+		      void (*released)(void *context), char *error)
 {
-	struct io_node *node = calloc(1, sizeof(*node));
-	struct io_streams_options streams = {
+	const struct io_streams_options streams = {
 		.loop = options->loop,
 		.listen = options->listen,
 		.n_listen = options->n_listen,
@@ -195,41 +265,71 @@ int io_node_open(const struct io_node_options *options, struct io_node **ret_nod
 		.closed = stream_closed,
 		.output = stream_output,
 	};
-	int r = node ? node_new(&options->node, &node->node) : -ENOMEM;
+	const struct io_datagrams_options datagrams = {
+		.loop = options->loop,
+		.listen = options->listen,
+		.n_listen = options->n_listen,
+		.context = node,
+		.received = datagram_received,
+	};
+	int r = io_datagrams_open(&datagrams, &node->datagrams, error);
 
 	if (r < 0) {
-		snprintf(error, IO_STREAMS_ERROR_MAX, "no memory for the connections");
+		released(node);
+		return r;
+	}
+	r = io_streams_open(&streams, &node->streams, error);
+	if (r < 0)
+		io_datagrams_close(node->datagrams, released, node);
+	return r;
+}
+
+static void opened_not(void *context)
+{
+	struct io_node *node = context;
+
+	node_free(node->node);
+	free(node);
+}
+
+int io_node_open(const struct io_node_options *options, struct io_node **ret_node,
+		 char error[IO_STREAMS_ERROR_MAX])
+{
+	struct io_node *node = calloc(1, sizeof(*node));
+	struct node_options core = options->node;
+	int r = -ENOMEM;
+
+	core.now = clock_now();
+	if (node)
+		r = node_new(&core, &node->node);
+
+	if (r < 0) {
+		snprintf(error, IO_STREAMS_ERROR_MAX, "the node does not start: %s",
+			 uv_strerror(r));
 		free(node);
 		return r;
 	}
 	node->options = *options;
-	r = io_streams_open(&streams, &node->streams, error);
-	if (r < 0) {
-		node_free(node->node);
-		free(node);
+	r = parts_open(node, options, opened_not, error);
+	if (r < 0)
 		return r;
-	}
 	uv_timer_init(options->loop, &node->timer);
 	uv_timer_start(&node->timer, expired, 0, 0);
 	*ret_node = node;
 	return 0;
 }
 
-static void part_closed(struct io_node *node)
+static void part_closed(void *context)
 {
+	struct io_node *node = context;
 	void (*done)(void *context) = node->done;
-	void *context = node->options.context;
 
+	context = node->options.context;
 	if (--node->open > 0)
 		return;
 	node_free(node->node);
 	free(node);
 	done(context);
-}
-
-static void streams_closed(void *context)
-{
-	part_closed(context);
 }
 
 static void timer_closed(uv_handle_t *handle)
@@ -240,7 +340,8 @@ static void timer_closed(uv_handle_t *handle)
 void io_node_close(struct io_node *node, void (*done)(void *context))
 {
 	node->done = done;
-	node->open = 2;
-	io_streams_close(node->streams, streams_closed);
+	node->open = 3;
+	io_streams_close(node->streams, part_closed);
+	io_datagrams_close(node->datagrams, part_closed, node);
 	uv_close((uv_handle_t *)&node->timer, timer_closed);
 }

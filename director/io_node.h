@@ -1,11 +1,12 @@
-/* Drives a node on libuv: its clock and timer, and the streams to its peers. The tap and the
- * services are tied to it by whoever opens it: what they report goes in by the functions below,
- * what the node wants of them comes out by the callbacks. */
+/* Drives a node on libuv: its clock and timer, its datagrams and the streams to its peers. The tap
+ * and the services are tied to it by whoever opens it: what they report goes in by the functions
+ * below, what the node wants of them comes out by the callbacks. */
 #ifndef DIRECTOR_IO_NODE_H
 #define DIRECTOR_IO_NODE_H
 
 #include <uv.h>
 
+#include "director/io_datagrams.h"
 #include "director/io_streams.h"
 #include "director/node.h"
 
@@ -17,10 +18,13 @@ struct io_node_options {
 	const struct endpoint *listen; /* borrowed during _open */
 	size_t n_listen;
 	void *context;
-	/* io_node_inject() has something; said often. Must not call back from within. */
-	void (*inject)(void *context);
-	/* node_update.announce has changed. The same. */
-	void (*announce)(void *context, bool announce);
+	/* None of these may call back from within. */
+	void (*inject)(void *context); /* io_node_inject() has something; said often */
+	void (*announce)(void *context, bool announce); /* node_update.announce has changed */
+	void (*notice)(void *context, const struct membership_notice *notice);
+	void (*roster)(void *context);                       /* node_roster() has changed */
+	void (*done)(void *context);                         /* after _leave, _absence: said once */
+	void (*epoch_wanted)(void *context, uint64_t epoch); /* said once */
 };
 
 /* 0, or a negative errno and a sentence. Events are given from the loop only, never from here. */
@@ -36,7 +40,14 @@ size_t io_node_inject(struct io_node *node, uint8_t *data, size_t cap);
 void io_node_injected(struct io_node *node);
 void io_node_inject_lost(struct io_node *node);
 void io_node_forwarder(struct io_node *node, bool ok);
+void io_node_config(struct io_node *node, uint64_t digest);
+void io_node_drain(struct io_node *node, bool drain);
+void io_node_leave(struct io_node *node);
+void io_node_absence(struct io_node *node, usec_t lease);
+void io_node_remove(struct io_node *node, uint64_t member);
+void io_node_witness(struct io_node *node, bool ok);
 
 const struct node *io_node_get(const struct io_node *node);
+void io_node_datagrams(const struct io_node *node, struct io_datagrams_counts *ret_counts);
 
 #endif

@@ -99,13 +99,13 @@ void io_streams_cut(struct io_streams *streams, unsigned int number)
 	uv_close((uv_handle_t *)&stream->tcp, stream_freed);
 }
 
-static void stream_fail(struct stream *stream)
+static void stream_fail(struct stream *stream, int error)
 {
 	struct io_streams *streams = stream->streams;
 	unsigned int number = stream->number;
 
 	io_streams_cut(streams, number);
-	streams->options.closed(streams->options.context, number);
+	streams->options.closed(streams->options.context, number, error == UV_ECONNREFUSED);
 }
 
 /* A number that is taken is given to the new stream. NULL: no memory. */
@@ -142,10 +142,10 @@ static void written(uv_write_t *write, int status)
 	stream->buffer = NULL;
 	if (status < 0 || io_streams_kick(stream->streams, stream->number) < 0) {
 		if (!stream_gone(stream))
-			stream_fail(stream);
+			stream_fail(stream, status);
 		else
 			stream->streams->options.closed(stream->streams->options.context,
-							stream->number);
+							stream->number, false);
 	}
 }
 
@@ -191,7 +191,7 @@ static void input_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf)
 	struct io_streams *streams = stream->streams;
 
 	if (len < 0) {
-		stream_fail(stream);
+		stream_fail(stream, 0);
 		return;
 	}
 	if (len == 0)
@@ -261,7 +261,7 @@ static void connected(uv_connect_t *connect, int status)
 	if (stream_gone(stream))
 		return;
 	if (status < 0 || stream_start(stream) < 0)
-		stream_fail(stream);
+		stream_fail(stream, status);
 }
 
 int io_streams_dial(struct io_streams *streams, unsigned int number, const struct endpoint *remote)

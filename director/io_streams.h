@@ -13,7 +13,7 @@
 
 struct io_streams;
 
-#define IO_STREAMS_MAX 128
+#define IO_STREAMS_MAX 192
 #define IO_STREAMS_TURN (256 * 1024)
 #define IO_STREAMS_BUFFER (256 * 1024)
 
@@ -27,8 +27,8 @@ struct io_streams_options {
 	unsigned int (*accept)(void *context);
 	void (*opened)(void *context, unsigned int stream, const struct endpoint *remote);
 	void (*data)(void *context, unsigned int stream, const uint8_t *data, size_t len);
-	/* By the other end or a failure; also when a dial failed. */
-	void (*closed)(void *context, unsigned int stream);
+	/* By the other end or a failure; also when a dial failed, refused: nobody listens there. */
+	void (*closed)(void *context, unsigned int stream, bool refused);
 	/* Writes at most cap bytes, IO_STREAMS_BUFFER; 0: there are none now. */
 	size_t (*output)(void *context, unsigned int stream, uint8_t *data, size_t cap);
 };

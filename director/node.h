@@ -1,27 +1,38 @@
-/* One whole director as a state machine without I/O: sessions with the peers, sync, readiness. The
+/* One whole director as a state machine without I/O: membership, sessions, sync, readiness. The
  * daemon drives it with libuv, a simulator may drive any number of them. It says what it wants in
  * struct node_update; bytes are pulled from it when whoever drives it can take them, so that a slow
  * peer or a full kernel queue holds back the node and not memory. */
 #ifndef DIRECTOR_NODE_H
 #define DIRECTOR_NODE_H
 
+#include "membership/membership.h"
 #include "proto/endpoint.h"
 #include "proto/identity.h"
 #include "sync/sync.h"
 
 struct node;
 
-/* Streams are numbered by whoever drives the node: 0 to NODE_JOIN_MAX - 1 is the stream that was
- * dialled to the join endpoint of that number, the others are accepted ones. */
-#define NODE_JOIN_MAX 64
-#define NODE_STREAMS_MAX 128
+/* Streams are numbered by what they are for. The node numbers those that are dialled, whoever
+ * drives it those that are accepted, as node_accept() says. */
+#define NODE_SYNC_MAX 64 /* from 0: to members, for their entries */
+#define NODE_DIALLED_MAX (NODE_SYNC_MAX + MEMBERSHIP_DIALS_MAX) /* then membership's own */
+#define NODE_STREAMS_MAX 192                                    /* the rest is accepted */
 
 struct node_options {
-	const struct identity *identity; /* borrowed */
-	uint64_t epoch;                  /* our boot epoch */
-	uint8_t seed[32];                /* random: nonces, hash keys, jitter */
-	const struct endpoint *join;     /* copied; join_count <= NODE_JOIN_MAX */
-	unsigned int join_count;
+	const struct identity *identity;  /* borrowed */
+	uint64_t epoch;                   /* our boot epoch */
+	uint8_t seed[32];                 /* random: nonces, hash keys, jitter */
+	const struct endpoint *join;      /* where members may be found; copied */
+	unsigned int join_count;          /* at most MEMBERSHIP_JOIN_MAX */
+	const struct endpoint *addresses; /* ours, TCP and UDP; copied */
+	unsigned int address_count;       /* 1 to MEMBERSHIP_ADDRESSES_MAX */
+	struct membership_profile profile;
+	uint64_t config;       /* digest of our configuration */
+	bool witness;          /* NODE_WITNESS comes */
+	bool withdraw;         /* take no traffic while in a minority */
+	const uint8_t *roster; /* as node_roster() wrote it in an earlier boot, or NULL */
+	size_t roster_len;
+	struct now now;
 	uint8_t syncid;         /* of the kernel's threads */
 	uint8_t tap_address[4]; /* flows to this VIP are the metronome's: not replicated */
 	uint32_t entries_max;   /* more are refused and counted */
@@ -30,14 +41,21 @@ struct node_options {
 enum node_event_type {
 	NODE_TICK,          /* time passed; also the first event */
 	NODE_JOIN,          /* a new list of join endpoints: join, join_count */
+	NODE_DATAGRAM,      /* data, len from remote, on our address number local */
 	NODE_STREAM_OPENED, /* stream; dialled or accepted by its number; remote */
 	NODE_STREAM_DATA,   /* stream; data, len */
-	NODE_STREAM_CLOSED, /* stream: gone, or the dial failed */
+	NODE_STREAM_CLOSED, /* stream: gone, or the dial failed; refused */
 	NODE_CAPTURED,      /* data, len: one sync message of the kernel's master thread */
 	NODE_ADOPTED,       /* entry: found in the kernel at start */
 	NODE_INJECTED,      /* all that was pulled by node_inject() is in the kernel */
 	NODE_INJECT_LOST,   /* some of it is not: it has to be pulled again */
 	NODE_FORWARDER, /* ok: services are programmed and the probe comes back (or no longer) */
+	NODE_CONFIG,    /* config: the digest of a new configuration */
+	NODE_DRAIN,     /* ok: hand over all traffic and stay; else take traffic again */
+	NODE_LEAVE,     /* drain and leave the roster; then the update says done */
+	NODE_ABSENCE,   /* about to stop, for lease at most; then the update says done */
+	NODE_REMOVE,    /* the operator: member, which has failed, is gone for good */
+	NODE_WITNESS,   /* ok: the witness address answers, or no longer */
 };
 
 struct node_event {
@@ -50,6 +68,11 @@ struct node_event {
 	const struct entry *entry;
 	const struct endpoint *join;
 	unsigned int join_count;
+	unsigned int local;
+	bool refused; /* the host answered that nobody listens */
+	uint64_t config;
+	usec_t lease;
+	uint64_t member;
 	bool ok;
 };
 
@@ -60,11 +83,16 @@ struct node_streams {
 /* What is to be done now. Streams are to be asked for output even when this was said before. */
 struct node_update {
 	usec_t timeout;             /* mono: send NODE_TICK then, USEC_NEVER: no need */
-	uint64_t dial;              /* bit i: dial join endpoint i */
+	struct node_streams dial;   /* dial; node_stream_status() says where to */
 	struct node_streams output; /* call node_output() as soon as the socket can take bytes */
 	struct node_streams close;  /* close at once; no NODE_STREAM_CLOSED is wanted for these */
 	bool inject;                /* node_inject() has something */
-	bool announce;              /* take traffic: it was ready once, and the forwarder is well */
+	bool datagrams;             /* node_datagram() too */
+	bool notices;               /* node_notice() too */
+	bool roster;                /* save node_roster() */
+	bool done;                  /* after NODE_LEAVE, NODE_ABSENCE: the process may end */
+	uint64_t epoch_wanted; /* not 0: our epoch went back in time; start again with this one */
+	bool announce;         /* take traffic: it was ready once, and the forwarder is well */
 };
 
 /* 0, -ENOMEM or -EINVAL. */
@@ -86,9 +114,21 @@ size_t node_output(struct node *node, unsigned int stream, struct now now, uint8
 /* The payload of the next sync message for the kernel's backup thread; 0: nothing now. */
 size_t node_inject(struct node *node, struct now now, uint8_t *data, size_t cap);
 
+/* The next datagram: its length, at most MEMBERSHIP_DATAGRAM_MAX; 0: none. */
+size_t node_datagram(struct node *node, uint8_t *data, size_t cap,
+		     struct membership_target *ret_target);
+
+/* The next fact about members. */
+bool node_notice(struct node *node, struct membership_notice *ret_notice);
+
+/* What membership has to know after a restart: see membership_roster(). */
+size_t node_roster_size(const struct node *node);
+size_t node_roster(const struct node *node, uint8_t *data, size_t cap);
+
 /* For people: everything below only reads. */
 struct node_counter {
-	const char *group; /* "session", "sync", "capture": refused; "stream": closed */
+	const char *group; /* "session", "sync", "capture": refused; "stream": closed; "membership":
+			      refused */
 	const char *name;  /* the reason */
 	uint64_t value;
 };
@@ -102,11 +142,11 @@ enum node_stream_phase {
 
 struct node_stream_status {
 	enum node_stream_phase phase;
-	bool dialled; /* we receive its entries on it; else it receives ours */
-	bool self;    /* a join endpoint that is ourselves: seldom dialled again */
+	bool dialled;  /* by us: on one for sync we receive its entries, else it receives ours */
+	bool for_sync; /* else membership's, or not known yet */
 	struct endpoint remote;
-	char name[64];                  /* the peer's; empty before it was ever ready */
-	uint64_t id;                    /* the director's id, when ready */
+	char name[64];                  /* the peer's; of an accepted one, when ready */
+	uint64_t id;                    /* the director's id; likewise; 0: the number is not used */
 	uint64_t epoch;                 /* its boot epoch */
 	usec_t since;                   /* mono, of the phase */
 	const char *why;                /* the reason it was closed last, or NULL */
@@ -117,6 +157,8 @@ struct node_status {
 	bool ready;
 	usec_t ready_since;      /* mono */
 	const char *waiting_for; /* what keeps it from being ready, a sentence; NULL when ready */
+	bool draining;
+	bool drained; /* and every member that is alive has acknowledged all our entries */
 	struct sync_status sync;
 };
 
@@ -127,5 +169,7 @@ void node_stream_status(const struct node *node, unsigned int stream, struct now
 bool node_counter(const struct node *node, unsigned int i, struct node_counter *ret_counter);
 /* The entries, for listing: sync_walk(). */
 const struct sync *node_sync(const struct node *node);
+/* The members, for listing: membership_walk() and its kin. */
+const struct membership *node_membership(const struct node *node);
 
 #endif

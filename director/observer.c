@@ -3,76 +3,51 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-#include "director/status.h"
-
-static const struct peer *peer_of(const struct peers *peers, const struct peer *like)
+void observe_drain(struct observer *observer, const char *director,
+		   const struct node_status *status, struct event_log *log, struct now now)
 {
-	for (unsigned int i = 0; i < peers->count; i++) {
-		const struct peer *peer = &peers->peers[i];
-
-		if (like->id ? peer->id == like->id
-			     : endpoint_compare(&peer->where, &like->where) == 0)
-			return peer;
-	}
-	return NULL;
-}
-
-static bool is_known(const struct observer *observer, uint64_t id)
-{
-	for (unsigned int i = 0; i < observer->n_known; i++)
-		if (observer->known[i] == id)
-			return true;
-	return observer->n_known == PEERS_MAX;
-}
-
-static void member_raise(struct event_log *log, enum event_kind kind, const struct peer *peer,
-			 const char *what, struct now now)
-{
-	char where[ENDPOINT_TEXT], id[STATUS_ID_TEXT];
-	const char *why = peer->alive ? NULL : peer->why;
 	struct event event;
 
-	event_init(&event, kind, peer->name, "Member %s %s%s%s%s.", peer->name, what,
-		   why ? " (" : "", why ? why : "", why ? ")" : "");
-	event_text(&event, "member", peer->name);
-	event_text(&event, "id", status_id(peer->id, id));
-	event_text(&event, "address", endpoint_format(&peer->where, where));
-	event_text(&event, "state", peer->state);
-	if (why)
-		event_text(&event, "why", why);
-	event_raise(log, &event, now);
+	if (status->draining && !observer->draining) {
+		event_init(&event, EVENT_DRAINING, director, "%s gives up its traffic.", director);
+		event_raise(log, &event, now);
+	}
+	if (status->draining && status->drained && !observer->drained) {
+		event_init(&event, EVENT_DRAINED, director,
+			   "%s is drained: the others have all its connections.", director);
+		event_raise(log, &event, now);
+	}
+	if (!status->draining && observer->draining) {
+		event_init(&event, EVENT_UNDRAINED, director, "%s takes traffic again.", director);
+		event_raise(log, &event, now);
+	}
+	observer->draining = status->draining;
+	observer->drained = status->draining && status->drained;
 }
 
-static void member_appeared(struct observer *observer, const struct peer *peer,
-			    struct event_log *log, struct now now)
+void observe_config(struct observer *observer, const char *director, const char *names,
+		    unsigned int count, struct event_log *log, struct now now)
 {
-	if (is_known(observer, peer->id)) {
-		member_raise(log, EVENT_MEMBER_RECOVERED, peer, "is connected again", now);
+	struct event event;
+
+	if (count == 0) {
+		observer->differs_since = 0;
+		event_init(&event, EVENT_CONFIG_CONVERGED, director,
+			   "All members that are alive have the services of %s.", director);
+		event_raise(log, &event, now);
 		return;
 	}
-	observer->known[observer->n_known++] = peer->id;
-	member_raise(log, EVENT_MEMBER_JOINED, peer, "has joined", now);
-}
-
-void observe_peers(struct observer *observer, const struct peers *peers, struct event_log *log,
-		   struct now now)
-{
-	for (unsigned int i = 0; i < peers->count; i++) {
-		const struct peer *peer = &peers->peers[i], *was = peer_of(&observer->peers, peer);
-
-		if (peer->alive && (!was || !was->alive))
-			member_appeared(observer, peer, log, now);
-		else if (!peer->alive && was && was->alive)
-			member_raise(log, EVENT_MEMBER_FAILED, peer,
-				     "is not connected both ways any more", now);
-	}
-	for (unsigned int i = 0; i < observer->peers.count; i++) {
-		struct peer *was = &observer->peers.peers[i];
-
-		if (was->alive && !peer_of(peers, was))
-			member_raise(log, EVENT_MEMBER_FAILED, was, "is gone", now);
-	}
-	observer->peers = *peers;
+	if (observer->differs_since == 0)
+		observer->differs_since = now.mono;
+	if (now.mono - observer->differs_since < OBSERVER_DIVERGENCE)
+		return;
+	event_init(&event, EVENT_CONFIG_DIVERGENCE, director,
+		   "%s and %s have different services: clients may reach other real servers when "
+		   "they move.",
+		   director, names);
+	event_text(&event, "members", names);
+	event_number(&event, "count", count);
+	event_raise(log, &event, now);
 }
 
 void observe_replication(const struct peers *peers, struct event_log *log, struct now now)
@@ -153,11 +128,25 @@ void observe_identity(struct observer *observer, const struct certificate *certi
 	observer->notices = notices;
 }
 
+/* Of membership's, what no network and no restart brings about. */
+static bool is_named(const char *name)
+{
+	static const char *const names[] = {"cluster", "malformed", "certificate", "signature",
+					    "no-common-version"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+		if (strcmp(names[i], name) == 0)
+			return true;
+	return false;
+}
+
 /* What a healthy cluster counts too: a director that dials itself, and our own lack of memory. */
 static bool is_refusal(const struct node_counter *counter)
 {
 	if (strcmp(counter->group, "session") == 0)
 		return strcmp(counter->name, "self") != 0 && strcmp(counter->name, "memory") != 0;
+	if (strcmp(counter->group, "membership") == 0)
+		return is_named(counter->name);
 	return strcmp(counter->group, "sync") == 0;
 }
 

@@ -1,7 +1,6 @@
 /* Turns what a director sees of itself and its peers into events. A core: it is told the facts as
- * often as they are looked at, and remembers what it has said.
- *
- * That a peer joined, failed or recovered is judged by its streams alone. */
+ * often as they are looked at, and remembers what it has said. What membership notices are events
+ * already: see notices.h. */
 #ifndef DIRECTOR_OBSERVER_H
 #define DIRECTOR_OBSERVER_H
 
@@ -15,20 +14,25 @@
 #define OBSERVER_LAG_OVER (1 * USEC_PER_SEC)
 #define OBSERVER_LAG_SNAPSHOT (60 * USEC_PER_SEC)
 
-#define OBSERVER_COUNTERS 64
+/* Other services for so long are no change on its way through the cluster. */
+#define OBSERVER_DIVERGENCE (30 * USEC_PER_SEC)
+
+#define OBSERVER_COUNTERS 128
 
 struct observer {
-	struct peers peers;        /* as they were last */
-	uint64_t known[PEERS_MAX]; /* ids of those that were ever connected */
-	unsigned int n_known;
 	unsigned int notices; /* of the identity's end, given */
+	bool draining, drained;
+	usec_t differs_since; /* mono: some member has other services; 0: none */
 	uint64_t refused[OBSERVER_COUNTERS];
 };
 
 /* All zero is a new one. */
 
-void observe_peers(struct observer *observer, const struct peers *peers, struct event_log *log,
-		   struct now now);
+void observe_drain(struct observer *observer, const char *director,
+		   const struct node_status *status, struct event_log *log, struct now now);
+/* Members that are alive and have other services than ours: their names, and how many. */
+void observe_config(struct observer *observer, const char *director, const char *names,
+		    unsigned int count, struct event_log *log, struct now now);
 void observe_replication(const struct peers *peers, struct event_log *log, struct now now);
 /* stalled_since: mono; 0: IPVS forwards. */
 void observe_forwarder(const char *director, usec_t stalled_since, struct event_log *log,

@@ -23,56 +23,26 @@ static void peer_set_name(struct peer *peer, const struct node_stream_status *st
 	peer->id = status->id;
 }
 
-/* A director may be joined by several addresses: the stream that is ready stands for it. */
-static void dialled_add(struct peers *peers, const struct node_stream_status *status,
-			const struct endpoint *where)
+/* A member's stream has its number whether it is there or not. */
+static void dialled_add(struct peers *peers, const struct node_stream_status *status)
 {
-	struct peer *peer = status->id ? peer_find(peers, status->id) : NULL;
+	struct peer *peer;
 
-	if (!peer)
-		peer = peer_add(peers, where);
-	else if (status->phase != NODE_STREAM_READY)
+	if (!status->id)
 		return;
+	peer = peer_add(peers, &status->remote);
 	peer_set_name(peer, status);
-	peer->where = *where;
 	peer->why = status->why;
 	peer->in = *status;
-}
-
-/* The stream that is or was dialled to an endpoint. */
-static void dialled_find(const struct node *node, const struct endpoint *where, struct now now,
-			 struct node_stream_status *ret_status)
-{
-	for (unsigned int i = 0; i < NODE_JOIN_MAX; i++) {
-		node_stream_status(node, i, now, ret_status);
-		if (endpoint_compare(&ret_status->remote, where) == 0)
-			return;
-	}
-	memset(ret_status, 0, sizeof(*ret_status));
-}
-
-/* The port that a peer dials from says nothing; its address tells a configured one that we do not
- * reach ourselves. */
-static struct peer *accepted_find(struct peers *peers, const struct node_stream_status *status)
-{
-	struct peer *peer = peer_find(peers, status->id);
-
-	for (unsigned int i = 0; !peer && i < peers->count; i++) {
-		struct peer *other = &peers->peers[i];
-
-		if (other->id == 0 && ip_addr_compare(&other->where.ip, &status->remote.ip) == 0)
-			peer = other;
-	}
-	return peer;
 }
 
 static void accepted_add(struct peers *peers, const struct node_stream_status *status)
 {
 	struct peer *peer;
 
-	if (status->phase != NODE_STREAM_READY)
+	if (status->phase != NODE_STREAM_READY || !status->for_sync)
 		return;
-	peer = accepted_find(peers, status);
+	peer = peer_find(peers, status->id);
 	if (!peer)
 		peer = peer_add(peers, &status->remote);
 	peer_set_name(peer, status);
@@ -100,22 +70,19 @@ static const char *peer_state(const struct peer *peer)
 	}
 }
 
-void peers_collect(const struct node *node, const struct endpoint *join, size_t n_join,
-		   struct now now, struct peers *ret_peers)
+void peers_collect(const struct node *node, struct now now, struct peers *ret_peers)
 {
 	struct node_stream_status status;
 
 	ret_peers->count = 0;
 	ret_peers->alive = 0;
 	ret_peers->lag = 0;
-	for (unsigned int i = 0; i < n_join && i < NODE_JOIN_MAX; i++) {
-		dialled_find(node, &join[i], now, &status);
-		if (!status.self)
-			dialled_add(ret_peers, &status, &join[i]);
-	}
-	for (unsigned int i = NODE_JOIN_MAX; i < NODE_STREAMS_MAX; i++) {
+	for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++) {
 		node_stream_status(node, i, now, &status);
-		accepted_add(ret_peers, &status);
+		if (i < NODE_SYNC_MAX)
+			dialled_add(ret_peers, &status);
+		else
+			accepted_add(ret_peers, &status);
 	}
 	for (unsigned int i = 0; i < ret_peers->count; i++) {
 		struct peer *peer = &ret_peers->peers[i];

@@ -8,7 +8,7 @@
 struct peer {
 	char name[64];         /* empty: has not said yet */
 	uint64_t id;           /* 0: has not said yet */
-	struct endpoint where; /* as configured; of a peer that only dials us, its address */
+	struct endpoint where; /* where we dial it; of a peer that only dials us, its address */
 	bool alive;            /* both streams are ready */
 	const char *state;     /* "ready", "receives only", "sends only", "handshake", ... */
 	const char *why;       /* why its stream was closed last, or NULL */
@@ -24,8 +24,6 @@ struct peers {
 	usec_t lag; /* the worst of those that are ready */
 };
 
-/* join: the list that the node has. Ourselves in it do not count. */
-void peers_collect(const struct node *node, const struct endpoint *join, size_t n_join,
-		   struct now now, struct peers *ret_peers);
+void peers_collect(const struct node *node, struct now now, struct peers *ret_peers);
 
 #endif

@@ -59,15 +59,47 @@ static void problems_of_incidents(json_t *problems, const struct event_log *even
 	}
 }
 
-static void problems_of_peers(json_t *problems, const struct peers *peers,
-			      const struct event_log *events)
+/* Those that have failed are incidents; those away within their lease are as planned. */
+static void problems_of_members(json_t *problems, const struct status_facts *facts)
 {
+	const struct membership *membership = node_membership(facts->node);
+	struct membership_status status;
+	struct member_info info;
+	unsigned int cursor = 0;
+
+	while (membership_walk(membership, &cursor, &info)) {
+		if (info.state == MEMBER_UNPROVEN)
+			problem(problems, "Member %s has not answered since this director started.",
+				info.name);
+		else if (info.state == MEMBER_FAILED &&
+			 !event_log_find(facts->events, EVENT_MEMBER_FAILED, info.name))
+			problem(problems, "Member %s has failed.", info.name);
+	}
+	membership_status(membership, &status);
+	if (status.quorum == QUORUM_MINORITY && facts->config->withdraw)
+		problem(problems, "This director takes no traffic: it is in a minority.");
+}
+
+static bool is_alive(const struct node *node, uint64_t id)
+{
+	struct member_info info;
+
+	return id == 0 || !membership_find(node_membership(node), id, &info) ||
+	       info.state == MEMBER_ALIVE;
+}
+
+static void problems_of_peers(json_t *problems, const struct status_facts *facts,
+			      const struct peers *peers)
+{
+	const struct event_log *events = facts->events;
+
 	for (unsigned int i = 0; i < peers->count; i++) {
 		const struct peer *peer = &peers->peers[i];
 		char where[ENDPOINT_TEXT];
 
 		endpoint_format(&peer->where, where);
-		if (event_log_find(events, EVENT_MEMBER_FAILED, peer->name) ||
+		if (!is_alive(facts->node, peer->id) ||
+		    event_log_find(events, EVENT_MEMBER_FAILED, peer->name) ||
 		    event_log_find(events, EVENT_REPLICATION_LAGGING, peer->name))
 			continue;
 		if (!peer->alive)
@@ -133,7 +165,7 @@ static void problems_of_self(json_t *problems, const struct status_facts *facts,
 				   ? certificate->not_after * USEC_PER_SEC
 				   : USEC_NEVER;
 
-	if (!node->ready)
+	if (!node->ready && !node->draining)
 		problem(problems, "Not ready to take traffic: %s.",
 			node->waiting_for ? node->waiting_for : "starting");
 	if (node->sync.stamped > now.wall + SYNC_CLOCK_AHEAD)
@@ -166,7 +198,8 @@ static json_t *problems_make(const struct status_facts *facts, const struct node
 	problems_of_self(problems, facts, node, now);
 	problems_of_tap(problems, facts, now);
 	problems_of_kernel(problems, facts, node);
-	problems_of_peers(problems, peers, facts->events);
+	problems_of_members(problems, facts);
+	problems_of_peers(problems, facts, peers);
 	return problems;
 }
 
@@ -248,14 +281,14 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 	struct node_status node;
 
 	node_status(facts->node, &node);
-	peers_collect(facts->node, facts->config->join, facts->config->n_join, now, &peers);
+	peers_collect(facts->node, now, &peers);
 	text_of_cluster(facts->identity, cluster);
 	return json_pack(
 		"{s:s, s:s, s:s, s:I, s:s, s:I, s:b, s:s?, s:b,"
 		" s:{s:b, s:I},"
 		" s:{s:i, s:i, s:I},"
 		" s:{s:I, s:b, s:I, s:s?},"
-		" s:o, s:o, s:b, s:o, s:o, s:o}",
+		" s:o, s:b, s:b, s:o, s:o, s:b, s:o, s:o, s:o}",
 		"name", facts->identity->certificate.name, "id", status_id(facts->identity->id, id),
 		"cluster", cluster, "epoch", number(facts->epoch), "version", LVSMESH_VERSION,
 		"uptime_s", since(facts->started, now), "ready", node.ready, "waiting_for",
@@ -264,10 +297,12 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		(int)peers.alive, "of", (int)peers.count, "worst_lag_ms",
 		number(peers.lag / USEC_PER_MSEC), "services", "configured",
 		number(facts->config->services.count), "programmed", facts->programmed, "checked_s",
-		since(facts->programmed_at, now), "error", facts->program_error, "entries",
-		sync_make(&node.sync), "config", config_make(facts, now), "adopted", facts->adopted,
-		"counters", counters_make(facts), "incidents", incidents_make(facts->events),
-		"problems", problems_make(facts, &node, &peers, now));
+		since(facts->programmed_at, now), "error", facts->program_error, "membership",
+		status_membership(node_membership(facts->node)), "draining", node.draining,
+		"drained", node.drained, "entries", sync_make(&node.sync), "config",
+		config_make(facts, now), "adopted", facts->adopted, "counters",
+		counters_make(facts), "incidents", incidents_make(facts->events), "problems",
+		problems_make(facts, &node, &peers, now));
 }
 
 static json_t *receive_make(const struct node_stream_status *stream)

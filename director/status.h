@@ -57,6 +57,12 @@ json_t *status_make(const struct status_facts *facts, struct now now);
 /* One peer, as `peers` lists it; NULL: no memory. */
 json_t *status_peer(const struct peer *peer, struct now now);
 
+/* Ourselves, and another member, as `members` lists them; what membership says in `status`; NULL:
+ * no memory. */
+json_t *status_self(const struct status_facts *facts, struct now now);
+json_t *status_member(const struct member_info *info, struct now now);
+json_t *status_membership(const struct membership *membership);
+
 /* A director's id as text: 16 hexadecimal digits and NUL. Returns text. */
 #define STATUS_ID_TEXT 17
 char *status_id(uint64_t id, char *text);

@@ -53,20 +53,37 @@ static int read_last(const char *dir, usec_t wall, uint64_t *ret_epoch, char err
 	return 0;
 }
 
+static int write_last(const char *dir, uint64_t epoch, char error[STORE_ERROR_MAX])
+{
+	char text[TEXT_MAX];
+
+	snprintf(text, sizeof(text), "%llu\n", (unsigned long long)epoch);
+	return store_write(dir, NAME, false, 0644, text, strlen(text), error);
+}
+
 int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STORE_ERROR_MAX])
 {
 	uint64_t epoch = 0;
-	char text[TEXT_MAX];
 	int r;
 
 	r = read_last(dir, wall, &epoch, error);
 	if (r < 0)
 		return r;
 	epoch++;
-	snprintf(text, sizeof(text), "%llu\n", (unsigned long long)epoch);
-	r = store_write(dir, NAME, false, 0644, text, strlen(text), error);
+	r = write_last(dir, epoch, error);
 	if (r < 0)
 		return r;
 	*ret_epoch = epoch;
 	return 0;
+}
+
+int epoch_raise(const char *dir, uint64_t epoch, char error[STORE_ERROR_MAX])
+{
+	uint64_t last = 0;
+	int r;
+
+	r = read_last(dir, 0, &last, error);
+	if (r < 0 || last + 1 >= epoch)
+		return r;
+	return write_last(dir, epoch - 1, error);
 }

@@ -11,6 +11,10 @@
  * file, why, and what to do (-EBADMSG: damaged). */
 int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STORE_ERROR_MAX]);
 
+/* Makes the next one that is taken at least this: above what others remember of us. 0, or a
+ * negative errno and a sentence. */
+int epoch_raise(const char *dir, uint64_t epoch, char error[STORE_ERROR_MAX]);
+
 /* The file's text: a decimal number from 1 and a line end. 0, or -EBADMSG. */
 int epoch_parse(const char *text, size_t len, uint64_t *ret_epoch);
 

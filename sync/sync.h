@@ -13,7 +13,7 @@ struct sync;
 
 /* The largest frame body that sync_output() makes. */
 #define SYNC_BODY_MAX (192 * 1024)
-#define SYNC_STREAMS_MAX 128
+#define SYNC_STREAMS_MAX 192
 
 /* Kinds of frames on a stream (struct session_frame). */
 enum sync_kind {

@@ -351,7 +351,6 @@ static int receive_ack(struct sync *sync, struct stream *stream, const Lvsmesh__
 		return -SYNC_E_POSITION;
 	if (message->position != 0)
 		stream->position = message->position;
-	stream->synced = !stream->wants_snapshot && stream->position == table_position(sync->table);
 	if (stream->position >= stream->mark) {
 		stream->mark = table_position(sync->table);
 		stream->mark_time = now.mono;
@@ -511,6 +510,8 @@ void sync_stream_status(const struct sync *sync, unsigned int number, struct now
 		return;
 	}
 	ret_status->behind = stream_unsent(sync, stream);
+	ret_status->synced = stream->subscribed && !stream->wants_snapshot &&
+			     ret_status->behind == 0 && stream->position == stream->cursor.position;
 	if (stream->position < stream->mark && now.mono > stream->mark_time)
 		ret_status->lag = now.mono - stream->mark_time;
 }

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(-r < CONTROL_E_MAX && *control_error_name(-r) != '?');
 		return 0;
 	}
-	check(r == 0 && request.command <= CONTROL_EVENTS);
+	check(r == 0 && request.command <= CONTROL_REMOVE);
 	check(request.command == CONTROL_CONNECTIONS || request.filter.any.ip.family == 0);
 	check(request.command == CONTROL_EVENTS || !request.follow);
 	check(memchr(request.filter.state, '\0', sizeof(request.filter.state)));

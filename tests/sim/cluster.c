@@ -8,7 +8,8 @@
 #include "sync/kernel_wire.h"
 
 #define SYNCID 7
-#define LINKS_MAX (CLUSTER_MAX * CLUSTER_MAX)
+#define LINKS_MAX (4 * CLUSTER_MAX * CLUSTER_MAX)
+#define DATAGRAMS_MAX 4096
 #define PIPE_MAX (1024 * 1024)
 #define KERNEL_MAX 65536
 #define STEP USEC_PER_MSEC
@@ -26,6 +27,13 @@ struct link {
 	struct pipe to_a, to_b;
 };
 
+/* On its way: delivered in the next step. */
+struct datagram {
+	unsigned int from, to;
+	size_t len;
+	uint8_t data[MEMBERSHIP_DATAGRAM_MAX];
+};
+
 struct director {
 	bool up;
 	struct identity identity;
@@ -33,6 +41,7 @@ struct director {
 	struct node *node;
 	struct node_update update;
 	int64_t clock;
+	unsigned int noticed[MEMBERSHIP_NOTICE_MAX];
 	usec_t taken; /* when the kernel may take more, and is seen to have taken what it got */
 	bool lost;    /* not all of it */
 	unsigned int kernel_len;
@@ -47,6 +56,8 @@ struct cluster {
 	bool hole[CLUSTER_MAX][CLUSTER_MAX];
 	struct director directors[CLUSTER_MAX];
 	struct link links[LINKS_MAX];
+	struct datagram datagrams[DATAGRAMS_MAX];
+	unsigned int datagrams_len;
 };
 
 uint64_t cluster_random(struct cluster *cluster)
@@ -160,13 +171,19 @@ static void closed(struct cluster *cluster, unsigned int d, unsigned int number)
 static void dial(struct cluster *cluster, unsigned int d, unsigned int number)
 {
 	struct link *link = cluster->links;
-	unsigned int b = number; /* everybody joins everybody, in order */
 	struct node_event event = {.type = NODE_STREAM_OPENED, .stream = number};
+	struct node_stream_status status;
+	unsigned int b;
 
+	node_stream_status(cluster->directors[d].node, number, cluster_now(cluster), &status);
+	b = status.remote.ip.bytes[3] - 1u;
 	if (cluster->hole[d][b])
 		return;
 	if (!cluster->directors[b].up || cluster->cut[d][b]) {
-		closed(cluster, d, number);
+		step(cluster, d,
+		     (struct node_event){.type = NODE_STREAM_CLOSED,
+					 .stream = number,
+					 .refused = !cluster->cut[d][b]});
 		return;
 	}
 	while (link->used)
@@ -206,6 +223,33 @@ static void closes(struct cluster *cluster, unsigned int d, unsigned int number)
 	}
 }
 
+static void send_datagrams(struct cluster *cluster, unsigned int d)
+{
+	struct node *node = cluster->directors[d].node;
+	struct membership_target target;
+
+	for (;;) {
+		struct datagram *datagram = &cluster->datagrams[cluster->datagrams_len];
+
+		assert(cluster->datagrams_len < DATAGRAMS_MAX);
+		datagram->len =
+			node_datagram(node, datagram->data, sizeof(datagram->data), &target);
+		if (datagram->len == 0)
+			return;
+		datagram->from = d;
+		datagram->to = target.remote.ip.bytes[3] - 1u;
+		cluster->datagrams_len++;
+	}
+}
+
+static void take_notices(struct director *director)
+{
+	struct membership_notice notice;
+
+	while (node_notice(director->node, &notice))
+		director->noticed[notice.type]++;
+}
+
 static void step(struct cluster *cluster, unsigned int d, struct node_event event)
 {
 	struct director *director = &cluster->directors[d];
@@ -220,10 +264,28 @@ static void step(struct cluster *cluster, unsigned int d, struct node_event even
 		if (update.close.bits[i / 64] >> (i % 64) & 1)
 			closes(cluster, d, i);
 	}
-	for (unsigned int i = 0; i < NODE_JOIN_MAX; i++) {
-		if (update.dial >> i & 1)
+	send_datagrams(cluster, d);
+	take_notices(director);
+	for (unsigned int i = 0; i < NODE_DIALLED_MAX; i++) {
+		if (update.dial.bits[i / 64] >> (i % 64) & 1)
 			dial(cluster, d, i);
 	}
+}
+
+void cluster_tell(struct cluster *cluster, unsigned int d, struct node_event event)
+{
+	step(cluster, d, event);
+}
+
+const struct node_update *cluster_update(const struct cluster *cluster, unsigned int d)
+{
+	return &cluster->directors[d].update;
+}
+
+unsigned int cluster_noticed(const struct cluster *cluster, unsigned int d,
+			     enum membership_notice_type type)
+{
+	return cluster->directors[d].noticed[type];
 }
 
 static void cut_links(struct cluster *cluster, unsigned int a, unsigned int b)
@@ -292,6 +354,10 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 		.epoch = ++director->epoch,
 		.join = join,
 		.join_count = cluster->count,
+		.addresses = &join[d],
+		.address_count = 1,
+		.profile = membership_default,
+		.now = director_now(cluster, d),
 		.syncid = SYNCID,
 		.tap_address = {169, 254, 117, 1},
 		.entries_max = KERNEL_MAX,
@@ -428,11 +494,33 @@ static void deliver(struct cluster *cluster, struct link *link, bool to_b)
 	free(data);
 }
 
+static void deliver_datagrams(struct cluster *cluster)
+{
+	static struct datagram datagrams[DATAGRAMS_MAX];
+	unsigned int len = cluster->datagrams_len;
+
+	memcpy(datagrams, cluster->datagrams, len * sizeof(*datagrams));
+	cluster->datagrams_len = 0;
+	for (unsigned int i = 0; i < len; i++) {
+		const struct datagram *d = &datagrams[i];
+
+		if (!cluster->directors[d->to].up || cluster->cut[d->from][d->to] ||
+		    cluster->hole[d->from][d->to])
+			continue;
+		step(cluster, d->to,
+		     (struct node_event){.type = NODE_DATAGRAM,
+					 .data = d->data,
+					 .len = d->len,
+					 .remote = cluster_endpoint(d->from)});
+	}
+}
+
 void cluster_run(struct cluster *cluster, usec_t time)
 {
 	usec_t end = cluster->time + time;
 
 	for (; cluster->time < end; cluster->time += STEP) {
+		deliver_datagrams(cluster);
 		for (unsigned int d = 0; d < cluster->count; d++) {
 			struct director *director = &cluster->directors[d];
 

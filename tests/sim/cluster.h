@@ -39,6 +39,14 @@ bool cluster_kernel(const struct cluster *cluster, unsigned int d, const struct 
 		    struct entry *ret_entry);
 unsigned int cluster_kernel_count(const struct cluster *cluster, unsigned int d);
 
+/* An event of the driver's own: NODE_DRAIN, NODE_LEAVE, NODE_ABSENCE... */
+void cluster_tell(struct cluster *cluster, unsigned int d, struct node_event event);
+/* What the node wanted last. */
+const struct node_update *cluster_update(const struct cluster *cluster, unsigned int d);
+/* How often a director was told this of any member since the start. */
+unsigned int cluster_noticed(const struct cluster *cluster, unsigned int d,
+			     enum membership_notice_type type);
+
 void cluster_run(struct cluster *cluster, usec_t time);
 
 /* NULL when all directors that are up hold the same entries in the same versions, and their

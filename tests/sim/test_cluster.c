@@ -29,11 +29,11 @@ static void assert_same(struct cluster *cluster)
 /* The streams on which d gives its entries are all at the journal's end. */
 static void assert_acknowledged(struct cluster *cluster, unsigned int d, unsigned int sinks)
 {
-	for (unsigned int i = NODE_JOIN_MAX; i < NODE_STREAMS_MAX; i++) {
+	for (unsigned int i = NODE_DIALLED_MAX; i < NODE_STREAMS_MAX; i++) {
 		struct node_stream_status status;
 
 		node_stream_status(cluster_node(cluster, d), i, cluster_now(cluster), &status);
-		if (status.phase != NODE_STREAM_READY)
+		if (status.phase != NODE_STREAM_READY || !status.for_sync)
 			continue;
 		assert_true(status.sync.synced);
 		assert_int_equal(status.sync.position, status_of(cluster, d).position);
@@ -80,16 +80,22 @@ static void test_ready(void **state)
 	struct node_status status;
 
 	(void)state;
+	cluster_crash(cluster, 1, true);
 	cluster_crash(cluster, 2, true);
 	cluster_run(cluster, USEC_PER_SEC);
 	node_status(cluster_node(cluster, 0), &status);
-	/* d3 does not answer, and is waited for. */
+	/* Nobody answers, and somebody is waited for. */
 	assert_false(status.ready);
 	assert_non_null(status.waiting_for);
 	cluster_run(cluster, 6 * USEC_PER_SEC);
 	node_status(cluster_node(cluster, 0), &status);
 	assert_true(status.ready);
-	/* It comes, but its kernel takes nothing. */
+	/* Who finds somebody does not wait for the others in the list. */
+	cluster_start(cluster, 1);
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	node_status(cluster_node(cluster, 1), &status);
+	assert_true(status.ready);
+	/* The third comes, but its kernel takes nothing. */
 	for (unsigned int i = 0; i < 2000; i++) {
 		struct entry entry = cluster_entry(i, 1, ESTABLISHED, false);
 
@@ -175,7 +181,7 @@ static void test_ready_interrupted(void **state)
 	for (int i = 0; i < 20000; i++) {
 		cluster_run(cluster, USEC_PER_MSEC);
 		node_stream_status(cluster_node(cluster, 1), 0, cluster_now(cluster), &status);
-		if (status.phase != NODE_STREAM_READY)
+		if (status.phase != NODE_STREAM_READY || !status.for_sync)
 			continue;
 		cluster_cut(cluster, 0, 1, true);
 		cluster_cut(cluster, 0, 1, false);
@@ -194,7 +200,7 @@ static void test_ready_interrupted(void **state)
 	for (int i = 0; i < 70000 && !is_ready(cluster, 1); i++) {
 		cluster_run(cluster, USEC_PER_MSEC);
 		node_stream_status(cluster_node(cluster, 1), 0, cluster_now(cluster), &status);
-		if (status.phase != NODE_STREAM_READY)
+		if (status.phase != NODE_STREAM_READY || !status.for_sync)
 			continue;
 		cluster_cut(cluster, 0, 1, true);
 		cluster_cut(cluster, 0, 1, false);
@@ -316,7 +322,7 @@ static unsigned int streams_ready(struct cluster *cluster, unsigned int d)
 		struct node_stream_status status;
 
 		node_stream_status(cluster_node(cluster, d), i, cluster_now(cluster), &status);
-		n += status.phase == NODE_STREAM_READY;
+		n += status.phase == NODE_STREAM_READY && status.for_sync;
 	}
 	return n;
 }
@@ -370,6 +376,87 @@ static void test_metronome(void **state)
 	cluster_run(cluster, USEC_PER_SEC);
 	assert_int_equal(status_of(cluster, 0).entries, 0);
 	assert_int_equal(cluster_kernel_count(cluster, 1), 0);
+	cluster_free(cluster);
+}
+
+/* A crash is a failure, and the streams open again when it is back. */
+static void test_crash(void **state)
+{
+	struct cluster *cluster = cluster_new(8, 3);
+
+	(void)state;
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	assert_int_equal(cluster_noticed(cluster, 0, MEMBERSHIP_MEMBER_JOINED), 2);
+	cluster_crash(cluster, 2, true);
+	cluster_run(cluster, 3 * USEC_PER_SEC);
+	assert_int_equal(cluster_noticed(cluster, 0, MEMBERSHIP_MEMBER_FAILED), 1);
+	assert_int_equal(cluster_noticed(cluster, 1, MEMBERSHIP_MEMBER_FAILED), 1);
+	assert_int_equal(streams_ready(cluster, 0), 2);
+	cluster_start(cluster, 2);
+	cluster_run(cluster, 3 * USEC_PER_SEC);
+	assert_int_equal(cluster_noticed(cluster, 0, MEMBERSHIP_MEMBER_RECOVERED), 1);
+	assert_int_equal(streams_ready(cluster, 0), 4);
+	assert_int_equal(streams_ready(cluster, 2), 4);
+	cluster_free(cluster);
+}
+
+/* Draining takes no traffic, and says when all that it holds is with the others. */
+static void test_drain(void **state)
+{
+	struct cluster *cluster = cluster_new(9, 3);
+	struct entry entry = cluster_entry(1, 1, ESTABLISHED, false);
+	struct node_status status;
+
+	(void)state;
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	assert_true(cluster_update(cluster, 0)->announce);
+	cluster_hole(cluster, 0, 2, true);
+	cluster_carry(cluster, 0, &entry);
+	cluster_tell(cluster, 0, (struct node_event){.type = NODE_DRAIN, .ok = true});
+	assert_false(cluster_update(cluster, 0)->announce);
+	/* d3 has not acknowledged the last entry. */
+	cluster_run(cluster, 500 * USEC_PER_MSEC);
+	node_status(cluster_node(cluster, 0), &status);
+	assert_true(status.draining && !status.drained);
+	cluster_hole(cluster, 0, 2, false);
+	cluster_run(cluster, USEC_PER_SEC);
+	node_status(cluster_node(cluster, 0), &status);
+	assert_true(status.drained);
+	cluster_tell(cluster, 0, (struct node_event){.type = NODE_DRAIN, .ok = false});
+	assert_true(cluster_update(cluster, 0)->announce);
+	cluster_free(cluster);
+}
+
+/* Who leaves, or stops for a while as said before, has not failed. */
+static void test_leave(void **state)
+{
+	struct cluster *cluster = cluster_new(10, 4);
+	struct membership_status status;
+
+	(void)state;
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	cluster_tell(cluster, 3, (struct node_event){.type = NODE_LEAVE});
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	assert_true(cluster_update(cluster, 3)->done);
+	cluster_crash(cluster, 3, false);
+	cluster_tell(cluster, 2,
+		     (struct node_event){.type = NODE_ABSENCE, .lease = 60 * USEC_PER_SEC});
+	cluster_run(cluster, USEC_PER_SEC);
+	assert_true(cluster_update(cluster, 2)->done);
+	cluster_crash(cluster, 2, false);
+	cluster_run(cluster, 10 * USEC_PER_SEC);
+	for (unsigned int d = 0; d < 2; d++) {
+		assert_int_equal(cluster_noticed(cluster, d, MEMBERSHIP_MEMBER_LEFT), 1);
+		assert_int_equal(cluster_noticed(cluster, d, MEMBERSHIP_MEMBER_FAILED), 0);
+		assert_int_equal(cluster_noticed(cluster, d, MEMBERSHIP_QUORUM_LOST), 0);
+		membership_status(node_membership(cluster_node(cluster, d)), &status);
+		assert_int_equal(status.roster, 3);
+		assert_int_equal(streams_ready(cluster, d), 2);
+	}
+	cluster_start(cluster, 2);
+	cluster_run(cluster, 3 * USEC_PER_SEC);
+	assert_int_equal(streams_ready(cluster, 0), 4);
+	assert_int_equal(cluster_noticed(cluster, 0, MEMBERSHIP_MEMBER_FAILED), 0);
 	cluster_free(cluster);
 }
 
@@ -457,6 +544,9 @@ int main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_metronome),
+		cmocka_unit_test(test_crash),
+		cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_leave),
 		cmocka_unit_test(test_chaos),
 	};
 

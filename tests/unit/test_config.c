@@ -58,6 +58,10 @@ static void test_defaults(void **state)
 	assert_int_equal(config->tap.prefix, 30);
 	assert_int_equal(config->n_listen, 1);
 	assert_int_equal(config->n_join, 0);
+	assert_false(config->withdraw);
+	assert_false(config->fast);
+	assert_int_equal(config->witness.family, 0);
+	assert_int_equal(config->absence, 300 * USEC_PER_SEC);
 	assert_int_equal(config->services.count, 1);
 	assert_key(web, "tcp 203.0.113.10:443");
 	assert_string_equal(web->scheduler, "wlc");
@@ -116,6 +120,24 @@ static void test_example(void **state)
 	assert_int_equal(service_set_vips(&config->services, vips, 8), 4);
 	assert_ip(&vips[0], "203.0.113.10");
 	assert_ip(&vips[3], "2001:db8:113::10");
+	config_free(config);
+}
+
+static void test_cluster(void **state)
+{
+	struct config *config = parse(NODE "cluster:\n"
+					   "  listen: ['192.0.2.11:7946', '[2001:db8::11]:7946']\n"
+					   "  on-minority: withdraw\n"
+					   "  witness: 2001:db8::1\n"
+					   "  profile: fast\n"
+					   "  absence: 90s\n");
+
+	(void)state;
+	assert_int_equal(config->n_listen, 2);
+	assert_true(config->withdraw);
+	assert_true(config->fast);
+	assert_ip(&config->witness, "2001:db8::1");
+	assert_int_equal(config->absence, 90 * USEC_PER_SEC);
 	config_free(config);
 }
 
@@ -262,10 +284,11 @@ static void test_bytes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),        cmocka_unit_test(test_example),
-		cmocka_unit_test(test_taken),           cmocka_unit_test(test_every_port),
-		cmocka_unit_test(test_refused),         cmocka_unit_test(test_bytes),
-		cmocka_unit_test(test_canonical_order), cmocka_unit_test(test_alerts),
+		cmocka_unit_test(test_cluster),    cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_example),    cmocka_unit_test(test_taken),
+		cmocka_unit_test(test_every_port), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_bytes),      cmocka_unit_test(test_canonical_order),
+		cmocka_unit_test(test_alerts),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

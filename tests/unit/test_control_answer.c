@@ -71,10 +71,16 @@ static int services_get(void *context, struct service_set *ret_set, const char *
 	return 0;
 }
 
-static int reload(void *context, const char **ret_error)
+static int act(void *context, const struct control_request *request, const char **ret_error)
 {
 	struct world *world = context;
 
+	if (request->command == CONTROL_REMOVE && strcmp(request->member, "d2") != 0) {
+		*ret_error = "there is no such member";
+		return -EINVAL;
+	}
+	if (request->command != CONTROL_RELOAD)
+		return 0;
 	world->reloads++;
 	*ret_error = world->reload_error;
 	return world->reload_error ? -EINVAL : 0;
@@ -114,6 +120,10 @@ static int setup(void **state)
 	fixture_identity(1, 1, &world->identity);
 	if (config_parse(yaml, strlen(yaml), "test", &world->config, &error) < 0)
 		fail_msg("%s", error.text);
+	options.addresses = world->config->listen;
+	options.address_count = 1;
+	options.profile = membership_default;
+	options.now = start;
 	options.join = world->config->join;
 	options.join_count = (unsigned int)world->config->n_join;
 	assert_int_equal(node_new(&options, &world->node), 0);
@@ -157,7 +167,7 @@ struct lines {
 /* Asks, reads in pieces of cap bytes, and takes the lines apart. */
 static void ask(struct world *world, const char *text, size_t cap, struct lines *ret_lines)
 {
-	const struct control_source source = {world, facts_get, services_get, reload};
+	const struct control_source source = {world, facts_get, services_get, act};
 	struct control_answer *answer;
 	struct control_request request;
 	char *all = calloc(1, 4 << 20);
@@ -289,7 +299,6 @@ static void test_status(void **state)
 			 0);
 	assert_int_equal(held, ENTRIES);
 	assert_int_equal(captured, 0);
-	assert_true(has_problem(status, "192.0.2.2:7946 is not connected"));
 	assert_true(has_problem(status, "Not ready"));
 	assert_true(has_problem(status, "expires in"));
 	assert_false(has_problem(status, "stalled"));
@@ -318,19 +327,55 @@ static void test_status(void **state)
 	lines_fini(&lines);
 }
 
+static const struct endpoint elsewhere = {.ip = {.family = AF_INET, .bytes = {192, 0, 2, 2}},
+					  .port = 7946};
+
+static json_t *peer_json(void)
+{
+	const struct peer peer = {.name = "d2",
+				  .id = 2,
+				  .where = elsewhere,
+				  .state = "sends only",
+				  .in = {.phase = NODE_STREAM_READY}};
+
+	return status_peer(&peer, start);
+}
+
+static json_t *member_json(void)
+{
+	const struct member_info info = {
+		.name = "d2",
+		.id = 2,
+		.state = MEMBER_FAILED,
+		.phase = MEMBER_READY,
+		.since = start.mono - 3 * USEC_PER_SEC,
+		.evidence = EVIDENCE_REFUSED | EVIDENCE_TCP,
+		.version_min = 1,
+		.version_max = 2,
+		.config = 0xab,
+		.address_count = 1,
+		.addresses = {{.endpoint = elsewhere, .udp = true, .rtt = 150}},
+	};
+
+	return status_member(&info, start);
+}
+
 static void test_peers(void **state)
 {
 	struct world *world = *state;
 	struct lines lines;
-	const json_t *peer;
+	json_t *peer = peer_json();
 
+	/* nobody has been found yet */
 	ask(world, "{\"command\": \"peers\"}", 65536, &lines);
-	check_ok(&lines, 1);
-	peer = json_array_get(lines.items, 0);
+	check_ok(&lines, 0);
+	lines_fini(&lines);
+
 	assert_string_equal(text_of(peer, "address"), "192.0.2.2:7946");
 	assert_true(json_is_false(json_object_get(peer, "alive")));
+	assert_true(json_is_object(json_object_get(peer, "receive")));
 	assert_true(json_is_null(json_object_get(peer, "send")));
-	lines_fini(&lines);
+	json_decref(peer);
 }
 
 static void test_services(void **state)
@@ -377,6 +422,68 @@ static void test_reload(void **state)
 	assert_string_equal(text_of(lines.head, "message"), "lvsmesh.yaml:3: no");
 	lines_fini(&lines);
 	assert_int_equal(world->reloads, 2);
+}
+
+static void test_members(void **state)
+{
+	struct world *world = *state;
+	struct lines lines;
+	const json_t *self, *address;
+
+	ask(world, "{\"command\": \"members\"}", 100, &lines);
+	check_ok(&lines, 1);
+	self = json_array_get(lines.items, 0);
+	assert_string_equal(text_of(self, "name"), "d1");
+	assert_true(json_is_true(json_object_get(self, "self")));
+	assert_string_equal(text_of(self, "state"), "alive");
+	address = json_array_get(json_object_get(self, "addresses"), 0);
+	assert_string_equal(text_of(address, "address"), "192.0.2.1:7946");
+	assert_true(json_is_null(json_object_get(address, "rtt_us")));
+	lines_fini(&lines);
+}
+
+static void test_member(void **state)
+{
+	json_t *member = member_json(), *evidence = json_object_get(member, "evidence");
+	const json_t *address = json_array_get(json_object_get(member, "addresses"), 0);
+
+	(void)state;
+	assert_string_equal(text_of(member, "state"), "failed");
+	assert_string_equal(text_of(member, "phase"), "ready");
+	assert_string_equal(text_of(member, "config"), "00000000000000ab");
+	assert_int_equal(json_integer_value(json_object_get(member, "for_s")), 3);
+	assert_int_equal(json_array_size(evidence), 2);
+	assert_string_equal(json_string_value(json_array_get(evidence, 1)), "tcp");
+	assert_true(json_is_true(json_object_get(address, "udp")));
+	assert_true(json_is_false(json_object_get(address, "tcp")));
+	assert_int_equal(json_integer_value(json_object_get(address, "rtt_us")), 150);
+	json_decref(member);
+}
+
+static void test_acts(void **state)
+{
+	static const char *const commands[] = {"drain", "undrain", "leave"};
+	struct world *world = *state;
+	struct lines lines;
+	char request[128];
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		snprintf(request, sizeof(request), "{\"command\": \"%s\"}", commands[i]);
+		ask(world, request, 65536, &lines);
+		check_ok(&lines, 1);
+		assert_true(
+			json_is_false(json_object_get(json_array_get(lines.items, 0), "drained")));
+		lines_fini(&lines);
+	}
+	ask(world, "{\"command\": \"remove\", \"member\": \"d2\"}", 65536, &lines);
+	check_ok(&lines, 1);
+	assert_string_equal(text_of(json_array_get(lines.items, 0), "member"), "d2");
+	lines_fini(&lines);
+	ask(world, "{\"command\": \"remove\", \"member\": \"d9\"}", 65536, &lines);
+	assert_true(json_is_false(json_object_get(lines.head, "ok")));
+	assert_string_equal(text_of(lines.head, "error"), "refused");
+	lines_fini(&lines);
+	assert_int_equal(world->reloads, 0);
 }
 
 static char *manual_read(void)
@@ -427,12 +534,16 @@ static void event_add(struct world *world, enum event_kind kind, const char *sub
 
 static void test_documented(void **state)
 {
-	static const char *const commands[] = {"status", "peers", "services", "reload", "events"};
+	static const char *const commands[] = {"status", "services", "reload",
+					       "events", "members",  "drain"};
 	char *manual = manual_read();
 	struct world *world = *state;
+	json_t *others = json_pack("[o, o]", peer_json(), member_json());
 	struct lines lines;
 	char request[128];
 
+	check_documented(manual, others);
+	json_decref(others);
 	event_add(world, EVENT_MEMBER_FAILED, "d2");
 	event_add(world, EVENT_MEMBER_RECOVERED, "d2");
 	event_add(world, EVENT_FORWARDER_STALLED, "d1");
@@ -509,7 +620,7 @@ static json_t *line_get(struct control_answer *answer)
 static void test_follow(void **state)
 {
 	struct world *world = *state;
-	const struct control_source source = {world, facts_get, services_get, reload};
+	const struct control_source source = {world, facts_get, services_get, act};
 	const struct control_request request = {.command = CONTROL_EVENTS, .follow = true};
 	struct control_answer *answer;
 	json_t *line;
@@ -598,6 +709,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_peers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_services, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_members, setup, teardown),
+		cmocka_unit_test(test_member),
+		cmocka_unit_test_setup_teardown(test_acts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_documented, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_follow, setup, teardown),

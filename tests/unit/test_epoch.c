@@ -99,6 +99,24 @@ static void test_damaged(void **state)
 	assert_int_equal(epoch, 7);
 }
 
+static void test_raise(void **state)
+{
+	struct scratch *scratch = *state;
+	char error[STORE_ERROR_MAX];
+	uint64_t epoch = 0;
+
+	assert_int_equal(epoch_raise(scratch->dir, 50, error), 0);
+	assert_int_equal(epoch_next(scratch->dir, WALL, &epoch, error), 0);
+	assert_int_equal(epoch, 50);
+	assert_int_equal(epoch_raise(scratch->dir, 51, error), 0);
+	assert_int_equal(epoch_raise(scratch->dir, 7, error), 0);
+	assert_int_equal(epoch_next(scratch->dir, WALL, &epoch, error), 0);
+	assert_int_equal(epoch, 51);
+	scratch_write(scratch, "epoch", "x", 1);
+	assert_int_equal(epoch_raise(scratch->dir, 100, error), -EBADMSG);
+	assert_non_null(strstr(error, "epoch is damaged"));
+}
+
 static void test_cannot_write(void **state)
 {
 	struct scratch *scratch = *state;
@@ -127,6 +145,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_makes_directory, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_left_by_a_crash, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_raise, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_cannot_write, set_up, tear_down),
 	};
 

@@ -55,16 +55,17 @@ static int services_get(void *context, struct service_set *ret_set, const char *
 	return 0;
 }
 
-static int reload(void *context, const char **ret_error)
+static int act(void *context, const struct control_request *request, const char **ret_error)
 {
 	(void)context;
+	(void)request;
 	*ret_error = "no";
 	return -EINVAL;
 }
 
 static struct control_source source_of(struct world *world)
 {
-	return (struct control_source){world, facts_get, services_get, reload};
+	return (struct control_source){world, facts_get, services_get, act};
 }
 
 static int setup(void **state)
@@ -77,6 +78,9 @@ static int setup(void **state)
 
 	fixture_identity(1, 1, &world->identity);
 	assert_int_equal(config_parse(yaml, strlen(yaml), "test", &world->config, &error), 0);
+	options.addresses = world->config->listen;
+	options.address_count = 1;
+	options.profile = membership_default;
 	assert_int_equal(node_new(&options, &world->node), 0);
 	assert_int_equal(event_log_new("d1", 1, &world->events), 0);
 	scratch_init(&world->scratch);

@@ -18,8 +18,10 @@ struct side {
 	struct identity identity;
 	struct io_node *node;
 	struct endpoint listen;
+	uint64_t epoch;
 	unsigned int injected;
-	bool announced, closed;
+	unsigned int joined, failed, left;
+	bool announced, closed, done, roster;
 };
 
 struct world {
@@ -59,16 +61,48 @@ static void announce(void *context, bool announced)
 	side->announced = announced;
 }
 
+static void notice(void *context, const struct membership_notice *told)
+{
+	struct side *side = context;
+
+	side->joined += told->type == MEMBERSHIP_MEMBER_JOINED;
+	side->failed += told->type == MEMBERSHIP_MEMBER_FAILED;
+	side->left += told->type == MEMBERSHIP_MEMBER_LEFT;
+}
+
+static void roster(void *context)
+{
+	struct side *side = context;
+
+	side->roster = true;
+}
+
+static void done(void *context)
+{
+	struct side *side = context;
+
+	side->done = true;
+}
+
+static void epoch_wanted(void *context, uint64_t epoch)
+{
+	(void)context;
+	fail_msg("epoch %llu is wanted", (unsigned long long)epoch);
+}
+
 static int side_open(struct world *world, struct side *side, uint8_t number,
 		     const struct endpoint *join, char *error)
 {
 	struct io_node_options options = {
 		.loop = &world->loop,
 		.node = {.identity = &side->identity,
-			 .epoch = 1,
+			 .epoch = ++side->epoch,
 			 .seed = {number},
 			 .join = join,
 			 .join_count = 1,
+			 .addresses = &side->listen,
+			 .address_count = 1,
+			 .profile = membership_fast,
 			 .syncid = SYNCID,
 			 .entries_max = 1000},
 		.listen = &side->listen,
@@ -76,6 +110,10 @@ static int side_open(struct world *world, struct side *side, uint8_t number,
 		.context = side,
 		.inject = inject,
 		.announce = announce,
+		.notice = notice,
+		.roster = roster,
+		.done = done,
+		.epoch_wanted = epoch_wanted,
 	};
 
 	return io_node_open(&options, &side->node, error);
@@ -149,7 +187,7 @@ static bool connected(const struct side *side)
 
 	for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++) {
 		node_stream_status(io_node_get(side->node), i, now, &status);
-		if (status.phase == NODE_STREAM_READY)
+		if (status.phase == NODE_STREAM_READY && status.for_sync)
 			*(status.dialled ? &in : &out) = true;
 	}
 	return in && out;
@@ -212,6 +250,62 @@ static void test_replicates(void **state)
 	io_node_close(world->b.node, closed);
 }
 
+static struct member_info other_of(const struct side *side)
+{
+	struct member_info info = {0};
+	unsigned int cursor = 0;
+
+	membership_walk(node_membership(io_node_get(side->node)), &cursor, &info);
+	return info;
+}
+
+static bool datagrams_pass(const struct side *side)
+{
+	struct io_datagrams_counts counts;
+
+	io_node_datagrams(side->node, &counts);
+	assert_int_equal(counts.receive_errors, 0);
+	return counts.received > 0 && counts.sent > 0 && other_of(side).addresses[0].rtt > 0;
+}
+
+static void test_membership(void **state)
+{
+	struct world *world = *state;
+	char error[IO_STREAMS_ERROR_MAX];
+
+	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, error), 0);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	while (!datagrams_pass(&world->a) || !datagrams_pass(&world->b) || !world->a.roster)
+		uv_run(&world->loop, UV_RUN_ONCE);
+	assert_int_equal(world->a.joined, 1);
+	assert_int_equal(other_of(&world->a).state, MEMBER_ALIVE);
+
+	/* stopped as announced, it is no failure; without a word it is one */
+	io_node_absence(world->b.node, 60 * USEC_PER_SEC);
+	while (!world->b.done || other_of(&world->a).state != MEMBER_AWAY)
+		uv_run(&world->loop, UV_RUN_ONCE);
+	io_node_close(world->b.node, closed);
+	while (!world->b.closed)
+		uv_run(&world->loop, UV_RUN_ONCE);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	while (other_of(&world->a).state != MEMBER_ALIVE)
+		uv_run(&world->loop, UV_RUN_ONCE);
+	assert_int_equal(world->a.failed, 0);
+	io_node_close(world->b.node, closed);
+	while (world->a.failed == 0)
+		uv_run(&world->loop, UV_RUN_ONCE);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	world->b.done = false;
+	while (other_of(&world->a).state != MEMBER_ALIVE)
+		uv_run(&world->loop, UV_RUN_ONCE);
+	io_node_leave(world->b.node);
+	while (!world->b.done || world->a.left == 0)
+		uv_run(&world->loop, UV_RUN_ONCE);
+	assert_int_equal(world->a.failed, 1);
+	io_node_close(world->a.node, closed);
+	io_node_close(world->b.node, closed);
+}
+
 static void test_listen_refused(void **state)
 {
 	struct world *world = *state;
@@ -231,6 +325,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_replicates, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_membership, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_listen_refused, setup, teardown),
 	};
 

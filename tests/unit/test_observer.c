@@ -70,35 +70,59 @@ static struct peer *peer_add(struct world *world, const char *name, uint64_t id,
 	return peer;
 }
 
-static const char *observed(struct world *world)
-{
-	observe_peers(&world->observer, &world->peers, world->log, world->now);
-	return reported(world);
-}
-
-static void test_peers(void **state)
+static void test_drain(void **state)
 {
 	struct world *world = *state;
-	struct peer *d2 = peer_add(world, "d2", 2, false), *d3 = peer_add(world, "", 0, false);
+	const struct {
+		bool draining, drained;
+		const char *expected;
+	} steps[] = {
+		{false, true, ""},
+		{true, false, "draining d1,"},
+		{true, false, ""},
+		{true, true, "drained d1,"},
+		{true, false, ""}, /* somebody came who has not all of it yet */
+		{true, true, ""},
+		{false, true, "undrained d1,"},
+		{true, true, "draining d1,drained d1,"},
+		{false, false, "undrained d1,"},
+		{true, false, "draining d1,"},
+		{false, false, "undrained d1,"},
+		{false, false, ""},
+	};
 
-	assert_string_equal(observed(world), "");
-	d2->alive = true;
-	assert_string_equal(observed(world), "member-joined d2,");
-	assert_string_equal(observed(world), "");
-	d2->alive = false;
-	assert_string_equal(observed(world), "member-failed d2,");
-	assert_string_equal(observed(world), "");
-	d2->alive = true;
-	assert_string_equal(observed(world), "member-recovered d2,");
-	/* one that was not known says its name; another is not listed any more */
-	snprintf(d3->name, sizeof(d3->name), "d3");
-	d3->id = 3;
-	d3->alive = true;
-	assert_string_equal(observed(world), "member-joined d3,");
-	world->peers.count = 1;
-	assert_string_equal(observed(world), "member-failed d3,");
-	world->peers.count = 2;
-	assert_string_equal(observed(world), "member-recovered d3,");
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		const struct node_status status = {.draining = steps[i].draining,
+						   .drained = steps[i].drained};
+
+		observe_drain(&world->observer, "d1", &status, world->log, world->now);
+		assert_string_equal(reported(world), steps[i].expected);
+	}
+	assert_null(event_log_find(world->log, EVENT_DRAINING, "d1"));
+}
+
+static const char *diverged(struct world *world, unsigned int count, usec_t later)
+{
+	world->now.mono += later;
+	observe_config(&world->observer, "d1", "d2, d3", count, world->log, world->now);
+	later = world->now.mono;
+	reported(world);
+	world->now.mono = later;
+	return world->text;
+}
+
+static void test_config(void **state)
+{
+	struct world *world = *state;
+
+	assert_string_equal(diverged(world, 2, 0), "");
+	assert_string_equal(diverged(world, 1, OBSERVER_DIVERGENCE - 1), "");
+	assert_string_equal(diverged(world, 0, 1), "");
+	assert_string_equal(diverged(world, 2, 0), "");
+	assert_string_equal(diverged(world, 2, OBSERVER_DIVERGENCE), "config-divergence d1,");
+	assert_string_equal(diverged(world, 2, OBSERVER_DIVERGENCE), "");
+	assert_string_equal(diverged(world, 0, 1), "config-converged d1,");
+	assert_string_equal(diverged(world, 0, 1), "");
 }
 
 static void test_replication(void **state)
@@ -182,16 +206,27 @@ static void test_identity(void **state)
 static void test_refused(void **state)
 {
 	struct world *world = *state;
+	struct endpoint address = {.ip = {.family = AF_INET, .bytes = {192, 0, 2, 1}}, .port = 1};
 	struct identity identity;
-	struct node_options options = {.identity = &identity, .epoch = 1, .entries_max = 10};
+	static const struct endpoint own = {{AF_INET, {192, 0, 2, 1}}, 7946};
+	struct node_options options = {.identity = &identity,
+				       .epoch = 1,
+				       .entries_max = 10,
+				       .addresses = &own,
+				       .address_count = 1,
+				       .profile = membership_default};
 	static const uint8_t garbage[64] = "GET / HTTP/1.0\r\n\r\n";
-	struct node_event event = {.type = NODE_STREAM_OPENED, .now = world->now};
+	struct node_event event = {
+		.type = NODE_STREAM_OPENED, .stream = NODE_DIALLED_MAX, .now = world->now};
 	struct node_update update;
 	struct node_counter counter;
 	struct node *node;
 	unsigned int count = 0;
 
 	fixture_identity(1, 1, &identity);
+	options.addresses = &address;
+	options.address_count = 1;
+	options.profile = membership_default;
 	assert_int_equal(node_new(&options, &node), 0);
 	while (node_counter(node, count, &counter))
 		count++;
@@ -215,7 +250,8 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(test_peers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_drain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_config, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forwarder, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_identity, setup, teardown),

@@ -1,0 +1,144 @@
+#include "director/config_cluster.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "director/config_service.h"
+
+#define ABSENCE_DEFAULT 300 /* seconds */
+#define ABSENCE_MAX (24 * 3600)
+
+struct reader {
+	const struct outline *outline;
+	outline_node_t node;
+	struct outline_fault *fault;
+};
+
+static int __attribute__((format(printf, 3, 4)))
+fault(const struct reader *reader, outline_node_t node, const char *form, ...)
+{
+	va_list args;
+
+	reader->fault->line = outline_line(reader->outline, node);
+	va_start(args, form);
+	vsnprintf(reader->fault->text, sizeof(reader->fault->text), form, args);
+	va_end(args);
+	return -EINVAL;
+}
+
+static outline_node_t child(const struct reader *reader, const char *key)
+{
+	return outline_child(reader->outline, reader->node, key);
+}
+
+static int check_repeats(const struct reader *reader, outline_node_t list,
+			 const struct endpoint *endpoints, size_t i)
+{
+	char text[ENDPOINT_TEXT];
+
+	for (size_t j = 0; j < i; j++)
+		if (endpoint_compare(&endpoints[i], &endpoints[j]) == 0)
+			return fault(reader, outline_item(reader->outline, list, i),
+				     "%s is already on line %u; write it once",
+				     endpoint_format(&endpoints[i], text),
+				     outline_line(reader->outline,
+						  outline_item(reader->outline, list, j)));
+	return 0;
+}
+
+static int read_endpoints(const struct reader *reader, const char *key, char *const *texts,
+			  size_t count, struct endpoint **ret_endpoints)
+{
+	struct endpoint *endpoints = calloc(count ? count : 1, sizeof(*endpoints));
+	outline_node_t list = child(reader, key);
+
+	if (!endpoints)
+		return -ENOMEM;
+	*ret_endpoints = endpoints;
+	for (size_t i = 0; i < count; i++) {
+		int r;
+
+		if (endpoint_parse(texts[i], &endpoints[i]) < 0)
+			return fault(reader, outline_item(reader->outline, list, i),
+				     "\"%s\" is no address with a port; write one like "
+				     "192.0.2.11:7946 or \"[2001:db8::11]:7946\"",
+				     texts[i]);
+		r = check_repeats(reader, list, endpoints, i);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static bool is_unspecified(const struct ip_addr *ip)
+{
+	static const struct ip_addr zero;
+
+	return memcmp(ip->bytes, zero.bytes, sizeof(ip->bytes)) == 0;
+}
+
+/* The others are told these addresses. */
+static int check_listen(const struct reader *reader, const struct config *config)
+{
+	char text[ENDPOINT_TEXT];
+
+	for (size_t i = 0; i < config->n_listen; i++)
+		if (is_unspecified(&config->listen[i].ip))
+			return fault(reader,
+				     outline_item(reader->outline, child(reader, "listen"), i),
+				     "%s is no address that others can reach; write one of this "
+				     "director's",
+				     endpoint_format(&config->listen[i], text));
+	return 0;
+}
+
+static int read_witness(const struct reader *reader, const char *text, struct config *config)
+{
+	if (!text)
+		return 0;
+	if (ip_addr_parse(text, &config->witness) < 0 || is_unspecified(&config->witness))
+		return fault(reader, child(reader, "witness"),
+			     "witness \"%s\" is no address; write one without a port, like "
+			     "192.0.2.1",
+			     text);
+	return 0;
+}
+
+static int read_absence(const struct reader *reader, const char *text, struct config *config)
+{
+	uint32_t seconds = ABSENCE_DEFAULT;
+
+	if (text && (config_service_seconds(text, &seconds) < 0 || seconds == 0))
+		return fault(reader, child(reader, "absence"),
+			     "absence \"%s\" is no duration of whole seconds; write one like 5m",
+			     text);
+	if (seconds > ABSENCE_MAX)
+		return fault(reader, child(reader, "absence"),
+			     "absence is longer than a day; write 24h or less");
+	config->absence = seconds * USEC_PER_SEC;
+	return 0;
+}
+
+int config_cluster_read(const struct raw_cluster *raw, const struct outline *outline,
+			outline_node_t node, struct config *config, struct outline_fault *ret_fault)
+{
+	const struct reader reader = {.outline = outline, .node = node, .fault = ret_fault};
+	int r;
+
+	config->n_listen = raw->n_listen;
+	config->n_join = raw->n_join;
+	config->withdraw = raw->on_minority && *raw->on_minority == RAW_MINORITY_WITHDRAW;
+	config->fast = raw->profile && *raw->profile == RAW_PROFILE_FAST;
+	r = read_endpoints(&reader, "listen", raw->listen, raw->n_listen, &config->listen);
+	if (r == 0)
+		r = check_listen(&reader, config);
+	if (r == 0)
+		r = read_endpoints(&reader, "join", raw->join, raw->n_join, &config->join);
+	if (r == 0)
+		r = read_witness(&reader, raw->witness, config);
+	if (r == 0)
+		r = read_absence(&reader, raw->absence, config);
+	return r;
+}

@@ -1,0 +1,46 @@
+/* The UDP sockets of a director, on libuv: one for each of its addresses. It knows nothing of what
+ * the bytes mean. Datagrams are taken in batches where the kernel allows, a bounded number a turn
+ * of the loop; what can't be sent at once is dropped and counted, as any network would do. */
+#ifndef DIRECTOR_IO_DATAGRAMS_H
+#define DIRECTOR_IO_DATAGRAMS_H
+
+#include <uv.h>
+
+#include "proto/endpoint.h"
+
+struct io_datagrams;
+
+#define IO_DATAGRAMS_ERROR_MAX 256
+
+struct io_datagrams_options {
+	uv_loop_t *loop;
+	const struct endpoint *listen; /* borrowed during _open */
+	size_t n_listen;
+	void *context;
+	/* On our address number local. Called from the loop only; may send. */
+	void (*received)(void *context, unsigned int local, const struct endpoint *remote,
+			 const uint8_t *data, size_t len);
+};
+
+/* 0, or a negative errno and a sentence. */
+int io_datagrams_open(const struct io_datagrams_options *options,
+		      struct io_datagrams **ret_datagrams, char error[IO_DATAGRAMS_ERROR_MAX]);
+
+/* From our address number local; where that is of the other family, from the first that is not. */
+void io_datagrams_send(struct io_datagrams *datagrams, unsigned int local,
+		       const struct endpoint *remote, const uint8_t *data, size_t len);
+
+struct io_datagrams_counts {
+	uint64_t received, sent;
+	uint64_t receive_errors; /* told by the kernel, or too long for any of ours */
+	uint64_t send_errors;    /* no way there */
+	uint64_t send_drops;     /* the socket's buffer was full */
+};
+
+void io_datagrams_counts(const struct io_datagrams *datagrams,
+			 struct io_datagrams_counts *ret_counts);
+
+/* Closes everything; done is called once when nothing is left, and datagrams is freed. */
+void io_datagrams_close(struct io_datagrams *datagrams, void (*done)(void *context), void *context);
+
+#endif

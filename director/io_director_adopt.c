@@ -1,0 +1,83 @@
+#include <errno.h>
+#include <stdio.h>
+
+#include "director/io_clock.h"
+#include "director/io_director_private.h"
+#include "director/io_log.h"
+
+#define CONNECTIONS_PATH "/proc/net/ip_vs_conn"
+
+/* Connections that the kernel has kept */
+
+static void adopt_entry(void *context, const struct entry *found)
+{
+	struct io_director *director = context;
+	struct entry entry = *found;
+	int r;
+
+	/* the probe's own connection */
+	if (entry.flow.family == AF_INET &&
+	    memcmp(entry.flow.vaddr, director->config->tap.local.bytes, 4) == 0)
+		return;
+	r = kernel_conns_complete(&director->adopt_services, &entry);
+	if (r < 0)
+		director->adopt_refused[-r]++;
+	else
+		io_node_adopted(director->node, &entry);
+}
+
+static void adopt_refused(void *context, int error)
+{
+	struct io_director *director = context;
+
+	director->adopt_refused[error]++;
+}
+
+static void adopt_done(void *context, int error)
+{
+	struct io_director *director = context;
+	struct node_status status;
+
+	director->adopt = NULL;
+	service_set_fini(&director->adopt_services);
+	if (director->stopping)
+		return;
+	director->adopt_error[0] = '\0';
+	if (error < 0) {
+		snprintf(director->adopt_error, sizeof(director->adopt_error), "%s: %s",
+			 CONNECTIONS_PATH, uv_strerror(error));
+		io_log_error("%s", director->adopt_error);
+	}
+	director->adopted = true;
+	node_status(io_node_get(director->node), &status);
+	io_log_info("%llu connections found in the kernel",
+		    (unsigned long long)status.sync.adopted);
+	/* What a process before us has put on stays on until it is known that it must not. */
+	if (director->announce)
+		director_announce(director);
+	if (director->adopt_again) {
+		director->adopt_again = false;
+		director_adopt(director);
+	}
+}
+
+void director_adopt(struct io_director *director)
+{
+	const struct io_adopt_options options = {
+		.loop = &director->loop,
+		.path = CONNECTIONS_PATH,
+		.context = director,
+		.entry = adopt_entry,
+		.refused = adopt_refused,
+		.done = adopt_done,
+	};
+	char error[IO_SERVICES_ERROR_MAX];
+	int r = io_services_dump(director->services, &director->adopt_services, error);
+
+	if (r < 0)
+		io_log_error("%s", error);
+	else
+		r = io_adopt_start(&options, &director->adopt);
+	if (r < 0)
+		adopt_done(director, r);
+}

@@ -1,0 +1,88 @@
+#include "director/io_roster.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "director/io_log.h"
+#include "proto/store.h"
+
+#define ROSTER_MAX (8u << 20)
+
+static_assert(sizeof(((struct io_roster *)NULL)->error) == STORE_ERROR_MAX, "a store's sentence");
+
+void io_roster_init(struct io_roster *roster, uv_loop_t *loop, const char *dir)
+{
+	*roster = (struct io_roster){.loop = loop};
+	snprintf(roster->dir, sizeof(roster->dir), "%s", dir);
+}
+
+void io_roster_load(const struct io_roster *roster, uint8_t **ret_data, size_t *ret_len)
+{
+	uint8_t *data = malloc(ROSTER_MAX);
+	char error[STORE_ERROR_MAX];
+	int r = -ENOMEM;
+
+	*ret_data = NULL;
+	snprintf(error, sizeof(error), "no memory for the roster");
+	if (data)
+		r = store_read(roster->dir, IO_ROSTER_NAME, false, data, ROSTER_MAX, ret_len,
+			       error);
+	if (r == 0) {
+		*ret_data = data;
+		return;
+	}
+	free(data);
+	if (r != -ENOENT)
+		io_log_error("%s; going on without the members known before", error);
+}
+
+static void write_work(uv_work_t *work)
+{
+	struct io_roster *roster = container_of(work, struct io_roster, work);
+
+	roster->result = store_write(roster->dir, IO_ROSTER_NAME, false, 0600, roster->now.data,
+				     roster->now.len, roster->error);
+}
+
+static void write_start(struct io_roster *roster);
+
+static void written(uv_work_t *work, int status)
+{
+	struct io_roster *roster = container_of(work, struct io_roster, work);
+
+	(void)status;
+	free(roster->now.data);
+	roster->busy = false;
+	roster->writes++;
+	if (roster->result < 0) {
+		roster->failures++;
+		io_log_error("the roster is not saved: %s", roster->error);
+	}
+	if (roster->next.data)
+		write_start(roster);
+}
+
+static void write_start(struct io_roster *roster)
+{
+	roster->now = roster->next;
+	roster->next = (struct io_roster_text){0};
+	roster->busy = true;
+	uv_queue_work(roster->loop, &roster->work, write_work, written);
+}
+
+void io_roster_save(struct io_roster *roster, const struct node *node)
+{
+	size_t size = node_roster_size(node);
+	uint8_t *data = malloc(size);
+
+	if (!data) {
+		io_log_error("the roster is not saved: no memory");
+		return;
+	}
+	free(roster->next.data);
+	roster->next = (struct io_roster_text){data, node_roster(node, data, size)};
+	if (!roster->busy)
+		write_start(roster);
+}

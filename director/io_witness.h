@@ -1,0 +1,32 @@
+/* Asks an address that is no director, as the router before them, by ICMP echo each second whether
+ * it answers: one class of evidence when members are lost. */
+#ifndef DIRECTOR_IO_WITNESS_H
+#define DIRECTOR_IO_WITNESS_H
+
+#include <uv.h>
+
+#include "proto/endpoint.h"
+
+struct io_witness;
+
+#define IO_WITNESS_ERROR_MAX 256
+#define IO_WITNESS_INTERVAL_MS 1000
+#define IO_WITNESS_LOSSES 3 /* in a row: it does not answer */
+
+struct io_witness_options {
+	uv_loop_t *loop;
+	struct ip_addr address;
+	uint64_t interval_ms;
+	void *context;
+	/* It answers, or does so no longer; at first it does not. From the loop only. */
+	void (*changed)(void *context, bool ok);
+};
+
+/* By an unprivileged socket where the system gives one (net.ipv4.ping_group_range), else by a raw
+ * one (CAP_NET_RAW). 0, or a negative errno and a sentence. */
+int io_witness_open(const struct io_witness_options *options, struct io_witness **ret_witness,
+		    char error[IO_WITNESS_ERROR_MAX]);
+/* done is called once when nothing is left, and witness is freed. */
+void io_witness_close(struct io_witness *witness, void (*done)(void *context), void *context);
+
+#endif

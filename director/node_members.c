@@ -1,0 +1,382 @@
+#include <errno.h>
+
+#include "director/node_private.h"
+
+#define REDIAL_MIN (100 * USEC_PER_MSEC)
+#define REDIAL_MAX (2 * USEC_PER_SEC)
+/* A member that could not be reached for so long is not waited for at start, nor one that is lost
+ * again and again before its snapshot was complete; nor is anybody at all when nobody is found. */
+#define PATIENCE (5 * USEC_PER_SEC)
+#define PATIENCE_FLAPPING (60 * USEC_PER_SEC)
+/* Who leaves waits so long for the others to acknowledge its entries. */
+#define LEAVE_PATIENCE (10 * USEC_PER_SEC)
+
+int members_new(struct node *node, const struct node_options *options)
+{
+	struct membership_options membership = {
+		.identity = options->identity,
+		.epoch = options->epoch,
+		.profile = options->profile,
+		.address_count = options->address_count,
+		.version_min = 1,
+		.version_max = 1,
+		.config = options->config,
+		.witness = options->witness,
+		.roster = options->roster,
+		.roster_len = options->roster_len,
+		.now = options->now,
+	};
+	int r;
+
+	if (options->join_count > MEMBERSHIP_JOIN_MAX || options->address_count == 0 ||
+	    options->address_count > MEMBERSHIP_ADDRESSES_MAX)
+		return -EINVAL;
+	memcpy(membership.addresses, options->addresses,
+	       options->address_count * sizeof(*options->addresses));
+	node_draw(node, membership.seed, sizeof(membership.seed));
+	r = membership_new(&membership, &node->membership);
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++)
+		node->member_streams[i] = NODE_STREAMS_MAX;
+	node->searching = options->join_count > 0;
+	members_step(node, &(struct membership_event){
+				   .type = MEMBERSHIP_JOIN,
+				   .now = options->now,
+				   .join = options->join,
+				   .join_count = options->join_count,
+			   });
+	return 0;
+}
+
+/* Links */
+
+static struct link *link_find(struct node *node, uint64_t member)
+{
+	struct link *unused = NULL;
+
+	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+		if (node->links[i].member == member)
+			return &node->links[i];
+		if (!node->links[i].member && !unused && node->streams[i].phase == NODE_STREAM_NONE)
+			unused = &node->links[i];
+	}
+	return unused;
+}
+
+/* Where to dial a member: where it answers by TCP, as far as is known. */
+static struct endpoint member_endpoint(const struct member_info *info)
+{
+	for (unsigned int i = 0; i < info->address_count; i++) {
+		if (info->addresses[i].tcp)
+			return info->addresses[i].endpoint;
+	}
+	return info->addresses[0].endpoint;
+}
+
+static void link_update(struct node *node, const struct member_info *info, struct now now)
+{
+	struct link *link = link_find(node, info->id);
+
+	if (!link || info->address_count == 0)
+		return;
+	if (!link->member) {
+		*link = (struct link){.member = info->id, .backoff = REDIAL_MIN};
+		link->first = link->lost = now.mono;
+		memcpy(link->name, info->name, sizeof(link->name));
+	}
+	link->alive = info->state == MEMBER_ALIVE || info->state == MEMBER_SUSPECT;
+	link->endpoint = member_endpoint(info);
+	node->searching = false;
+}
+
+/* Streams open with members that are alive. They end when the member is gone for good; of one that
+ * failed they may go on: that it does not answer there either, it has to show. */
+static void links_update(struct node *node, struct now now)
+{
+	struct member_info info;
+	unsigned int cursor = 0;
+
+	while (membership_walk(node->membership, &cursor, &info)) {
+		if (info.state != MEMBER_GONE)
+			link_update(node, &info, now);
+	}
+	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+		struct link *link = &node->links[i];
+
+		if (!link->member || (membership_find(node->membership, link->member, &info) &&
+				      info.state != MEMBER_GONE))
+			continue;
+		if (node->streams[i].phase != NODE_STREAM_NONE)
+			stream_close_why(node, i, WHY_REMOVED, now);
+		*link = (struct link){0};
+		node->streams[i] = (struct stream){0};
+	}
+}
+
+static void say_sync(struct node *node, unsigned int number, bool ok, struct now now)
+{
+	members_step(node, &(struct membership_event){
+				   .type = MEMBERSHIP_SYNC,
+				   .now = now,
+				   .member = node->links[number].member,
+				   .ok = ok,
+			   });
+}
+
+void link_ready(struct node *node, unsigned int number, struct now now)
+{
+	say_sync(node, number, true, now);
+}
+
+void link_lost(struct node *node, unsigned int number, bool was_ready, bool lasted, struct now now)
+{
+	struct link *link = &node->links[number];
+	uint32_t jitter;
+
+	if (!link->member)
+		return;
+	if (was_ready) {
+		link->lost = now.mono;
+		say_sync(node, number, false, now);
+	}
+	if (lasted)
+		link->backoff = REDIAL_MIN;
+	node_draw(node, &jitter, sizeof(jitter));
+	link->redial = now.mono + link->backoff + jitter % (link->backoff / 2 + 1);
+	link->backoff = MIN(link->backoff * 2, REDIAL_MAX);
+}
+
+/* Notes whether nothing can be learned any more from a member, for now. */
+static void link_settle(struct node *node, unsigned int i, struct now now)
+{
+	struct link *link = &node->links[i];
+	struct sync_stream_status status;
+
+	if (node->streams[i].phase == NODE_STREAM_READY) {
+		sync_stream_status(node->sync, i, now, &status);
+		link->reached |= status.synced && status.behind == 0;
+	} else {
+		link->reached |= now.mono > link->lost + PATIENCE ||
+				 now.mono > link->first + PATIENCE_FLAPPING;
+	}
+}
+
+void members_dial(struct node *node, struct now now, struct node_update *update)
+{
+	struct membership_dialling dialling;
+
+	while (membership_dial(node->membership, &dialling)) {
+		unsigned int number = NODE_SYNC_MAX + dialling.stream;
+
+		stream_dial(node, number, &dialling.remote, now);
+		bits_set(&update->dial, number);
+	}
+	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+		struct link *link = &node->links[i];
+
+		if (!link->alive || node->streams[i].phase != NODE_STREAM_NONE ||
+		    (node->close.bits[0] >> i & 1))
+			continue;
+		if (link->redial > now.mono) {
+			update->timeout = MIN(update->timeout, link->redial);
+			continue;
+		}
+		stream_dial(node, i, &link->endpoint, now);
+		bits_set(&update->dial, i);
+	}
+}
+
+/* Membership */
+
+static void close_streams(struct node *node, uint64_t close)
+{
+	for (; close; close &= close - 1) {
+		unsigned int number = node->member_streams[__builtin_ctzll(close)];
+
+		if (number < NODE_STREAMS_MAX)
+			node->streams[number].closing = true;
+	}
+}
+
+void members_step(struct node *node, struct membership_event *event)
+{
+	struct membership_update update, *said = &node->said;
+
+	membership_step(node->membership, event, &update);
+	said->output |= update.output;
+	said->datagrams |= update.datagrams;
+	said->notices |= update.notices;
+	said->roster_changed |= update.roster_changed;
+	said->done |= update.done;
+	if (update.epoch_wanted)
+		said->epoch_wanted = update.epoch_wanted;
+	close_streams(node, update.close);
+	if (update.view_changed)
+		links_update(node, event->now);
+}
+
+/* Whether every member that is alive has acknowledged all that we captured. */
+static bool all_acknowledged(const struct node *node, struct now now)
+{
+	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+		bool acknowledged = false;
+
+		if (!node->links[i].alive)
+			continue;
+		for (unsigned int n = NODE_DIALLED_MAX; n < node->streams_len; n++) {
+			struct sync_stream_status status;
+
+			if (node->streams[n].use != STREAM_SYNC ||
+			    node->streams[n].id != node->links[i].member)
+				continue;
+			sync_stream_status(node->sync, n, now, &status);
+			acknowledged |= status.synced;
+		}
+		if (!acknowledged)
+			return false;
+	}
+	return true;
+}
+
+static enum member_phase phase_now(const struct node *node)
+{
+	if (node->draining)
+		return MEMBER_DRAINING;
+	if (node->ready)
+		return MEMBER_READY;
+	return node->searching ? MEMBER_JOINING : MEMBER_SYNCING;
+}
+
+static void say_phase(struct node *node, struct now now)
+{
+	struct sync_status status;
+
+	if (node->stop == STOP_SAID || node->phase == phase_now(node))
+		return;
+	node->phase = phase_now(node);
+	sync_status(node->sync, &status);
+	members_step(node, &(struct membership_event){
+				   .type = MEMBERSHIP_META,
+				   .now = now,
+				   .phase = node->phase,
+				   .config = node->config,
+				   .position = status.position,
+			   });
+}
+
+void members_tick(struct node *node, struct now now)
+{
+	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+		if (node->links[i].member)
+			link_settle(node, i, now);
+	}
+	if (now.mono > node->started + PATIENCE)
+		node->searching = false;
+	node->drained = node->draining && all_acknowledged(node, now);
+	say_phase(node, now);
+	if (node->stop == STOP_DRAINING && (node->drained || now.mono >= node->stop_by)) {
+		node->stop = STOP_SAID;
+		members_step(node,
+			     &(struct membership_event){.type = MEMBERSHIP_LEAVE, .now = now});
+	}
+}
+
+/* What the operator, the driver and the network say. */
+
+static void leave(struct node *node, struct now now)
+{
+	if (node->stop != STOP_NOT)
+		return;
+	node->draining = true;
+	node->stop = STOP_DRAINING;
+	node->stop_by = now.mono + LEAVE_PATIENCE;
+}
+
+static void absence(struct node *node, const struct node_event *event)
+{
+	node->stop = STOP_SAID;
+	members_step(node, &(struct membership_event){
+				   .type = MEMBERSHIP_ABSENCE,
+				   .now = event->now,
+				   .lease = event->lease,
+			   });
+}
+
+static void config_changed(struct node *node, const struct node_event *event)
+{
+	node->config = event->config;
+	node->phase = MEMBER_PHASE_MAX; /* say all of it again */
+	say_phase(node, event->now);
+}
+
+bool members_event(struct node *node, const struct node_event *event)
+{
+	struct membership_event to = {.now = event->now};
+
+	switch (event->type) {
+	case NODE_DRAIN:
+		node->draining = event->ok || node->stop != STOP_NOT;
+		node->drained = false;
+		return true;
+	case NODE_LEAVE:
+		leave(node, event->now);
+		return true;
+	case NODE_ABSENCE:
+		absence(node, event);
+		return true;
+	case NODE_CONFIG:
+		config_changed(node, event);
+		return true;
+	case NODE_JOIN:
+		to.type = MEMBERSHIP_JOIN;
+		to.join = event->join;
+		to.join_count = event->join_count;
+		break;
+	case NODE_DATAGRAM:
+		to.type = MEMBERSHIP_DATAGRAM;
+		to.data = event->data;
+		to.len = event->len;
+		to.remote = event->remote;
+		to.local = event->local;
+		break;
+	case NODE_REMOVE:
+		to.type = MEMBERSHIP_REMOVE;
+		to.member = event->member;
+		break;
+	case NODE_WITNESS:
+		to.type = MEMBERSHIP_WITNESS;
+		to.ok = event->ok;
+		break;
+	default:
+		return false;
+	}
+	members_step(node, &to);
+	return true;
+}
+
+size_t node_datagram(struct node *node, uint8_t *data, size_t cap,
+		     struct membership_target *ret_target)
+{
+	return membership_datagram(node->membership, data, cap, ret_target);
+}
+
+bool node_notice(struct node *node, struct membership_notice *ret_notice)
+{
+	return membership_notice(node->membership, ret_notice);
+}
+
+size_t node_roster_size(const struct node *node)
+{
+	return membership_roster_size(node->membership);
+}
+
+size_t node_roster(const struct node *node, uint8_t *data, size_t cap)
+{
+	return membership_roster(node->membership, data, cap);
+}
+
+const struct membership *node_membership(const struct node *node)
+{
+	return node->membership;
+}

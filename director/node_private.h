@@ -1,0 +1,142 @@
+/* What the files of the node share: node.c (events, time, kernel), node_streams.c (sessions) and
+ * node_members.c (membership, and whom it makes us dial). */
+#ifndef DIRECTOR_NODE_PRIVATE_H
+#define DIRECTOR_NODE_PRIVATE_H
+
+#include <assert.h>
+
+#include "director/node.h"
+#include "proto/session.h"
+#include "sync/kernel_wire.h"
+
+static_assert(SYNC_STREAMS_MAX >= NODE_STREAMS_MAX, "sync has our numbers");
+
+/* What a stream is for. An accepted one says it with its first frame. */
+enum stream_use {
+	STREAM_UNKNOWN,
+	STREAM_SYNC,
+	STREAM_MEMBERSHIP,
+};
+
+struct stream {
+	enum node_stream_phase phase;
+	enum stream_use use; /* when ready */
+	unsigned int member; /* membership's number for it */
+	bool closing;        /* when what membership still has to say is written */
+	struct session *session;
+	struct endpoint remote;
+	struct certificate peer; /* when ready; outlives the session for the status */
+	uint64_t id, epoch;
+	usec_t since;
+	const char *why;
+};
+
+/* A member whose entries we want; the stream to it has the same number. */
+struct link {
+	uint64_t member; /* its id; 0: not used */
+	char name[CERTIFICATE_NAME_MAX + 1];
+	struct endpoint endpoint;
+	bool alive; /* as membership says: it is dialled */
+	usec_t redial, backoff;
+	usec_t first; /* when it was heard of */
+	usec_t lost;  /* when a stream to it was lost, or it was heard of */
+	bool reached; /* its snapshot was complete once, or it was waited for long enough */
+};
+
+/* Reasons of our own, beside the session's and sync's. */
+enum stream_why {
+	WHY_CLOSED,
+	WHY_TIMEOUT,
+	WHY_SILENT,
+	WHY_MISTAKEN,
+	WHY_REPLACED,
+	WHY_EVICTED,
+	WHY_REMOVED,
+	WHY_FINISHED,
+	WHY_KIND,
+	WHY_MEMORY,
+	WHY_MAX,
+};
+
+/* Why a node stops, step by step. */
+enum node_stop {
+	STOP_NOT,
+	STOP_DRAINING, /* to leave: until all is acknowledged, or the patience ends */
+	STOP_SAID,     /* membership has been told, and tells the others */
+};
+
+struct node {
+	const struct identity *identity;
+	uint64_t epoch;
+	uint8_t syncid;
+	uint8_t tap_address[4];
+	struct sync *sync;
+	struct membership *membership;
+	struct link links[NODE_SYNC_MAX];
+	struct stream streams[NODE_STREAMS_MAX];
+	unsigned int streams_len; /* numbers from here on were never used */
+	/* Our number for each of membership's streams; NODE_STREAMS_MAX: none. */
+	unsigned int member_streams[MEMBERSHIP_STREAMS_MAX];
+	struct membership_update said; /* what membership said since the last update of ours */
+	struct node_streams close;     /* to be told with the next update */
+	bool forwarder, ready, withdraw;
+	bool draining, drained;
+	enum node_stop stop;
+	usec_t stop_by;
+	bool searching;       /* nobody is known yet, and somebody may be found */
+	bool complete;        /* every member's entries were */
+	uint64_t inject_goal; /* so many injected ones make up what had come by then */
+	usec_t started, ready_since, tick;
+	enum member_phase phase; /* as membership was told */
+	uint64_t config;
+	uint8_t seed[32];
+	uint64_t chance; /* how often the seed was drawn from */
+	uint64_t session_refused[SESSION_E_MAX];
+	uint64_t capture_refused[KERNEL_WIRE_E_MAX];
+	uint64_t stream_closed[WHY_MAX];
+};
+
+static inline void bits_set(struct node_streams *streams, unsigned int i)
+{
+	streams->bits[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+static inline bool is_dialled(unsigned int number)
+{
+	return number < NODE_DIALLED_MAX;
+}
+
+static inline bool is_link(unsigned int number)
+{
+	return number < NODE_SYNC_MAX;
+}
+
+/* node.c: chance. */
+void node_draw(struct node *node, void *data, size_t len);
+
+/* node_streams.c */
+const char *stream_why_name(unsigned int why);
+void stream_dial(struct node *node, unsigned int number, const struct endpoint *remote,
+		 struct now now);
+void stream_opened(struct node *node, const struct node_event *event);
+void stream_data(struct node *node, const struct node_event *event);
+void stream_closed(struct node *node, const struct node_event *event);
+/* By our own will: whoever drives us has to close the socket. */
+void stream_close_why(struct node *node, unsigned int number, enum stream_why why, struct now now);
+void stream_tick(struct node *node, unsigned int number, struct now now);
+
+/* node_members.c */
+int members_new(struct node *node, const struct node_options *options);
+/* Steps membership and does what it says. */
+void members_step(struct node *node, struct membership_event *event);
+/* Dials to links that are due; lowers update->timeout to the next. */
+void members_dial(struct node *node, struct now now, struct node_update *update);
+/* What a link's stream means: it is ready, or gone. */
+void link_ready(struct node *node, unsigned int number, struct now now);
+void link_lost(struct node *node, unsigned int number, bool was_ready, bool lasted, struct now now);
+/* An event that is membership's business; false: it is not. */
+bool members_event(struct node *node, const struct node_event *event);
+/* Looks at the links, our phase, and how a stop goes on. */
+void members_tick(struct node *node, struct now now);
+
+#endif
