@@ -4,6 +4,7 @@
 #include "proto/arena.h"
 
 #define SUSPICION_BODY_MAX 48
+#define ALL_WAYS 64         /* so many members look for other ways when one is accused */
 #define SUSPICION_LONGEST 4 /* times the shortest */
 
 /* How much of the difference between longest and shortest is saved by c of k confirmations, in
@@ -126,6 +127,15 @@ static bool unanswered(const struct membership *m, const struct member *member)
 	       m->now.mono >= check->started + probe_scaled(m, m->profile.timeout);
 }
 
+/* All ways are tried by as many as it takes, and where pings are known to fail. */
+static bool goes_around(struct membership *m, const struct member *member)
+{
+	for (unsigned int i = 0; i < member->path_count; i++)
+		if (member->paths[i].udp_down)
+			return true;
+	return chance_below(&m->chance, m->alive_count) < ALL_WAYS;
+}
+
 static void verify(struct membership *m, struct member *member)
 {
 	if (unanswered(m, member)) {
@@ -137,7 +147,7 @@ static void verify(struct membership *m, struct member *member)
 	if (m->verify_budget == 0)
 		return;
 	m->verify_budget--;
-	probe_start(m, member, false);
+	probe_start(m, member, goes_around(m, member));
 }
 
 void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record)
@@ -234,7 +244,7 @@ void suspicion_timer(struct membership *m, struct member *member, usec_t *next)
 		return;
 	}
 	if (!member->check || member->check->stage == CHECK_HELLO)
-		probe_start(m, member, false);
+		probe_start(m, member, goes_around(m, member));
 	suspicion->deadline = m->now.mono + probe_scaled(m, m->profile.timeout) / 4;
 	sooner(next, suspicion->deadline);
 }

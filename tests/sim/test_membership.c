@@ -370,6 +370,25 @@ static void test_stalled_members(void **state)
 	finish(sim);
 }
 
+/* Stopped while it suspects everybody, and woken long after everybody could have answered. */
+static void test_a_paused_one_accuses_nobody(void **state)
+{
+	struct sim *sim = cluster(62, 8);
+
+	(void)state;
+	sim_partition(sim, 1, true);
+	while (sim_count(sim, 0, MEMBERSHIP_SUSPECTED, -1, 0) < 2)
+		sim_run(sim, 10 * MS);
+	sim_stall(sim, 0, 8 * S);
+	sim_run(sim, S);
+	sim_heal(sim);
+	sim_run(sim, 20 * S);
+	assert_int_equal(sim_count(sim, 0, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
+	assert_int_equal(sim_count(sim, 0, MEMBERSHIP_PAUSED, -1, 0), 1);
+	assert_true(sim_whole(sim, NULL));
+	finish(sim);
+}
+
 static void test_identity_twice(void **state)
 {
 	struct sim *sim;
@@ -382,6 +401,7 @@ static void test_identity_twice(void **state)
 		assert_int_equal(sim_count(sim, 1, MEMBERSHIP_IDENTITY_TWICE, -1, 0), 1);
 		/* One that is not let in yet says so, and tries a higher epoch. */
 		assert_int_equal(sim_count(sim, 5, MEMBERSHIP_IDENTITY_TWICE, -1, 0), 1 + same);
+		assert_true(sim_counter(sim, 0, "rollback") + sim_counter(sim, 2, "rollback") > 0);
 		finish(sim);
 	}
 }
@@ -396,7 +416,11 @@ static void test_rolled_back_state(void **state)
 	sim_start(sim, 2, SIM_KEEP, 0);
 	assert_true(sim_until(sim, sim_whole, NULL, 5 * S));
 	sim_crash(sim, 2, false);
+	sim_crash(sim, 0, false);
 	sim_run(sim, 5 * S);
+	/* One knows its newest boot by hearsay only. */
+	sim_start(sim, 0, SIM_LOST, 2);
+	sim_run(sim, 3 * S);
 	sim_start(sim, 2, SIM_ROLLBACK, 0);
 	assert_true(sim_until(sim, sim_whole, NULL, 15 * S));
 	finish(sim);
@@ -583,6 +607,15 @@ static void test_roster_survives(void **state)
 	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
 	membership_status(sim_core(sim, 0), &status);
 	assert_int_equal(status.roster, 5);
+	/* One alone knows that it is alone. */
+	for (unsigned int i = 0; i < 5; i++)
+		sim_crash(sim, i, false);
+	sim_start(sim, 0, SIM_KEEP, 0);
+	sim_run(sim, 70 * S);
+	membership_status(sim_core(sim, 0), &status);
+	assert_int_equal(status.roster, 5);
+	assert_int_equal(status.quorum, QUORUM_MINORITY);
+	assert_int_equal(sim_count(sim, 0, MEMBERSHIP_QUORUM_LOST, -1, 0), 1);
 	len = membership_roster(sim_core(sim, 0), bytes, sizeof(bytes));
 	assert_int_equal(len, membership_roster_size(sim_core(sim, 0)));
 	assert_int_equal(membership_roster(sim_core(sim, 0), bytes, len - 1), 0);
@@ -654,6 +687,7 @@ int main(void)
 		cmocka_unit_test(test_crash_is_no_split),
 		cmocka_unit_test(test_no_false_failure),
 		cmocka_unit_test(test_stalled_members),
+		cmocka_unit_test(test_a_paused_one_accuses_nobody),
 		cmocka_unit_test(test_identity_twice),
 		cmocka_unit_test(test_rolled_back_state),
 		cmocka_unit_test(test_idle_traffic),

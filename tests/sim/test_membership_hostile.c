@@ -211,6 +211,29 @@ static void test_accusations(void **state)
 	unharmed(sim);
 }
 
+/* One that no datagram reaches cannot refute. It lives all the same, as streams show. */
+static void test_accused_and_partly_reachable(void **state)
+{
+	struct sim *sim = cluster(12, 16);
+	struct stolen stolen = steal(sim);
+	struct member_info info;
+
+	(void)state;
+	for (unsigned int i = 0; i < 16; i++) {
+		sim_cut(sim, i, SUBJECT, SIM_UDP, 2, true);
+		sim_cut(sim, SUBJECT, i, SIM_UDP, 2, true);
+	}
+	sim_run(sim, 20 * S);
+	for (unsigned int i = 0; i < 40; i++) {
+		assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
+		accuse(sim, &stolen, info.id, info.epoch, info.incarnation);
+		sim_run(sim, 250 * MS);
+	}
+	sim_run(sim, 5 * S);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, SUBJECT, 0), 0);
+	sim_free(sim);
+}
+
 static void test_removal_of_the_living(void **state)
 {
 	struct sim *sim = cluster(3, COUNT);
@@ -496,6 +519,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forged_words_of_others),
 		cmocka_unit_test(test_accusations),
+		cmocka_unit_test(test_accused_and_partly_reachable),
 		cmocka_unit_test(test_removal_of_the_living),
 		cmocka_unit_test(test_forged_acks),
 		cmocka_unit_test(test_replayed_history),
