@@ -326,6 +326,23 @@ static void test_crash_is_no_split(void **state)
 		}
 }
 
+/* Those that were paused held nobody failed meanwhile, but for one that everybody did. */
+static void test_pause_is_no_split(void **state)
+{
+	struct sim *sim = cluster(57, 6);
+
+	(void)state;
+	sim_crash(sim, 5, true);
+	sim_run(sim, 20 * S);
+	sim_stall(sim, 0, 20 * S);
+	sim_stall(sim, 1, 20 * S);
+	sim_run(sim, 60 * S);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_SPLIT_SUSPECTED, -1, 0), 3);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0), 0);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_SPLIT_HEALED, -1, 0), 3);
+	finish(sim);
+}
+
 static void test_no_false_failure(void **state)
 {
 	struct sim *sim = cluster(60, 32);
@@ -685,6 +702,7 @@ int main(void)
 		cmocka_unit_test(test_cut_heals),
 		cmocka_unit_test(test_split_is_confirmed),
 		cmocka_unit_test(test_crash_is_no_split),
+		cmocka_unit_test(test_pause_is_no_split),
 		cmocka_unit_test(test_no_false_failure),
 		cmocka_unit_test(test_stalled_members),
 		cmocka_unit_test(test_a_paused_one_accuses_nobody),
