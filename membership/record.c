@@ -309,14 +309,15 @@ static void take_statement(struct membership *m, struct member *from, bool strea
 		take_own(m, record);
 		return;
 	}
+	/* Whether it is news comes before what it costs to check, its certificate too. */
+	member = member_find(m, record->origin);
+	if (member && !is_newer(member, record))
+		return;
 	member = statement_origin(m, record, &fresh);
 	if (!member) {
 		refuse(m, REFUSED_UNKNOWN);
 		return;
 	}
-	/* Whether it is news comes before what it costs to check. */
-	if (!is_newer(member, record))
-		return;
 	if (!statement_parse(record->body, &statement)) {
 		refuse(m, REFUSED_MALFORMED);
 		return;
