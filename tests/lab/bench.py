@@ -13,7 +13,7 @@ import sys
 import time
 
 from lab import flood, tools
-from lab.cluster import MODES, PORT, TAP, Cluster, kernel_table
+from lab.cluster import MODES, PORT, TAP, Cluster, all_alive, events, kernel_table, told_at
 from lab.host import wait_for
 from lab.measure import Stalls, cpu_seconds, handshakes, lags, percentile, resident_bytes
 from lab.topology import Topology, settle
@@ -304,6 +304,42 @@ def bench_idle(figures, repeat):
                 figures.write("resident_bytes", resident_bytes(p.popen.pid), "bytes", director=d.name, run=run)
 
 
+# membership
+
+SETTLED_S = 3  # who has just started is slower to accuse
+
+
+def bench_membership(figures, repeat):
+    """Three directors: one is killed, another one leaves."""
+    firsts, alls = [], []
+    for run in range(5 * repeat):
+        with lab(reals=1) as t:
+            cluster = Cluster(t).start()
+            lost = t.directors[run % 3]
+            others = [d for d in t.directors if d is not lost]
+            wait_for(lambda: all_alive(cluster, t.directors), 10, "all alive", interval=0.1)
+            time.sleep(SETTLED_S)
+            told = killed_to_told(cluster, lost, others)
+            firsts.append(min(told))
+            alls.append(max(told))
+            leaver = others[0]
+            left = time.time()
+            cluster.lvsmesh(leaver, "leave", check=False)
+            event = wait_for(lambda: events(cluster, others[1], "member-left"), 30, "it left", interval=0.1)[0]
+            figures.write("leave_all_ms", 1000 * (told_at(event) - left), "ms", members=3, run=run)
+    figures.write("detect_first_median_ms", percentile(firsts, 50), "ms", members=3, kills=len(firsts))
+    figures.write("detect_first_max_ms", max(firsts), "ms", members=3, kills=len(firsts))
+    figures.write("detect_all_max_ms", max(alls), "ms", members=3, kills=len(alls))
+
+
+def killed_to_told(cluster, lost, others):
+    """ms from the kill of a daemon to each other director's event."""
+    killed = time.time()
+    cluster.kill_daemon(lost)
+    return [1000 * (told_at(wait_for(lambda d=d: events(cluster, d, "member-failed"), 15, f"{d.name} is told",
+                                     interval=0.1)[0]) - killed) for d in others]
+
+
 # For a person
 
 APART = ("run", "director", "died_after_ms", "stalled_ms")
@@ -331,7 +367,7 @@ def table(file):
 
 
 BENCHES = {"lag": bench_lag, "survival": bench_survival, "inject": bench_inject, "sync": bench_sync,
-           "idle": bench_idle}
+           "idle": bench_idle, "membership": bench_membership}
 
 
 def main():

@@ -1,39 +1,16 @@
 """Membership on a real kernel: who is told what when a director dies, stops, leaves or is cut off."""
 
-import datetime
 import time
 
 import pytest
 
-from lab.cluster import Cluster
+from lab.cluster import Cluster, all_alive, events, members, told_at
 from lab.host import wait_for
 from test_daemon import control, vips
 
 DONE, REFUSED, NO_DAEMON = 0, 1, 3
 BAD = {"member-failed", "member-left", "quorum-lost", "split-brain-suspected", "split-brain-confirmed",
        "member-partly-reachable", "identity-twice", "config-divergence", "message-refused"}
-
-
-def events(cluster, director, *names, subject=None):
-    listed = cluster.lvsmesh(director, "events", "--json")["events"]
-    return [e for e in listed if (not names or e["event"] in names) and subject in (None, e["subject"])]
-
-
-def told_at(event):
-    return datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
-
-
-def members(cluster, director):
-    """{name: member}."""
-    return {m["name"]: m for m in cluster.lvsmesh(director, "members", "--json")["members"]}
-
-
-def all_alive(cluster, directors):
-    for director in directors:
-        seen = members(cluster, director)
-        if any(d.name not in seen or seen[d.name]["state"] != "alive" for d in cluster.directors):
-            return False
-    return True
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ Scenarios, benches and the demo do the same things to all three; what a mode doe
 status) is None or done already.
 """
 
+import datetime
 import json
 import shutil
 import time
@@ -60,6 +61,31 @@ def _address(text):
     if len(text) != 8:
         return text.strip("[]")
     return ".".join(str(int(text[i:i + 2], 16)) for i in range(0, 8, 2))
+
+
+def events(cluster, director, *names, subject=None):
+    """What a director has told, oldest first."""
+    listed = cluster.lvsmesh(director, "events", "--json")["events"]
+    return [e for e in listed if (not names or e["event"] in names) and subject in (None, e["subject"])]
+
+
+def told_at(event):
+    """s of CLOCK_REALTIME."""
+    return datetime.datetime.fromisoformat(event["time"].replace("Z", "+00:00")).timestamp()
+
+
+def members(cluster, director):
+    """{name: member}."""
+    return {m["name"]: m for m in cluster.lvsmesh(director, "members", "--json")["members"]}
+
+
+def all_alive(cluster, directors):
+    """True if each of them sees all directors alive."""
+    for director in directors:
+        seen = members(cluster, director)
+        if any(d.name not in seen or seen[d.name]["state"] != "alive" for d in cluster.directors):
+            return False
+    return True
 
 
 class Cluster:
