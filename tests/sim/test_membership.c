@@ -363,6 +363,7 @@ static void test_stalled_members(void **state)
 {
 	struct sim *sim = cluster(61, 32);
 	struct sim_status status;
+	const struct sim_notice *notices;
 	unsigned int most = 0, count;
 
 	(void)state;
@@ -381,7 +382,14 @@ static void test_stalled_members(void **state)
 				assert_int_equal(count, 0);
 			most = MAX(most, count);
 		}
-	/* 162 s: at most once a minute, and the stalled ones not at all. */
+	for (size_t i = 0; i < sim_notices(sim, &notices); i++)
+		for (size_t j = 0; j < i; j++)
+			if (notices[i].notice.type == MEMBERSHIP_MEMBER_FAILED &&
+			    notices[j].notice.type == MEMBERSHIP_MEMBER_FAILED &&
+			    notices[i].at == notices[j].at &&
+			    notices[i].notice.member == notices[j].notice.member)
+				assert_true(notices[i].notice.now.mono >=
+					    notices[j].notice.now.mono + 60 * S);
 	print_message("stalled: each reported at most %u times in 162 s\n", most);
 	assert_true(most >= 1 && most <= 3);
 	finish(sim);
@@ -673,6 +681,32 @@ static void test_two_versions(void **state)
 	finish(sim);
 }
 
+/* What gossip did not bring, comparison does. */
+static void test_missed_gossip_is_repaired(void **state)
+{
+	struct sim *sim = cluster(195, 3);
+	struct membership_event event = {
+		.type = MEMBERSHIP_META, .phase = MEMBER_READY, .config = 42};
+	struct member_info info;
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++)
+		sim_cut(sim, 2, i, SIM_BOTH, 2, true);
+	sim_event(sim, 2, event);
+	/* Long enough to say it often enough, too short for anybody to be doubted. */
+	sim_run(sim, 120 * MS);
+	sim_heal(sim);
+	sim_run(sim, 4 * S);
+	for (unsigned int i = 0; i < 3; i++) {
+		if (i == 2)
+			continue;
+		assert_true(membership_find(sim_core(sim, i), sim_id(sim, 2), &info));
+		assert_int_equal(info.phase, MEMBER_READY);
+		assert_int_equal(info.config, 42);
+	}
+	finish(sim);
+}
+
 static void test_fast_profile(void **state)
 {
 	struct sim_options options = {.seed = 180, .count = 8, .profile = membership_fast};
@@ -718,6 +752,7 @@ int main(void)
 		cmocka_unit_test(test_roster_survives),
 		cmocka_unit_test(test_one_way_cut),
 		cmocka_unit_test(test_two_versions),
+		cmocka_unit_test(test_missed_gossip_is_repaired),
 		cmocka_unit_test(test_fast_profile),
 	};
 
