@@ -25,18 +25,6 @@ struct reader {
 	struct outline_fault *fault;
 };
 
-static int __attribute__((format(printf, 3, 4)))
-fault(const struct reader *reader, outline_node_t node, const char *form, ...)
-{
-	va_list args;
-
-	reader->fault->line = outline_line(reader->outline, node);
-	va_start(args, form);
-	vsnprintf(reader->fault->text, sizeof(reader->fault->text), form, args);
-	va_end(args);
-	return -EINVAL;
-}
-
 /* The value at root.section.key, or the nearest that is there. */
 static outline_node_t at(const struct reader *reader, const char *section, const char *key)
 {
@@ -51,8 +39,9 @@ static int read_path(const struct reader *reader, const char *section, const cha
 		     const char *value, char **ret_path)
 {
 	if (value[0] != '/')
-		return fault(reader, at(reader, section, key),
-			     "%s \"%.64s\" is no absolute path; write /%.64s", key, value, value);
+		return outline_refuse(reader->outline, reader->fault, at(reader, section, key),
+				      "%s \"%.64s\" is no absolute path; write /%.64s", key, value,
+				      value);
 	*ret_path = strdup(value);
 	return *ret_path ? 0 : -ENOMEM;
 }
@@ -63,10 +52,11 @@ static int read_node(const struct reader *reader, const struct raw_node *raw, st
 
 	for (const char *c = raw->name; *c; c++)
 		if (!isascii(*c) || !(isalnum(*c) || *c == '-' || *c == '.' || *c == '_'))
-			return fault(reader, at(reader, "node", "name"),
-				     "name \"%s\" is no node's name; write letters, digits, and -, "
-				     ". or _ between them",
-				     raw->name);
+			return outline_refuse(
+				reader->outline, reader->fault, at(reader, "node", "name"),
+				"name \"%s\" is no node's name; write letters, digits, and -, "
+				". or _ between them",
+				raw->name);
 	snprintf(config->node_name, sizeof(config->node_name), "%s", raw->name);
 	r = read_path(reader, "node", "identity", raw->identity ? raw->identity : IDENTITY_DEFAULT,
 		      &config->identity);
@@ -86,8 +76,9 @@ static int read_interface(const struct reader *reader, outline_node_t node, cons
 		if (*c == '/' || *c == ':' || isspace((unsigned char)*c))
 			valid = false;
 	if (!valid)
-		return fault(reader, node,
-			     "\"%s\" is no name of an interface; write one like lvsmesh0", name);
+		return outline_refuse(reader->outline, reader->fault, node,
+				      "\"%s\" is no name of an interface; write one like lvsmesh0",
+				      name);
 	snprintf(ret_name, IFNAMSIZ, "%s", name);
 	return 0;
 }
@@ -100,9 +91,10 @@ static int read_subnet(const struct reader *reader, const char *subnet, struct c
 	snprintf(network, sizeof(network), "%.*s", (int)length, subnet);
 	if (strcmp(subnet + length, "/30") != 0 || ip_addr_parse(network, &tap->local) < 0 ||
 	    tap->local.family != AF_INET || (tap->local.bytes[3] & 3) != 0)
-		return fault(reader, at(reader, "wire-tap", "subnet"),
-			     "subnet \"%s\" is no IPv4 network of 4 addresses; write one like %s",
-			     subnet, TAP_SUBNET_DEFAULT);
+		return outline_refuse(
+			reader->outline, reader->fault, at(reader, "wire-tap", "subnet"),
+			"subnet \"%s\" is no IPv4 network of 4 addresses; write one like %s",
+			subnet, TAP_SUBNET_DEFAULT);
 	tap->prefix = 30;
 	tap->remote = tap->local;
 	tap->local.bytes[3] |= 1;
@@ -128,9 +120,9 @@ static int read_interfaces(const struct reader *reader, const struct raw_config 
 	if (r < 0)
 		return r;
 	if (strcmp(vip, tap) == 0)
-		return fault(reader, at(reader, NULL, "vip-interface"),
-			     "vip-interface and the wire-tap are both \"%s\"; write two names",
-			     vip);
+		return outline_refuse(
+			reader->outline, reader->fault, at(reader, NULL, "vip-interface"),
+			"vip-interface and the wire-tap are both \"%s\"; write two names", vip);
 	return read_subnet(reader, subnet, &config->tap);
 }
 
@@ -140,9 +132,9 @@ static int read_control(const struct reader *reader, const struct raw_config *ra
 	const char *control = raw->control ? raw->control : CONTROL_DEFAULT;
 
 	if (control[0] != '/')
-		return fault(reader, at(reader, NULL, "control"),
-			     "control \"%s\" is no absolute path; write %s", control,
-			     CONTROL_DEFAULT);
+		return outline_refuse(reader->outline, reader->fault, at(reader, NULL, "control"),
+				      "control \"%s\" is no absolute path; write %s", control,
+				      CONTROL_DEFAULT);
 	snprintf(config->control, sizeof(config->control), "%s", control);
 	return 0;
 }
@@ -151,9 +143,10 @@ static int read_exec(const struct reader *reader, const struct raw_alerts *raw,
 		     struct config_alerts *alerts)
 {
 	if (raw->exec[0][0] != '/')
-		return fault(reader, at(reader, "alerts", "exec"),
-			     "exec begins with \"%.64s\", no absolute path; write [/%.64s, ...]",
-			     raw->exec[0], raw->exec[0]);
+		return outline_refuse(
+			reader->outline, reader->fault, at(reader, "alerts", "exec"),
+			"exec begins with \"%.64s\", no absolute path; write [/%.64s, ...]",
+			raw->exec[0], raw->exec[0]);
 	alerts->exec = calloc(raw->n_exec + 1, sizeof(*alerts->exec));
 	for (uint32_t i = 0; alerts->exec && i < raw->n_exec; i++) {
 		alerts->exec[i] = strdup(raw->exec[i]);
@@ -174,9 +167,10 @@ static int read_webhook(const struct reader *reader, const char *url, struct con
 	for (const char *c = url; *c; c++)
 		valid = valid && isascii(*c) && isgraph(*c);
 	if (!valid)
-		return fault(reader, at(reader, "alerts", "webhook"),
-			     "webhook is no URL of HTTP; write one like "
-			     "https://alerts.example/hook");
+		return outline_refuse(reader->outline, reader->fault,
+				      at(reader, "alerts", "webhook"),
+				      "webhook is no URL of HTTP; write one like "
+				      "https://alerts.example/hook");
 	alerts->webhook = strdup(url);
 	return alerts->webhook ? 0 : -ENOMEM;
 }

@@ -1,7 +1,6 @@
 #include "director/config_cluster.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -16,18 +15,6 @@ struct reader {
 	struct outline_fault *fault;
 };
 
-static int __attribute__((format(printf, 3, 4)))
-fault(const struct reader *reader, outline_node_t node, const char *form, ...)
-{
-	va_list args;
-
-	reader->fault->line = outline_line(reader->outline, node);
-	va_start(args, form);
-	vsnprintf(reader->fault->text, sizeof(reader->fault->text), form, args);
-	va_end(args);
-	return -EINVAL;
-}
-
 static outline_node_t child(const struct reader *reader, const char *key)
 {
 	return outline_child(reader->outline, reader->node, key);
@@ -40,11 +27,12 @@ static int check_repeats(const struct reader *reader, outline_node_t list,
 
 	for (size_t j = 0; j < i; j++)
 		if (endpoint_compare(&endpoints[i], &endpoints[j]) == 0)
-			return fault(reader, outline_item(reader->outline, list, i),
-				     "%s is already on line %u; write it once",
-				     endpoint_format(&endpoints[i], text),
-				     outline_line(reader->outline,
-						  outline_item(reader->outline, list, j)));
+			return outline_refuse(reader->outline, reader->fault,
+					      outline_item(reader->outline, list, i),
+					      "%s is already on line %u; write it once",
+					      endpoint_format(&endpoints[i], text),
+					      outline_line(reader->outline,
+							   outline_item(reader->outline, list, j)));
 	return 0;
 }
 
@@ -61,10 +49,11 @@ static int read_endpoints(const struct reader *reader, const char *key, char *co
 		int r;
 
 		if (endpoint_parse(texts[i], &endpoints[i]) < 0)
-			return fault(reader, outline_item(reader->outline, list, i),
-				     "\"%s\" is no address with a port; write one like "
-				     "192.0.2.11:7946 or \"[2001:db8::11]:7946\"",
-				     texts[i]);
+			return outline_refuse(reader->outline, reader->fault,
+					      outline_item(reader->outline, list, i),
+					      "\"%s\" is no address with a port; write one like "
+					      "192.0.2.11:7946 or \"[2001:db8::11]:7946\"",
+					      texts[i]);
 		r = check_repeats(reader, list, endpoints, i);
 		if (r < 0)
 			return r;
@@ -86,11 +75,12 @@ static int check_listen(const struct reader *reader, const struct config *config
 
 	for (size_t i = 0; i < config->n_listen; i++)
 		if (is_unspecified(&config->listen[i].ip))
-			return fault(reader,
-				     outline_item(reader->outline, child(reader, "listen"), i),
-				     "%s is no address that others can reach; write one of this "
-				     "director's",
-				     endpoint_format(&config->listen[i], text));
+			return outline_refuse(
+				reader->outline, reader->fault,
+				outline_item(reader->outline, child(reader, "listen"), i),
+				"%s is no address that others can reach; write one of this "
+				"director's",
+				endpoint_format(&config->listen[i], text));
 	return 0;
 }
 
@@ -99,10 +89,11 @@ static int read_witness(const struct reader *reader, const char *text, struct co
 	if (!text)
 		return 0;
 	if (ip_addr_parse(text, &config->witness) < 0 || is_unspecified(&config->witness))
-		return fault(reader, child(reader, "witness"),
-			     "witness \"%s\" is no address; write one without a port, like "
-			     "192.0.2.1",
-			     text);
+		return outline_refuse(
+			reader->outline, reader->fault, child(reader, "witness"),
+			"witness \"%s\" is no address; write one without a port, like "
+			"192.0.2.1",
+			text);
 	return 0;
 }
 
@@ -111,12 +102,12 @@ static int read_absence(const struct reader *reader, const char *text, struct co
 	uint32_t seconds = ABSENCE_DEFAULT;
 
 	if (text && (config_service_seconds(text, &seconds) < 0 || seconds == 0))
-		return fault(reader, child(reader, "absence"),
-			     "absence \"%s\" is no duration of whole seconds; write one like 5m",
-			     text);
+		return outline_refuse(
+			reader->outline, reader->fault, child(reader, "absence"),
+			"absence \"%s\" is no duration of whole seconds; write one like 5m", text);
 	if (seconds > ABSENCE_MAX)
-		return fault(reader, child(reader, "absence"),
-			     "absence is longer than a day; write 24h or less");
+		return outline_refuse(reader->outline, reader->fault, child(reader, "absence"),
+				      "absence is longer than a day; write 24h or less");
 	config->absence = seconds * USEC_PER_SEC;
 	return 0;
 }

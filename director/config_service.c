@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -12,18 +11,6 @@ struct reader {
 	outline_node_t node;     /* the service being read */
 	struct outline_fault *fault;
 };
-
-static int __attribute__((format(printf, 3, 4)))
-fault(const struct reader *reader, outline_node_t node, const char *form, ...)
-{
-	va_list args;
-
-	reader->fault->line = outline_line(reader->outline, node);
-	va_start(args, form);
-	vsnprintf(reader->fault->text, sizeof(reader->fault->text), form, args);
-	va_end(args);
-	return -EINVAL;
-}
 
 /* The value of a service's key, or the service when it has no such key. */
 static outline_node_t child(const struct reader *reader, outline_node_t node, const char *key)
@@ -108,15 +95,18 @@ static int read_fwmark(const struct reader *reader, const struct raw_service *ra
 	struct endpoint first;
 
 	if (raw->address)
-		return fault(reader, child(reader, reader->node, "fwmark"),
-			     "a service has an address or a fwmark; write only one of them");
+		return outline_refuse(
+			reader->outline, reader->fault, child(reader, reader->node, "fwmark"),
+			"a service has an address or a fwmark; write only one of them");
 	if (*raw->fwmark == 0)
-		return fault(reader, child(reader, reader->node, "fwmark"),
-			     "fwmark 0 is no mark; write 1 or more");
+		return outline_refuse(reader->outline, reader->fault,
+				      child(reader, reader->node, "fwmark"),
+				      "fwmark 0 is no mark; write 1 or more");
 	if (raw->protocol)
-		return fault(reader, child(reader, reader->node, "protocol"),
-			     "a fwmark stands for every protocol; leave protocol out, or write "
-			     "address: and a port");
+		return outline_refuse(
+			reader->outline, reader->fault, child(reader, reader->node, "protocol"),
+			"a fwmark stands for every protocol; leave protocol out, or write "
+			"address: and a port");
 	service->key.fwmark = *raw->fwmark;
 	service->key.vip.ip.family = AF_INET;
 	if (raw->n_reals > 0 && config_service_address(raw->reals[0].address, &first) == 0)
@@ -134,23 +124,25 @@ static int read_key(const struct reader *reader, const struct raw_service *raw,
 	if (raw->fwmark)
 		return read_fwmark(reader, raw, service);
 	if (!raw->address)
-		return fault(reader, node,
-			     "service %s has no address; write address: and its VIP with a port, "
-			     "or fwmark: and a number",
-			     raw->name);
+		return outline_refuse(
+			reader->outline, reader->fault, node,
+			"service %s has no address; write address: and its VIP with a port, "
+			"or fwmark: and a number",
+			raw->name);
 	if (config_service_address(raw->address, vip) < 0)
-		return fault(reader, node,
-			     "\"%s\" is no address with a port; write one like 203.0.113.10:443 "
-			     "or \"[2001:db8::10]:443\"",
-			     raw->address);
+		return outline_refuse(
+			reader->outline, reader->fault, node,
+			"\"%s\" is no address with a port; write one like 203.0.113.10:443 "
+			"or \"[2001:db8::10]:443\"",
+			raw->address);
 	/* Every port has to be asked for: a forgotten one must not take them all. */
 	length = strlen(raw->address);
 	if (vip->port == 0 && (length < 2 || strcmp(raw->address + length - 2, ":0") != 0 ||
 			       (vip->ip.family == AF_INET6 && raw->address[0] != '[')))
-		return fault(reader, node,
-			     "address %s has no port; write one like 203.0.113.10:443 or "
-			     "\"[2001:db8::10]:443\" (port 0: every port)",
-			     raw->address);
+		return outline_refuse(reader->outline, reader->fault, node,
+				      "address %s has no port; write one like 203.0.113.10:443 or "
+				      "\"[2001:db8::10]:443\" (port 0: every port)",
+				      raw->address);
 	service->key.protocol = raw->protocol ? (uint8_t)*raw->protocol : IPPROTO_TCP;
 	return 0;
 }
@@ -165,10 +157,12 @@ static int read_scheduler(const struct reader *reader, const struct raw_service 
 
 	snprintf(service->scheduler, sizeof(service->scheduler), "%s", name);
 	if ((mh != 0 && strcmp(name, "mh") != 0) || (sh != 0 && strcmp(name, "sh") != 0))
-		return fault(reader, child(reader, reader->node, "scheduler-flags"),
-			     "the scheduler %s has no flag of %s; write scheduler: %s, or leave "
-			     "the flag out",
-			     name, mh ? "mh" : "sh", mh ? "mh" : "sh");
+		return outline_refuse(
+			reader->outline, reader->fault,
+			child(reader, reader->node, "scheduler-flags"),
+			"the scheduler %s has no flag of %s; write scheduler: %s, or leave "
+			"the flag out",
+			name, mh ? "mh" : "sh", mh ? "mh" : "sh");
 	bits |= mh >> 4 | sh >> 8;
 	/* The kernel's three flags are neighbours. */
 	service->flags = bits * SERVICE_FLAG_1 | (raw->one_packet ? SERVICE_ONE_PACKET : 0);
@@ -183,16 +177,19 @@ static int read_persistence(const struct reader *reader, const struct raw_servic
 	if (raw->persistence &&
 	    (config_service_seconds(raw->persistence, &service->persistence) < 0 ||
 	     service->persistence == 0))
-		return fault(reader, child(reader, reader->node, "persistence"),
-			     "persistence \"%s\" is no duration of whole seconds; write one like "
-			     "300s, 5m or 1h",
-			     raw->persistence);
+		return outline_refuse(
+			reader->outline, reader->fault, child(reader, reader->node, "persistence"),
+			"persistence \"%s\" is no duration of whole seconds; write one like "
+			"300s, 5m or 1h",
+			raw->persistence);
 	service->netmask = service_netmask_full(family);
 	if (raw->netmask && parse_netmask(raw->netmask, family, &service->netmask) < 0)
-		return fault(reader, child(reader, reader->node, "persistence-netmask"),
-			     "\"%s\" is no netmask; write %s", raw->netmask,
-			     family == AF_INET6 ? "a prefix length, 1 to 128"
-						: "one like 255.255.255.0, or its prefix length");
+		return outline_refuse(reader->outline, reader->fault,
+				      child(reader, reader->node, "persistence-netmask"),
+				      "\"%s\" is no netmask; write %s", raw->netmask,
+				      family == AF_INET6
+					      ? "a prefix length, 1 to 128"
+					      : "one like 255.255.255.0, or its prefix length");
 	if (raw->engine)
 		snprintf(service->engine, sizeof(service->engine), "sip");
 	return 0;
@@ -209,10 +206,11 @@ static int read_real(const struct reader *reader, const struct raw_service *raw,
 		outline_node_t list = child(reader, reader->node, "real-servers");
 		outline_node_t item = outline_item(reader->outline, list, index);
 
-		return fault(reader, child(reader, item, "address"),
-			     "\"%s\" is no address with a port; write one like 10.1.0.21:443 or "
-			     "\"[2001:db8::21]:443\"",
-			     from->address);
+		return outline_refuse(
+			reader->outline, reader->fault, child(reader, item, "address"),
+			"\"%s\" is no address with a port; write one like 10.1.0.21:443 or "
+			"\"[2001:db8::21]:443\"",
+			from->address);
 	}
 	if (from->weight)
 		real.weight = *from->weight;
@@ -242,8 +240,9 @@ static int check_tunnel(const struct reader *reader, const struct raw_service *r
 	for (size_t i = 0; i < service->n_real_servers; i++)
 		if (service->real_servers[i].forwarding == FORWARDING_TUNNEL)
 			return 0;
-	return fault(reader, child(reader, reader->node, "tunnel"),
-		     "the tunnel's settings do nothing without a tunnel; write forwarding: tunnel");
+	return outline_refuse(
+		reader->outline, reader->fault, child(reader, reader->node, "tunnel"),
+		"the tunnel's settings do nothing without a tunnel; write forwarding: tunnel");
 }
 
 static int check_valid(const struct reader *reader, const struct service *service)
@@ -262,7 +261,8 @@ static int check_valid(const struct reader *reader, const struct service *servic
 		    !outline_child(reader->outline, node, why.key))
 			node = item;
 	}
-	return fault(reader, child(reader, node, why.key), "%s", why.text);
+	return outline_refuse(reader->outline, reader->fault, child(reader, node, why.key), "%s",
+			      why.text);
 }
 
 static int check_repeats(const struct reader *reader, const struct service *service,
@@ -277,22 +277,25 @@ static int check_repeats(const struct reader *reader, const struct service *serv
 			reader->outline, outline_item(reader->outline, reader->services, i));
 
 		if (strcmp(other->name, service->name) == 0)
-			return fault(reader, child(reader, reader->node, "name"),
-				     "service %s is already on line %u; write another name",
-				     service->name, line);
+			return outline_refuse(
+				reader->outline, reader->fault, child(reader, reader->node, "name"),
+				"service %s is already on line %u; write another name",
+				service->name, line);
 		if (service_key_compare(&other->key, &service->key) == 0)
-			return fault(reader,
-				     child(reader, reader->node,
-					   service->key.fwmark ? "fwmark" : "address"),
-				     "%s is already service %s on line %u; write each service once",
-				     service_key_format(&service->key, text), other->name, line);
+			return outline_refuse(
+				reader->outline, reader->fault,
+				child(reader, reader->node,
+				      service->key.fwmark ? "fwmark" : "address"),
+				"%s is already service %s on line %u; write each service once",
+				service_key_format(&service->key, text), other->name, line);
 	}
 	for (size_t i = 0; i < service->n_real_servers; i++)
 		for (size_t j = 0; j < i; j++)
 			if (real_server_compare(&service->real_servers[i],
 						&service->real_servers[j]) == 0)
-				return fault(
-					reader, outline_item(reader->outline, list, i),
+				return outline_refuse(
+					reader->outline, reader->fault,
+					outline_item(reader->outline, list, i),
 					"real server %s is already on line %u; write it once",
 					endpoint_format(&service->real_servers[i].endpoint, text),
 					outline_line(reader->outline,

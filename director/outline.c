@@ -417,3 +417,15 @@ int outline_check(const struct outline *outline, const cyaml_schema_value_t *sch
 			     schema->mapping.fields[0].key);
 	return check_value(&check, schema, what, root);
 }
+
+int outline_refuse(const struct outline *outline, struct outline_fault *ret_fault,
+		   outline_node_t node, const char *form, ...)
+{
+	va_list args;
+
+	ret_fault->line = outline_line(outline, node);
+	va_start(args, form);
+	vsnprintf(ret_fault->text, sizeof(ret_fault->text), form, args);
+	va_end(args);
+	return -EINVAL;
+}

@@ -37,4 +37,10 @@ outline_node_t outline_item(const struct outline *outline, outline_node_t node, 
 /* 0 for no node. */
 unsigned int outline_line(const struct outline *outline, outline_node_t node);
 
+/* Says what is wrong at a node, with its line: always -EINVAL. */
+__attribute__((format(printf, 4, 5))) int outline_refuse(const struct outline *outline,
+							 struct outline_fault *ret_fault,
+							 outline_node_t node, const char *form,
+							 ...);
+
 #endif
