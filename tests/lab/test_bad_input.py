@@ -20,7 +20,7 @@ SYNC_GROUP = ("224.0.0.81", 8848)
 
 @pytest.fixture
 def cluster(topology):
-    """Two directors with connections. What d2 says to d1 is recorded on the way."""
+    """Two directors with connections. What d2 says to d1 is recorded on the way: d1 knows no address of d2's to dial."""
     t = topology(directors=2)
     cluster = Cluster(t, families=[4])
     first, second = t.directors
@@ -29,7 +29,7 @@ def cluster(topology):
                                f"{t.router.address[4]}:{RECORDER_PORT}",
                                f"{first.address[4]}:{CLUSTER_PORT}", cluster.recording], name="record")
     recorder.wait_event("ready")
-    cluster.start_director(first)
+    cluster.start_director(first, cluster={"listen": [tools.endpoint(first.address[4], CLUSTER_PORT)]})
     cluster.start_director(second, cluster={
         "listen": [tools.endpoint(second.address[4], CLUSTER_PORT)],
         "join": [tools.endpoint(t.router.address[4], RECORDER_PORT)]})
