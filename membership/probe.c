@@ -156,12 +156,16 @@ static void choose_helpers(struct membership *m, const struct member *subject,
 	*ret_count = count;
 }
 
+/* Where pings are known to fail, streams take their place, and one lasts for a while. */
 static bool heard_by_tcp(const struct membership *m, const struct member *member)
 {
-	for (unsigned int i = 0; i < member->path_count; i++)
-		if (member->paths[i].tcp_heard &&
-		    member->paths[i].tcp_heard + TCP_LATELY >= m->now.mono)
+	for (unsigned int i = 0; i < member->path_count; i++) {
+		const struct path *path = &member->paths[i];
+
+		if (path->udp_down && path->tcp_heard &&
+		    path->tcp_heard + TCP_LATELY >= m->now.mono)
 			return true;
+	}
 	return false;
 }
 

@@ -306,9 +306,6 @@ def bench_idle(figures, repeat):
 
 # membership
 
-SETTLED_S = 3  # who has just started is slower to accuse
-
-
 def bench_membership(figures, repeat):
     """Three directors: one is killed, another one leaves."""
     firsts, alls = [], []
@@ -318,7 +315,6 @@ def bench_membership(figures, repeat):
             lost = t.directors[run % 3]
             others = [d for d in t.directors if d is not lost]
             wait_for(lambda: all_alive(cluster, t.directors), 10, "all alive", interval=0.1)
-            time.sleep(SETTLED_S)
             told = killed_to_told(cluster, lost, others)
             firsts.append(min(told))
             alls.append(max(told))

@@ -104,6 +104,35 @@ static void test_crash_is_found(void **state)
 	}
 }
 
+/* A stream that ran before the crash is no proof of life after it. */
+static void test_crash_right_after_a_join(void **state)
+{
+	struct sim_options options = {.count = 3};
+	struct sim *sim;
+	usec_t crash;
+
+	(void)state;
+	for (unsigned int run = 0; run < 40; run++) {
+		int n = (int)(run % 3);
+
+		options.seed = 300 + run;
+		sim = sim_new(&options);
+		sim_start(sim, 0, SIM_KEEP, 2);
+		sim_start(sim, 1, SIM_KEEP, 1);
+		sim_run(sim, 10 * S);
+		sim_start(sim, 2, SIM_KEEP, 1);
+		assert_true(sim_until(sim, sim_whole, NULL, 5 * S));
+		sim_run(sim, sim_random(sim, 2 * S));
+		crash = sim_now(sim);
+		sim_crash(sim, (unsigned int)n, run % 2);
+		assert_true(sim_until(sim, someone_failed, &n, 2 * S));
+		if (sim_now(sim) > crash + 1500 * MS)
+			fail_msg("seed %u: the crash is found after %llu ms", 300 + run,
+				 (unsigned long long)((sim_now(sim) - crash) / MS));
+		finish(sim);
+	}
+}
+
 static void test_newcomer_is_known(void **state)
 {
 	static const unsigned int counts[] = {5, 20};
@@ -729,6 +758,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_crash_is_found),
+		cmocka_unit_test(test_crash_right_after_a_join),
 		cmocka_unit_test(test_newcomer_is_known),
 		cmocka_unit_test(test_leave_is_no_failure),
 		cmocka_unit_test(test_absence_is_excused),
