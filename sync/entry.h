@@ -61,7 +61,23 @@ struct entry {
 	const struct entry_options *options;
 };
 
+/* Which of two states of a flow holds: the newer; of two with one hlc, that of the higher origin (a
+ * director's id). */
+struct table_version {
+	uint64_t hlc;
+	uint64_t origin;
+};
+
 /* A digest of persistence-engine data for struct flow; never 0 for len > 0. */
 uint32_t entry_pe_digest(const uint8_t *data, size_t len);
+
+/* The same on every director (PROTOCOL.md, "The key space"). No secret is in them: whoever chooses
+ * flows can choose their points too. */
+
+/* Where in the key space the flow is: cuts the table in parts. */
+uint16_t flow_range(const struct flow *flow);
+/* Two tables whose sums of these, modulo 2^64, are the same hold the same versions of the same
+ * flows. */
+uint64_t entry_digest(const struct flow *flow, struct table_version version);
 
 #endif

@@ -234,12 +234,16 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 		ret_entry->options = slot_options(table, slot);
 	}
 	if (ret_meta) {
+		struct flow flow;
+
+		table_index_flow(table, ref, &flow);
 		*ret_meta = (struct table_meta){
 			.version = {slot->hlc, table->origins[slot->origin]},
 			.position = slot->position,
 			.list = slot_list(slot),
 			.refreshed = slot->refreshed,
 			.adopted = !!(slot->bits & SLOT_ADOPTED),
+			.range = flow_range(&flow),
 		};
 	}
 }

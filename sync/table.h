@@ -22,12 +22,6 @@ enum table_list {
 	TABLE_LISTS,
 };
 
-/* Newer wins; of two with one hlc, the higher origin (a director's id). */
-struct table_version {
-	uint64_t hlc;
-	uint64_t origin;
-};
-
 struct table_options {
 	uint64_t self; /* our director's id */
 	uint32_t entries_max;
@@ -52,6 +46,7 @@ struct table_meta {
 	enum table_list list;
 	uint32_t refreshed; /* s, mono, when the kernel last reported it */
 	bool adopted;       /* found in the kernel at start, history unknown */
+	uint16_t range;     /* flow_range() */
 };
 
 /* 0 or -ENOMEM. */
