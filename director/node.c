@@ -5,6 +5,11 @@
 #include "director/node_private.h"
 
 #define TICK (100 * USEC_PER_MSEC)
+/* How long a forwarder that stalled again must be well before it is trusted, doubled each time;
+ * after the calm that is forgotten. */
+#define FORWARDER_HOLD_MIN (2 * USEC_PER_SEC)
+#define FORWARDER_HOLD_MAX (60 * USEC_PER_SEC)
+#define FORWARDER_CALM (60 * USEC_PER_SEC)
 
 void node_draw(struct node *node, void *data, size_t len)
 {
@@ -160,11 +165,34 @@ static void want_output(struct node *node, struct now now, struct node_update *u
 	}
 }
 
-static bool announce(const struct node *node)
+static usec_t forwarder_trusted(const struct node *node)
+{
+	return node->recovered + node->hold;
+}
+
+/* Each VIP that comes or goes moves flows between directors. A forwarder that stalls again soon
+ * after it recovered is trusted later each time. */
+static void forwarder_changed(struct node *node, const struct node_event *event)
+{
+	usec_t now = event->now.mono;
+
+	if (event->ok == node->forwarder)
+		return;
+	node->forwarder = event->ok;
+	if (event->ok)
+		node->recovered = now;
+	else if (node->recovered && now < forwarder_trusted(node) + FORWARDER_CALM)
+		node->hold = MIN(MAX(2 * node->hold, FORWARDER_HOLD_MIN), FORWARDER_HOLD_MAX);
+	else
+		node->hold = 0;
+}
+
+static bool announce(const struct node *node, struct now now)
 {
 	struct membership_status status;
 
-	if (!node->ready || !node->forwarder || node->draining)
+	if (!node->ready || !node->forwarder || node->draining ||
+	    now.mono < forwarder_trusted(node))
 		return false;
 	if (!node->withdraw)
 		return true;
@@ -198,7 +226,7 @@ static void handle(struct node *node, const struct node_event *event)
 		sync_inject_lost(node->sync);
 		break;
 	case NODE_FORWARDER:
-		node->forwarder = event->ok;
+		forwarder_changed(node, event);
 		break;
 	default:
 		members_event(node, event);
@@ -223,7 +251,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	node->close = (struct node_streams){0};
 	want_output(node, now, ret_update);
 	ret_update->inject = sync_inject_pending(node->sync);
-	ret_update->announce = announce(node);
+	ret_update->announce = announce(node, now);
 	ret_update->datagrams = node->said.datagrams;
 	ret_update->notices = node->said.notices;
 	ret_update->roster = node->said.roster_changed;
@@ -246,6 +274,7 @@ void node_status(const struct node *node, struct node_status *ret_status)
 		.ready_since = node->ready_since,
 		.draining = node->draining,
 		.drained = node->drained,
+		.forwarder_trusted = forwarder_trusted(node),
 	};
 	if (!node->ready)
 		ret_status->waiting_for = not_ready(node);

@@ -159,6 +159,7 @@ struct node_status {
 	const char *waiting_for; /* what keeps it from being ready, a sentence; NULL when ready */
 	bool draining;
 	bool drained; /* and every member that is alive has acknowledged all our entries */
+	usec_t forwarder_trusted; /* mono: VIPs stay off until then, even if it is well */
 	struct sync_status sync;
 };
 

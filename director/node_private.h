@@ -80,6 +80,8 @@ struct node {
 	struct membership_update said; /* what membership said since the last update of ours */
 	struct node_streams close;     /* to be told with the next update */
 	bool forwarder, ready, withdraw;
+	usec_t recovered; /* mono: when the forwarder was well again */
+	usec_t hold;      /* how long it has to be since then, to be trusted */
 	bool draining, drained;
 	enum node_stop stop;
 	usec_t stop_by;

@@ -168,6 +168,11 @@ static void problems_of_self(json_t *problems, const struct status_facts *facts,
 	if (!node->ready && !node->draining)
 		problem(problems, "Not ready to take traffic: %s.",
 			node->waiting_for ? node->waiting_for : "starting");
+	if (facts->forwarder_ok && node->forwarder_trusted > now.mono)
+		problem(problems,
+			"The forwarder stalled again and again: VIPs stay off until it has been "
+			"well for %" PRIu64 " s more.",
+			(node->forwarder_trusted - now.mono) / USEC_PER_SEC + 1);
 	if (node->sync.stamped > now.wall + SYNC_CLOCK_AHEAD)
 		problem(problems,
 			"The clock was set back by more than an hour: peers refuse what this "

@@ -234,6 +234,47 @@ static void test_moves(void **state)
 	cluster_free(cluster);
 }
 
+static bool announces_after(struct cluster *cluster, usec_t time)
+{
+	cluster_run(cluster, time);
+	return cluster_update(cluster, 0)->announce;
+}
+
+static void forwarder(struct cluster *cluster, bool ok)
+{
+	cluster_tell(cluster, 0, (struct node_event){.type = NODE_FORWARDER, .ok = ok});
+	if (!ok)
+		assert_false(cluster_update(cluster, 0)->announce);
+}
+
+/* A forwarder that stalls again and again is trusted later each time, and at once after a calm. */
+static void test_forwarder(void **state)
+{
+	struct cluster *cluster = cluster_new(10, 2);
+
+	(void)state;
+	assert_true(announces_after(cluster, 70 * USEC_PER_SEC));
+	forwarder(cluster, false);
+	forwarder(cluster, true);
+	assert_true(cluster_update(cluster, 0)->announce);
+	for (unsigned int hold = 2; hold <= 8; hold *= 2) {
+		forwarder(cluster, false);
+		forwarder(cluster, true);
+		assert_false(announces_after(cluster, hold * USEC_PER_SEC - 200 * USEC_PER_MSEC));
+		assert_true(announces_after(cluster, 400 * USEC_PER_MSEC));
+	}
+	for (unsigned int i = 0; i < 40; i++) {
+		forwarder(cluster, false);
+		forwarder(cluster, true);
+	}
+	assert_true(announces_after(cluster, 61 * USEC_PER_SEC));
+	assert_true(announces_after(cluster, 60 * USEC_PER_SEC));
+	forwarder(cluster, false);
+	forwarder(cluster, true);
+	assert_true(cluster_update(cluster, 0)->announce);
+	cluster_free(cluster);
+}
+
 static void test_resumes(void **state)
 {
 	struct cluster *cluster = cluster_new(4, 2);
@@ -540,6 +581,7 @@ int main(void)
 		cmocka_unit_test(test_ready_under_traffic),
 		cmocka_unit_test(test_ready_interrupted),
 		cmocka_unit_test(test_moves),
+		cmocka_unit_test(test_forwarder),
 		cmocka_unit_test(test_resumes),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_silence),
