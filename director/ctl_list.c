@@ -105,6 +105,7 @@ static const struct column member_columns[] = {
 	{"RTT", 0, SCOLS_FL_RIGHT},
 	{"HEALTH", 0, SCOLS_FL_RIGHT},
 	{"CONFIG", 0, 0},
+	{"VERSIONS", 0, 0},
 	{"EPOCH", 0, SCOLS_FL_RIGHT},
 	{"EVIDENCE", 0, 0},
 };
@@ -125,17 +126,31 @@ static void evidence_join(const json_t *item, char *text, size_t size)
 					 json_string_value(json_array_get(names, i)));
 }
 
+/* Of the protocol: "1" or "1-2". */
+static void versions_join(const json_t *item, char *text, size_t size)
+{
+	const json_t *versions = json_object_get(item, "versions");
+	json_int_t min = json_integer_value(json_array_get(versions, 0));
+	json_int_t max = json_integer_value(json_array_get(versions, 1));
+
+	if (min == max)
+		snprintf(text, size, "%lld", min);
+	else
+		snprintf(text, size, "%lld-%lld", min, max);
+}
+
 /* A line for each address: the first has what concerns the member. */
 static void member_row(struct libscols_table *table, const json_t *item)
 {
 	const json_t *addresses = json_object_get(item, "addresses");
 	bool self = json_is_true(json_object_get(item, "self"));
 	struct number seconds, rtt, health, epoch;
-	char age[32], delay[32], evidence[128];
+	char age[32], delay[32], evidence[128], versions[32];
 	size_t count = json_array_size(addresses);
 
 	snprintf(age, sizeof(age), "%s s", number_of(item, "for_s", &seconds));
 	evidence_join(item, evidence, sizeof(evidence));
+	versions_join(item, versions, sizeof(versions));
 	for (size_t i = 0; i < (count ? count : 1); i++) {
 		const json_t *address = json_array_get(addresses, i);
 		const char *texts[] = {
@@ -149,6 +164,7 @@ static void member_row(struct libscols_table *table, const json_t *item)
 			delay,
 			i ? "" : number_of(item, "health", &health),
 			i ? "" : text_of(item, "config"),
+			i ? "" : versions,
 			i ? "" : number_of(item, "epoch", &epoch),
 			i ? "" : evidence,
 		};

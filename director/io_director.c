@@ -313,6 +313,7 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 		.loop = &director->loop,
 		.node = {.identity = director->identity,
 			 .epoch = director->epoch,
+			 .versions = director->versions,
 			 .join = config->join,
 			 .join_count = (unsigned int)config->n_join,
 			 .addresses = config->listen,
@@ -445,6 +446,7 @@ int io_director_run(const struct io_director_options *options)
 	director->config_path = options->config_path;
 	director->config = options->config;
 	director->identity = options->identity;
+	director->versions = options->versions;
 	director->started = director->loaded = director->forwarder_since = clock_now().mono;
 	config_digest(director->config, director->digest);
 	io_roster_init(&director->roster, &director->loop, director->config->state);

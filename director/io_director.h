@@ -4,11 +4,13 @@
 
 #include "director/config.h"
 #include "proto/identity.h"
+#include "proto/version.h"
 
 struct io_director_options {
 	const char *config_path;
 	struct config *config; /* becomes the director's */
 	const struct identity *identity;
+	struct version_range versions; /* of the protocol, that the program speaks */
 };
 
 /* Runs until SIGTERM or SIGINT. On the way out the forwarding, the services, the VIPs and the

@@ -26,6 +26,7 @@ struct io_director {
 	struct config *config;
 	const struct identity *identity;
 	uint64_t epoch;
+	struct version_range versions;
 	usec_t started;
 	bool stopping;
 	bool tap_gone;

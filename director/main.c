@@ -119,8 +119,10 @@ int main(int argc, char **argv)
 		config_free(config);
 		return r;
 	}
-	r = io_director_run(&(struct io_director_options){
-		.config_path = options.config, .config = config, .identity = &identity});
+	r = io_director_run(&(struct io_director_options){.config_path = options.config,
+							  .config = config,
+							  .identity = &identity,
+							  .versions = VERSION_RANGE});
 	identity_fini(&identity);
 	return r < 0 ? EXIT_REFUSED : EXIT_OK;
 }

@@ -36,6 +36,7 @@ int node_new(const struct node_options *options, struct node **ret_node)
 		return -ENOMEM;
 	node->identity = options->identity;
 	node->epoch = options->epoch;
+	node->versions = options->versions;
 	node->syncid = options->syncid;
 	memcpy(node->tap_address, options->tap_address, sizeof(node->tap_address));
 	memcpy(node->seed, options->seed, sizeof(node->seed));

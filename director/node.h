@@ -21,6 +21,7 @@ struct node;
 struct node_options {
 	const struct identity *identity;  /* borrowed */
 	uint64_t epoch;                   /* our boot epoch */
+	struct version_range versions;    /* that we speak */
 	uint8_t seed[32];                 /* random: nonces, hash keys, jitter */
 	const struct endpoint *join;      /* where members may be found; copied */
 	unsigned int join_count;          /* at most MEMBERSHIP_JOIN_MAX */
@@ -148,6 +149,7 @@ struct node_stream_status {
 	char name[64];                  /* the peer's; of an accepted one, when ready */
 	uint64_t id;                    /* the director's id; likewise; 0: the number is not used */
 	uint64_t epoch;                 /* its boot epoch */
+	uint32_t version;               /* that is spoken on it; 0: not ready */
 	usec_t since;                   /* mono, of the phase */
 	const char *why;                /* the reason it was closed last, or NULL */
 	struct sync_stream_status sync; /* when ready */

@@ -68,6 +68,7 @@ enum node_stop {
 struct node {
 	const struct identity *identity;
 	uint64_t epoch;
+	struct version_range versions;
 	uint8_t syncid;
 	uint8_t tap_address[4];
 	struct sync *sync;

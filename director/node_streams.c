@@ -102,6 +102,7 @@ void stream_opened(struct node *node, const struct node_event *event)
 		.identity = node->identity,
 		.dialer = is_dialled(event->stream),
 		.epoch = node->epoch,
+		.versions = node->versions,
 	};
 
 	node_draw(node, options.nonce, sizeof(options.nonce));
@@ -325,6 +326,8 @@ void node_stream_status(const struct node *node, unsigned int number, struct now
 	if (link && link->member && stream->phase == NODE_STREAM_NONE)
 		ret_status->remote = link->endpoint;
 	ret_status->for_sync = stream->use == STREAM_SYNC || link;
+	if (stream->phase == NODE_STREAM_READY)
+		ret_status->version = session_version(stream->session);
 	if (stream->use == STREAM_SYNC)
 		sync_stream_status(node->sync, number, now, &ret_status->sync);
 }

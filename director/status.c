@@ -336,11 +336,12 @@ json_t *status_peer(const struct peer *peer, struct now now)
 		peer->out.phase == NODE_STREAM_READY ? &peer->out : &peer->in;
 	char where[ENDPOINT_TEXT], id[STATUS_ID_TEXT];
 
-	return json_pack("{s:s?, s:s?, s:s, s:b, s:s, s:I, s:s?, s:I, s:o, s:o}", "name",
+	return json_pack("{s:s?, s:s?, s:s, s:b, s:s, s:I, s:s?, s:I, s:o, s:o, s:o}", "name",
 			 *peer->name ? peer->name : NULL, "id",
 			 peer->id ? status_id(peer->id, id) : NULL, "address",
 			 endpoint_format(&peer->where, where), "alive", peer->alive, "state",
 			 peer->state, "for_s", since(stream->since, now), "why", peer->why, "epoch",
-			 number(stream->epoch), "receive", receive_make(&peer->in), "send",
-			 send_make(&peer->out));
+			 number(stream->epoch), "version",
+			 stream->version ? json_integer(stream->version) : json_null(), "receive",
+			 receive_make(&peer->in), "send", send_make(&peer->out));
 }

@@ -1,7 +1,6 @@
 #include "director/config_digest.h"
 #include "director/notices.h"
 #include "director/status.h"
-#include "proto/hello.h"
 
 static json_int_t number(uint64_t value)
 {
@@ -61,12 +60,12 @@ json_t *status_self(const struct status_facts *facts, struct now now)
 
 	membership_status(membership, &status);
 	return json_pack(
-		"{s:s, s:s, s:b, s:s, s:s, s:I, s:o, s:i, s:[i, i], s:o, s:I, s:I, s:b, s:i, s:[]}",
+		"{s:s, s:s, s:b, s:s, s:s, s:I, s:o, s:i, s:[I, I], s:o, s:I, s:I, s:b, s:i, s:[]}",
 		"name", facts->identity->certificate.name, "id", status_id(status.id, id), "self",
 		1, "state", member_state_name(MEMBER_ALIVE), "phase",
 		member_phase_name((int)status.phase), "for_s", since(facts->started, now),
 		"addresses", own_addresses(facts->config), "health", (int)status.health, "versions",
-		HELLO_VERSION_MIN, HELLO_VERSION_MAX, "config",
+		number(status.versions.min), number(status.versions.max), "config",
 		config_text(config_digest_number(facts->config)), "epoch", number(status.epoch),
 		"incarnation", number(status.incarnation), "partly_reachable", 0, "flaps", 0,
 		"evidence");
@@ -110,7 +109,7 @@ json_t *status_member(const struct member_info *info, struct now now)
 		"name", info->name, "id", status_id(info->id, id), "self", 0, "state",
 		member_state_name((int)info->state), "phase", member_phase_name((int)info->phase),
 		"for_s", since(info->since, now), "addresses", addresses_make(info), "health",
-		"versions", number(info->version_min), number(info->version_max), "config",
+		"versions", number(info->versions.min), number(info->versions.max), "config",
 		config_text(info->config), "epoch", number(info->epoch), "incarnation",
 		number(info->incarnation), "partly_reachable", info->partial, "flaps",
 		(int)info->flaps, "evidence", evidence_make(info->evidence));

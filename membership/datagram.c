@@ -31,7 +31,7 @@ static struct member *open_packet(struct membership *m, const uint8_t *data, siz
 	struct member *member;
 	int r;
 
-	r = packet_parse(m->identity->certificate.cluster, data, len, packet);
+	r = packet_parse(m->identity->certificate.cluster, m->versions, data, len, packet);
 	if (r == 0 && len > MEMBERSHIP_DATAGRAM_MAX)
 		r = PACKET_E_SIZE;
 	if (r != 0) {
@@ -60,9 +60,9 @@ static struct member *open_packet(struct membership *m, const uint8_t *data, siz
 	return member;
 }
 
-static void take_ping(struct membership *m, struct member *member, uint64_t epoch, bool believed,
-		      const Lvsmesh__Pb__Datagram *body, const struct membership_event *event,
-		      struct member *via)
+static void take_ping(struct membership *m, struct member *member, const struct packet *packet,
+		      bool believed, const Lvsmesh__Pb__Datagram *body,
+		      const struct membership_event *event, struct member *via)
 {
 	struct membership_notice *notice;
 
@@ -71,8 +71,9 @@ static void take_ping(struct membership *m, struct member *member, uint64_t epoc
 				      .via = via ? via->id : 0,
 				      .nonce = body->nonce,
 				      .remote = event->remote,
-				      .local = (uint16_t)event->local});
-	member->believes = epoch;
+				      .local = (uint16_t)event->local,
+				      .version = packet->version});
+	member->believes = packet->epoch;
 	if (!believed || !member_answers(member))
 		probe_hello(m, member);
 	if (!believed)
@@ -173,7 +174,7 @@ static void take_body(struct membership *m, struct member *member, const struct 
 
 	switch (packet->kind) {
 	case PACKET_PING:
-		take_ping(m, member, packet->epoch, believed, body, event, via);
+		take_ping(m, member, packet, believed, body, event, via);
 		break;
 	case PACKET_ACK:
 		if (!probe_ack(m, member, body->nonce, packet->epoch, via != NULL)) {
@@ -236,12 +237,28 @@ void datagram_take(struct membership *m, const struct membership_event *event)
 	take(m, event->data, event->len, event, NULL);
 }
 
-static size_t seal(struct membership *m, struct member *to, enum packet_kind kind,
+/* The highest version that a member reads, where it has said so in the boot in which it answers;
+ * else the lowest: it may have come back as an older program. */
+static uint8_t version_for(const struct membership *m, const struct member *member)
+{
+	uint32_t version = version_common(m->versions, member->versions);
+	bool hello = member->check && member->check->stage == CHECK_HELLO;
+
+	if (version && member_answers(member) && !hello && member->proven == member->epoch)
+		return (uint8_t)version;
+	return (uint8_t)MIN(MAX(m->versions.min, member->versions.min), m->versions.max);
+}
+
+/* version: 0, or that of what is answered: it may be older than what the member last said. */
+static size_t seal(struct membership *m, struct member *to, enum packet_kind kind, uint8_t version,
 		   const Lvsmesh__Pb__Datagram *body, uint8_t *data, size_t cap)
 {
 	uint8_t bytes[MEMBERSHIP_DATAGRAM_MAX];
-	struct packet packet = {
-		.kind = (uint8_t)kind, .sender = m->identity->id, .epoch = m->epoch, .body = bytes};
+	struct packet packet = {.version = version ? version : version_for(m, to),
+				.kind = (uint8_t)kind,
+				.sender = m->identity->id,
+				.epoch = m->epoch,
+				.body = bytes};
 	size_t len;
 
 	if (!member_key(m, to) || lvsmesh__pb__datagram__get_packed_size(body) > DATAGRAM_BODY_MAX)
@@ -285,16 +302,16 @@ static void fill(struct membership *m, const struct out *out, struct member *mem
 
 /* A datagram that another member shall pass on to this one. */
 static size_t wrap(struct membership *m, struct member *via, struct member *member,
-		   enum packet_kind kind, const Lvsmesh__Pb__Datagram *body, uint8_t *data,
-		   size_t cap)
+		   enum packet_kind kind, uint8_t version, const Lvsmesh__Pb__Datagram *body,
+		   uint8_t *data, size_t cap)
 {
 	Lvsmesh__Pb__Datagram outer = LVSMESH__PB__DATAGRAM__INIT;
 	uint8_t inner[RELAY_PACKET_MAX];
-	size_t len = seal(m, member, kind, body, inner, sizeof(inner));
+	size_t len = seal(m, member, kind, version, body, inner, sizeof(inner));
 
 	outer.peer = member->id;
 	outer.packet = record_bytes(inner, len);
-	return len ? seal(m, via, PACKET_RELAY, &outer, data, cap) : 0;
+	return len ? seal(m, via, PACKET_RELAY, 0, &outer, data, cap) : 0;
 }
 
 static size_t pass(struct membership *m, const struct out *out, struct member *member,
@@ -306,7 +323,7 @@ static size_t pass(struct membership *m, const struct out *out, struct member *m
 
 	body.peer = relay->from;
 	body.packet = record_bytes(relay->packet, relay->len);
-	len = seal(m, member, PACKET_DELIVER, &body, data, cap);
+	len = seal(m, member, PACKET_DELIVER, 0, &body, data, cap);
 	relay->used = relay->deadline != USEC_NEVER;
 	return len;
 }
@@ -329,17 +346,17 @@ static size_t build(struct membership *m, const struct out *out, struct member *
 		return pass(m, out, member, data, cap);
 	case OUT_NACK:
 		body.peer = out->via;
-		return seal(m, member, PACKET_NACK, &body, data, cap);
+		return seal(m, member, PACKET_NACK, 0, &body, data, cap);
 	case OUT_RELAY_PING:
 	case OUT_RELAY_ACK:
 		fill(m, out, member, &body, &said, pointers);
 		return via ? wrap(m, via, member,
-				  out->kind == OUT_RELAY_PING ? PACKET_PING : PACKET_ACK, &body,
-				  data, cap)
+				  out->kind == OUT_RELAY_PING ? PACKET_PING : PACKET_ACK,
+				  out->version, &body, data, cap)
 			   : 0;
 	default:
 		fill(m, out, member, &body, &said, pointers);
-		return seal(m, member, kinds[out->kind], &body, data, cap);
+		return seal(m, member, kinds[out->kind], out->version, &body, data, cap);
 	}
 }
 

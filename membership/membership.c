@@ -32,7 +32,7 @@ static bool valid(const struct membership_options *options)
 
 	return options->epoch > 0 && options->address_count > 0 &&
 	       options->address_count <= MEMBERSHIP_ADDRESSES_MAX &&
-	       options->version_min <= options->version_max && profile->interval > 0 &&
+	       version_range_valid(options->versions) && profile->interval > 0 &&
 	       profile->timeout > 0 && profile->suspicion > 0 && profile->redial > 0;
 }
 
@@ -57,8 +57,7 @@ int membership_new(const struct membership_options *options, struct membership *
 	m->boot = chance_next(&m->chance);
 	memcpy(m->addresses, options->addresses, sizeof(m->addresses));
 	m->address_count = options->address_count;
-	m->version_min = options->version_min;
-	m->version_max = options->version_max;
+	m->versions = options->versions;
 	m->config = options->config;
 	m->witness = options->witness;
 	m->timeout = m->started;

@@ -14,6 +14,7 @@
 #define MEMBERSHIP_MEMBERSHIP_H
 
 #include "proto/identity.h"
+#include "proto/version.h"
 
 struct membership;
 
@@ -79,7 +80,7 @@ struct membership_options {
 	struct membership_profile profile;
 	struct endpoint addresses[MEMBERSHIP_ADDRESSES_MAX]; /* ours, UDP and TCP */
 	unsigned int address_count;                          /* at least 1 */
-	uint32_t version_min, version_max;                   /* that we speak */
+	struct version_range versions;                       /* that we speak */
 	uint64_t config;                                     /* digest of our configuration */
 	bool witness;          /* a witness address is asked by the driver */
 	const uint8_t *roster; /* as membership_roster() wrote it, or NULL */
@@ -240,6 +241,7 @@ bool membership_notice(struct membership *membership, struct membership_notice *
 enum membership_quorum { QUORUM_MAJORITY, QUORUM_HALF, QUORUM_MINORITY };
 
 struct membership_status {
+	struct version_range versions;
 	uint64_t id, epoch, incarnation;
 	enum member_phase phase;
 	unsigned int view, roster, away; /* with ourselves */
@@ -267,7 +269,7 @@ struct member_info {
 	enum member_phase phase;
 	bool partial;
 	unsigned int evidence;
-	uint32_t version_min, version_max;
+	struct version_range versions;
 	uint64_t config, position;
 	unsigned int flaps;
 	unsigned int address_count;

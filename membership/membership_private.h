@@ -156,7 +156,7 @@ struct member {
 	uint8_t *statement;
 	uint16_t statement_len;
 	uint64_t boot, config, position;
-	uint32_t version_min, version_max;
+	struct version_range versions;
 	enum member_phase phase;
 	uint32_t lease; /* seconds */
 
@@ -205,6 +205,7 @@ struct out {
 	uint64_t nonce;
 	struct endpoint remote;
 	uint16_t local, slot;
+	uint8_t version; /* an ack: its ping's; else 0 */
 };
 
 /* Something that we pass on for a member, and wait whether it is answered. */
@@ -286,7 +287,8 @@ struct membership {
 	enum member_phase phase;
 	struct endpoint addresses[MEMBERSHIP_ADDRESSES_MAX];
 	unsigned int address_count;
-	uint32_t version_min, version_max, lease;
+	struct version_range versions;
+	uint32_t lease;
 	uint64_t config, position;
 	uint8_t statement[STATEMENT_MAX], signature[SIGNATURE_SIZE];
 	uint16_t statement_len;

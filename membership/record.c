@@ -13,7 +13,8 @@
 
 struct statement {
 	uint64_t boot, config, position, serial;
-	uint32_t version_min, version_max, lease;
+	struct version_range versions;
+	uint32_t lease;
 	enum member_phase phase;
 	unsigned int endpoint_count;
 	struct endpoint endpoints[MEMBERSHIP_ADDRESSES_MAX];
@@ -64,8 +65,7 @@ static bool statement_parse(ProtobufCBinaryData body, struct statement *statemen
 	statement->config = message->config;
 	statement->position = message->position;
 	statement->serial = message->certificate;
-	statement->version_min = message->version_min;
-	statement->version_max = message->version_max;
+	statement->versions = (struct version_range){message->version_min, message->version_max};
 	statement->phase = (enum member_phase)message->phase;
 	statement->lease = MIN(message->lease, 3600u);
 	return true;
@@ -83,8 +83,8 @@ void record_own_state(struct membership *m)
 	message.phase = m->phase;
 	message.n_endpoints = m->address_count;
 	message.endpoints = endpoints;
-	message.version_min = m->version_min;
-	message.version_max = m->version_max;
+	message.version_min = m->versions.min;
+	message.version_max = m->versions.max;
 	message.config = m->config;
 	message.position = m->position;
 	message.lease = m->phase == MEMBER_ABSENT ? m->lease : 0;
@@ -180,8 +180,7 @@ static bool store_statement(struct membership *m, struct member *member,
 	member->boot = statement->boot;
 	member->config = statement->config;
 	member->position = statement->position;
-	member->version_min = statement->version_min;
-	member->version_max = statement->version_max;
+	member->versions = statement->versions;
 	member->phase = statement->phase;
 	member->lease = statement->lease;
 	set_paths(member, statement);
@@ -324,7 +323,7 @@ static void take_statement(struct membership *m, struct member *from, bool strea
 	}
 	if (record_check(m, member, record) != 0)
 		return;
-	if (statement.version_max < m->version_min || statement.version_min > m->version_max) {
+	if (version_common(m->versions, statement.versions) == 0) {
 		refuse(m, REFUSED_SPEECH);
 		return;
 	}

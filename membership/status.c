@@ -40,6 +40,7 @@ bool membership_counter(const struct membership *m, unsigned int i,
 void membership_status(const struct membership *m, struct membership_status *ret_status)
 {
 	*ret_status = m->traffic;
+	ret_status->versions = m->versions;
 	ret_status->id = m->identity->id;
 	ret_status->epoch = m->epoch;
 	ret_status->incarnation = m->incarnation;
@@ -65,8 +66,7 @@ static void info_of(const struct member *member, struct member_info *info)
 		.phase = member->phase,
 		.partial = member->partial.wanted,
 		.evidence = member->evidence,
-		.version_min = member->version_min,
-		.version_max = member->version_max,
+		.versions = member->versions,
 		.config = member->config,
 		.position = member->position,
 		.flaps = member->failed.flaps,

@@ -9,13 +9,13 @@ static ProtobufCBinaryData binary(const void *data, size_t len)
 	return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
 }
 
-size_t hello_pack(const struct identity *identity, uint32_t version_min, uint32_t version_max,
+size_t hello_pack(const struct identity *identity, struct version_range versions,
 		  const uint8_t nonce[HELLO_NONCE_SIZE], uint64_t epoch, uint8_t data[HELLO_MAX])
 {
 	Lvsmesh__Pb__Hello hello = LVSMESH__PB__HELLO__INIT;
 
-	hello.version_min = version_min;
-	hello.version_max = version_max;
+	hello.version_min = versions.min;
+	hello.version_max = versions.max;
 	hello.cluster = binary(identity->certificate.cluster, CLUSTER_ID_SIZE);
 	hello.certificate = binary(identity->certificate.bytes, identity->certificate.len);
 	hello.nonce = binary(nonce, HELLO_NONCE_SIZE);
@@ -23,11 +23,12 @@ size_t hello_pack(const struct identity *identity, uint32_t version_min, uint32_
 	return lvsmesh__pb__hello__pack(&hello, data);
 }
 
-int hello_parse(const struct identity *identity, const uint8_t *data, size_t len,
-		struct hello *ret_hello)
+int hello_parse(const struct identity *identity, struct version_range ours, const uint8_t *data,
+		size_t len, struct hello *ret_hello)
 {
 	_Alignas(max_align_t) uint8_t memory[2 * SESSION_HELLO_MAX];
 	const struct certificate *own = &identity->certificate;
+	struct version_range versions;
 	Lvsmesh__Pb__Hello *hello;
 	struct arena arena;
 
@@ -35,8 +36,8 @@ int hello_parse(const struct identity *identity, const uint8_t *data, size_t len
 	hello = lvsmesh__pb__hello__unpack(&arena.allocator, len, data);
 	if (!hello)
 		return SESSION_E_MALFORMED;
-	if (hello->version_min > hello->version_max || hello->version_max < HELLO_VERSION_MIN ||
-	    hello->version_min > HELLO_VERSION_MAX)
+	versions = (struct version_range){hello->version_min, hello->version_max};
+	if (versions.min > versions.max || version_common(ours, versions) == 0)
 		return SESSION_E_VERSION;
 	if (hello->cluster.len != CLUSTER_ID_SIZE)
 		return SESSION_E_MALFORMED;
@@ -48,8 +49,7 @@ int hello_parse(const struct identity *identity, const uint8_t *data, size_t len
 		return SESSION_E_MALFORMED;
 
 	memcpy(ret_hello->nonce, hello->nonce.data, HELLO_NONCE_SIZE);
-	ret_hello->version_min = hello->version_min;
-	ret_hello->version_max = hello->version_max;
+	ret_hello->versions = versions;
 	ret_hello->epoch = hello->epoch;
 	return 0;
 }
@@ -67,11 +67,6 @@ int hello_check(const struct identity *identity, const struct hello *hello, usec
 	default:
 		return SESSION_E_CERTIFICATE;
 	}
-}
-
-uint32_t hello_choose(const struct hello *hello)
-{
-	return MIN(hello->version_max, (uint32_t)HELLO_VERSION_MAX);
 }
 
 size_t confirm_pack(uint64_t epoch, uint8_t data[CONFIRM_MAX])

@@ -6,34 +6,29 @@
 
 #include "proto/session.h"
 
-#define HELLO_VERSION_MIN 1
-#define HELLO_VERSION_MAX 1
 #define HELLO_NONCE_SIZE 32
 /* Bytes of the longest that we send: a certificate, two keys' worth of fields, tags. */
 #define HELLO_MAX (CERTIFICATE_MAX + 128)
 #define CONFIRM_MAX 16
 
 struct hello {
-	uint32_t version_min, version_max;
+	struct version_range versions; /* an acceptor: min and max are the one chosen */
 	uint8_t nonce[HELLO_NONCE_SIZE];
 	uint64_t epoch; /* the acceptor's; a dialer sends 0 */
 	struct certificate certificate;
 };
 
 /* What our hello says; certificate and cluster are the identity's. Returns the length. */
-size_t hello_pack(const struct identity *identity, uint32_t version_min, uint32_t version_max,
+size_t hello_pack(const struct identity *identity, struct version_range versions,
 		  const uint8_t nonce[HELLO_NONCE_SIZE], uint64_t epoch, uint8_t data[HELLO_MAX]);
 
-/* The versions we can speak must overlap with the peer's and the cluster must be ours, or nothing
- * more is decoded. 0, or SESSION_E_{VERSION,CLUSTER,MALFORMED}. */
-int hello_parse(const struct identity *identity, const uint8_t *data, size_t len,
-		struct hello *ret_hello);
+/* ours: the versions that we speak must overlap with the peer's, and the cluster must be ours, or
+ * nothing more is decoded. 0, or SESSION_E_{VERSION,CLUSTER,MALFORMED}. */
+int hello_parse(const struct identity *identity, struct version_range ours, const uint8_t *data,
+		size_t len, struct hello *ret_hello);
 
 /* 0, or SESSION_E_{CLUSTER,CERTIFICATE,EXPIRED}. */
 int hello_check(const struct identity *identity, const struct hello *hello, usec_t wall);
-
-/* The version two sides use: the highest that both speak. */
-uint32_t hello_choose(const struct hello *hello);
 
 size_t confirm_pack(uint64_t epoch, uint8_t data[CONFIRM_MAX]);
 /* 0, or SESSION_E_MALFORMED. */

@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <sodium.h>
 
-#define PACKET_VERSION 1
 #define CLUSTER_TAG 4
 #define MAC_SIZE 16
 #define HASH_SIZE 32
@@ -115,7 +114,7 @@ int packet_pack(const struct packet_key *key, const uint8_t cluster[CLUSTER_ID_S
 		return -ENOSPC;
 	if (packet->len > 0 && packet->body != data + PACKET_HEADER)
 		memmove(data + PACKET_HEADER, packet->body, packet->len);
-	data[0] = PACKET_VERSION;
+	data[0] = packet->version;
 	data[1] = packet->kind;
 	memcpy(data + 2, cluster, CLUSTER_TAG);
 	store_le64(data + 6, packet->sender);
@@ -128,15 +127,16 @@ int packet_pack(const struct packet_key *key, const uint8_t cluster[CLUSTER_ID_S
 	return 0;
 }
 
-int packet_parse(const uint8_t cluster[CLUSTER_ID_SIZE], const uint8_t *data, size_t len,
-		 struct packet *ret_packet)
+int packet_parse(const uint8_t cluster[CLUSTER_ID_SIZE], struct version_range versions,
+		 const uint8_t *data, size_t len, struct packet *ret_packet)
 {
 	if (len < PACKET_OVERHEAD || len > PACKET_MAX)
 		return PACKET_E_SIZE;
-	if (data[0] != PACKET_VERSION)
+	if (data[0] < versions.min || data[0] > versions.max)
 		return PACKET_E_VERSION;
 	if (memcmp(data + 2, cluster, CLUSTER_TAG) != 0)
 		return PACKET_E_CLUSTER;
+	ret_packet->version = data[0];
 	ret_packet->kind = data[1];
 	ret_packet->sender = load_le64(data + 6);
 	ret_packet->epoch = load_le64(data + 14);

@@ -7,6 +7,7 @@
 #define PROTO_SEAL_H
 
 #include "proto/identity.h"
+#include "proto/version.h"
 
 /* Signs body as ours. kind: what the record is, the user's numbers, PROTOCOL.md lists them; it,
  * the epoch and the sequence are signed with it, and so need not be in the body. */
@@ -36,15 +37,16 @@ int packet_key_init(const struct identity *identity, const struct certificate *p
 
 enum packet_error {
 	PACKET_E_SIZE = 1, /* shorter than the overhead, or longer than PACKET_MAX */
-	PACKET_E_VERSION,
-	PACKET_E_CLUSTER, /* another cluster's tag */
-	PACKET_E_MAC,     /* forged or damaged */
+	PACKET_E_VERSION,  /* none that we speak */
+	PACKET_E_CLUSTER,  /* another cluster's tag */
+	PACKET_E_MAC,      /* forged or damaged */
 	PACKET_E_MAX,
 };
 
 const char *packet_error_name(int error); /* "size", "version", ... */
 
 struct packet {
+	uint8_t version;   /* in which the receiver shall read it */
 	uint8_t kind;      /* the user's own */
 	uint64_t sender;   /* certificate_id() of it */
 	uint64_t epoch;    /* the sender's boot epoch */
@@ -59,9 +61,10 @@ int packet_pack(const struct packet_key *key, const uint8_t cluster[CLUSTER_ID_S
 		const struct packet *packet, uint8_t *data, size_t cap, size_t *ret_len);
 
 /* What a packet says of itself, without cryptography: only good for finding the sender's key and
- * its replay window (proto/replay.h). The body is borrowed from data. 0, or PACKET_E_*. */
-int packet_parse(const uint8_t cluster[CLUSTER_ID_SIZE], const uint8_t *data, size_t len,
-		 struct packet *ret_packet);
+ * its replay window (proto/replay.h). versions: those that we speak. The body is borrowed from
+ * data. 0, or PACKET_E_*. */
+int packet_parse(const uint8_t cluster[CLUSTER_ID_SIZE], struct version_range versions,
+		 const uint8_t *data, size_t len, struct packet *ret_packet);
 
 /* data, len: as packet_parse() took them. 0: the packet is from the sender whose key this is, and
  * now the window may move; or PACKET_E_MAC. */

@@ -42,6 +42,7 @@ struct session {
 	const struct identity *identity;
 	uint8_t nonce[HELLO_NONCE_SIZE];
 	uint64_t epoch;
+	struct version_range versions;
 	bool dialer;
 
 	enum phase phase;
@@ -51,6 +52,7 @@ struct session {
 	struct channel out, in;
 	struct certificate peer;
 	uint64_t peer_epoch;
+	uint32_t version; /* chosen by the acceptor */
 
 	/* The beginning of a frame that did not come whole. */
 	uint8_t *held;
@@ -145,7 +147,7 @@ static void start_dialing(struct session *session)
 	size_t len;
 
 	memcpy(session->pending, magic, MAGIC_SIZE);
-	len = hello_pack(session->identity, HELLO_VERSION_MIN, HELLO_VERSION_MAX, session->nonce, 0,
+	len = hello_pack(session->identity, session->versions, session->nonce, 0,
 			 frame + SESSION_HEADER);
 	put_header(frame, KIND_HELLO, len);
 	session->pending_len = MAGIC_SIZE + SESSION_HEADER + len;
@@ -163,6 +165,7 @@ int session_new(const struct session_options *options, struct session **ret_sess
 	session->dialer = options->dialer;
 	memcpy(session->nonce, options->nonce, sizeof(session->nonce));
 	session->epoch = options->epoch;
+	session->versions = options->versions;
 	session->phase = options->dialer ? PHASE_ANSWER : PHASE_HELLO;
 	if (options->dialer)
 		start_dialing(session);
@@ -185,7 +188,7 @@ static int take_peer(struct session *session, const uint8_t *body, size_t len, u
 {
 	int r;
 
-	r = hello_parse(session->identity, body, len, ret_hello);
+	r = hello_parse(session->identity, session->versions, body, len, ret_hello);
 	if (r == 0)
 		r = hello_check(session->identity, ret_hello, wall);
 	if (r == 0)
@@ -213,7 +216,6 @@ static int take_hello(struct session *session, const uint8_t *frame, size_t len,
 {
 	uint8_t *answer = session->pending + MAGIC_SIZE;
 	struct hello hello;
-	uint32_t version;
 	size_t answer_len;
 	int r;
 
@@ -223,10 +225,11 @@ static int take_hello(struct session *session, const uint8_t *frame, size_t len,
 		return r;
 	crypto_generichash(session->hello_hash, HASH_SIZE, frame, len, NULL, 0);
 
-	version = hello_choose(&hello);
+	session->version = version_common(session->versions, hello.versions);
 	memcpy(session->pending, magic, MAGIC_SIZE);
-	answer_len = hello_pack(session->identity, version, version, session->nonce, session->epoch,
-				answer + SESSION_HEADER);
+	answer_len = hello_pack(session->identity,
+				(struct version_range){session->version, session->version},
+				session->nonce, session->epoch, answer + SESSION_HEADER);
 	put_header(answer, KIND_ANSWER, answer_len);
 	answer_len += SESSION_HEADER;
 	if (!derive_keys(session, answer, answer_len))
@@ -252,8 +255,9 @@ static int take_answer(struct session *session, const uint8_t *frame, size_t len
 		return SESSION_E_CERTIFICATE;
 	if (!channel_open(&session->in, frame, len))
 		return SESSION_E_MAC;
-	if (hello.version_min != hello.version_max)
+	if (hello.versions.min != hello.versions.max)
 		return SESSION_E_VERSION;
+	session->version = hello.versions.max;
 	r = finish(session, hello.epoch);
 	if (r != 0)
 		return r;
@@ -456,6 +460,11 @@ const struct certificate *session_peer(const struct session *session)
 uint64_t session_peer_epoch(const struct session *session)
 {
 	return session->peer_epoch;
+}
+
+uint32_t session_version(const struct session *session)
+{
+	return session->version;
 }
 
 int session_seal(struct session *session, uint8_t kind, const uint8_t *body, size_t len,

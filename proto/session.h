@@ -8,6 +8,7 @@
 #define PROTO_SESSION_H
 
 #include "proto/identity.h"
+#include "proto/version.h"
 
 struct session;
 
@@ -43,6 +44,7 @@ struct session_options {
 	bool dialer;                     /* we connected; else we accepted */
 	uint8_t nonce[32];               /* fresh random bytes */
 	uint64_t epoch;                  /* our boot epoch */
+	struct version_range versions;   /* that we speak */
 };
 
 struct session_frame {
@@ -73,6 +75,8 @@ bool session_ready(const struct session *session);
 /* Valid when ready. The certificate belongs to the session. */
 const struct certificate *session_peer(const struct session *session);
 uint64_t session_peer_epoch(const struct session *session);
+/* The highest that both sides speak: what is said on this stream. */
+uint32_t session_version(const struct session *session);
 
 /* Writes one frame, len + SESSION_OVERHEAD bytes, to data. body may be at data + SESSION_HEADER
  * already, and is not copied then. Frames must be sent in the order of the calls, all of them.

@@ -31,7 +31,8 @@ static void send_packet(struct membership *m, uint8_t kind, const uint8_t *body,
 {
 	static uint64_t sequence;
 	static uint8_t bytes[70000];
-	struct packet packet = {.kind = kind,
+	struct packet packet = {.version = VERSION_WIRE,
+				.kind = kind,
 				.sender = peer.id,
 				.epoch = EPOCH,
 				.sequence = ++sequence,
@@ -55,7 +56,7 @@ static void answer(struct membership *m)
 	size_t len;
 
 	while ((len = membership_datagram(m, bytes, sizeof(bytes), &target))) {
-		if (packet_parse(us.certificate.cluster, bytes, len, &packet) != 0 ||
+		if (packet_parse(us.certificate.cluster, VERSION_RANGE, bytes, len, &packet) != 0 ||
 		    packet.kind != PING)
 			continue;
 		ping = lvsmesh__pb__datagram__unpack(NULL, packet.len, packet.body);
@@ -75,8 +76,7 @@ static struct membership *start(const uint8_t *roster, size_t len)
 		.profile = membership_default,
 		.addresses = {{.ip = {.family = AF_INET, .bytes = {10, 0, 0, 1}}, .port = PORT}},
 		.address_count = 1,
-		.version_min = 1,
-		.version_max = 1,
+		.versions = VERSION_RANGE,
 		.roster = roster,
 		.roster_len = len,
 		.now = {.mono = mono, .wall = FIXTURE_WALL},

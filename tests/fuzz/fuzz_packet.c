@@ -15,7 +15,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	verified = packet_verify(&sample.key, data, size) == 0;
 	if (verified && (size != sample.len || memcmp(data, sample.data, size) != 0))
 		abort();
-	if (packet_parse(sample.cluster, data, size, &packet) != 0) {
+	if (packet_parse(sample.cluster, VERSION_RANGE, data, size, &packet) != 0) {
 		if (verified)
 			abort();
 		return 0;

@@ -15,7 +15,7 @@ struct packet_sample {
 static inline void packet_sample_init(struct packet_sample *sample)
 {
 	static const uint8_t body[] = "a packet";
-	struct packet packet = {.kind = 1, .epoch = 2, .sequence = 3};
+	struct packet packet = {.version = VERSION_WIRE, .kind = 1, .epoch = 2, .sequence = 3};
 	struct packet_key from;
 	struct identity d1, d2;
 

@@ -34,6 +34,7 @@ static inline struct session *streams_session(const struct streams *streams, boo
 		.dialer = dialer,
 		.nonce = {dialer},
 		.epoch = 100 + dialer,
+		.versions = VERSION_RANGE,
 	};
 	struct session *session;
 

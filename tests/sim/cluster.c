@@ -38,6 +38,8 @@ struct director {
 	bool up;
 	struct identity identity;
 	uint64_t epoch;
+	struct version_range versions;
+	uint8_t version_to[CLUSTER_MAX]; /* of the last datagram to each */
 	struct node *node;
 	struct node_update update;
 	int64_t clock;
@@ -122,6 +124,7 @@ struct cluster *cluster_new(uint64_t seed, unsigned int count)
 	for (unsigned int d = 0; d < count; d++) {
 		identity_make(cluster, &key, d);
 		cluster->directors[d].epoch = 100 * (d + 1);
+		cluster->directors[d].versions = VERSION_RANGE;
 		cluster->directors[d].kernel = calloc(KERNEL_MAX, sizeof(struct entry));
 		cluster_start(cluster, d);
 	}
@@ -238,6 +241,7 @@ static void send_datagrams(struct cluster *cluster, unsigned int d)
 			return;
 		datagram->from = d;
 		datagram->to = target.remote.ip.bytes[3] - 1u;
+		cluster->directors[d].version_to[datagram->to] = datagram->data[0];
 		cluster->datagrams_len++;
 	}
 }
@@ -345,6 +349,16 @@ void cluster_crash(struct cluster *cluster, unsigned int d, bool kernel)
 		director->kernel_len = 0;
 }
 
+void cluster_versions(struct cluster *cluster, unsigned int d, struct version_range versions)
+{
+	cluster->directors[d].versions = versions;
+}
+
+uint32_t cluster_version(const struct cluster *cluster, unsigned int a, unsigned int b)
+{
+	return cluster->directors[a].version_to[b];
+}
+
 void cluster_start(struct cluster *cluster, unsigned int d)
 {
 	struct director *director = &cluster->directors[d];
@@ -352,6 +366,7 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 	struct node_options options = {
 		.identity = &director->identity,
 		.epoch = ++director->epoch,
+		.versions = director->versions,
 		.join = join,
 		.join_count = cluster->count,
 		.addresses = &join[d],

@@ -19,6 +19,10 @@ struct now cluster_now(const struct cluster *cluster);
 /* A crash loses the daemon; with kernel, its connection table too. */
 void cluster_crash(struct cluster *cluster, unsigned int d, bool kernel);
 void cluster_start(struct cluster *cluster, unsigned int d);
+/* Which versions of the protocol a director speaks from its next start on. */
+void cluster_versions(struct cluster *cluster, unsigned int d, struct version_range versions);
+/* In which version a last sent b a datagram. */
+uint32_t cluster_version(const struct cluster *cluster, unsigned int a, unsigned int b);
 bool cluster_up(const struct cluster *cluster, unsigned int d);
 /* Cuts or mends the network between two directors, both ways. */
 void cluster_cut(struct cluster *cluster, unsigned int a, unsigned int b, bool cut);

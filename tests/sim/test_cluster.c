@@ -542,6 +542,9 @@ static void chaos(uint64_t seed)
 	struct cluster *cluster = cluster_new(seed, count);
 	const char *difference;
 
+	/* From its next start on every other one speaks the next version too. */
+	for (unsigned int d = 1; d < count; d += 2)
+		cluster_versions(cluster, d, (struct version_range){1, 2});
 	cluster_lossy(cluster, 5);
 	for (int i = 0; i < 150; i++)
 		chaos_step(cluster, count);

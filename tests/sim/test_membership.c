@@ -704,8 +704,8 @@ static void test_two_versions(void **state)
 	assert_true(sim_until(sim, sim_whole, NULL, 5 * S));
 	sim_run(sim, 30 * S);
 	assert_true(membership_find(sim_core(sim, 1), sim_id(sim, 2), &info));
-	assert_int_equal(info.version_min, 1);
-	assert_int_equal(info.version_max, 2);
+	assert_int_equal(info.versions.min, 1);
+	assert_int_equal(info.versions.max, 2);
 	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
 	finish(sim);
 }

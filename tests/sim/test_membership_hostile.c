@@ -82,7 +82,8 @@ static void send_as_thief(struct sim *sim, struct stolen *stolen, unsigned int t
 {
 	const struct identity *thief = sim_identity(sim, THIEF);
 	uint8_t bytes[2048], data[4096];
-	struct packet packet = {.kind = kind,
+	struct packet packet = {.version = VERSION_WIRE,
+				.kind = kind,
 				.sender = thief->id,
 				.epoch = stolen->epoch,
 				.sequence = ++stolen->sequence,
@@ -262,7 +263,7 @@ static void test_forged_acks(void **state)
 	Lvsmesh__Pb__Datagram body = LVSMESH__PB__DATAGRAM__INIT;
 	const struct identity *thief = sim_identity(sim, THIEF);
 	struct packet_key key;
-	struct packet packet = {.kind = ACK, .epoch = 3000, .sequence = 1};
+	struct packet packet = {.version = VERSION_WIRE, .kind = ACK, .epoch = 3000, .sequence = 1};
 	uint8_t bytes[256], data[512];
 	size_t len;
 
@@ -433,7 +434,8 @@ static void test_lengths_at_their_extremes(void **state)
 	(void)state;
 	assert_int_equal(packet_key_init(thief, &sim_identity(sim, 0)->certificate, &key), 0);
 	for (unsigned int i = 0; i < 4000; i++) {
-		struct packet packet = {.kind = (uint8_t)(i % 9),
+		struct packet packet = {.version = VERSION_WIRE,
+					.kind = (uint8_t)(i % 9),
 					.sender = thief->id,
 					.epoch = stolen.epoch,
 					.sequence = ++stolen.sequence,
@@ -464,7 +466,7 @@ static void test_strangers(void **state)
 {
 	struct sim *sim = cluster(9, COUNT);
 	struct identity stranger, self;
-	struct packet packet = {.kind = PING, .epoch = 1, .body = NULL};
+	struct packet packet = {.version = VERSION_WIRE, .kind = PING, .epoch = 1, .body = NULL};
 	struct packet_key key;
 	uint8_t data[256];
 	size_t len;

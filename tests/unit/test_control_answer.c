@@ -114,8 +114,10 @@ static int setup(void **state)
 {
 	struct world *world = calloc(1, sizeof(*world));
 	struct config_error error;
-	struct node_options options = {
-		.identity = &world->identity, .epoch = 9, .entries_max = 10000};
+	struct node_options options = {.identity = &world->identity,
+				       .epoch = 9,
+				       .versions = VERSION_RANGE,
+				       .entries_max = 10000};
 
 	fixture_identity(1, 1, &world->identity);
 	if (config_parse(yaml, strlen(yaml), "test", &world->config, &error) < 0)
@@ -350,8 +352,7 @@ static json_t *member_json(void)
 		.phase = MEMBER_READY,
 		.since = start.mono - 3 * USEC_PER_SEC,
 		.evidence = EVIDENCE_REFUSED | EVIDENCE_TCP,
-		.version_min = 1,
-		.version_max = 2,
+		.versions = {1, 2},
 		.config = 0xab,
 		.address_count = 1,
 		.addresses = {{.endpoint = elsewhere, .udp = true, .rtt = 150}},

@@ -71,7 +71,10 @@ static struct control_source source_of(struct world *world)
 static int setup(void **state)
 {
 	struct world *world = calloc(1, sizeof(*world));
-	struct node_options options = {.identity = &world->identity, .epoch = 1, .entries_max = 10};
+	struct node_options options = {.identity = &world->identity,
+				       .epoch = 1,
+				       .versions = VERSION_RANGE,
+				       .entries_max = 10};
 	struct config_error error;
 	struct control_source source = source_of(world);
 	char text[IO_CONTROL_ERROR_MAX];

@@ -20,8 +20,7 @@ static struct membership_options good(void)
 		.profile = membership_default,
 		.addresses = {{.ip = {.family = AF_INET, .bytes = {10, 0, 0, 1}}, .port = 7946}},
 		.address_count = 1,
-		.version_min = 1,
-		.version_max = 1,
+		.versions = VERSION_RANGE,
 		.now = {.mono = USEC_PER_SEC, .wall = FIXTURE_WALL},
 	};
 }
@@ -48,7 +47,7 @@ static void test_refuses_bad_options(void **state)
 	options.address_count = MEMBERSHIP_ADDRESSES_MAX + 1;
 	expect(&options, -EINVAL);
 	options = good();
-	options.version_min = 2;
+	options.versions.min = 2;
 	expect(&options, -EINVAL);
 	options = good();
 	options.profile.timeout = 0;

@@ -23,8 +23,7 @@ static int setup(void **state)
 		.profile = membership_default,
 		.addresses = {{.ip = {.family = AF_INET, .bytes = {192, 0, 2, 1}}, .port = 7946}},
 		.address_count = 1,
-		.version_min = 1,
-		.version_max = 1,
+		.versions = VERSION_RANGE,
 		.now = {.mono = USEC_PER_SEC, .wall = FIXTURE_WALL},
 	};
 

@@ -211,6 +211,7 @@ static void test_refused(void **state)
 	static const struct endpoint own = {{AF_INET, {192, 0, 2, 1}}, 7946};
 	struct node_options options = {.identity = &identity,
 				       .epoch = 1,
+				       .versions = VERSION_RANGE,
 				       .entries_max = 10,
 				       .addresses = &own,
 				       .address_count = 1,

@@ -71,6 +71,7 @@ static void test_record_changed(void **state)
 static size_t make_packet(const struct packet_key *key, uint8_t *data, size_t cap)
 {
 	struct packet packet = {
+		.version = VERSION_WIRE,
 		.kind = 3,
 		.sender = d1.id,
 		.epoch = 5,
@@ -101,7 +102,8 @@ static void test_packet(void **state)
 
 	len = make_packet(&k12, data, sizeof(data));
 	assert_int_equal(len, sizeof(body) + PACKET_OVERHEAD);
-	assert_int_equal(packet_parse(d2.certificate.cluster, data, len, &packet), 0);
+	assert_int_equal(packet_parse(d2.certificate.cluster, VERSION_RANGE, data, len, &packet),
+			 0);
 	assert_int_equal(packet.kind, 3);
 	assert_int_equal(packet.sender, d1.id);
 	assert_int_equal(packet.epoch, 5);
@@ -132,19 +134,21 @@ static void test_packet_changed(void **state)
 	}
 	for (size_t n = 0; n < len; n++) {
 		if (n < PACKET_OVERHEAD)
-			assert_int_equal(packet_parse(d2.certificate.cluster, data, n, &packet),
+			assert_int_equal(packet_parse(d2.certificate.cluster, VERSION_RANGE, data,
+						      n, &packet),
 					 PACKET_E_SIZE);
 		assert_int_equal(packet_verify(&k21, data, n), PACKET_E_MAC);
 	}
 	data[0]++;
-	assert_int_equal(packet_parse(d2.certificate.cluster, data, len, &packet),
+	assert_int_equal(packet_parse(d2.certificate.cluster, VERSION_RANGE, data, len, &packet),
 			 PACKET_E_VERSION);
 	data[0]--;
 	data[2]++;
-	assert_int_equal(packet_parse(d2.certificate.cluster, data, len, &packet),
+	assert_int_equal(packet_parse(d2.certificate.cluster, VERSION_RANGE, data, len, &packet),
 			 PACKET_E_CLUSTER);
-	assert_int_equal(packet_parse(d2.certificate.cluster, data, PACKET_MAX + 1, &packet),
-			 PACKET_E_SIZE);
+	assert_int_equal(
+		packet_parse(d2.certificate.cluster, VERSION_RANGE, data, PACKET_MAX + 1, &packet),
+		PACKET_E_SIZE);
 }
 
 static void test_packet_limits(void **state)

@@ -26,6 +26,9 @@ struct pair {
 	struct stream hello, answer, confirm;
 };
 
+/* What whoever is opened speaks. */
+static struct version_range versions = VERSION_RANGE;
+
 static int set_up(void **state)
 {
 	(void)state;
@@ -40,6 +43,7 @@ static struct session *open_session(const struct identity *identity, bool dialer
 		.identity = identity,
 		.dialer = dialer,
 		.epoch = 1000 + nonce,
+		.versions = versions,
 	};
 	struct session *session;
 
@@ -614,7 +618,7 @@ static int answer_to_versions(uint32_t min, uint32_t max)
 	size_t len;
 	int r;
 
-	len = hello_pack(&d1, min, max, nonce, 0, hello.data + 9);
+	len = hello_pack(&d1, (struct version_range){min, max}, nonce, 0, hello.data + 9);
 	store_be32(hello.data + 4, (uint32_t)len);
 	hello.data[8] = 1;
 	hello.len = len + 9;
@@ -626,12 +630,55 @@ static int answer_to_versions(uint32_t min, uint32_t max)
 static void test_versions(void **state)
 {
 	(void)state;
-	assert_int_equal(answer_to_versions(HELLO_VERSION_MIN, HELLO_VERSION_MAX), 0);
-	assert_int_equal(answer_to_versions(0, HELLO_VERSION_MIN), 0);
-	assert_int_equal(answer_to_versions(HELLO_VERSION_MAX, UINT32_MAX), 0);
-	assert_int_equal(answer_to_versions(HELLO_VERSION_MAX + 1, UINT32_MAX), -SESSION_E_VERSION);
-	assert_int_equal(answer_to_versions(0, HELLO_VERSION_MIN - 1), -SESSION_E_VERSION);
-	assert_int_equal(answer_to_versions(2, 1), -SESSION_E_VERSION);
+	versions = (struct version_range){3, 4};
+	assert_int_equal(answer_to_versions(3, 4), 0);
+	assert_int_equal(answer_to_versions(0, 3), 0);
+	assert_int_equal(answer_to_versions(4, UINT32_MAX), 0);
+	assert_int_equal(answer_to_versions(5, UINT32_MAX), -SESSION_E_VERSION);
+	assert_int_equal(answer_to_versions(0, 2), -SESSION_E_VERSION);
+	assert_int_equal(answer_to_versions(4, 3), -SESSION_E_VERSION);
+	versions = VERSION_RANGE;
+}
+
+/* What is spoken between two that speak these; 0: nothing. */
+static uint32_t version_between(struct version_range dialer, struct version_range acceptor)
+{
+	struct stream hello, answer, confirm;
+	struct session *d, *a;
+	uint32_t version = 0;
+
+	versions = dialer;
+	d = open_session(&d1, true, 1);
+	versions = acceptor;
+	a = open_session(&d2, false, 2);
+	versions = VERSION_RANGE;
+	collect(d, &hello);
+	if (feed(a, &hello) == 0) {
+		collect(a, &answer);
+		assert_int_equal(feed(d, &answer), 0);
+		collect(d, &confirm);
+		assert_int_equal(feed(a, &confirm), 0);
+		assert_int_equal(session_version(a), session_version(d));
+		version = session_version(d);
+	}
+	session_free(d);
+	session_free(a);
+	return version;
+}
+
+static void test_version_chosen(void **state)
+{
+	const struct version_range old = {1, 1}, next = {1, 2}, later = {2, 3};
+
+	(void)state;
+	assert_int_equal(version_between(old, old), 1);
+	assert_int_equal(version_between(old, next), 1);
+	assert_int_equal(version_between(next, old), 1);
+	assert_int_equal(version_between(next, next), 2);
+	assert_int_equal(version_between(next, later), 2);
+	assert_int_equal(version_between(later, later), 3);
+	assert_int_equal(version_between(later, old), 0);
+	assert_int_equal(version_between(old, later), 0);
 }
 
 struct garbage {
@@ -774,6 +821,7 @@ int main(void)
 		cmocka_unit_test(test_weak_key),
 		cmocka_unit_test(test_expires_while_open),
 		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_version_chosen),
 		cmocka_unit_test(test_garbage),
 		cmocka_unit_test(test_format),
 		cmocka_unit_test(test_second_confirm),

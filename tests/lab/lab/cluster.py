@@ -97,6 +97,7 @@ class Cluster:
         self.mode = mode
         self.services = globals()["services"](topology, **options) if services is None else services
         self.daemons = {}
+        self.programs = {}  # of a director; else lvsmeshd
         self._files = {}
         if mode == "lvsmesh":
             self._make_identities()
@@ -119,8 +120,8 @@ class Cluster:
         """changed: as in write_config()."""
         if self.mode == "lvsmesh":
             self.write_config(director, **changed)
-            self.daemons[director] = director.start([program("lvsmeshd"), "-c", self.config(director)],
-                                                    name="lvsmeshd")
+            daemon = program(self.programs.get(director, "lvsmeshd"))
+            self.daemons[director] = director.start([daemon, "-c", self.config(director)], name="lvsmeshd")
             return
         self.topology.add_vips(director)
         director.run(["ipvsadm", "-R"], text=self._rules())

@@ -17,7 +17,7 @@ def results_directory():
 
 def program(name):
     """A built program: lvsmeshd, lvsmesh, traffic, lagwatch."""
-    folder = "tests/lab/tools" if name in ("traffic", "lagwatch", "ipvs_probe") else "director"
+    folder = "tests/lab/tools" if name in ("traffic", "lagwatch", "ipvs_probe", "lvsmeshd_next") else "director"
     return build_directory() / folder / name
 
 
