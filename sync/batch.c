@@ -122,15 +122,36 @@ unsigned int batch_count(const struct batch *batch)
 	return batch->family[0].count + batch->family[1].count;
 }
 
-static void column_put(struct family *family, const uint8_t sizes[COLUMNS], enum column column,
-		       const void *value)
+/* These two are inlined where the size is known, so that a column costs a few instructions. */
+static inline void column_put(struct family *family, enum column column, const void *value,
+			      size_t size)
 {
-	size_t size = sizes[column];
 	uint8_t *data = family->column[column];
 
 	memcpy(data + family->count * size, value, size);
-	if (memcmp(data, value, size) != 0)
-		family->varies[column] = true;
+	family->varies[column] |= memcmp(data, value, size) != 0;
+}
+
+static inline void family_put(struct family *family, const struct entry *entry, uint64_t hlc,
+			      uint32_t age, uint16_t origin, size_t address_size)
+{
+	uint8_t state = (uint8_t)entry->state;
+
+	column_put(family, COLUMN_CADDR, entry->flow.caddr, address_size);
+	column_put(family, COLUMN_VADDR, entry->flow.vaddr, address_size);
+	column_put(family, COLUMN_DADDR, entry->daddr, address_size);
+	column_put(family, COLUMN_CPORT, &entry->flow.cport, 2);
+	column_put(family, COLUMN_VPORT, &entry->flow.vport, 2);
+	column_put(family, COLUMN_DPORT, &entry->dport, 2);
+	column_put(family, COLUMN_PROTOCOL, &entry->flow.protocol, 1);
+	column_put(family, COLUMN_STATE, &state, 1);
+	column_put(family, COLUMN_FLAGS, &entry->flags, 4);
+	column_put(family, COLUMN_FWMARK, &entry->fwmark, 4);
+	column_put(family, COLUMN_TIMEOUT, &entry->timeout, 4);
+	column_put(family, COLUMN_AGE, &age, 4);
+	column_put(family, COLUMN_ORIGIN, &origin, 2);
+	column_put(family, COLUMN_HLC, &hlc, 8);
+	family->varies[COLUMN_ABOVE] = family->varies[COLUMN_HLC];
 }
 
 static void seq_store(uint8_t *data, const struct entry_seq *seq)
@@ -180,8 +201,6 @@ bool batch_add(struct batch *batch, const struct entry *entry, struct table_vers
 {
 	bool v6 = entry->flow.family == AF_INET6;
 	struct family *family = &batch->family[v6];
-	const uint8_t *sizes = column_size[v6];
-	uint8_t state = (uint8_t)entry->state;
 	size_t size = (v6 ? ENTRY_SIZE_V6 : ENTRY_SIZE_V4) + (entry->options ? OPTIONS_SIZE : 0u);
 	uint16_t origin;
 
@@ -191,21 +210,10 @@ bool batch_add(struct batch *batch, const struct entry *entry, struct table_vers
 		return false;
 	if (origin == batch->origins_len)
 		batch->origins[batch->origins_len++] = version.origin;
-	column_put(family, sizes, COLUMN_CADDR, entry->flow.caddr);
-	column_put(family, sizes, COLUMN_VADDR, entry->flow.vaddr);
-	column_put(family, sizes, COLUMN_DADDR, entry->daddr);
-	column_put(family, sizes, COLUMN_CPORT, &entry->flow.cport);
-	column_put(family, sizes, COLUMN_VPORT, &entry->flow.vport);
-	column_put(family, sizes, COLUMN_DPORT, &entry->dport);
-	column_put(family, sizes, COLUMN_PROTOCOL, &entry->flow.protocol);
-	column_put(family, sizes, COLUMN_STATE, &state);
-	column_put(family, sizes, COLUMN_FLAGS, &entry->flags);
-	column_put(family, sizes, COLUMN_FWMARK, &entry->fwmark);
-	column_put(family, sizes, COLUMN_TIMEOUT, &entry->timeout);
-	column_put(family, sizes, COLUMN_AGE, &age);
-	column_put(family, sizes, COLUMN_ORIGIN, &origin);
-	column_put(family, sizes, COLUMN_HLC, &version.hlc);
-	family->varies[COLUMN_ABOVE] = family->varies[COLUMN_HLC];
+	if (v6)
+		family_put(family, entry, version.hlc, age, origin, 16);
+	else
+		family_put(family, entry, version.hlc, age, origin, 4);
 	if (entry->options)
 		option_put(batch, v6, family->count, entry->options);
 	family->count++;
@@ -443,6 +451,24 @@ static const struct entry_options *option_take(struct batch_reader *reader)
 	return options;
 }
 
+/* Inlined where the size is known, as family_put(). */
+static inline void family_get(const struct columns *columns, unsigned int i,
+			      struct entry *ret_entry, size_t address_size)
+{
+	memset(ret_entry, 0, sizeof(*ret_entry));
+	memcpy(ret_entry->flow.caddr, column_at(columns, COLUMN_CADDR, i), address_size);
+	memcpy(ret_entry->flow.vaddr, column_at(columns, COLUMN_VADDR, i), address_size);
+	memcpy(ret_entry->daddr, column_at(columns, COLUMN_DADDR, i), address_size);
+	ret_entry->flow.cport = load_le16(column_at(columns, COLUMN_CPORT, i));
+	ret_entry->flow.vport = load_le16(column_at(columns, COLUMN_VPORT, i));
+	ret_entry->dport = load_le16(column_at(columns, COLUMN_DPORT, i));
+	ret_entry->flow.protocol = *column_at(columns, COLUMN_PROTOCOL, i);
+	ret_entry->state = *column_at(columns, COLUMN_STATE, i);
+	ret_entry->flags = load_le32(column_at(columns, COLUMN_FLAGS, i));
+	ret_entry->fwmark = load_le32(column_at(columns, COLUMN_FWMARK, i));
+	ret_entry->timeout = load_le32(column_at(columns, COLUMN_TIMEOUT, i));
+}
+
 bool batch_next(struct batch_reader *reader, struct entry *ret_entry,
 		struct table_version *ret_version, uint32_t *ret_age)
 {
@@ -457,19 +483,11 @@ bool batch_next(struct batch_reader *reader, struct entry *ret_entry,
 		columns = &reader->family[1];
 	}
 	i = reader->at;
-	memset(ret_entry, 0, sizeof(*ret_entry));
-	memcpy(ret_entry->flow.caddr, column_at(columns, COLUMN_CADDR, i), reader->v6 ? 16 : 4);
-	memcpy(ret_entry->flow.vaddr, column_at(columns, COLUMN_VADDR, i), reader->v6 ? 16 : 4);
-	memcpy(ret_entry->daddr, column_at(columns, COLUMN_DADDR, i), reader->v6 ? 16 : 4);
-	ret_entry->flow.cport = load_le16(column_at(columns, COLUMN_CPORT, i));
-	ret_entry->flow.vport = load_le16(column_at(columns, COLUMN_VPORT, i));
-	ret_entry->dport = load_le16(column_at(columns, COLUMN_DPORT, i));
+	if (reader->v6)
+		family_get(columns, i, ret_entry, 16);
+	else
+		family_get(columns, i, ret_entry, 4);
 	ret_entry->flow.family = reader->v6 ? AF_INET6 : AF_INET;
-	ret_entry->flow.protocol = *column_at(columns, COLUMN_PROTOCOL, i);
-	ret_entry->state = *column_at(columns, COLUMN_STATE, i);
-	ret_entry->flags = load_le32(column_at(columns, COLUMN_FLAGS, i));
-	ret_entry->fwmark = load_le32(column_at(columns, COLUMN_FWMARK, i));
-	ret_entry->timeout = load_le32(column_at(columns, COLUMN_TIMEOUT, i));
 	ret_entry->flow.template = !!(ret_entry->flags & ENTRY_TEMPLATE);
 	ret_entry->options = option_take(reader);
 	if (ret_entry->options && ret_entry->flow.template)

@@ -2,6 +2,12 @@
 
 #include <sodium.h>
 
+bool entry_agrees(const struct entry *a, const struct entry *b)
+{
+	return a->state == b->state && a->dport == b->dport &&
+	       memcmp(a->daddr, b->daddr, sizeof(a->daddr)) == 0;
+}
+
 uint32_t entry_pe_digest(const uint8_t *data, size_t len)
 {
 	static const uint8_t key[crypto_shorthash_KEYBYTES] = "lvsmesh-pe-data";

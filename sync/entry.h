@@ -68,6 +68,9 @@ struct table_version {
 	uint64_t origin;
 };
 
+/* Whether a connection goes on in the same way with either: real server and state. */
+bool entry_agrees(const struct entry *a, const struct entry *b);
+
 /* A digest of persistence-engine data for struct flow; never 0 for len > 0. */
 uint32_t entry_pe_digest(const uint8_t *data, size_t len);
 

@@ -1,38 +1,16 @@
 #include "sync/slab.h"
 
-#include <stdlib.h>
-
-void slab_init(struct slab *slab, size_t slot_size)
+int slab_init(struct slab *slab, size_t slot_size, uint32_t max)
 {
-	*slab = (struct slab){.slot_size = (slot_size + 7) & ~(size_t)7};
+	*slab = (struct slab){.slot_size = slot_size, .max = MIN(max, (uint32_t)INT32_MAX)};
+	/* Number 0 is none, and its place stays empty. */
+	return region_init(&slab->region, (slab->max + (size_t)1) * slot_size);
 }
 
 void slab_fini(struct slab *slab)
 {
-	for (uint32_t i = 0; i < slab->chunks_len; i++)
-		free(slab->chunks[i]);
-	free(slab->chunks);
+	region_fini(&slab->region);
 	*slab = (struct slab){0};
-}
-
-static bool slab_grow(struct slab *slab)
-{
-	uint8_t *chunk;
-
-	if (slab->chunks_len == slab->chunks_cap) {
-		uint32_t cap = slab->chunks_cap ? slab->chunks_cap * 2 : 16;
-		uint8_t **chunks = realloc(slab->chunks, cap * sizeof(*chunks));
-
-		if (!chunks)
-			return false;
-		slab->chunks = chunks;
-		slab->chunks_cap = cap;
-	}
-	chunk = calloc(SLAB_CHUNK, slab->slot_size);
-	if (!chunk)
-		return false;
-	slab->chunks[slab->chunks_len++] = chunk;
-	return true;
 }
 
 uint32_t slab_take(struct slab *slab)
@@ -41,11 +19,11 @@ uint32_t slab_take(struct slab *slab)
 
 	if (number) {
 		slab->free = load_le32(slab_at(slab, number));
-		memset(slab_at(slab, number), 0, sizeof(uint32_t));
+		store_le32(slab_at(slab, number), 0);
 	} else {
 		number = slab->top + 1;
-		if (number > INT32_MAX ||
-		    (number / SLAB_CHUNK >= slab->chunks_len && !slab_grow(slab)))
+		if (number > slab->max ||
+		    !region_commit(&slab->region, (number + (size_t)1) * slab->slot_size))
 			return 0;
 		slab->top = number;
 	}

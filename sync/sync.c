@@ -14,6 +14,7 @@ int sync_new(const struct sync_options *options, struct sync **ret_sync)
 	struct table_options table = {
 		.self = options->identity->id,
 		.entries_max = options->entries_max,
+		.paths_max = TABLE_PATHS_MAX,
 	};
 	struct sync *sync = calloc(1, sizeof(*sync));
 
@@ -55,12 +56,6 @@ int sync_capture(struct sync *sync, const struct entry *entry, struct now now)
 	}
 	sync->counters.captured++;
 	return 0;
-}
-
-static bool entry_agrees(const struct entry *a, const struct entry *b)
-{
-	return a->state == b->state && a->dport == b->dport &&
-	       memcmp(a->daddr, b->daddr, sizeof(a->daddr)) == 0;
 }
 
 /* A peer was quicker than the reading of the kernel's connections, and has told what we ourselves

@@ -6,25 +6,31 @@
 
 #include "sync/table_private.h"
 
+#define SLOT_SIZE_V4 48u
+#define SLOT_SIZE_V6 64u
+
+static_assert(offsetof(struct slot, caddr) + 4 <= SLOT_SIZE_V4, "IPv4's address");
+static_assert(offsetof(struct slot, caddr) + 16 <= SLOT_SIZE_V6, "IPv6's address");
+static_assert(SLOT_SIZE_V4 % _Alignof(struct slot) == 0, "alignment");
+
 int table_new(const struct table_options *options, struct table **ret_table)
 {
 	struct table *table = calloc(1, sizeof(*table));
+	uint32_t max = options->entries_max;
 
 	if (!table)
 		return -ENOMEM;
-	slab_init(&table->v4, sizeof(struct slot) + 3 * 4);
-	slab_init(&table->v6, sizeof(struct slot) + 3 * 16);
-	slab_init(&table->options, sizeof(struct entry_options));
-	table->buckets_len = table->buckets_cap = 1024;
-	table->buckets = calloc(table->buckets_cap, sizeof(*table->buckets));
-	if (!table->buckets) {
-		table_free(table);
-		return -ENOMEM;
-	}
-	table->entries_max = options->entries_max;
+	table->entries_max = max;
 	table->origins[0] = options->self;
 	table->origins_len = 1;
 	memcpy(table->hash_key, options->hash_key, sizeof(table->hash_key));
+	if (slab_init(&table->v4, SLOT_SIZE_V4, max) < 0 ||
+	    slab_init(&table->v6, SLOT_SIZE_V6, max) < 0 ||
+	    slab_init(&table->options, sizeof(struct options), max) < 0 ||
+	    table_paths_init(table, options->paths_max) < 0 || table_index_init(table) < 0) {
+		table_free(table);
+		return -ENOMEM;
+	}
 	*ret_table = table;
 	return 0;
 }
@@ -36,129 +42,60 @@ void table_free(struct table *table)
 	slab_fini(&table->v4);
 	slab_fini(&table->v6);
 	slab_fini(&table->options);
-	free(table->buckets);
+	table_paths_fini(table);
+	table_index_fini(table);
 	free(table);
-}
-
-/* Lists */
-
-static enum table_list slot_list(const struct slot *slot)
-{
-	return (enum table_list)(slot->bits & SLOT_LIST);
-}
-
-/* A reader that was about to read this slot goes on with the one after it. */
-static void cursors_pass(struct table *table, table_ref ref)
-{
-	struct slot *slot = slot_at(table, ref);
-
-	if (!(slot->bits & SLOT_PINNED))
-		return;
-	for (struct table_cursor *cursor = table->cursors; cursor; cursor = cursor->link) {
-		if (cursor->next == ref)
-			cursor->next = slot->next;
-	}
-	if (slot->next)
-		slot_at(table, slot->next)->bits |= SLOT_PINNED;
-	slot->bits &= (uint8_t)~SLOT_PINNED;
-}
-
-static void list_remove(struct table *table, table_ref ref)
-{
-	struct slot *slot = slot_at(table, ref);
-	struct list *list = &table->lists[slot_list(slot)];
-
-	cursors_pass(table, ref);
-	*(slot->prev ? &slot_at(table, slot->prev)->next : &list->head) = slot->next;
-	*(slot->next ? &slot_at(table, slot->next)->prev : &list->tail) = slot->prev;
-	list->count--;
-}
-
-static void list_append(struct table *table, table_ref ref, enum table_list to)
-{
-	struct slot *slot = slot_at(table, ref);
-	struct list *list = &table->lists[to];
-
-	slot->bits = (uint8_t)((slot->bits & ~SLOT_LIST) | (unsigned int)to);
-	slot->prev = list->tail;
-	slot->next = 0;
-	*(list->tail ? &slot_at(table, list->tail)->next : &list->head) = ref;
-	list->tail = ref;
-	list->count++;
-	slot->position = to == TABLE_JOURNAL ? ++table->position : 0;
-}
-
-static void list_change(struct table *table, table_ref ref, enum table_list to)
-{
-	list_remove(table, ref);
-	list_append(table, ref, to);
-}
-
-uint32_t table_list_count(const struct table *table, enum table_list list)
-{
-	return table->lists[list].count;
-}
-
-table_ref table_list_head(const struct table *table, enum table_list list)
-{
-	return table->lists[list].head;
-}
-
-void table_list_move(struct table *table, table_ref ref, enum table_list list)
-{
-	assert(list != TABLE_JOURNAL && slot_list(slot_at(table, ref)) != TABLE_JOURNAL);
-	list_change(table, ref, list);
-}
-
-void table_list_splice(struct table *table, enum table_list from, enum table_list to)
-{
-	struct list *a = &table->lists[from], *b = &table->lists[to];
-
-	assert(from != TABLE_JOURNAL && to != TABLE_JOURNAL && from != to);
-	if (!a->head)
-		return;
-	for (table_ref ref = a->head; ref; ref = slot_at(table, ref)->next) {
-		struct slot *slot = slot_at(table, ref);
-
-		slot->bits = (uint8_t)((slot->bits & ~SLOT_LIST) | (unsigned int)to);
-	}
-	slot_at(table, a->tail)->next = b->head;
-	*(b->head ? &slot_at(table, b->head)->prev : &b->tail) = a->tail;
-	b->head = a->head;
-	b->count += a->count;
-	*a = (struct list){0};
 }
 
 /* Slots */
 
-static void slot_drop_options(struct table *table, struct slot *slot)
+static void slot_drop_path(struct table *table, struct slot *slot)
 {
-	if (slot->options)
-		slab_give(&table->options, slot->options);
-	slot->options = 0;
+	table_path_give(table, slot_path(table, slot));
+	if (slot->bits & SLOT_OPTIONS)
+		slab_give(&table->options, slot->path);
+	slot->bits &= (uint8_t)~SLOT_OPTIONS;
+	slot->path = 0;
 }
 
-/* What the entry says besides its flow. False: no memory for its options. */
-static bool slot_set(struct table *table, table_ref ref, const struct entry *entry)
+/* A path, in options of their own where the entry has some. 0: no room. */
+static uint32_t path_new(struct table *table, const struct entry *entry, const struct path_key *key)
 {
-	struct slot *slot = slot_at(table, ref);
-	size_t size = ref_address_size(ref);
+	uint32_t path = table_path_take(table, key), number = path;
+	struct options *row;
 
-	if (entry->options) {
-		if (!slot->options)
-			slot->options = slab_take(&table->options);
-		if (!slot->options)
-			return false;
-		memcpy(slab_at(&table->options, slot->options), entry->options,
-		       sizeof(*entry->options));
-	} else {
-		slot_drop_options(table, slot);
+	if (!path || !entry->options)
+		return path;
+	number = slab_take(&table->options);
+	if (!number) {
+		table_path_give(table, path);
+		return 0;
 	}
-	memcpy(slot->address + 2 * size, entry->daddr, size);
-	slot->dport = entry->dport;
+	row = slab_at(&table->options, number);
+	row->path = path;
+	row->options = *entry->options;
+	return number;
+}
+
+/* What the entry says besides its flow. False: no room, and nothing changed. */
+static bool slot_set(struct table *table, struct slot *slot, const struct entry *entry)
+{
+	struct path_key key;
+
+	table_path_key(entry, &key);
+	/* Most changes are of the state alone. */
+	if (slot->path == 0 || entry->options || (slot->bits & SLOT_OPTIONS) ||
+	    memcmp(slot_path_key(table, slot), &key, sizeof(key)) != 0) {
+		uint32_t path = path_new(table, entry, &key);
+
+		if (!path)
+			return false;
+		if (slot->path)
+			slot_drop_path(table, slot);
+		slot->path = path;
+		slot->bits |= entry->options ? SLOT_OPTIONS : 0;
+	}
 	slot->state = (uint8_t)entry->state;
-	slot->flags = entry->flags;
-	slot->fwmark = entry->fwmark;
 	slot->timeout = entry->timeout;
 	return true;
 }
@@ -167,9 +104,9 @@ static void slot_free(struct table *table, table_ref ref)
 {
 	struct slot *slot = slot_at(table, ref);
 
-	list_remove(table, ref);
+	table_list_remove(table, ref);
 	table_index_remove(table, ref);
-	slot_drop_options(table, slot);
+	slot_drop_path(table, slot);
 	slab_give(ref & REF_V6 ? &table->v6 : &table->v4, ref & ~REF_V6);
 }
 
@@ -182,31 +119,27 @@ uint32_t table_count(const struct table *table)
 static table_ref slot_new(struct table *table, const struct entry *entry, uint32_t hash,
 			  enum table_list list)
 {
-	const struct flow *flow = &entry->flow;
-	bool v6 = flow->family == AF_INET6;
-	size_t size = v6 ? 16 : 4;
+	bool v6 = entry->flow.family == AF_INET6;
+	struct slab *slab = v6 ? &table->v6 : &table->v4;
 	struct slot *slot;
 	table_ref ref;
 
 	if (table_count(table) >= table->entries_max)
 		return 0;
-	ref = slab_take(v6 ? &table->v6 : &table->v4);
+	ref = slab_take(slab);
 	if (!ref)
 		return 0;
-	ref |= v6 ? REF_V6 : 0;
-	slot = slot_at(table, ref);
-	if (!slot_set(table, ref, entry)) {
-		slab_give(v6 ? &table->v6 : &table->v4, ref & ~REF_V6);
+	slot = slab_at(slab, ref);
+	if (!slot_set(table, slot, entry)) {
+		slab_give(slab, ref);
 		return 0;
 	}
-	memcpy(slot->address, flow->caddr, size);
-	memcpy(slot->address + size, flow->vaddr, size);
-	slot->cport = flow->cport;
-	slot->vport = flow->vport;
-	slot->protocol = flow->protocol;
-	slot->taken = 1;
+	ref |= v6 ? REF_V6 : 0;
+	memcpy(slot->caddr, entry->flow.caddr, ref_address_size(ref));
+	slot->cport = entry->flow.cport;
+	slot->bits |= SLOT_TAKEN;
 	table_index_add(table, ref, hash);
-	list_append(table, ref, list);
+	table_list_append(table, ref, list);
 	table_index_grow(table);
 	return ref;
 }
@@ -220,16 +153,16 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 	       struct table_meta *ret_meta)
 {
 	const struct slot *slot = slot_at(table, ref);
-	size_t size = ref_address_size(ref);
 
 	if (ret_entry) {
-		memset(ret_entry, 0, sizeof(*ret_entry));
+		const struct path_key *path = slot_path_key(table, slot);
+
 		table_index_flow(table, ref, &ret_entry->flow);
-		memcpy(ret_entry->daddr, slot->address + 2 * size, size);
-		ret_entry->dport = slot->dport;
+		memcpy(ret_entry->daddr, path->daddr, 16);
+		ret_entry->dport = path->dport;
 		ret_entry->state = slot->state;
-		ret_entry->flags = slot->flags;
-		ret_entry->fwmark = slot->fwmark;
+		ret_entry->flags = path->flags;
+		ret_entry->fwmark = path->fwmark;
 		ret_entry->timeout = slot->timeout;
 		ret_entry->options = slot_options(table, slot);
 	}
@@ -239,7 +172,7 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 		table_index_flow(table, ref, &flow);
 		*ret_meta = (struct table_meta){
 			.version = {slot->hlc, table->origins[slot->origin]},
-			.position = slot->position,
+			.position = slot_position(slot),
 			.list = slot_list(slot),
 			.refreshed = slot->refreshed,
 			.adopted = !!(slot->bits & SLOT_ADOPTED),
@@ -255,7 +188,7 @@ table_ref table_walk(const struct table *table, uint64_t *cursor)
 		table_ref ref = at < table->v4.top ? (table_ref)at + 1
 						   : ((table_ref)(at - table->v4.top) + 1) | REF_V6;
 
-		if (slot_at(table, ref)->taken)
+		if (slot_at(table, ref)->bits & SLOT_TAKEN)
 			return ref;
 	}
 	return 0;
@@ -294,9 +227,9 @@ enum table_result table_capture(struct table *table, const struct entry *entry, 
 
 	if (ref) {
 		assert(slot_at(table, ref)->hlc < hlc);
-		if (!slot_set(table, ref, entry))
+		if (!slot_set(table, slot_at(table, ref), entry))
 			return TABLE_FULL;
-		list_change(table, ref, TABLE_JOURNAL);
+		table_list_change(table, ref, TABLE_JOURNAL);
 	} else {
 		ref = slot_new(table, entry, hash, TABLE_JOURNAL);
 		if (!ref)
@@ -325,12 +258,12 @@ enum table_result table_adopt(struct table *table, const struct entry *entry, ui
 	return TABLE_NEW;
 }
 
-static bool slot_same(const struct slot *slot, table_ref ref, const struct entry *entry)
+static bool slot_agrees(const struct table *table, table_ref ref, const struct entry *entry)
 {
-	size_t size = ref_address_size(ref);
+	struct entry held;
 
-	return slot->dport == entry->dport && slot->state == entry->state &&
-	       memcmp(slot->address + 2 * size, entry->daddr, size) == 0;
+	table_get(table, ref, &held, NULL);
+	return entry_agrees(&held, entry);
 }
 
 enum table_result table_merge(struct table *table, const struct entry *entry,
@@ -350,15 +283,15 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 
 		if (order <= 0)
 			return order == 0 ? TABLE_SAME : TABLE_STALE;
-		if ((slot->bits & SLOT_ADOPTED) && slot_same(slot, ref, entry))
+		if ((slot->bits & SLOT_ADOPTED) && slot_agrees(table, ref, entry))
 			list = TABLE_IDLE;
 	}
 	if (!origin_index(table, version.origin, &origin))
 		return TABLE_FULL;
 	if (ref) {
-		if (!slot_set(table, ref, entry))
+		if (!slot_set(table, slot_at(table, ref), entry))
 			return TABLE_FULL;
-		list_change(table, ref, list);
+		table_list_change(table, ref, list);
 	} else {
 		ref = slot_new(table, entry, hash, list);
 		if (!ref)
@@ -396,7 +329,7 @@ static uint32_t sweep_slab(struct table *table, const struct slab *slab, table_r
 
 		*at = *at >= slab->top ? 1 : *at + 1;
 		slot = slab_at(slab, *at);
-		if (slot->taken && slot_expired(slot, now)) {
+		if ((slot->bits & SLOT_TAKEN) && slot_expired(slot, now)) {
 			slot_free(table, *at | bit);
 			dropped++;
 		}
@@ -408,67 +341,4 @@ uint32_t table_sweep(struct table *table, uint32_t now, uint32_t budget)
 {
 	return sweep_slab(table, &table->v4, 0, &table->sweep_v4, now, budget / 2) +
 	       sweep_slab(table, &table->v6, REF_V6, &table->sweep_v6, now, budget / 2);
-}
-
-/* The journal */
-
-uint64_t table_position(const struct table *table)
-{
-	return table->position;
-}
-
-void table_cursor_open(struct table *table, struct table_cursor *cursor, uint64_t position)
-{
-	*cursor = (struct table_cursor){.position = position, .link = table->cursors};
-	table->cursors = cursor;
-}
-
-void table_cursor_close(struct table *table, struct table_cursor *cursor)
-{
-	struct table_cursor **at = &table->cursors;
-
-	while (*at != cursor)
-		at = &(*at)->link;
-	*at = cursor->link;
-}
-
-void table_cursor_copy(struct table_cursor *cursor, const struct table_cursor *from)
-{
-	cursor->position = from->position;
-	cursor->next = from->next;
-}
-
-table_ref table_cursor_peek(struct table *table, struct table_cursor *cursor)
-{
-	table_ref ref = table->lists[TABLE_JOURNAL].tail;
-
-	if (cursor->next)
-		return cursor->next;
-	if (!ref || slot_at(table, ref)->position <= cursor->position) {
-		/* The last changes may have left the journal, and nothing is missed in them. */
-		cursor->position = table->position;
-		return 0;
-	}
-	/* What was appended since the reader was at the end: it is about to be read anyway. */
-	for (;;) {
-		table_ref prev = slot_at(table, ref)->prev;
-
-		if (!prev || slot_at(table, prev)->position <= cursor->position)
-			break;
-		ref = prev;
-	}
-	cursor->next = ref;
-	slot_at(table, ref)->bits |= SLOT_PINNED;
-	return ref;
-}
-
-void table_cursor_advance(struct table *table, struct table_cursor *cursor)
-{
-	struct slot *slot = slot_at(table, cursor->next);
-
-	/* Other readers may stand here too: the pin stays, it only costs a look. */
-	cursor->position = slot->position;
-	cursor->next = slot->next;
-	if (slot->next)
-		slot_at(table, slot->next)->bits |= SLOT_PINNED;
 }

@@ -25,18 +25,21 @@ enum table_list {
 struct table_options {
 	uint64_t self; /* our director's id */
 	uint32_t entries_max;
+	uint32_t paths_max; /* different services, real servers, flags, fwmarks: any combination */
 	uint8_t hash_key[16]; /* random: nobody outside can make flows collide */
 };
 
 /* How many directors' entries one table can tell apart. */
 #define TABLE_ORIGINS_MAX 1024
+/* Enough paths for anybody, in at most 64 MiB. */
+#define TABLE_PATHS_MAX (1u << 20)
 
 enum table_result {
 	TABLE_NEW,     /* was not known */
 	TABLE_CHANGED, /* replaced an older version */
 	TABLE_SAME,    /* this very version was known */
 	TABLE_STALE,   /* a newer version is known: nothing changed */
-	TABLE_FULL,    /* entries_max, origins or memory: nothing changed */
+	TABLE_FULL,    /* entries_max, origins, paths or memory: nothing changed */
 };
 
 /* What a slot says besides the entry. */

@@ -1,14 +1,48 @@
 /* The table by flow: linear hashing, chained through the slots. */
+#include <errno.h>
 #include <sodium.h>
-#include <stdlib.h>
 
 #include "sync/table_private.h"
 
+#define BUCKETS_MIN 1024
+
+int table_index_init(struct table *table)
+{
+	size_t max = (size_t)table->entries_max * 2 + BUCKETS_MIN;
+
+	if (region_init(&table->bucket_region, max * sizeof(table_ref)) < 0 ||
+	    !region_commit(&table->bucket_region, BUCKETS_MIN * sizeof(table_ref)))
+		return -ENOMEM;
+	table->buckets = (table_ref *)table->bucket_region.base;
+	table->buckets_len = BUCKETS_MIN;
+	return 0;
+}
+
+void table_index_fini(struct table *table)
+{
+	region_fini(&table->bucket_region);
+}
+
+/* No longer than what tells flows apart: SipHash takes its time by the 8 bytes. */
 uint32_t table_index_hash(const struct table *table, const struct flow *flow)
 {
-	uint8_t hash[crypto_shorthash_BYTES];
+	size_t size = flow->family == AF_INET6 ? 16 : 4;
+	uint8_t hash[crypto_shorthash_BYTES], key[2 * 16 + 8];
 
-	crypto_shorthash(hash, (const uint8_t *)flow, sizeof(*flow), table->hash_key);
+	if (flow->family == AF_INET6) {
+		memcpy(key, flow->caddr, 16);
+		memcpy(key + 16, flow->vaddr, 16);
+	} else {
+		memcpy(key, flow->caddr, 4);
+		memcpy(key + 4, flow->vaddr, 4);
+	}
+	store_le32(key + size, load_le32(key + size) ^ flow->pe_digest);
+	store_le16(key + 2 * size, flow->cport);
+	store_le16(key + 2 * size + 2, flow->vport);
+	key[2 * size + 4] = flow->protocol;
+	key[2 * size + 5] = flow->template;
+	store_le16(key + 2 * size + 6, 0);
+	crypto_shorthash(hash, key, 2 * size + 8, table->hash_key);
 	return load_le32(hash);
 }
 
@@ -20,34 +54,48 @@ static uint32_t hash_bucket(const struct table *table, uint32_t hash)
 	return bucket < table->buckets_len ? bucket : hash & (top - 1);
 }
 
+/* Only templates are told apart by it. */
+static uint32_t slot_pe_digest(const struct table *table, const struct slot *slot,
+			       const struct path_key *path)
+{
+	const struct entry_options *options = slot_options(table, slot);
+
+	return options && path->template ? entry_pe_digest(options->pe_data, options->pe_data_len)
+					 : 0;
+}
+
 void table_index_flow(const struct table *table, table_ref ref, struct flow *ret_flow)
 {
 	const struct slot *slot = slot_at(table, ref);
-	const struct entry_options *options = slot_options(table, slot);
-	size_t size = ref_address_size(ref);
+	const struct path_key *path = slot_path_key(table, slot);
 
 	memset(ret_flow, 0, sizeof(*ret_flow));
-	memcpy(ret_flow->caddr, slot->address, size);
-	memcpy(ret_flow->vaddr, slot->address + size, size);
+	if (ref & REF_V6)
+		memcpy(ret_flow->caddr, slot->caddr, 16);
+	else
+		memcpy(ret_flow->caddr, slot->caddr, 4);
+	memcpy(ret_flow->vaddr, path->vaddr, 16);
 	ret_flow->cport = slot->cport;
-	ret_flow->vport = slot->vport;
-	ret_flow->family = ref & REF_V6 ? AF_INET6 : AF_INET;
-	ret_flow->protocol = slot->protocol;
-	ret_flow->template = !!(slot->flags & ENTRY_TEMPLATE);
-	if (options && ret_flow->template)
-		ret_flow->pe_digest = entry_pe_digest(options->pe_data, options->pe_data_len);
+	ret_flow->vport = path->vport;
+	ret_flow->family = path->family;
+	ret_flow->protocol = path->protocol;
+	ret_flow->template = path->template;
+	ret_flow->pe_digest = slot_pe_digest(table, slot, path);
 }
 
 static bool slot_is(const struct table *table, table_ref ref, const struct flow *flow)
 {
 	const struct slot *slot = slot_at(table, ref);
-	size_t size = ref_address_size(ref);
-	struct flow held;
+	const struct path_key *path;
 
-	if (slot->cport != flow->cport || memcmp(slot->address, flow->caddr, size) != 0)
+	if (slot->cport != flow->cport || load_le32(slot->caddr) != load_le32(flow->caddr))
 		return false;
-	table_index_flow(table, ref, &held);
-	return memcmp(&held, flow, sizeof(held)) == 0;
+	path = slot_path_key(table, slot);
+	return path->family == flow->family && path->vport == flow->vport &&
+	       path->protocol == flow->protocol && path->template == flow->template &&
+	       memcmp(slot->caddr, flow->caddr, ref_address_size(ref)) == 0 &&
+	       memcmp(path->vaddr, flow->vaddr, 16) == 0 &&
+	       slot_pe_digest(table, slot, path) == flow->pe_digest;
 }
 
 table_ref table_index_find(const struct table *table, const struct flow *flow, uint32_t hash)
@@ -79,24 +127,24 @@ void table_index_remove(struct table *table, table_ref ref)
 	*at = slot_at(table, ref)->chain;
 }
 
-void table_index_grow(struct table *table)
+static void slot_fetch(const struct table *table, table_ref ref)
 {
-	uint32_t bucket;
-	table_ref ref;
+	const struct slot *slot = slot_at(table, ref);
 
-	if (table->v4.count + table->v6.count <= table->buckets_len)
-		return;
-	if (table->buckets_len == table->buckets_cap) {
-		size_t cap = (size_t)table->buckets_cap * 2;
-		table_ref *buckets = realloc(table->buckets, cap * sizeof(*buckets));
+	__builtin_prefetch(slot, 1);
+	__builtin_prefetch(slot->caddr, 1);
+}
 
-		if (!buckets)
-			return;
-		table->buckets = buckets;
-		table->buckets_cap = (uint32_t)cap;
-	}
-	bucket = table->buckets_len - (1u << (31 - __builtin_clz(table->buckets_len)));
-	ref = table->buckets[bucket];
+static bool split_bucket(struct table *table)
+{
+	uint32_t bucket = table->buckets_len - (1u << (31 - __builtin_clz(table->buckets_len)));
+	table_ref ref = table->buckets[bucket];
+
+	if (!region_commit(&table->bucket_region,
+			   ((size_t)table->buckets_len + 1) * sizeof(table_ref)))
+		return false;
+	/* What the splits after this one need. */
+	slot_fetch(table, table->buckets[MIN(bucket + 16, table->buckets_len - 1)]);
 	table->buckets[bucket] = 0;
 	table->buckets[table->buckets_len++] = 0;
 	while (ref) {
@@ -106,5 +154,14 @@ void table_index_grow(struct table *table)
 		table_index_flow(table, ref, &flow);
 		table_index_add(table, ref, table_index_hash(table, &flow));
 		ref = next;
+	}
+	return true;
+}
+
+void table_index_grow(struct table *table)
+{
+	for (int i = 0; i < 2 && table->buckets_len / 2 < table_count(table); i++) {
+		if (!split_bucket(table))
+			return;
 	}
 }

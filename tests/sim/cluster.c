@@ -583,12 +583,6 @@ static unsigned int held_collect(const struct director *director, struct held *h
 	return n;
 }
 
-static bool entry_agrees(const struct entry *a, const struct entry *b)
-{
-	return a->dport == b->dport && a->state == b->state &&
-	       memcmp(a->daddr, b->daddr, sizeof(a->daddr)) == 0;
-}
-
 const char *cluster_difference(const struct cluster *cluster)
 {
 	static char text[160];

@@ -11,7 +11,8 @@
 
 static struct table *make_table(uint32_t max)
 {
-	struct table_options options = {.self = SELF, .entries_max = max, .hash_key = {1}};
+	struct table_options options = {
+		.self = SELF, .entries_max = max, .paths_max = TABLE_PATHS_MAX, .hash_key = {1}};
 	struct table *table;
 
 	assert_int_equal(table_new(&options, &table), 0);
@@ -215,6 +216,60 @@ static void test_limits(void **state)
 	table_free(table);
 }
 
+static struct entry make_path(unsigned int client, uint8_t server)
+{
+	struct entry entry = make_entry(3 * client + 1, 1);
+
+	entry.daddr[0] = server;
+	return entry;
+}
+
+/* A path is held as long as one entry takes it, and no longer. */
+static void test_paths(void **state)
+{
+	struct table_options options = {.self = SELF, .entries_max = 1000, .paths_max = 3};
+	uint64_t hlc = 1;
+	struct table *table;
+	struct entry entry, held;
+
+	(void)state;
+	assert_int_equal(table_new(&options, &table), 0);
+	for (unsigned int i = 0; i < 90; i++) {
+		entry = make_path(i, (uint8_t)(i % 3));
+		entry.flow.template = 0;
+		entry.flags = 0;
+		assert_int_equal(table_capture(table, &entry, ++hlc, 0), TABLE_NEW);
+	}
+	/* A fourth real server: neither for a new one, nor for one that is held. */
+	entry.daddr[0] = 9;
+	assert_int_equal(table_capture(table, &entry, ++hlc, 0), TABLE_FULL);
+	table_get(table, table_find(table, &entry.flow), &held, NULL);
+	assert_int_equal(held.daddr[0], 89 % 3);
+	entry.flow.cport = 999;
+	assert_int_equal(table_merge(table, &entry, (struct table_version){1, 1}, 0), TABLE_FULL);
+	assert_int_equal(table_count(table), 90);
+	/* All of one go to another, the last of them first: then there is room again. */
+	for (unsigned int i = 0; i < 90; i += 3) {
+		assert_int_equal(table_capture(table, &entry, ++hlc, 0), TABLE_FULL);
+		held = make_path(i, 1);
+		held.flow.template = 0;
+		held.flags = 0;
+		assert_int_equal(table_capture(table, &held, ++hlc, 0), TABLE_CHANGED);
+	}
+	assert_int_equal(table_capture(table, &entry, ++hlc, 1000), TABLE_NEW);
+	table_get(table, table_find(table, &entry.flow), &held, NULL);
+	assert_int_equal(held.daddr[0], 9);
+	/* And when what took them has expired. */
+	assert_int_equal(table_sweep(table, 1000, 1000), 90);
+	for (uint8_t i = 1; i < 3; i++) {
+		entry = make_path(i, i);
+		assert_int_equal(table_capture(table, &entry, ++hlc, 1000), TABLE_NEW);
+	}
+	entry = make_path(5, 5);
+	assert_int_equal(table_capture(table, &entry, ++hlc, 1000), TABLE_FULL);
+	table_free(table);
+}
+
 static void test_options(void **state)
 {
 	struct table *table = make_table(10);
@@ -272,7 +327,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model),   cmocka_unit_test(test_cursors),
 		cmocka_unit_test(test_limits),  cmocka_unit_test(test_options),
-		cmocka_unit_test(test_adopted),
+		cmocka_unit_test(test_adopted), cmocka_unit_test(test_paths),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
