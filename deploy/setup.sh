@@ -8,6 +8,9 @@ packages_lab=(python3 iproute2 ipvsadm iptables kmod procps)
 # The lab's kernel, unless it is the host's own.
 [[ ${LVSMESH_LAB-} == host ]] || packages_lab+=(user-mode-linux)
 
+# What tests/bench measures lvsmesh against.
+packages_beside=(conntrackd iproute2 util-linux)
+
 packages_tests=(clang clang-format libclang-rt-dev git python3-pytest nftables tcpdump curl)
 
 # packages_missing PACKAGE...

@@ -205,7 +205,7 @@ def survival_run(figures, cluster, carrier, count, age_ms, conditions):
 
 # inject, sync
 
-ENTRIES = 100000
+ENTRIES = 200000
 
 
 @contextlib.contextmanager
@@ -238,8 +238,10 @@ def bench_inject(figures, repeat):
     poured = {flood.flow(i) for i in range(ENTRIES)}
     for run in range(repeat):
         with joined(ENTRIES) as (cluster, director, injected_s, _):
+            cpu = cpu_seconds(cluster.daemons[director].popen.pid)
             status = cluster.status(director)
             conditions = {"entries": ENTRIES, "run": run}
+            figures.write("cpu_us_per_entry", 1e6 * cpu / ENTRIES, "us", **conditions)
             figures.write("injected", status["entries"]["injected"], "entries", **conditions)
             figures.write("injected_again", status["entries"]["injected_again"], "entries", **conditions)
             figures.write("present", sum(flow[1] in poured for flow in kernel_table(director)), "entries", **conditions)

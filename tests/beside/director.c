@@ -1,0 +1,291 @@
+/*
+ * director NUMBER ADDRESS PEER DIRECTORY KERNEL-CPU [PROBE-MS]: one director for ./beside.py, on
+ * real sockets and a real TUN, without IPVS: it has the daemon's node, streams, datagrams and tap,
+ * and ./kernel.c as its kernel, which gets the standard input (see kernel.h).
+ *
+ * With PROBE-MS it pings its peer so often, and not every 200 ms.
+ *
+ * Writes JSON lines: "up"; "ready" when it holds what its peer had and its kernel has all of it;
+ * on SIGUSR1 "status". Ends on SIGTERM.
+ */
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "director/io_clock.h"
+#include "director/io_node.h"
+#include "director/io_tap.h"
+#include "tests/beside/tap_setup.h"
+#include "tests/identity_fixture.h"
+
+#define PORT 4848
+#define SYNCID 117
+#define ENTRIES_MAX 12000000
+#define PROBES_MAX 100000
+
+struct director {
+	uv_loop_t loop;
+	uv_signal_t term, ask;
+	uv_check_t turn;
+	struct identity identity;
+	struct endpoint listen, peer;
+	struct io_node *node;
+	struct io_tap *tap;
+	uint32_t rtt; /* smoothed, as membership has it */
+	uint32_t *probes;
+	size_t probe_count;
+};
+
+static usec_t now_us(void)
+{
+	return clock_now().mono;
+}
+
+static void inject(void *context)
+{
+	struct director *director = context;
+
+	if (director->tap)
+		io_tap_kick(director->tap);
+}
+
+static void announce(void *context, bool announced)
+{
+	(void)context;
+	if (announced)
+		printf("{\"event\": \"ready\", \"at_us\": %llu}\n", (unsigned long long)now_us());
+}
+
+static void notice(void *context, const struct membership_notice *told)
+{
+	(void)context;
+	(void)told;
+}
+
+static void nothing(void *context)
+{
+	(void)context;
+}
+
+static void epoch_wanted(void *context, uint64_t epoch)
+{
+	(void)context;
+	(void)epoch;
+}
+
+static void captured(void *context, const uint8_t *payload, size_t len)
+{
+	struct director *director = context;
+
+	io_node_captured(director->node, payload, len);
+}
+
+static size_t pull(void *context, uint8_t *payload, size_t cap)
+{
+	struct director *director = context;
+
+	return io_node_inject(director->node, payload, cap);
+}
+
+static void confirmed(void *context)
+{
+	struct director *director = context;
+
+	io_node_injected(director->node);
+}
+
+static void lost(void *context)
+{
+	struct director *director = context;
+
+	io_node_inject_lost(director->node);
+}
+
+static void gone(void *context)
+{
+	(void)context;
+	exit(1);
+}
+
+/* Each answer moves the mean by an eighth of what it differs. */
+static void look_at_probes(uv_check_t *turn)
+{
+	struct director *director = container_of(turn, struct director, turn);
+	struct member_info info;
+	unsigned int cursor = 0;
+	uint32_t rtt;
+
+	if (!membership_walk(node_membership(io_node_get(director->node)), &cursor, &info))
+		return;
+	rtt = (uint32_t)info.addresses[0].rtt;
+	if (rtt == director->rtt)
+		return;
+	if (director->rtt && director->probe_count < PROBES_MAX && 8 * rtt > 7 * director->rtt)
+		director->probes[director->probe_count++] = 8 * rtt - 7 * director->rtt;
+	director->rtt = rtt;
+}
+
+static int compare(const void *a, const void *b)
+{
+	uint32_t x = *(const uint32_t *)a, y = *(const uint32_t *)b;
+
+	return (x > y) - (x < y);
+}
+
+static double probe_ms(const struct director *director, unsigned int percent)
+{
+	size_t n = director->probe_count;
+
+	return n ? director->probes[(n * percent + 99) / 100 - 1] / 1e3 : 0;
+}
+
+static void say_status(uv_signal_t *ask, int number)
+{
+	struct director *director = container_of(ask, struct director, ask);
+	struct node_status status;
+
+	(void)number;
+	node_status(io_node_get(director->node), &status);
+	qsort(director->probes, director->probe_count, sizeof(*director->probes), compare);
+	printf("{\"event\": \"status\", \"entries\": %llu, \"captured\": %llu, \"learned\": %llu, "
+	       "\"injected\": %llu, \"injected_again\": %llu, \"batches_out\": %llu, "
+	       "\"batches_in\": %llu, \"probes\": %zu, \"probe_p50_ms\": %.3f, \"probe_p99_ms\": "
+	       "%.3f, \"probe_max_ms\": %.3f}\n",
+	       (unsigned long long)status.sync.entries, (unsigned long long)status.sync.captured,
+	       (unsigned long long)status.sync.learned, (unsigned long long)status.sync.injected,
+	       (unsigned long long)status.sync.injected_again,
+	       (unsigned long long)status.sync.batches_out,
+	       (unsigned long long)status.sync.batches_in, director->probe_count,
+	       probe_ms(director, 50), probe_ms(director, 99), probe_ms(director, 100));
+	director->probe_count = 0;
+}
+
+static void tap_closed(void *context)
+{
+	struct director *director = context;
+
+	uv_stop(&director->loop);
+}
+
+static void terminate(uv_signal_t *term, int number)
+{
+	struct director *director = container_of(term, struct director, term);
+
+	(void)number;
+	io_tap_close(director->tap, tap_closed, director);
+}
+
+/* Certificates that are valid now, unlike the fixture's. */
+static void identity_make(uint8_t number, struct identity *ret_identity)
+{
+	const char name[] = {'d', (char)('0' + number), '\0'};
+	struct keygen_options options = {
+		.name = name,
+		.not_before = clock_now().wall / USEC_PER_SEC - 60,
+		.not_after = clock_now().wall / USEC_PER_SEC + 3600,
+		.serial = number,
+	};
+	uint8_t seed[KEYGEN_NODE_SEED];
+	struct cluster_key cluster;
+
+	memset(seed, number, sizeof(seed));
+	fixture_cluster(1, &cluster);
+	if (keygen_node(&cluster, &options, seed, ret_identity) != 0)
+		abort();
+}
+
+static int open_node(struct director *director, uint8_t number, unsigned int probe_ms, char *error)
+{
+	struct io_node_options options = {
+		.loop = &director->loop,
+		.node = {.identity = &director->identity,
+			 .epoch = clock_now().wall,
+			 .seed = {number},
+			 .join = &director->peer,
+			 .join_count = 1,
+			 .addresses = &director->listen,
+			 .address_count = 1,
+			 .profile = membership_default,
+			 .syncid = SYNCID,
+			 .entries_max = ENTRIES_MAX},
+		.listen = &director->listen,
+		.n_listen = 1,
+		.context = director,
+		.inject = inject,
+		.announce = announce,
+		.notice = notice,
+		.roster = nothing,
+		.done = nothing,
+		.epoch_wanted = epoch_wanted,
+	};
+
+	if (probe_ms)
+		options.node.profile.interval = probe_ms * USEC_PER_MSEC;
+	return io_node_open(&options, &director->node, error);
+}
+
+static int open_tap(struct director *director, char *error)
+{
+	struct io_tap_options options;
+
+	io_tap_options_init(&options);
+	options.loop = &director->loop;
+	options.syncid = SYNCID;
+	options.port = PORT;
+	options.ctx = director;
+	options.callbacks = (struct io_tap_callbacks){
+		.captured = captured,
+		.pull = pull,
+		.confirmed = confirmed,
+		.lost = lost,
+		.missed = nothing,
+		.changed = nothing,
+		.gone = gone,
+	};
+	return io_tap_open(&options, &director->tap, error);
+}
+
+static bool endpoint_read(const char *text, struct endpoint *ret_endpoint)
+{
+	char full[ENDPOINT_TEXT];
+
+	snprintf(full, sizeof(full), "%s:%d", text, PORT);
+	return endpoint_parse(full, ret_endpoint) == 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct director director;
+	char error[MAX(IO_TAP_ERROR, IO_STREAMS_ERROR_MAX)] = "";
+	uint8_t number = (uint8_t)(argc > 1 ? atoi(argv[1]) : 0);
+
+	if (argc < 6 || number == 0 || number > 9 || !endpoint_read(argv[2], &director.listen) ||
+	    !endpoint_read(argv[3], &director.peer)) {
+		fprintf(stderr, "director NUMBER ADDRESS PEER DIRECTORY KERNEL-CPU [PROBE-MS]\n");
+		return 2;
+	}
+	snprintf(beside.stats, sizeof(beside.stats), "%s/stats%u", argv[4], number);
+	snprintf(beside.times, sizeof(beside.times), "%s/times", argv[4]);
+	beside.kernel_cpu = atoi(argv[5]);
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	director.probes = calloc(PROBES_MAX, sizeof(*director.probes));
+	identity_make(number, &director.identity);
+	uv_loop_init(&director.loop);
+	uv_signal_init(&director.loop, &director.term);
+	uv_signal_init(&director.loop, &director.ask);
+	uv_check_init(&director.loop, &director.turn);
+
+	if (open_tap(&director, error) < 0 ||
+	    open_node(&director, number, argc > 6 ? (unsigned int)atoi(argv[6]) : 0, error) < 0) {
+		fprintf(stderr, "%s\n", error);
+		return 1;
+	}
+	uv_signal_start(&director.term, terminate, SIGTERM);
+	uv_signal_start(&director.ask, say_status, SIGUSR1);
+	if (argc > 6)
+		uv_check_start(&director.turn, look_at_probes);
+	printf("{\"event\": \"up\", \"at_us\": %llu}\n", (unsigned long long)now_us());
+	io_node_forwarder(director.node, true);
+	uv_run(&director.loop, UV_RUN_DEFAULT);
+	return 0;
+}

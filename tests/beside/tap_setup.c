@@ -1,0 +1,125 @@
+/* Instead of director/io_tap_setup.c: the interface is a real one, the kernel's two threads are a
+ * process of ours. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "director/io_tap_device.h"
+#include "director/io_tap_private.h"
+#include "sync/tap_proc.h"
+#include "tests/beside/kernel.h"
+#include "tests/beside/load.h"
+#include "tests/beside/tap_setup.h"
+
+#define MTU 65535
+#define BACKLOG 65536
+
+struct beside beside;
+
+static pid_t child;
+
+int io_tap_look(struct io_tap *tap, uint32_t *ret_queue, uint32_t *ret_drops)
+{
+	static char text[1 << 16];
+	ssize_t len = pread(tap->socket_fd, text, sizeof(text), 0);
+
+	if (len < 0)
+		return -errno;
+	return tap_proc_socket(text, (size_t)len, tap->options.net.group, tap->options.net.port,
+			       ret_queue, ret_drops);
+}
+
+int io_tap_restart_threads(struct io_tap *tap)
+{
+	(void)tap;
+	return -EOPNOTSUPP;
+}
+
+int ipvs_daemon_add_probe(struct ipvs_daemon *daemon, const struct ipvs_daemon_probe *probe)
+{
+	(void)daemon;
+	(void)probe;
+	return -EOPNOTSUPP;
+}
+
+static void run_kernel(struct io_tap *tap, struct kernel *kernel)
+{
+	cpu_set_t cpus;
+
+	CPU_ZERO(&cpus);
+	CPU_SET((size_t)beside.kernel_cpu, &cpus);
+	sched_setaffinity(0, sizeof(cpus), &cpus);
+	prctl(PR_SET_PDEATHSIG, SIGKILL);
+	close(tap->fd);
+	kernel_run(kernel);
+	_exit(0);
+}
+
+static int share_times(uint32_t **ret_times)
+{
+	size_t size = LOAD_MAX * sizeof(**ret_times);
+	int fd = open(beside.times, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+
+	if (fd < 0 || ftruncate(fd, (off_t)size) < 0)
+		return -errno;
+	*ret_times = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	return *ret_times == MAP_FAILED ? -errno : 0;
+}
+
+int io_tap_setup(struct io_tap *tap, char *error)
+{
+	const struct io_tap_device_options device = {
+		.interface = tap->interface,
+		.address = tap->options.net.own,
+		.prefix = tap->options.prefix,
+		.mtu = MTU,
+		.backlog = BACKLOG,
+	};
+	struct kernel kernel = {.syncid = tap->options.syncid};
+	uint32_t queue, drops;
+	int r = io_tap_device_open(&device, &tap->fd, error);
+
+	if (r < 0)
+		return r;
+	tap->socket_fd = open("/proc/net/udp", O_RDONLY | O_CLOEXEC);
+	tap->device_fd = open("/proc/net/dev", O_RDONLY | O_CLOEXEC);
+	kernel.stats = tap->stats_fd = open(beside.stats, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	r = share_times(&kernel.sent_at);
+	if (r == 0)
+		r = kernel_open(&kernel, tap->interface, &tap->options.net,
+				tap->options.receive_size);
+	if (r == 0)
+		r = io_tap_look(tap, &queue, &drops);
+	if (r < 0) {
+		snprintf(error, IO_TAP_ERROR, "no kernel: %s", strerror(-r));
+		return r;
+	}
+	pace_init(&tap->pace, 2 * (size_t)tap->options.receive_size, drops);
+	fflush(stdout);
+	child = fork();
+	if (child == 0)
+		run_kernel(tap, &kernel);
+	close(kernel.master);
+	close(kernel.backup);
+	return child < 0 ? -errno : 0;
+}
+
+void io_tap_undo(struct io_tap *tap)
+{
+	const int fds[] = {tap->fd, tap->stats_fd, tap->socket_fd, tap->device_fd};
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		if (fds[i] >= 0)
+			close(fds[i]);
+	if (child > 0) {
+		kill(child, SIGKILL);
+		waitpid(child, NULL, 0);
+	}
+}
