@@ -77,7 +77,7 @@ static void adopt_after_merge(struct sync *sync, const struct entry *entry, stru
 
 int sync_adopt(struct sync *sync, const struct entry *entry, struct now now)
 {
-	switch (table_adopt(sync->table, entry, mono_seconds(now))) {
+	switch (table_adopt(sync->table, entry, mono_seconds(now), TABLE_JOURNAL)) {
 	case TABLE_FULL:
 		sync->counters.refused_full++;
 		return -ENOSPC;
@@ -215,18 +215,21 @@ bool sync_walk(const struct sync *sync, uint64_t *cursor, struct entry *ret_entr
 {
 	table_ref ref = table_walk(sync->table, cursor);
 	struct table_meta meta;
+	bool own;
 
 	if (!ref)
 		return false;
 	table_get(sync->table, ref, ret_entry, &meta);
+	own = meta.list == TABLE_JOURNAL || !table_list_shared(meta.list);
 	*ret_info = (struct sync_info){
 		.origin = meta.version.origin,
 		.hlc = meta.version.hlc,
 		.expires = ((usec_t)meta.refreshed + table_lifetime(ret_entry->timeout) -
 			    SECONDS_BASE) *
 			   USEC_PER_SEC,
-		.own = meta.list == TABLE_JOURNAL,
-		.in_kernel = meta.list == TABLE_JOURNAL || meta.list == TABLE_IDLE,
+		.own = own,
+		.in_kernel = own || meta.list == TABLE_IDLE,
+		.shared = table_list_shared(meta.list),
 	};
 	return true;
 }

@@ -121,6 +121,7 @@ struct sync_info {
 	usec_t expires;  /* mono */
 	bool own;        /* the local kernel carried it last */
 	bool in_kernel;  /* own, or its injection is confirmed */
+	bool shared;     /* the other directors are told of it, or have told it */
 };
 
 /* Walks the entries: *cursor starts at 0 and is only to be given back; false: the end. Entries that

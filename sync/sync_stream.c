@@ -64,7 +64,7 @@ static struct resume *resume_get(struct sync *sync, uint64_t id)
 
 /* Publisher */
 
-/* Adds an entry, unless it has expired. False: the batch is full. */
+/* Adds an entry, unless it has expired or is not for others. False: the batch is full. */
 static bool collect(struct sync *sync, table_ref ref, struct now now)
 {
 	struct table_meta meta;
@@ -73,7 +73,7 @@ static bool collect(struct sync *sync, table_ref ref, struct now now)
 
 	table_get(sync->table, ref, &entry, &meta);
 	age = mono_seconds(now) - meta.refreshed;
-	return age >= table_lifetime(entry.timeout) ||
+	return !table_list_shared(meta.list) || age >= table_lifetime(entry.timeout) ||
 	       batch_add(sync->batch, &entry, meta.version, age);
 }
 

@@ -110,6 +110,18 @@ static void slot_free(struct table *table, table_ref ref)
 	slab_give(ref & REF_V6 ? &table->v6 : &table->v4, ref & ~REF_V6);
 }
 
+void table_publish(struct table *table, table_ref ref)
+{
+	assert(!table_list_shared(slot_list(slot_at(table, ref))));
+	table_list_change(table, ref, TABLE_JOURNAL);
+}
+
+void table_drop(struct table *table, table_ref ref)
+{
+	assert(slot_list(slot_at(table, ref)) != TABLE_JOURNAL);
+	slot_free(table, ref);
+}
+
 uint32_t table_count(const struct table *table)
 {
 	return table->v4.count + table->v6.count;
@@ -217,8 +229,8 @@ static bool origin_index(struct table *table, uint64_t origin, uint16_t *ret_ind
 	return true;
 }
 
-enum table_result table_capture(struct table *table, const struct entry *entry, uint64_t hlc,
-				uint32_t now)
+static enum table_result take(struct table *table, const struct entry *entry, uint64_t hlc,
+			      uint32_t now, enum table_list list, uint64_t mark)
 {
 	uint32_t hash = table_index_hash(table, &entry->flow);
 	table_ref ref = table_index_find(table, &entry->flow, hash);
@@ -227,15 +239,22 @@ enum table_result table_capture(struct table *table, const struct entry *entry, 
 
 	if (ref) {
 		assert(slot_at(table, ref)->hlc < hlc);
+		assert(table_list_shared(list) ||
+		       !table_list_shared(slot_list(slot_at(table, ref))));
 		if (!slot_set(table, slot_at(table, ref), entry))
 			return TABLE_FULL;
-		table_list_change(table, ref, TABLE_JOURNAL);
+		if (list != slot_list(slot_at(table, ref)) || list == TABLE_JOURNAL)
+			table_list_change(table, ref, list);
+		else
+			mark = slot_position(slot_at(table, ref));
 	} else {
-		ref = slot_new(table, entry, hash, TABLE_JOURNAL);
+		ref = slot_new(table, entry, hash, list);
 		if (!ref)
 			return TABLE_FULL;
 	}
 	slot = slot_at(table, ref);
+	if (!table_list_shared(list))
+		slot_set_position(slot, mark);
 	slot->hlc = hlc;
 	slot->origin = 0;
 	slot->refreshed = now;
@@ -243,14 +262,28 @@ enum table_result table_capture(struct table *table, const struct entry *entry, 
 	return result;
 }
 
-enum table_result table_adopt(struct table *table, const struct entry *entry, uint32_t now)
+enum table_result table_capture(struct table *table, const struct entry *entry, uint64_t hlc,
+				uint32_t now)
+{
+	return take(table, entry, hlc, now, TABLE_JOURNAL, 0);
+}
+
+enum table_result table_withhold(struct table *table, const struct entry *entry, uint64_t hlc,
+				 uint32_t now, enum table_list list, uint64_t mark)
+{
+	assert(!table_list_shared(list));
+	return take(table, entry, hlc, now, list, mark);
+}
+
+enum table_result table_adopt(struct table *table, const struct entry *entry, uint32_t now,
+			      enum table_list list)
 {
 	uint32_t hash = table_index_hash(table, &entry->flow);
 	table_ref ref = table_index_find(table, &entry->flow, hash);
 
 	if (ref)
 		return TABLE_STALE;
-	ref = slot_new(table, entry, hash, TABLE_JOURNAL);
+	ref = slot_new(table, entry, hash, list);
 	if (!ref)
 		return TABLE_FULL;
 	slot_at(table, ref)->refreshed = now;

@@ -19,8 +19,19 @@ enum table_list {
 	TABLE_JOURNAL,     /* captured or adopted here: in order of last change */
 	TABLE_INJECT,      /* learned, the kernel has yet to get it */
 	TABLE_UNCONFIRMED, /* written towards the kernel */
+	/* Captured or adopted here, and the other directors do not know them (sync/policy.h). */
+	TABLE_YOUNG,   /* in order of first capture */
+	TABLE_WAITING, /* in order of coming here */
+	TABLE_LOCAL,
 	TABLE_LISTS,
 };
+
+/* Whether the other directors are to know what hangs in the list: all else is in no journal,
+ * snapshot, share or digest. */
+static inline bool table_list_shared(enum table_list list)
+{
+	return list < TABLE_YOUNG;
+}
 
 struct table_options {
 	uint64_t self; /* our director's id */
@@ -45,7 +56,7 @@ enum table_result {
 /* What a slot says besides the entry. */
 struct table_meta {
 	struct table_version version;
-	uint64_t position; /* in the journal; 0: not in it */
+	uint64_t position; /* in the journal, from 1; of what is not shared: its mark, below 2^48 */
 	enum table_list list;
 	uint32_t refreshed; /* s, mono, when the kernel last reported it */
 	bool adopted;       /* found in the kernel at start, history unknown */
@@ -61,9 +72,21 @@ void table_free(struct table *table);
 enum table_result table_capture(struct table *table, const struct entry *entry, uint64_t hlc,
 				uint32_t now);
 
-/* The local kernel holds the flow at start: version (0, self), journal's tail. A flow already known
- * is left as it is: TABLE_STALE. */
-enum table_result table_adopt(struct table *table, const struct entry *entry, uint32_t now);
+/* The same for a flow that is new or hangs in a list that is not shared: to the tail of such a
+ * list. What hangs in that very list already stays in its place there, with the mark that it has.
+ */
+enum table_result table_withhold(struct table *table, const struct entry *entry, uint64_t hlc,
+				 uint32_t now, enum table_list list, uint64_t mark);
+
+/* The local kernel holds the flow at start: version (0, self), to the tail of the journal or of a
+ * list that is not shared. A flow already known is left as it is: TABLE_STALE. */
+enum table_result table_adopt(struct table *table, const struct entry *entry, uint32_t now,
+			      enum table_list list);
+
+/* From a list that is not shared to the journal's tail. */
+void table_publish(struct table *table, table_ref ref);
+/* Forgets the entry. Not in the journal. */
+void table_drop(struct table *table, table_ref ref);
 
 /* A peer's word. When it wins it goes to TABLE_INJECT, except that an adopted slot of the same
  * destination and state only takes the version. refreshed: s, mono, as table_meta. */
@@ -80,7 +103,7 @@ uint32_t table_count(const struct table *table);
 uint32_t table_list_count(const struct table *table, enum table_list list);
 /* The list's first slot, the oldest. */
 table_ref table_list_head(const struct table *table, enum table_list list);
-/* To another list's tail. Not into or out of the journal. */
+/* To another list's tail, mark 0. Not into or out of the journal. */
 void table_list_move(struct table *table, table_ref ref, enum table_list list);
 /* All of one list before the head of another, order kept. Not the journal. */
 void table_list_splice(struct table *table, enum table_list from, enum table_list to);

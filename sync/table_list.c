@@ -3,13 +3,6 @@
 
 #include "sync/table_private.h"
 
-/* Positions are below 2^48: a million changes a second for nine years. */
-static void slot_place(struct slot *slot, uint64_t position)
-{
-	slot->position_low = (uint32_t)position;
-	slot->position_high = (uint16_t)(position >> 32);
-}
-
 /* A reader that was about to read this slot goes on with the one after it. */
 static void cursors_pass(struct table *table, table_ref ref)
 {
@@ -48,7 +41,7 @@ void table_list_append(struct table *table, table_ref ref, enum table_list to)
 	*(list->tail ? &slot_at(table, list->tail)->next : &list->head) = ref;
 	list->tail = ref;
 	list->count++;
-	slot_place(slot, to == TABLE_JOURNAL ? ++table->position : 0);
+	slot_set_position(slot, to == TABLE_JOURNAL ? ++table->position : 0);
 }
 
 void table_list_change(struct table *table, table_ref ref, enum table_list to)

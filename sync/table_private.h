@@ -9,11 +9,11 @@
 #define REF_V6 0x80000000u
 
 /* slot.bits */
-#define SLOT_LIST 0x03u   /* enum table_list */
-#define SLOT_PINNED 0x04u /* some cursor's next */
-#define SLOT_ADOPTED 0x08u
-#define SLOT_TAKEN 0x10u
-#define SLOT_OPTIONS 0x20u /* slot.path is a number in table.options */
+#define SLOT_LIST 0x07u   /* enum table_list */
+#define SLOT_PINNED 0x08u /* some cursor's next */
+#define SLOT_ADOPTED 0x10u
+#define SLOT_TAKEN 0x20u
+#define SLOT_OPTIONS 0x40u /* slot.path is a number in table.options */
 
 /* An entry as it is held: 48 bytes with IPv4's address, 64 with IPv6's. */
 struct slot {
@@ -123,6 +123,13 @@ static inline const struct path_key *slot_path_key(const struct table *table,
 static inline uint64_t slot_position(const struct slot *slot)
 {
 	return slot->position_low | (uint64_t)slot->position_high << 32;
+}
+
+/* Positions are below 2^48: a million changes a second for nine years. */
+static inline void slot_set_position(struct slot *slot, uint64_t position)
+{
+	slot->position_low = (uint32_t)position;
+	slot->position_high = (uint16_t)(position >> 32);
 }
 
 /* table_list.c: the lists and the readers of the journal. */

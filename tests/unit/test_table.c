@@ -304,8 +304,8 @@ static void test_adopted(void **state)
 	struct table_meta meta;
 
 	(void)state;
-	assert_int_equal(table_adopt(table, &kernel, 0), TABLE_NEW);
-	assert_int_equal(table_adopt(table, &kernel, 0), TABLE_STALE);
+	assert_int_equal(table_adopt(table, &kernel, 0, TABLE_JOURNAL), TABLE_NEW);
+	assert_int_equal(table_adopt(table, &kernel, 0, TABLE_JOURNAL), TABLE_STALE);
 	/* The same: the version is taken, the kernel needs nothing. */
 	assert_int_equal(table_merge(table, &peer, (struct table_version){5, 1}, 0), TABLE_CHANGED);
 	table_get(table, table_find(table, &peer.flow), NULL, &meta);
@@ -315,19 +315,79 @@ static void test_adopted(void **state)
 	kernel = make_entry(2, 1);
 	peer = make_entry(2, 1);
 	peer.daddr[1] = 9;
-	table_adopt(table, &kernel, 0);
+	table_adopt(table, &kernel, 0, TABLE_JOURNAL);
 	assert_int_equal(table_merge(table, &peer, (struct table_version){5, 1}, 0), TABLE_CHANGED);
 	table_get(table, table_find(table, &peer.flow), NULL, &meta);
 	assert_int_equal(meta.list, TABLE_INJECT);
 	table_free(table);
 }
 
+static enum table_list list_of(const struct table *table, unsigned int i, uint64_t *ret_mark)
+{
+	struct entry entry = make_entry(i, 1);
+	struct table_meta meta;
+
+	table_get(table, table_find(table, &entry.flow), NULL, &meta);
+	*ret_mark = meta.position;
+	return meta.list;
+}
+
+/* What others are not told of keeps its order and its marks, and is in no journal before it is
+ * published. */
+static void test_withheld(void **state)
+{
+	struct table *table = make_table(10);
+	struct entry entry;
+	uint64_t mark;
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		entry = make_entry(i, 1);
+		assert_int_equal(table_withhold(table, &entry, i + 1, 0, TABLE_YOUNG, 100 + i),
+				 TABLE_NEW);
+	}
+	entry = make_entry(0, 2);
+	assert_int_equal(table_withhold(table, &entry, 10, 0, TABLE_YOUNG, 200), TABLE_CHANGED);
+	assert_int_equal(table_list_head(table, TABLE_YOUNG), table_find(table, &entry.flow));
+	assert_int_equal(list_of(table, 0, &mark), TABLE_YOUNG);
+	assert_int_equal(mark, 100);
+	assert_int_equal(table_position(table), 0);
+
+	table_publish(table, table_find(table, &entry.flow));
+	assert_int_equal(list_of(table, 0, &mark), TABLE_JOURNAL);
+	assert_int_equal(mark, 1);
+	entry = make_entry(1, 2);
+	assert_int_equal(table_capture(table, &entry, 11, 0), TABLE_CHANGED);
+	assert_int_equal(list_of(table, 1, &mark), TABLE_JOURNAL);
+	assert_int_equal(mark, 2);
+	/* A peer that knows of the flow has the same say as ever. */
+	entry = make_entry(2, 2);
+	assert_int_equal(table_merge(table, &entry, (struct table_version){2, SELF}, 0),
+			 TABLE_STALE);
+	assert_int_equal(table_merge(table, &entry, (struct table_version){20, 1}, 0),
+			 TABLE_CHANGED);
+	assert_int_equal(list_of(table, 2, &mark), TABLE_INJECT);
+	assert_int_equal(table_list_count(table, TABLE_YOUNG), 0);
+	/* Adopted ones too, and all of them may be forgotten. */
+	entry = make_entry(3, 1);
+	assert_int_equal(table_adopt(table, &entry, 0, TABLE_LOCAL), TABLE_NEW);
+	table_drop(table, table_list_head(table, TABLE_LOCAL));
+	assert_int_equal(table_find(table, &entry.flow), 0);
+	assert_int_equal(table_count(table), 3);
+	for (enum table_list list = 0; list < TABLE_LISTS; list++)
+		assert_int_equal(table_list_shared(list), list != TABLE_YOUNG &&
+								  list != TABLE_WAITING &&
+								  list != TABLE_LOCAL);
+	table_free(table);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_model),   cmocka_unit_test(test_cursors),
-		cmocka_unit_test(test_limits),  cmocka_unit_test(test_options),
-		cmocka_unit_test(test_adopted), cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_model),    cmocka_unit_test(test_cursors),
+		cmocka_unit_test(test_limits),   cmocka_unit_test(test_options),
+		cmocka_unit_test(test_adopted),  cmocka_unit_test(test_paths),
+		cmocka_unit_test(test_withheld),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
