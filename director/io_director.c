@@ -20,6 +20,9 @@ static_assert(CONFIG_LISTEN_MAX == MEMBERSHIP_ADDRESSES_MAX, "and every address"
 #define WATCH_PEERS 10 /* each so many times */
 /* So long nothing is injected while they are read: enough if there are few. */
 #define ADOPT_ALONE (1 * USEC_PER_SEC)
+/* And so long taking traffic waits for it. The kernel carries what it has anyway; only the others
+ * lack some of it until it is read. */
+#define ADOPT_PATIENCE (5 * USEC_PER_SEC)
 
 /* The node's wishes */
 
@@ -34,8 +37,11 @@ static void want_inject(void *context)
 /* Before the kernel's own connections are read the others do not have them. */
 void director_announce(struct io_director *director)
 {
-	if (director->stopping || (director->announce && !director->adopted))
+	bool wait = !director->adopted && clock_now().mono < director->started + ADOPT_PATIENCE;
+
+	if (director->stopping || (director->announce && wait))
 		return;
+	director->announced = director->announce;
 	io_services_announce(director->services, director->announce);
 }
 
@@ -240,6 +246,8 @@ static void watched(uv_timer_t *timer)
 	forwarder_look(director);
 	if (!director->adopted)
 		want_inject(director);
+	if (director->announce && !director->announced)
+		director_announce(director);
 	director_watch_forwarder(director);
 	if (++director->turns % WATCH_PEERS == 0) {
 		director_watch(director);

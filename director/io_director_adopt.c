@@ -49,6 +49,7 @@ static void adopt_done(void *context, int error)
 		io_log_error("%s", director->adopt_error);
 	}
 	director->adopted = true;
+	io_node_adopted_all(director->node);
 	node_status(io_node_get(director->node), &status);
 	io_log_info("%llu connections found in the kernel",
 		    (unsigned long long)status.sync.adopted);

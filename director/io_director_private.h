@@ -48,7 +48,8 @@ struct io_director {
 	uv_timer_t watch, leave;
 	unsigned int turns; /* of watch */
 
-	bool announce; /* what the node wants */
+	bool announce;  /* what the node wants */
+	bool announced; /* what the services were told of it */
 	bool forwarder_ok;
 	usec_t forwarder_since;
 

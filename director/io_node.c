@@ -191,6 +191,11 @@ void io_node_adopted(struct io_node *node, const struct entry *entry)
 	step(node, &(struct node_event){.type = NODE_ADOPTED, .entry = entry});
 }
 
+void io_node_adopted_all(struct io_node *node)
+{
+	step(node, &(struct node_event){.type = NODE_ADOPTED_ALL});
+}
+
 size_t io_node_inject(struct io_node *node, uint8_t *data, size_t cap)
 {
 	return node_inject(node->node, clock_now(), data, cap);

@@ -36,6 +36,7 @@ void io_node_close(struct io_node *node, void (*done)(void *context));
 void io_node_join(struct io_node *node, const struct endpoint *join, unsigned int count);
 void io_node_captured(struct io_node *node, const uint8_t *data, size_t len);
 void io_node_adopted(struct io_node *node, const struct entry *entry);
+void io_node_adopted_all(struct io_node *node);
 size_t io_node_inject(struct io_node *node, uint8_t *data, size_t cap);
 void io_node_injected(struct io_node *node);
 void io_node_inject_lost(struct io_node *node);

@@ -46,8 +46,11 @@ int node_new(const struct node_options *options, struct node **ret_node)
 	node->streams_len = NODE_DIALLED_MAX;
 	node_draw(node, sync.hash_key, sizeof(sync.hash_key));
 	r = sync_new(&sync, &node->sync);
-	if (r == 0)
+	if (r == 0) {
+		node->adopting = true;
+		sync_adopting(node->sync, true);
 		r = members_new(node, options);
+	}
 	if (r < 0) {
 		node_free(node);
 		return r;
@@ -78,8 +81,8 @@ static bool peers_complete(const struct node *node)
 	return !node->searching;
 }
 
-/* Where peers carry traffic there is always an entry on its way to the kernel; what was learned of
- * the time before us is what has to be there. */
+/* Where peers carry traffic there is always an entry on its way to the kernel; what was
+ * learned of the time before us is what has to be there. */
 static void note_complete(struct node *node)
 {
 	bool complete = peers_complete(node);
@@ -219,6 +222,10 @@ static void handle(struct node *node, const struct node_event *event)
 	case NODE_ADOPTED:
 		if (!is_metronome(node, event->entry))
 			sync_adopt(node->sync, event->entry, event->now);
+		break;
+	case NODE_ADOPTED_ALL:
+		node->adopting = false;
+		sync_adopting(node->sync, false);
 		break;
 	case NODE_INJECTED:
 		sync_injected(node->sync);

@@ -48,6 +48,7 @@ enum node_event_type {
 	NODE_STREAM_CLOSED, /* stream: gone, or the dial failed; refused */
 	NODE_CAPTURED,      /* data, len: one sync message of the kernel's master thread */
 	NODE_ADOPTED,       /* entry: found in the kernel at start */
+	NODE_ADOPTED_ALL,   /* no more of these */
 	NODE_INJECTED,      /* all that was pulled by node_inject() is in the kernel */
 	NODE_INJECT_LOST,   /* some of it is not: it has to be pulled again */
 	NODE_FORWARDER, /* ok: services are programmed and the probe comes back (or no longer) */

@@ -272,7 +272,7 @@ void members_tick(struct node *node, struct now now)
 	}
 	if (now.mono > node->started + PATIENCE)
 		node->searching = false;
-	node->drained = node->draining && all_acknowledged(node, now);
+	node->drained = node->draining && !node->adopting && all_acknowledged(node, now);
 	say_phase(node, now);
 	if (node->stop == STOP_DRAINING && (node->drained || now.mono >= node->stop_by)) {
 		node->stop = STOP_SAID;

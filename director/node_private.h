@@ -83,6 +83,7 @@ struct node {
 	bool forwarder, ready, withdraw;
 	usec_t recovered; /* mono: when the forwarder was well again */
 	usec_t hold;      /* how long it has to be since then, to be trusted */
+	bool adopting;    /* the kernel's connections at start are still being read */
 	bool draining, drained;
 	enum node_stop stop;
 	usec_t stop_by;

@@ -141,6 +141,10 @@ static void problems_of_kernel(json_t *problems, const struct status_facts *fact
 	if (facts->adopt_error)
 		problem(problems, "The kernel's connections could not be read at start: %s.",
 			facts->adopt_error);
+	if (!facts->adopted && facts->announcing)
+		problem(problems, "The kernel's connections of before the start are still being "
+				  "read: those that only this director carried would be lost if "
+				  "it died now.");
 	if (!facts->guarded)
 		problem(problems, "Any user of this host can put connections into the kernel "
 				  "through the wire tap: `modprobe -a sch_ingress cls_u32 "

@@ -67,7 +67,7 @@ static void adopt_after_merge(struct sync *sync, const struct entry *entry, stru
 	struct entry told;
 
 	table_get(sync->table, ref, &told, &meta);
-	if (meta.list != TABLE_INJECT || meta.version.origin != sync->identity->id)
+	if (meta.list == TABLE_JOURNAL || meta.version.origin != sync->identity->id)
 		return;
 	if (entry_agrees(entry, &told))
 		table_list_move(sync->table, ref, TABLE_IDLE);
@@ -88,6 +88,11 @@ int sync_adopt(struct sync *sync, const struct entry *entry, struct now now)
 		adopt_after_merge(sync, entry, now);
 		return 0;
 	}
+}
+
+void sync_adopting(struct sync *sync, bool adopting)
+{
+	sync->adopting = adopting;
 }
 
 /* What we stamped in an earlier life comes back from a peer, and the kernel has gone on since: the
@@ -127,6 +132,11 @@ void sync_merge(struct sync *sync, const struct entry *entry, struct table_versi
 	}
 	switch (table_merge(sync->table, entry, version, mono_seconds(now) - age)) {
 	case TABLE_NEW:
+		if (sync->adopting && version.origin == sync->identity->id)
+			table_list_move(sync->table, table_find(sync->table, &entry->flow),
+					TABLE_IDLE);
+		sync->counters.learned++;
+		break;
 	case TABLE_CHANGED:
 		sync->counters.learned++;
 		break;

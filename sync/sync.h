@@ -61,6 +61,10 @@ int sync_capture(struct sync *sync, const struct entry *entry, struct now now);
  * a peer knows of the flow. */
 int sync_adopt(struct sync *sync, const struct entry *entry, struct now now);
 
+/* Whether they are still being read. Meanwhile what peers give back of what we stamped in an
+ * earlier life is taken to be in the kernel, which may have gone on since: it is not injected. */
+void sync_adopting(struct sync *sync, bool adopting);
+
 /* Streams. peer: certificate of whoever is at the other end, borrowed until sync_close(). */
 int sync_open(struct sync *sync, unsigned int stream, bool source, const struct certificate *peer,
 	      uint64_t peer_epoch, struct now now);

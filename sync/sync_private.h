@@ -46,6 +46,7 @@ struct sync {
 	const struct identity *identity;
 	uint64_t epoch;
 	uint8_t syncid;
+	bool adopting;
 	struct hlc hlc;
 	struct table *table;
 	struct batch *batch;

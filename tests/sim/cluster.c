@@ -387,6 +387,7 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 	for (unsigned int i = 0; i < director->kernel_len; i++)
 		step(cluster, d,
 		     (struct node_event){.type = NODE_ADOPTED, .entry = &director->kernel[i]});
+	step(cluster, d, (struct node_event){.type = NODE_ADOPTED_ALL});
 	step(cluster, d, (struct node_event){.type = NODE_FORWARDER, .ok = true});
 }
 

@@ -413,9 +413,23 @@ static void test_earlier_life(void **state)
 		assert_false(sync_inject_pending(sync));
 		sync_free(sync);
 	}
+	/* While they are being read, ours are taken to be in the kernel; what it has says more. */
+	for (int order = 0; order < 2; order++) {
+		sync = make_source();
+		sync_adopting(sync, order == 0);
+		assert_int_equal(receive(sync, &forged), 0);
+		held(sync, &forged.entry, &info);
+		assert_int_equal(info.in_kernel, order == 0);
+		assert_int_equal(sync_inject_pending(sync), order == 1);
+		sync_adopt(sync, &ended, start);
+		assert_int_equal(held(sync, &ended, &info).state, 4);
+		assert_true(info.own);
+		sync_free(sync);
+	}
 	/* Another's word is newer than what was found, and than an older one of ours. */
 	forged.version.origin = certificate_id(&peer.certificate);
 	sync = make_source();
+	sync_adopting(sync, true);
 	assert_int_equal(receive(sync, &forged), 0);
 	sync_adopt(sync, &ended, start);
 	assert_int_equal(held(sync, &ended, &info).state, 1);
