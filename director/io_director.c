@@ -54,6 +54,41 @@ static void want_announce(void *context, bool wanted)
 	director_announce(director);
 }
 
+static void want_services(void *context)
+{
+	struct io_director *director = context;
+
+	director->services_wanted = true;
+}
+
+static void services_tell(struct io_director *director)
+{
+	char error[IO_SERVICES_ERROR_MAX];
+	struct service_set services = {0};
+	bool known = io_services_dump(director->services, &services, error) == 0;
+
+	director->services_wanted = false;
+	io_node_services(director->node, known ? &services : NULL);
+	service_set_fini(&services);
+}
+
+/* What was not captured is in the kernel's table; what is known already stays as it is. */
+static void adopt_again(struct io_director *director, const char *why)
+{
+	io_log_warning("%s: reading the kernel's connections again", why);
+	if (director->adopt)
+		director->adopt_again = true;
+	else if (!director->stopping)
+		director_adopt(director);
+}
+
+static void want_adopt(void *context)
+{
+	struct io_director *director = context;
+
+	director->adopt_wanted = true;
+}
+
 /* The tap's reports */
 
 static void tap_captured(void *context, const uint8_t *payload, size_t len)
@@ -129,16 +164,9 @@ static void tap_gone(void *context)
 	director->result = -ENODEV;
 }
 
-/* What was not captured is in the kernel's table; what is known already stays as it is. */
 static void tap_missed(void *context)
 {
-	struct io_director *director = context;
-
-	io_log_warning("some of the kernel's messages were missed: reading its connections again");
-	if (director->adopt)
-		director->adopt_again = true;
-	else if (!director->stopping)
-		director_adopt(director);
+	adopt_again(context, "some of the kernel's messages were missed");
 }
 
 /* Stopping */
@@ -246,6 +274,12 @@ static void watched(uv_timer_t *timer)
 	forwarder_look(director);
 	if (!director->adopted)
 		want_inject(director);
+	if (director->services_wanted)
+		services_tell(director);
+	if (director->adopt_wanted) {
+		director->adopt_wanted = false;
+		adopt_again(director, "the kernel has connections that it did not report");
+	}
 	if (director->announce && !director->announced)
 		director_announce(director);
 	director_watch_forwarder(director);
@@ -338,6 +372,8 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 		.context = director,
 		.inject = want_inject,
 		.announce = want_announce,
+		.services = want_services,
+		.adopt = want_adopt,
 		.notice = director_noticed,
 		.roster = director_roster_changed,
 		.done = director_node_done,

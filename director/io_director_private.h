@@ -53,6 +53,7 @@ struct io_director {
 	bool forwarder_ok;
 	usec_t forwarder_since;
 
+	bool services_wanted, adopt_wanted; /* by the node, to compare and after it */
 	bool adopted, adopt_again;
 	char adopt_error[ERROR_MAX];
 	struct service_set adopt_services; /* the kernel's, for their forwarding methods */

@@ -94,6 +94,10 @@ static void tell(struct io_node *node, const struct node_update *update)
 
 	if (update->inject)
 		options->inject(options->context);
+	if (update->services)
+		options->services(options->context);
+	if (update->adopt)
+		options->adopt(options->context);
 	while (update->notices && node_notice(node->node, &notice))
 		options->notice(options->context, &notice);
 	if (update->roster)
@@ -194,6 +198,11 @@ void io_node_adopted(struct io_node *node, const struct entry *entry)
 void io_node_adopted_all(struct io_node *node)
 {
 	step(node, &(struct node_event){.type = NODE_ADOPTED_ALL});
+}
+
+void io_node_services(struct io_node *node, const struct service_set *services)
+{
+	step(node, &(struct node_event){.type = NODE_SERVICES, .services = services});
 }
 
 size_t io_node_inject(struct io_node *node, uint8_t *data, size_t cap)

@@ -21,6 +21,8 @@ struct io_node_options {
 	/* None of these may call back from within. */
 	void (*inject)(void *context); /* io_node_inject() has something; said often */
 	void (*announce)(void *context, bool announce); /* node_update.announce has changed */
+	void (*services)(void *context); /* io_node_services() is wanted; said often */
+	void (*adopt)(void *context);    /* node_update.adopt */
 	void (*notice)(void *context, const struct membership_notice *notice);
 	void (*roster)(void *context);                       /* node_roster() has changed */
 	void (*done)(void *context);                         /* after _leave, _absence: said once */
@@ -36,6 +38,7 @@ void io_node_close(struct io_node *node, void (*done)(void *context));
 void io_node_join(struct io_node *node, const struct endpoint *join, unsigned int count);
 void io_node_captured(struct io_node *node, const uint8_t *data, size_t len);
 void io_node_adopted(struct io_node *node, const struct entry *entry);
+void io_node_services(struct io_node *node, const struct service_set *services);
 void io_node_adopted_all(struct io_node *node);
 size_t io_node_inject(struct io_node *node, uint8_t *data, size_t cap);
 void io_node_injected(struct io_node *node);

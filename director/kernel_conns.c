@@ -309,7 +309,8 @@ static const struct real_server *real_find(const struct service *service, const 
 }
 
 static const struct real_server *real_of_vip(const struct service_set *services,
-					     const struct entry *entry)
+					     const struct entry *entry,
+					     const struct service **ret_service)
 {
 	struct service_key key;
 	const struct service *service;
@@ -324,13 +325,14 @@ static const struct real_server *real_of_vip(const struct service_set *services,
 		key.vip.port = 0;
 		service = service_set_find(services, &key);
 	}
+	*ret_service = service;
 	return service ? real_find(service, entry) : NULL;
 }
 
 /* mark 0: any service of a mark. */
 static const struct real_server *real_of_mark(const struct service_set *services,
 					      const struct entry *entry, uint32_t mark,
-					      uint32_t *ret_mark)
+					      const struct service **ret_service)
 {
 	for (size_t i = 0; i < services->count; i++) {
 		const struct service *service = &services->services[i];
@@ -341,25 +343,34 @@ static const struct real_server *real_of_mark(const struct service_set *services
 			continue;
 		real = real_find(service, entry);
 		if (real) {
-			*ret_mark = service->key.fwmark;
+			*ret_service = service;
 			return real;
 		}
 	}
 	return NULL;
 }
 
+const struct real_server *kernel_conns_real(const struct service_set *services,
+					    const struct entry *entry,
+					    const struct service **ret_service)
+{
+	bool template = entry->flow.template && entry->flow.protocol == 0;
+	uint32_t mark = template ? load_be32(entry->flow.vaddr) : entry->fwmark;
+	const struct real_server *real = NULL;
+
+	if (mark == 0)
+		real = real_of_vip(services, entry, ret_service);
+	return real ? real : real_of_mark(services, entry, mark, ret_service);
+}
+
 int kernel_conns_complete(const struct service_set *services, struct entry *entry)
 {
-	bool of_mark = entry->flow.template && entry->flow.protocol == 0;
-	const struct real_server *real = of_mark ? NULL : real_of_vip(services, entry);
-	uint32_t mark = 0;
+	const struct service *service;
+	const struct real_server *real = kernel_conns_real(services, entry, &service);
 
-	if (!real)
-		real = real_of_mark(services, entry, of_mark ? load_be32(entry->flow.vaddr) : 0,
-				    &mark);
 	if (!real)
 		return -KERNEL_CONNS_E_SERVICE;
 	entry->flags = (entry->flags & ~ENTRY_FWD_MASK) | real->forwarding;
-	entry->fwmark = mark;
+	entry->fwmark = service->key.fwmark;
 	return 0;
 }

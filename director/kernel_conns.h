@@ -42,6 +42,11 @@ void kernel_conns_feed(struct kernel_conns_reader *reader, const char *data, siz
  * ret_entry->options is NULL or points into the reader, valid until the next call. */
 int kernel_conns_next(struct kernel_conns_reader *reader, struct entry *ret_entry);
 
+/* The real server, and its service, of an entry; NULL: of none. services: the kernel's, sorted. */
+const struct real_server *kernel_conns_real(const struct service_set *services,
+					    const struct entry *entry,
+					    const struct service **ret_service);
+
 /* Adds to an entry what its service knows. services: the kernel's, sorted. 0, or
  * -KERNEL_CONNS_E_SERVICE and nothing is changed. */
 int kernel_conns_complete(const struct service_set *services, struct entry *entry);

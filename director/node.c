@@ -49,8 +49,10 @@ int node_new(const struct node_options *options, struct node **ret_node)
 	if (r == 0) {
 		node->adopting = true;
 		sync_adopting(node->sync, true);
-		r = members_new(node, options);
+		r = kernel_new(node);
 	}
+	if (r == 0)
+		r = members_new(node, options);
 	if (r < 0) {
 		node_free(node);
 		return r;
@@ -66,6 +68,7 @@ void node_free(struct node *node)
 	for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++)
 		session_free(node->streams[i].session);
 	sync_free(node->sync);
+	kernel_free(node);
 	membership_free(node->membership);
 	free(node);
 }
@@ -121,6 +124,7 @@ static void tick(struct node *node, struct now now)
 	members_tick(node, now);
 	note_complete(node);
 	sync_tick(node->sync, now);
+	kernel_tick(node, now);
 	if (!node->ready && !not_ready(node)) {
 		node->ready = true;
 		node->ready_since = now.mono;
@@ -227,6 +231,9 @@ static void handle(struct node *node, const struct node_event *event)
 		node->adopting = false;
 		sync_adopting(node->sync, false);
 		break;
+	case NODE_SERVICES:
+		kernel_services(node, event);
+		break;
 	case NODE_INJECTED:
 		sync_injected(node->sync);
 		break;
@@ -259,6 +266,9 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	node->close = (struct node_streams){0};
 	want_output(node, now, ret_update);
 	ret_update->inject = sync_inject_pending(node->sync);
+	ret_update->services = node->kernel.step == KERNEL_ASK;
+	ret_update->adopt = node->kernel.want_adopt;
+	node->kernel.want_adopt = false;
 	ret_update->announce = announce(node, now);
 	ret_update->datagrams = node->said.datagrams;
 	ret_update->notices = node->said.notices;

@@ -5,6 +5,7 @@
 #ifndef DIRECTOR_NODE_H
 #define DIRECTOR_NODE_H
 
+#include "director/service.h"
 #include "membership/membership.h"
 #include "proto/endpoint.h"
 #include "proto/identity.h"
@@ -49,6 +50,7 @@ enum node_event_type {
 	NODE_CAPTURED,      /* data, len: one sync message of the kernel's master thread */
 	NODE_ADOPTED,       /* entry: found in the kernel at start */
 	NODE_ADOPTED_ALL,   /* no more of these */
+	NODE_SERVICES,      /* services: the kernel's of now, sorted, with counters; or NULL */
 	NODE_INJECTED,      /* all that was pulled by node_inject() is in the kernel */
 	NODE_INJECT_LOST,   /* some of it is not: it has to be pulled again */
 	NODE_FORWARDER, /* ok: services are programmed and the probe comes back (or no longer) */
@@ -68,6 +70,7 @@ struct node_event {
 	const uint8_t *data;
 	size_t len;
 	const struct entry *entry;
+	const struct service_set *services;
 	const struct endpoint *join;
 	unsigned int join_count;
 	unsigned int local;
@@ -91,8 +94,10 @@ struct node_update {
 	bool inject;                /* node_inject() has something */
 	bool datagrams;             /* node_datagram() too */
 	bool notices;               /* node_notice() too */
-	bool roster;                /* save node_roster() */
-	bool done;                  /* after NODE_LEAVE, NODE_ABSENCE: the process may end */
+	bool services;              /* ask the kernel for its services: NODE_SERVICES */
+	bool adopt;  /* read the kernel's connections again, NODE_ADOPTED: some were not captured */
+	bool roster; /* save node_roster() */
+	bool done;   /* after NODE_LEAVE, NODE_ABSENCE: the process may end */
 	uint64_t epoch_wanted; /* not 0: our epoch went back in time; start again with this one */
 	bool announce;         /* take traffic: it was ready once, and the forwarder is well */
 };

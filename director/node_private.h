@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "director/compare.h"
 #include "director/node.h"
 #include "proto/session.h"
 #include "sync/kernel_wire.h"
@@ -65,6 +66,24 @@ enum node_stop {
 	STOP_SAID,     /* membership has been told, and tells the others */
 };
 
+/* What is being done to see whether the kernel holds what we do. */
+enum kernel_step {
+	KERNEL_WAIT,
+	KERNEL_COUNT,
+	KERNEL_ASK, /* for what the kernel counts */
+	KERNEL_REPAIR,
+};
+
+struct node_kernel {
+	struct compare *compare;
+	enum kernel_step step;
+	bool asked;      /* what the next count is to be compared with is known */
+	uint64_t cursor; /* of the walk */
+	usec_t next;     /* count */
+	usec_t began;    /* the last */
+	bool want_adopt;
+};
+
 struct node {
 	const struct identity *identity;
 	uint64_t epoch;
@@ -87,8 +106,9 @@ struct node {
 	bool draining, drained;
 	enum node_stop stop;
 	usec_t stop_by;
-	bool searching;       /* nobody is known yet, and somebody may be found */
-	bool complete;        /* every member's entries were */
+	bool searching; /* nobody is known yet, and somebody may be found */
+	bool complete;  /* every member's entries were */
+	struct node_kernel kernel;
 	uint64_t inject_goal; /* so many injected ones make up what had come by then */
 	usec_t started, ready_since, tick;
 	enum member_phase phase; /* as membership was told */
@@ -142,5 +162,11 @@ void link_lost(struct node *node, unsigned int number, bool was_ready, bool last
 bool members_event(struct node *node, const struct node_event *event);
 /* Looks at the links, our phase, and how a stop goes on. */
 void members_tick(struct node *node, struct now now);
+
+/* node_kernel.c */
+int kernel_new(struct node *node);
+void kernel_free(struct node *node);
+void kernel_tick(struct node *node, struct now now);
+void kernel_services(struct node *node, const struct node_event *event);
 
 #endif

@@ -257,6 +257,7 @@ static json_t *sync_make(const struct sync_status *sync)
 		{"expired", sync->expired},
 		{"injected", sync->injected},
 		{"injected_again", sync->injected_again},
+		{"repaired_kernel", sync->repaired},
 		{"refused_full", sync->refused_full},
 		{"refused_entry", sync->refused_entry},
 		{"batches_in", sync->batches_in},

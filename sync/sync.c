@@ -166,32 +166,61 @@ static uint32_t inject_timeout(const struct entry *entry, uint32_t refreshed, ui
 	return lifetime > age ? lifetime - age : 0;
 }
 
+/* Adds an entry with the timeout that is left; -ENOENT: none is; -ENOSPC: the message is full. */
+static int inject_add(struct sync *sync, table_ref ref, struct now now,
+		      struct kernel_wire_writer *writer)
+{
+	struct table_meta meta;
+	struct entry entry;
+
+	table_get(sync->table, ref, &entry, &meta);
+	entry.timeout = inject_timeout(&entry, meta.refreshed, mono_seconds(now));
+	return entry.timeout ? kernel_wire_add(writer, &entry) : -ENOENT;
+}
+
+static bool inject_repaired(struct sync *sync, struct now now, struct kernel_wire_writer *writer)
+{
+	while (sync->repair_len > 0) {
+		table_ref ref = table_find(sync->table, &sync->repair[sync->repair_len - 1]);
+		int r = ref ? inject_add(sync, ref, now, writer) : -ENOENT;
+
+		if (r == -ENOSPC)
+			return false;
+		sync->counters.repaired += r == 0;
+		sync->repair_len--;
+	}
+	return true;
+}
+
 size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap)
 {
 	struct kernel_wire_writer writer;
 	table_ref ref;
+	int r = 0;
 
 	kernel_wire_write(&writer, data, cap, sync->syncid);
-	while ((ref = table_list_head(sync->table, TABLE_INJECT))) {
-		struct table_meta meta;
-		struct entry entry;
-
-		table_get(sync->table, ref, &entry, &meta);
-		entry.timeout = inject_timeout(&entry, meta.refreshed, mono_seconds(now));
-		if (entry.timeout == 0) {
-			table_list_move(sync->table, ref, TABLE_IDLE);
-			continue;
-		}
-		if (kernel_wire_add(&writer, &entry) == -ENOSPC)
-			break;
-		table_list_move(sync->table, ref, TABLE_UNCONFIRMED);
+	while (r != -ENOSPC && (ref = table_list_head(sync->table, TABLE_INJECT))) {
+		r = inject_add(sync, ref, now, &writer);
+		if (r != -ENOSPC)
+			table_list_move(sync->table, ref,
+					r == -ENOENT ? TABLE_IDLE : TABLE_UNCONFIRMED);
 	}
+	if (r != -ENOSPC)
+		inject_repaired(sync, now, &writer);
 	return kernel_wire_finish(&writer);
 }
 
 bool sync_inject_pending(const struct sync *sync)
 {
-	return table_list_head(sync->table, TABLE_INJECT) != 0;
+	return table_list_head(sync->table, TABLE_INJECT) != 0 || sync->repair_len > 0;
+}
+
+int sync_repair(struct sync *sync, const struct flow *flow)
+{
+	if (sync->repair_len == REPAIR_MAX)
+		return -EAGAIN;
+	sync->repair[sync->repair_len++] = *flow;
+	return 0;
 }
 
 void sync_injected(struct sync *sync)

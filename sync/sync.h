@@ -94,12 +94,16 @@ bool sync_inject_pending(const struct sync *sync);
 void sync_injected(struct sync *sync);
 void sync_inject_lost(struct sync *sync);
 
+/* The kernel seems to have lost the entry: it is injected again, whoever carried it. Not confirmed:
+ * say it again if the kernel still lacks it. 0; -EAGAIN: enough of them wait to be pulled. */
+int sync_repair(struct sync *sync, const struct flow *flow);
+
 struct sync_status {
 	uint64_t entries, entries_own; /* held; of those, captured here */
 	uint64_t position;             /* of the journal's tail */
 	usec_t stamped;                /* UTC in the highest version given out or seen */
 	uint64_t inject_pending, inject_unconfirmed;
-	uint64_t captured, adopted, learned, stale, expired, injected, injected_again;
+	uint64_t captured, adopted, learned, stale, expired, injected, injected_again, repaired;
 	uint64_t refused_full, refused_entry;
 	uint64_t batches_out, batches_in;
 };

@@ -42,6 +42,8 @@ struct made {
 	uint8_t *body;              /* SYNC_BODY_MAX */
 };
 
+#define REPAIR_MAX 256
+
 struct sync {
 	const struct identity *identity;
 	uint64_t epoch;
@@ -56,6 +58,8 @@ struct sync {
 	usec_t front_time; /* mono */
 	struct stream streams[SYNC_STREAMS_MAX];
 	struct resume resume[SYNC_STREAMS_MAX];
+	struct flow repair[REPAIR_MAX]; /* to be injected again */
+	unsigned int repair_len;
 	struct sync_status counters; /* only what counts up */
 	uint64_t refused[SYNC_E_MAX];
 };

@@ -6,12 +6,12 @@
 #include <stdlib.h>
 
 #include "sync/kernel_wire.h"
+#include "tests/sim/kernel_model.h"
 
 #define SYNCID 7
 #define LINKS_MAX (4 * CLUSTER_MAX * CLUSTER_MAX)
 #define DATAGRAMS_MAX 4096
 #define PIPE_MAX (1024 * 1024)
-#define KERNEL_MAX 65536
 #define STEP USEC_PER_MSEC
 
 struct pipe {
@@ -46,8 +46,8 @@ struct director {
 	unsigned int noticed[MEMBERSHIP_NOTICE_MAX];
 	usec_t taken; /* when the kernel may take more, and is seen to have taken what it got */
 	bool lost;    /* not all of it */
-	unsigned int kernel_len;
-	struct entry *kernel; /* KERNEL_MAX */
+	bool adopt;   /* the connections are to be read again */
+	struct kernel_model *kernel;
 };
 
 struct cluster {
@@ -125,7 +125,7 @@ struct cluster *cluster_new(uint64_t seed, unsigned int count)
 		identity_make(cluster, &key, d);
 		cluster->directors[d].epoch = 100 * (d + 1);
 		cluster->directors[d].versions = VERSION_RANGE;
-		cluster->directors[d].kernel = calloc(KERNEL_MAX, sizeof(struct entry));
+		cluster->directors[d].kernel = kernel_model_new();
 		cluster_start(cluster, d);
 	}
 	return cluster;
@@ -144,7 +144,7 @@ void cluster_free(struct cluster *cluster)
 		link_close(&cluster->links[i]);
 	for (unsigned int d = 0; d < cluster->count; d++) {
 		node_free(cluster->directors[d].node);
-		free(cluster->directors[d].kernel);
+		kernel_model_free(cluster->directors[d].kernel);
 	}
 	free(cluster);
 }
@@ -165,6 +165,7 @@ const struct identity *cluster_identity(const struct cluster *cluster, unsigned 
 }
 
 static void step(struct cluster *cluster, unsigned int d, struct node_event event);
+static void adopt(struct cluster *cluster, unsigned int d);
 
 static void closed(struct cluster *cluster, unsigned int d, unsigned int number)
 {
@@ -264,6 +265,7 @@ static void step(struct cluster *cluster, unsigned int d, struct node_event even
 	event.now = director_now(cluster, d);
 	node_step(director->node, &event, &update);
 	director->update = update;
+	director->adopt |= update.adopt;
 	for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++) {
 		if (update.close.bits[i / 64] >> (i % 64) & 1)
 			closes(cluster, d, i);
@@ -346,7 +348,7 @@ void cluster_crash(struct cluster *cluster, unsigned int d, bool kernel)
 	node_free(director->node);
 	director->node = NULL;
 	if (kernel)
-		director->kernel_len = 0;
+		kernel_model_flush(director->kernel);
 }
 
 void cluster_versions(struct cluster *cluster, unsigned int d, struct version_range versions)
@@ -375,7 +377,7 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 		.now = director_now(cluster, d),
 		.syncid = SYNCID,
 		.tap_address = {169, 254, 117, 1},
-		.entries_max = KERNEL_MAX,
+		.entries_max = KERNEL_MODEL_MAX,
 	};
 
 	for (unsigned int i = 0; i < cluster->count; i++)
@@ -384,40 +386,16 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 	if (node_new(&options, &director->node) < 0)
 		abort();
 	director->up = true;
-	for (unsigned int i = 0; i < director->kernel_len; i++)
-		step(cluster, d,
-		     (struct node_event){.type = NODE_ADOPTED, .entry = &director->kernel[i]});
-	step(cluster, d, (struct node_event){.type = NODE_ADOPTED_ALL});
+	adopt(cluster, d);
 	step(cluster, d, (struct node_event){.type = NODE_FORWARDER, .ok = true});
 }
 
 /* The model kernel */
 
-static struct entry *kernel_find(const struct director *director, const struct flow *flow)
-{
-	for (unsigned int i = 0; i < director->kernel_len; i++) {
-		if (memcmp(&director->kernel[i].flow, flow, sizeof(*flow)) == 0)
-			return &director->kernel[i];
-	}
-	return NULL;
-}
-
-static void kernel_put(struct director *director, const struct entry *entry)
-{
-	struct entry *held = kernel_find(director, &entry->flow);
-
-	if (!held) {
-		assert(director->kernel_len < KERNEL_MAX);
-		held = &director->kernel[director->kernel_len++];
-	}
-	*held = *entry;
-	held->options = NULL;
-}
-
 bool cluster_kernel(const struct cluster *cluster, unsigned int d, const struct flow *flow,
 		    struct entry *ret_entry)
 {
-	const struct entry *held = kernel_find(&cluster->directors[d], flow);
+	const struct entry *held = kernel_model_find(cluster->directors[d].kernel, flow);
 
 	if (held)
 		*ret_entry = *held;
@@ -426,21 +404,86 @@ bool cluster_kernel(const struct cluster *cluster, unsigned int d, const struct 
 
 unsigned int cluster_kernel_count(const struct cluster *cluster, unsigned int d)
 {
-	return cluster->directors[d].kernel_len;
+	return kernel_model_count(cluster->directors[d].kernel);
 }
 
-void cluster_carry(struct cluster *cluster, unsigned int d, const struct entry *entry)
+static void report(struct cluster *cluster, unsigned int d, const struct entry *entry)
 {
 	uint8_t message[1024];
 	struct kernel_wire_writer writer;
 
-	kernel_put(&cluster->directors[d], entry);
 	kernel_wire_write(&writer, message, sizeof(message), SYNCID);
 	if (kernel_wire_add(&writer, entry) < 0)
 		abort();
 	step(cluster, d,
 	     (struct node_event){
 		     .type = NODE_CAPTURED, .data = message, .len = kernel_wire_finish(&writer)});
+}
+
+void cluster_carry(struct cluster *cluster, unsigned int d, const struct entry *entry)
+{
+	kernel_model_carry(cluster->directors[d].kernel, entry, cluster->time);
+	report(cluster, d, entry);
+}
+
+bool cluster_packet(struct cluster *cluster, unsigned int d, const struct entry *entry)
+{
+	struct kernel_model *kernel = cluster->directors[d].kernel;
+	const struct entry *held = kernel_model_find(kernel, &entry->flow);
+	struct entry is = *entry;
+
+	if (!held && entry->flags & ENTRY_INACTIVE)
+		return false;
+	if (held) {
+		memcpy(is.daddr, held->daddr, sizeof(is.daddr));
+		is.dport = held->dport;
+	}
+	if (!kernel_model_carry(kernel, &is, cluster->time))
+		return false;
+	report(cluster, d, &is);
+	return cluster->directors[d].up;
+}
+
+void cluster_unreported(struct cluster *cluster, unsigned int d, const struct entry *entry)
+{
+	kernel_model_carry(cluster->directors[d].kernel, entry, cluster->time);
+}
+
+void cluster_lose(struct cluster *cluster, unsigned int d, unsigned int one_in)
+{
+	struct kernel_model *kernel = cluster->directors[d].kernel;
+
+	for (unsigned int i = kernel_model_count(kernel); i > 0; i--) {
+		if (cluster_random(cluster) % one_in == 0)
+			kernel_model_lose(kernel, i - 1);
+	}
+}
+
+static void adopt(struct cluster *cluster, unsigned int d)
+{
+	const struct kernel_model *kernel = cluster->directors[d].kernel;
+
+	for (unsigned int i = 0; i < kernel_model_count(kernel); i++)
+		step(cluster, d,
+		     (struct node_event){.type = NODE_ADOPTED,
+					 .entry = kernel_model_at(kernel, i)});
+	step(cluster, d, (struct node_event){.type = NODE_ADOPTED_ALL});
+}
+
+/* What the daemon asks the kernel for. */
+static void ask_kernel(struct cluster *cluster, unsigned int d)
+{
+	struct director *director = &cluster->directors[d];
+	struct service_set services;
+
+	if (director->update.services) {
+		kernel_model_services(director->kernel, &services);
+		step(cluster, d, (struct node_event){.type = NODE_SERVICES, .services = &services});
+		service_set_fini(&services);
+	}
+	if (director->adopt)
+		adopt(cluster, d);
+	director->adopt = false;
 }
 
 static void inject(struct cluster *cluster, unsigned int d)
@@ -469,7 +512,7 @@ static void inject(struct cluster *cluster, unsigned int d)
 		if (kernel_wire_read(&reader, message, len, SYNCID) != 0)
 			abort();
 		while (kernel_wire_next(&reader, &entry) > 0)
-			kernel_put(director, &entry);
+			kernel_model_inject(director->kernel, &entry, cluster->time);
 	}
 	if (!cluster->slow)
 		step(cluster, d,
@@ -540,8 +583,12 @@ void cluster_run(struct cluster *cluster, usec_t time)
 		for (unsigned int d = 0; d < cluster->count; d++) {
 			struct director *director = &cluster->directors[d];
 
+			if (cluster->time % USEC_PER_SEC == 0)
+				kernel_model_expire(director->kernel, cluster->time);
 			if (director->up && director->update.timeout <= cluster->time)
 				step(cluster, d, (struct node_event){.type = NODE_TICK});
+			if (director->up)
+				ask_kernel(cluster, d);
 			if (director->up && (director->update.inject || cluster->slow))
 				inject(cluster, d);
 		}
@@ -587,8 +634,8 @@ static unsigned int held_collect(const struct director *director, struct held *h
 const char *cluster_difference(const struct cluster *cluster)
 {
 	static char text[160];
-	struct held *first = calloc(KERNEL_MAX, sizeof(*first));
-	struct held *other = calloc(KERNEL_MAX, sizeof(*other));
+	struct held *first = calloc(KERNEL_MODEL_MAX, sizeof(*first));
+	struct held *other = calloc(KERNEL_MODEL_MAX, sizeof(*other));
 	unsigned int n = 0, m, at = CLUSTER_MAX;
 
 	text[0] = '\0';
@@ -599,7 +646,8 @@ const char *cluster_difference(const struct cluster *cluster)
 			continue;
 		m = held_collect(director, other);
 		for (unsigned int i = 0; i < m && !text[0]; i++) {
-			const struct entry *kernel = kernel_find(director, &other[i].entry.flow);
+			const struct entry *kernel =
+				kernel_model_find(director->kernel, &other[i].entry.flow);
 
 			if (!kernel || !entry_agrees(kernel, &other[i].entry))
 				snprintf(text, sizeof(text), "d%u: entry %u: kernel %s", d + 1, i,

@@ -38,6 +38,14 @@ void cluster_clock(struct cluster *cluster, unsigned int d, int64_t usec);
 /* A packet of the flow reaches this director's kernel, which reports the entry to the daemon, if it
  * runs. */
 void cluster_carry(struct cluster *cluster, unsigned int d, const struct entry *entry);
+/* The same by the kernel's own rules: it goes where the kernel's entry goes, the end of a
+ * connection that it does not know makes none, and it is reported when it is due. True: to a daemon
+ * that runs. */
+bool cluster_packet(struct cluster *cluster, unsigned int d, const struct entry *entry);
+/* It reaches the kernel, which does not report it. */
+void cluster_unreported(struct cluster *cluster, unsigned int d, const struct entry *entry);
+/* The kernel loses one in so many of its entries. */
+void cluster_lose(struct cluster *cluster, unsigned int d, unsigned int one_in);
 /* The entry in a director's kernel. */
 bool cluster_kernel(const struct cluster *cluster, unsigned int d, const struct flow *flow,
 		    struct entry *ret_entry);

@@ -368,6 +368,44 @@ static unsigned int streams_ready(struct cluster *cluster, unsigned int d)
 	return n;
 }
 
+/* A kernel that lost entries gets them again, whoever carried them, and one that did not report
+ * some is asked for them; without that, nothing is done. */
+static void test_kernel_differs(void **state)
+{
+	struct cluster *cluster = cluster_new(11, 3);
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < 300; i++) {
+		struct entry entry = cluster_entry(i, i % 4, ESTABLISHED, true);
+
+		cluster_carry(cluster, i % 3, &entry);
+	}
+	cluster_run(cluster, 60 * USEC_PER_SEC);
+	for (unsigned int d = 0; d < 3; d++) {
+		assert_int_equal(status_of(cluster, d).repaired, 0);
+		assert_int_equal(status_of(cluster, d).adopted, 0);
+	}
+	cluster_lose(cluster, 1, 2);
+	assert_in_range(cluster_kernel_count(cluster, 1), 100, 200);
+	cluster_run(cluster, 8 * USEC_PER_SEC);
+	assert_same(cluster);
+	assert_int_equal(cluster_kernel_count(cluster, 1), 300);
+	assert_in_range(status_of(cluster, 1).repaired, 100, 300);
+	assert_int_equal(status_of(cluster, 0).repaired + status_of(cluster, 2).repaired, 0);
+
+	for (unsigned int i = 300; i < 500; i++) {
+		struct entry entry = cluster_entry(i, i % 4, ESTABLISHED, true);
+
+		cluster_unreported(cluster, 2, &entry);
+	}
+	cluster_run(cluster, 10 * USEC_PER_SEC);
+	assert_same(cluster);
+	assert_int_equal(cluster_kernel_count(cluster, 0), 500);
+	assert_int_equal(status_of(cluster, 2).adopted, 200);
+	cluster_free(cluster);
+}
+
 /* Nobody tells that the peer is gone: silence does. */
 static void test_silence(void **state)
 {
@@ -587,6 +625,7 @@ int main(void)
 		cmocka_unit_test(test_forwarder),
 		cmocka_unit_test(test_resumes),
 		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_kernel_differs),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_metronome),
 		cmocka_unit_test(test_crash),

@@ -437,6 +437,46 @@ static void test_earlier_life(void **state)
 	sync_free(sync);
 }
 
+/* What the kernel lost is injected again, once for each time it is said, and stays where it is. */
+static void test_repair(void **state)
+{
+	struct forged forged = good_batch(true);
+	struct sync *sync = make_source();
+	struct sync_status status;
+	struct sync_info info;
+	struct entry own = forged.entry, other = forged.entry;
+	uint8_t data[4096];
+	unsigned int n = 0;
+
+	(void)state;
+	own.flow.cport = 7;
+	other.flow.cport = 8;
+	assert_int_equal(sync_capture(sync, &own, start), 0);
+	assert_int_equal(receive(sync, &forged), 0);
+	while (sync_inject(sync, start, data, sizeof(data)) > 0)
+		continue;
+	sync_injected(sync);
+	assert_false(sync_inject_pending(sync));
+
+	assert_int_equal(sync_repair(sync, &own.flow), 0);
+	assert_int_equal(sync_repair(sync, &forged.entry.flow), 0);
+	assert_int_equal(sync_repair(sync, &other.flow), 0); /* not held */
+	assert_true(sync_inject_pending(sync));
+	/* Room for one entry a message. */
+	while (sync_inject(sync, start, data, 60) > 0)
+		n++;
+	assert_int_equal(n, 2);
+	assert_false(sync_inject_pending(sync));
+	held(sync, &own, &info);
+	assert_true(info.own);
+	sync_status(sync, &status);
+	assert_int_equal(status.repaired, 2);
+	for (n = 0; sync_repair(sync, &own.flow) == 0; n++)
+		assert_in_range(n, 0, 100000);
+	assert_true(n > 0);
+	sync_free(sync);
+}
+
 static int sink_output(struct sync *sync, unsigned int stream, struct now now, size_t *ret_len)
 {
 	uint8_t kind;
@@ -648,7 +688,7 @@ int main(void)
 		cmocka_unit_test(test_stale_inject), cmocka_unit_test(test_snapshot),
 		cmocka_unit_test(test_signed_once),  cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_journal_gap),  cmocka_unit_test(test_falls_behind),
-		cmocka_unit_test(test_earlier_life),
+		cmocka_unit_test(test_earlier_life), cmocka_unit_test(test_repair),
 	};
 
 	if (sodium_init() < 0)

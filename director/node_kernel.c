@@ -1,0 +1,117 @@
+/* The kernel's connections against ours, again and again: see director/compare.h. What the kernel
+ * has lost is injected again, what was never captured is asked to be read. */
+#include <errno.h>
+
+#include "director/node_private.h"
+#include "sync/table.h"
+
+#define ROUND_PAUSE (2 * USEC_PER_SEC)
+#define PAUSE_PER_REAL (10 * USEC_PER_MSEC) /* asking the kernel costs something, too */
+/* Slots looked at in one tick, a millisecond's work; then there is as long a pause as five walks
+ * take. */
+#define WALK_BUDGET 4096
+#define WALK_SHARE 5
+/* An entry that ends so soon may have ended. */
+#define SURE_MARGIN (10 * USEC_PER_SEC)
+/* What the kernel told so lately it has not lost, and may have gone on since. */
+#define REPAIR_AGE (2 * USEC_PER_SEC)
+
+int kernel_new(struct node *node)
+{
+	node->kernel.compare = compare_new();
+	return node->kernel.compare ? 0 : -ENOMEM;
+}
+
+void kernel_free(struct node *node)
+{
+	compare_free(node->kernel.compare);
+}
+
+/* Since the kernel last reported it. */
+static usec_t age_of(const struct entry *entry, const struct sync_info *info, struct now now)
+{
+	return now.mono + table_lifetime(entry->timeout) * USEC_PER_SEC - info->expires;
+}
+
+static bool is_sure(const struct entry *entry, const struct sync_info *info, struct now now)
+{
+	return info->in_kernel &&
+	       age_of(entry, info, now) + SURE_MARGIN < entry->timeout * USEC_PER_SEC;
+}
+
+/* False: no room for it now. */
+static bool look(struct node *node, const struct entry *entry, const struct sync_info *info,
+		 struct now now)
+{
+	struct compare *compare = node->kernel.compare;
+	bool sure = is_sure(entry, info, now);
+
+	if (node->kernel.step == KERNEL_COUNT)
+		compare_count(compare, entry, sure);
+	else if (sure && age_of(entry, info, now) >= REPAIR_AGE && compare_lost(compare, entry))
+		return sync_repair(node->sync, &entry->flow) == 0;
+	return true;
+}
+
+/* True: at the end. */
+static bool walk(struct node *node, struct now now)
+{
+	for (unsigned int i = 0; i < WALK_BUDGET; i++) {
+		uint64_t cursor = node->kernel.cursor;
+		struct sync_info info;
+		struct entry entry;
+
+		if (!sync_walk(node->sync, &cursor, &entry, &info))
+			return true;
+		if (!look(node, &entry, &info, now))
+			return false;
+		node->kernel.cursor = cursor;
+	}
+	return false;
+}
+
+void kernel_tick(struct node *node, struct now now)
+{
+	struct node_kernel *kernel = &node->kernel;
+
+	switch (kernel->step) {
+	case KERNEL_WAIT:
+		if (now.mono < kernel->next || !node->ready || node->adopting)
+			return;
+		kernel->step = kernel->asked ? KERNEL_COUNT : KERNEL_ASK;
+		kernel->began = now.mono;
+		kernel->cursor = 0;
+		break;
+	case KERNEL_COUNT:
+		if (walk(node, now))
+			kernel->step = KERNEL_ASK;
+		break;
+	case KERNEL_REPAIR:
+		if (walk(node, now))
+			kernel->step = KERNEL_WAIT;
+		break;
+	case KERNEL_ASK:
+		break;
+	}
+}
+
+void kernel_services(struct node *node, const struct node_event *event)
+{
+	struct node_kernel *kernel = &node->kernel;
+	struct compare_verdict verdict = {0};
+	usec_t pause = ROUND_PAUSE;
+
+	if (kernel->step != KERNEL_ASK)
+		return;
+	kernel->step = KERNEL_WAIT;
+	kernel->asked =
+		event->services && compare_judge(kernel->compare, event->services, &verdict) == 0;
+	for (size_t i = 0; kernel->asked && i < event->services->count; i++)
+		pause += event->services->services[i].n_real_servers * PAUSE_PER_REAL;
+	kernel->next = event->now.mono + pause + WALK_SHARE * (event->now.mono - kernel->began);
+	kernel->want_adopt |= verdict.unknown;
+	if (verdict.lost) {
+		kernel->step = KERNEL_REPAIR;
+		kernel->cursor = 0;
+	}
+}

@@ -1,0 +1,57 @@
+"""What the kernel carries is the truth: the table follows it, and what it lost it gets again."""
+
+from lab import tools
+from lab.cluster import PORT, Cluster, kernel_table
+from lab.host import wait_for
+
+COUNT = 60
+
+
+def repaired(cluster, director):
+    return cluster.status(director)["entries"]["repaired_kernel"]
+
+
+def lose(cluster, director, real):
+    """The director's kernel loses all connections of a real server, by another hand than lvsmesh's."""
+    t = cluster.topology
+    director.sysctl(net__ipv4__vs__expire_nodest_conn=1)
+    where = f"-t {t.vip(4)}:{PORT} -r {real.address[4]}:{PORT}"
+    director.run(f"ipvsadm -d {where}")
+    wait_for(lambda: not of_real(director, real), 10, "connections are gone")
+    director.run(f"ipvsadm -a {where} -g -w 1")
+    director.sysctl(net__ipv4__vs__expire_nodest_conn=0)
+
+
+def of_real(director, real):
+    return {flow for flow, (its, _) in kernel_table(director).items() if its[0] == real.address[4]}
+
+
+def test_lost_and_unreported(topology):
+    """Entries that a kernel lost are there again, whoever carried them; those that it did not report are found."""
+    t = topology(directors=2)
+    cluster = Cluster(t, families=[4]).start()
+    for real in t.reals:
+        tools.serve(real, PORT)
+    first, second = t.directors
+    t.route([first])
+    client = tools.connect(t.client, tools.endpoint(t.vip(4), PORT), COUNT, sources=t.client.addresses[4])
+    client.wait_event("open", 10, COUNT)
+    cluster.wait_replicated(COUNT)
+    table = kernel_table(first)
+    for director, real in zip(t.directors, t.reals):
+        assert repaired(cluster, director) == 0
+        lose(cluster, director, real)
+    for director in t.directors:
+        wait_for(lambda d=director: set(kernel_table(d)) >= set(table), 20, "connections are there again")
+        assert repaired(cluster, director) >= COUNT / len(t.reals)
+    assert {flow: real for flow, (real, _) in kernel_table(second).items()} == \
+        {flow: real for flow, (real, _) in table.items()}
+    # The kernel is told not to report an established connection before its ninth packet.
+    first.sysctl(net__ipv4__vs__sync_threshold="9\t1000")
+    late = tools.connect(t.client, tools.endpoint(t.vip(4), PORT), 2 * COUNT, sources=t.client.addresses[4])
+    late.wait_event("open", 10, 2 * COUNT)
+    assert len(kernel_table(second)) < 2 * COUNT
+    cluster.wait_replicated(3 * COUNT, 20)
+    cluster.fail(first)
+    assert tools.check(client)["broken"] == 0
+    assert tools.check(late)["broken"] == 0
