@@ -24,6 +24,7 @@ static const struct {
 	[CONTROL_E_FILTER] = {"filter", "a filter is words like 192.0.2.1:80, client=ADDRESS, "
 					"vip=ADDRESS, real=ADDRESS, state=STATE, origin=DIRECTOR"},
 	[CONTROL_E_FOLLOW] = {"follow", "follow is true or false"},
+	[CONTROL_E_EVIDENCE] = {"evidence", "evidence is true or false"},
 	[CONTROL_E_MEMBER] = {"member", "member is the name or the id of one"},
 	[CONTROL_E_BUSY] = {"busy", "too many clients ask at once"},
 	[CONTROL_E_SLOW] = {"slow", "the client took too long"},
@@ -152,6 +153,10 @@ static int field_parse(const char *key, const json_t *value, struct control_requ
 	if (strcmp(key, "follow") == 0 && request->command == CONTROL_EVENTS) {
 		request->follow = json_is_true(value);
 		return json_is_boolean(value) ? 0 : -CONTROL_E_FOLLOW;
+	}
+	if (strcmp(key, "evidence") == 0 && request->command == CONTROL_EVENTS) {
+		request->evidence = json_is_true(value);
+		return json_is_boolean(value) ? 0 : -CONTROL_E_EVIDENCE;
 	}
 	if (strcmp(key, "member") == 0 && request->command == CONTROL_REMOVE) {
 		const char *name = json_string_value(value);

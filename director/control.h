@@ -32,6 +32,7 @@ enum control_error {
 	CONTROL_E_FIELD,        /* a field that the command does not have */
 	CONTROL_E_FILTER,
 	CONTROL_E_FOLLOW,
+	CONTROL_E_EVIDENCE,
 	CONTROL_E_MEMBER,
 	CONTROL_E_BUSY, /* more clients than there are places */
 	CONTROL_E_SLOW, /* did not ask, or did not read, in time */
@@ -64,6 +65,7 @@ struct control_request {
 	enum control_command command;
 	struct control_filter filter;
 	bool follow;                   /* of events: those to come, too */
+	bool evidence;                 /* of events: with the evidence */
 	char member[CONTROL_WORD_MAX]; /* of remove: a name or an id */
 };
 

@@ -23,6 +23,7 @@ struct control_answer {
 	json_t *item;       /* the only one, of status and what acts */
 
 	uint64_t cursor;                       /* of the walk over connections or events */
+	uint64_t evidence;                     /* likewise */
 	struct service_set configured, actual; /* copies */
 	size_t next;
 };
@@ -210,6 +211,31 @@ static json_t *connections_next(struct control_answer *answer, struct now now, u
 
 /* Events. */
 
+/* The next one of either list, the earlier first. After a loss that list is to be asked again. */
+static const struct event *event_earlier(struct control_answer *answer, const struct event_log *log,
+					 uint64_t *ret_lost)
+{
+	uint64_t cursor = answer->cursor, evidence = answer->evidence;
+	const struct event *told = event_log_next(log, &cursor, ret_lost), *other = NULL;
+
+	if (*ret_lost) {
+		answer->cursor = cursor - 1;
+		return NULL;
+	}
+	if (answer->request.evidence)
+		other = event_log_evidence(log, &evidence, ret_lost);
+	if (*ret_lost) {
+		answer->evidence = evidence - 1;
+		return NULL;
+	}
+	if (other && (!told || other->time.mono <= told->time.mono)) {
+		answer->evidence = evidence;
+		return other;
+	}
+	answer->cursor = cursor;
+	return told;
+}
+
 static json_t *events_next(struct control_answer *answer)
 {
 	struct status_facts facts;
@@ -217,11 +243,10 @@ static json_t *events_next(struct control_answer *answer)
 	uint64_t lost = 0;
 
 	answer->source->facts(answer->source->context, &facts);
-	event = event_log_next(facts.events, &answer->cursor, &lost);
+	event = event_earlier(answer, facts.events, &lost);
 	if (lost == 0)
 		return event ? event_json(facts.events, event) : NULL;
 	/* the event itself comes with the next line */
-	answer->cursor--;
 	return json_pack("{s:I}", "lost", (json_int_t)lost);
 }
 
@@ -354,6 +379,7 @@ static int answer_begin(struct control_answer *answer, struct now now, const cha
 		break;
 	case CONTROL_EVENTS:
 		answer->cursor = event_log_begin(facts.events);
+		answer->evidence = event_log_evidence_begin(facts.events);
 		break;
 	}
 	return 0;

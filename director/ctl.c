@@ -121,13 +121,14 @@ static const char help_connections[] =
 	"  origin=DIRECTOR        the director whose kernel last carried it, by name or id\n";
 
 static const char help_events[] =
-	"Usage: lvsmesh events [--follow] [--json] [--control PATH]\n"
+	"Usage: lvsmesh events [--follow] [--evidence] [--json] [--control PATH]\n"
 	"\n"
 	"What has happened to this director and its cluster: the last events, oldest first, in "
 	"UTC.\n"
 	"The id in brackets is that of the incident, from the event that opens it to the one that\n"
 	"closes it.\n"
-	"  --follow  go on with those to come; with --json one line each\n";
+	"  --follow    go on with those to come; with --json one line each\n"
+	"  --evidence  and among them who suspected whom, when, on what\n";
 
 static const char help_reload[] =
 	"Usage: lvsmesh reload [--control PATH]\n"
@@ -139,7 +140,7 @@ static const struct command {
 	int (*alone)(int argc, char **argv);
 	int (*ask)(const struct ctl_options *options, int count, char **arguments);
 	int arguments; /* at most; -1: any number */
-	bool follows;  /* has --follow */
+	bool follows;  /* has --follow and --evidence */
 	bool waits;    /* has --wait */
 } commands[] = {
 	{"keygen", help_keygen, .alone = ctl_keygen},
@@ -197,11 +198,9 @@ static int option_refuse(const struct command *command, const char *option)
 static int command_ask(const struct command *command, int argc, char **argv)
 {
 	static const struct option table[] = {
-		{"json", no_argument, NULL, 'j'},
-		{"control", required_argument, NULL, 'c'},
-		{"follow", no_argument, NULL, 'f'},
-		{"wait", no_argument, NULL, 'w'},
-		{0},
+		{"json", no_argument, NULL, 'j'},     {"control", required_argument, NULL, 'c'},
+		{"follow", no_argument, NULL, 'f'},   {"wait", no_argument, NULL, 'w'},
+		{"evidence", no_argument, NULL, 'e'}, {0},
 	};
 	struct ctl_options options = {.control = CTL_SOCKET};
 	int c;
@@ -219,6 +218,10 @@ static int command_ask(const struct command *command, int argc, char **argv)
 			options.wait = true;
 		else if (c == 'w')
 			return option_refuse(command, "wait");
+		else if (c == 'e' && command->follows)
+			options.evidence = true;
+		else if (c == 'e')
+			return option_refuse(command, "evidence");
 		else
 			return CTL_USAGE;
 	}

@@ -19,6 +19,7 @@ struct ctl_options {
 	const char *control; /* the daemon's socket */
 	bool json;           /* for programs */
 	bool follow;
+	bool evidence;
 	bool wait; /* until it is done */
 };
 

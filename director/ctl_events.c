@@ -16,6 +16,9 @@ static void event_print(const json_t *event)
 
 	if (lost)
 		printf("... %lld events were missed\n", json_integer_value(lost));
+	else if (json_is_null(json_object_get(event, "incident")))
+		printf("%s  %-8s %-21s %s\n", text_of(event, "time"), text_of(event, "severity"),
+		       text_of(event, "event"), text_of(event, "sentence"));
 	else
 		printf("%s  %-8s %-21s %s [%s %s]\n", text_of(event, "time"),
 		       text_of(event, "severity"), text_of(event, "event"),
@@ -45,9 +48,10 @@ static int lines_print(struct ctl_client *client, bool json)
 int ctl_events(const struct ctl_options *options, int count, char **arguments)
 {
 	struct ctl_client *client;
-	int r = ctl_client_open(
-		options->control,
-		json_pack("{s:s, s:b}", "command", "events", "follow", options->follow), &client);
+	int r = ctl_client_open(options->control,
+				json_pack("{s:s, s:b, s:b}", "command", "events", "follow",
+					  options->follow, "evidence", options->evidence),
+				&client);
 
 	(void)count;
 	(void)arguments;

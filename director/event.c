@@ -8,6 +8,7 @@
 #define WORSENS(_kind) EVENT_WORSENS, _kind
 #define CLOSES(_kind) EVENT_CLOSES, _kind
 #define CONCLUDES(_kind) EVENT_CONCLUDES, _kind
+#define EVIDENCE(_kind) EVENT_EVIDENCE, _kind
 
 static const struct event_type types[EVENT_KINDS] = {
 	[EVENT_MEMBER_JOINED] = {"member-joined", EVENT_NOTICE, SINGLE(EVENT_MEMBER_JOINED)},
@@ -48,9 +49,16 @@ static const struct event_type types[EVENT_KINDS] = {
 	[EVENT_UNDRAINED] = {"undrained", EVENT_NOTICE, CONCLUDES(EVENT_DRAINING)},
 	[EVENT_IDENTITY_TWICE] = {"identity-twice", EVENT_ERROR, OPENS(EVENT_IDENTITY_TWICE)},
 	[EVENT_IDENTITY_SINGLE] = {"identity-single", EVENT_NOTICE, CLOSES(EVENT_IDENTITY_TWICE)},
+	[EVENT_NAME_TWICE] = {"name-twice", EVENT_WARNING, OPENS(EVENT_NAME_TWICE)},
+	[EVENT_NAME_SINGLE] = {"name-single", EVENT_NOTICE, CLOSES(EVENT_NAME_TWICE)},
 	[EVENT_IDENTITY_EXPIRING] = {"identity-expiring", EVENT_WARNING,
 				     SINGLE(EVENT_IDENTITY_EXPIRING)},
 	[EVENT_MESSAGE_REFUSED] = {"message-refused", EVENT_WARNING, SINGLE(EVENT_MESSAGE_REFUSED)},
+	[EVENT_SUSPECTED] = {"suspected", EVENT_INFO, EVIDENCE(EVENT_SUSPECTED)},
+	[EVENT_CLEARED] = {"cleared", EVENT_INFO, EVIDENCE(EVENT_CLEARED)},
+	[EVENT_REFUTED] = {"refuted", EVENT_INFO, EVIDENCE(EVENT_REFUTED)},
+	[EVENT_PAUSED] = {"paused", EVENT_INFO, EVIDENCE(EVENT_PAUSED)},
+	[EVENT_WITNESS] = {"witness", EVENT_INFO, EVIDENCE(EVENT_WITNESS)},
 };
 
 const struct event_type *event_type(enum event_kind kind)
@@ -71,7 +79,10 @@ bool event_kind_find(const char *name, enum event_kind *ret_kind)
 
 const char *event_severity_name(enum event_severity severity)
 {
-	return severity == EVENT_ERROR ? "error" : severity == EVENT_WARNING ? "warning" : "notice";
+	return severity == EVENT_ERROR     ? "error"
+	       : severity == EVENT_WARNING ? "warning"
+	       : severity == EVENT_NOTICE  ? "notice"
+					   : "info";
 }
 
 const char *event_role_name(enum event_role role)
@@ -79,7 +90,7 @@ const char *event_role_name(enum event_role role)
 	static const char *const names[] = {
 		[EVENT_SINGLE] = "single",    [EVENT_OPENS] = "opens",
 		[EVENT_WORSENS] = "worsens",  [EVENT_CLOSES] = "closes",
-		[EVENT_CONCLUDES] = "closes",
+		[EVENT_CONCLUDES] = "closes", [EVENT_EVIDENCE] = "evidence",
 	};
 
 	return names[role];

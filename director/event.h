@@ -33,8 +33,16 @@ enum event_kind {
 	EVENT_UNDRAINED,
 	EVENT_IDENTITY_TWICE,
 	EVENT_IDENTITY_SINGLE,
+	EVENT_NAME_TWICE,
+	EVENT_NAME_SINGLE,
 	EVENT_IDENTITY_EXPIRING,
 	EVENT_MESSAGE_REFUSED,
+	/* Evidence: why membership comes to hold what it tells. */
+	EVENT_SUSPECTED,
+	EVENT_CLEARED,
+	EVENT_REFUTED,
+	EVENT_PAUSED,
+	EVENT_WITNESS,
 	EVENT_KINDS,
 };
 
@@ -43,14 +51,16 @@ enum event_severity {
 	EVENT_ERROR = 3,
 	EVENT_WARNING = 4,
 	EVENT_NOTICE = 5,
+	EVENT_INFO = 6,
 };
 
 enum event_role {
-	EVENT_SINGLE,   /* stands alone */
-	EVENT_OPENS,    /* begins an incident, which lasts until a kind that closes it */
-	EVENT_WORSENS,  /* an open incident, once; begins one when there is none */
-	EVENT_CLOSES,   /* ends an incident; nothing when there is none */
-	EVENT_CONCLUDES /* ends an incident; stands alone when there is none */
+	EVENT_SINGLE,    /* stands alone */
+	EVENT_OPENS,     /* begins an incident, which lasts until a kind that closes it */
+	EVENT_WORSENS,   /* an open incident, once; begins one when there is none */
+	EVENT_CLOSES,    /* ends an incident; nothing when there is none */
+	EVENT_CONCLUDES, /* ends an incident; stands alone when there is none */
+	EVENT_EVIDENCE,  /* is no news, and told to those who ask for it */
 };
 
 struct event_type {
@@ -63,8 +73,10 @@ struct event_type {
 const struct event_type *event_type(enum event_kind kind);
 /* false: no event has that name. */
 bool event_kind_find(const char *name, enum event_kind *ret_kind);
-const char *event_severity_name(enum event_severity severity); /* "error", "warning", "notice" */
-const char *event_role_name(enum event_role role); /* "single", "opens", "worsens", "closes" */
+const char *
+event_severity_name(enum event_severity severity); /* "error", "warning", "notice", "info" */
+const char *event_role_name(enum event_role role); /* "single", "opens", "worsens", "closes",
+						    "evidence" */
 
 #define EVENT_SUBJECT_MAX 64
 #define EVENT_SENTENCE_MAX 256

@@ -21,13 +21,18 @@ struct topic {
 	struct event event;
 };
 
+/* The last ones, by id. */
+struct ring {
+	uint64_t last; /* id */
+	struct event kept[EVENT_LOG_KEPT];
+};
+
 struct event_log {
 	char director[EVENT_SUBJECT_MAX];
 	uint64_t epoch;
-	uint64_t last; /* id */
 	struct event_log_counts counts;
-	struct event kept[EVENT_LOG_KEPT]; /* by id */
-	unsigned int topics_len;           /* from here on none was ever used */
+	struct ring told, evidence;
+	unsigned int topics_len; /* from here on none was ever used */
 	struct topic topics[EVENT_LOG_SUBJECTS];
 };
 
@@ -106,13 +111,13 @@ static void report(struct event_log *log, struct topic *topic, enum event_role r
 	struct event *event = &topic->event;
 
 	event->role = role;
-	event->id = ++log->last;
+	event->id = ++log->told.last;
 	if (role == EVENT_SINGLE || role == EVENT_OPENS)
 		event->incident = event->id;
 	event->suppressed = topic->suppressed;
 	sentence_count(event);
 	topic->suppressed = 0;
-	log->kept[event->id % EVENT_LOG_KEPT] = *event;
+	log->told.kept[event->id % EVENT_LOG_KEPT] = *event;
 	log->counts.reported++;
 }
 
@@ -206,6 +211,19 @@ static bool raise_closing(struct event_log *log, const struct event *event, stru
 	return raise_single(log, event, now);
 }
 
+static bool raise_evidence(struct event_log *log, const struct event *event, struct now now)
+{
+	struct ring *ring = &log->evidence;
+	struct event *kept = &ring->kept[++ring->last % EVENT_LOG_KEPT];
+
+	*kept = *event;
+	kept->id = ring->last;
+	kept->role = EVENT_EVIDENCE;
+	kept->time = now;
+	log->counts.evidence++;
+	return true;
+}
+
 bool event_raise(struct event_log *log, const struct event *event, struct now now)
 {
 	switch (event_type(event->kind)->role) {
@@ -215,6 +233,8 @@ bool event_raise(struct event_log *log, const struct event *event, struct now no
 	case EVENT_CLOSES:
 	case EVENT_CONCLUDES:
 		return raise_closing(log, event, now);
+	case EVENT_EVIDENCE:
+		return raise_evidence(log, event, now);
 	case EVENT_SINGLE:
 		break;
 	}
@@ -234,26 +254,52 @@ usec_t event_log_timeout(struct event_log *log, struct now now)
 	return next;
 }
 
-uint64_t event_log_begin(const struct event_log *log)
+static uint64_t ring_begin(const struct ring *ring)
 {
-	return log->last > EVENT_LOG_KEPT ? log->last - EVENT_LOG_KEPT : 0;
+	return ring->last > EVENT_LOG_KEPT ? ring->last - EVENT_LOG_KEPT : 0;
 }
 
-const struct event *event_log_next(const struct event_log *log, uint64_t *cursor,
-				   uint64_t *ret_lost)
+static const struct event *ring_next(const struct ring *ring, uint64_t *cursor, uint64_t *ret_lost)
 {
-	uint64_t oldest = event_log_begin(log);
+	uint64_t oldest = ring_begin(ring);
 
 	if (*cursor < oldest) {
 		*ret_lost += oldest - *cursor;
 		*cursor = oldest;
 	}
-	return *cursor < log->last ? &log->kept[++*cursor % EVENT_LOG_KEPT] : NULL;
+	return *cursor < ring->last ? &ring->kept[++*cursor % EVENT_LOG_KEPT] : NULL;
+}
+
+uint64_t event_log_begin(const struct event_log *log)
+{
+	return ring_begin(&log->told);
 }
 
 uint64_t event_log_end(const struct event_log *log)
 {
-	return log->last;
+	return log->told.last;
+}
+
+const struct event *event_log_next(const struct event_log *log, uint64_t *cursor,
+				   uint64_t *ret_lost)
+{
+	return ring_next(&log->told, cursor, ret_lost);
+}
+
+uint64_t event_log_evidence_begin(const struct event_log *log)
+{
+	return ring_begin(&log->evidence);
+}
+
+uint64_t event_log_evidence_end(const struct event_log *log)
+{
+	return log->evidence.last;
+}
+
+const struct event *event_log_evidence(const struct event_log *log, uint64_t *cursor,
+				       uint64_t *ret_lost)
+{
+	return ring_next(&log->evidence, cursor, ret_lost);
 }
 
 const struct event *event_log_incident(const struct event_log *log, unsigned int *i)

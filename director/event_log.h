@@ -6,8 +6,10 @@
  * then reported if it is still so, with the number of those that were not. A closing is reported at
  * once; closing what was held back reports nothing.
  *
- * Everything is bounded: the last EVENT_LOG_KEPT events are kept, and EVENT_LOG_SUBJECTS pairs of
- * kind and subject. Incidents do not outlive the process. */
+ * Evidence is kept apart, as it comes, for those who ask for it.
+ *
+ * Everything is bounded: the last EVENT_LOG_KEPT events are kept, as many of evidence, and
+ * EVENT_LOG_SUBJECTS pairs of kind and subject. Incidents do not outlive the process. */
 #ifndef DIRECTOR_EVENT_LOG_H
 #define DIRECTOR_EVENT_LOG_H
 
@@ -38,6 +40,12 @@ const struct event *event_log_next(const struct event_log *log, uint64_t *cursor
 uint64_t event_log_begin(const struct event_log *log);
 uint64_t event_log_end(const struct event_log *log);
 
+/* The same of evidence, whose ids are its own. */
+const struct event *event_log_evidence(const struct event_log *log, uint64_t *cursor,
+				       uint64_t *ret_lost);
+uint64_t event_log_evidence_begin(const struct event_log *log);
+uint64_t event_log_evidence_end(const struct event_log *log);
+
 /* The incidents that are open, one a call, as their last event says; *i starts at 0. NULL: no more.
  */
 const struct event *event_log_incident(const struct event_log *log, unsigned int *i);
@@ -52,7 +60,7 @@ const char *event_log_director(const struct event_log *log);
 char *event_log_id(const struct event_log *log, uint64_t id, char text[EVENT_ID_TEXT]);
 
 struct event_log_counts {
-	uint64_t reported;
+	uint64_t reported, evidence;
 	uint64_t suppressed; /* held back, and not so any more or merged when it was due */
 	uint64_t untracked;  /* left out: more subjects than are kept */
 };

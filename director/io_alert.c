@@ -13,8 +13,8 @@ struct io_alert {
 	struct event_log *log;
 	struct io_exec *exec; /* NULL while it is not open; so is the next */
 	struct io_webhook *webhook;
-	uv_timer_t timer; /* what is held back is due; when closing: look again */
-	uint64_t printed; /* cursor */
+	uv_timer_t timer;                   /* what is held back is due; when closing: look again */
+	uint64_t printed, printed_evidence; /* cursors */
 
 	uint64_t close_until; /* uv_now(); 0: not closing */
 	unsigned int handles; /* exec, webhook, timer */
@@ -39,6 +39,10 @@ static void print(const struct event_log *log, const struct event *event)
 	const struct event_type *type = event_type(event->kind);
 	char incident[EVENT_ID_TEXT];
 
+	if (event->role == EVENT_EVIDENCE) {
+		io_log_info("%s: %s", type->name, event->sentence);
+		return;
+	}
 	io_log_line((enum io_log_priority)type->severity, "%s: %s [%s %s]", type->name,
 		    event->sentence, event_role_name(event->role),
 		    event_log_id(log, event->incident, incident));
@@ -69,8 +73,11 @@ void io_alert_kick(struct io_alert *alert)
 	uint64_t lost = 0;
 
 	timer_set(alert);
-	if (alert->printed == event_log_end(alert->log))
+	if (alert->printed == event_log_end(alert->log) &&
+	    alert->printed_evidence == event_log_evidence_end(alert->log))
 		return;
+	while ((event = event_log_evidence(alert->log, &alert->printed_evidence, &lost)))
+		print(alert->log, event);
 	while ((event = event_log_next(alert->log, &alert->printed, &lost)))
 		print(alert->log, event);
 	io_exec_kick(alert->exec);
@@ -153,6 +160,7 @@ bool io_alert_counter(const struct io_alert *alert, unsigned int i,
 	io_webhook_counts(alert->webhook, &webhook);
 	const struct node_counter rows[] = {
 		{"event", "reported", events.reported},
+		{"event", "evidence", events.evidence},
 		{"event", "suppressed", events.suppressed},
 		{"event", "untracked", events.untracked},
 		{"alert-exec", "done", exec.done},

@@ -33,6 +33,28 @@ static void watch_config(struct io_director *director, struct event_log *log, st
 	observe_config(&director->observer, director->config->node_name, names, count, log, now);
 }
 
+static struct observer_named named_of(const char *name, uint64_t id, bool failed)
+{
+	struct observer_named named = {.id = id, .failed = failed};
+
+	snprintf(named.name, sizeof(named.name), "%s", name);
+	return named;
+}
+
+static void watch_names(struct io_director *director, struct event_log *log, struct now now)
+{
+	static struct observer_named named[MEMBERSHIP_MEMBERS_MAX + 1];
+	const struct membership *membership = node_membership(io_node_get(director->node));
+	unsigned int cursor = 0, count = 0;
+	struct member_info info;
+
+	named[count++] = named_of(director->config->node_name, director->identity->id, false);
+	while (membership_walk(membership, &cursor, &info))
+		if (info.state != MEMBER_GONE && info.state != MEMBER_UNPROVEN)
+			named[count++] = named_of(info.name, info.id, info.state == MEMBER_FAILED);
+	observe_names(named, count, log, now);
+}
+
 void director_watch(struct io_director *director)
 {
 	static struct peers peers;
@@ -45,6 +67,7 @@ void director_watch(struct io_director *director)
 	peers_collect(node, now, &peers);
 	observe_drain(&director->observer, director->config->node_name, &status, log, now);
 	watch_config(director, log, now);
+	watch_names(director, log, now);
 	observe_replication(&peers, log, now);
 	observe_identity(&director->observer, &director->identity->certificate, log, now);
 	observe_refused(&director->observer, node, log, now);

@@ -18,14 +18,9 @@ void director_noticed(void *context, const struct membership_notice *notice)
 {
 	struct io_director *director = context;
 	const struct membership *membership = node_membership(io_node_get(director->node));
-	const char *name = director->config->node_name;
-	char line[NOTICE_LINE_MAX];
 	struct event event;
 
-	if (!notice_event(membership, name, notice, &event)) {
-		io_log_info("%s", notice_line(membership, name, notice, line));
-		return;
-	}
+	notice_event(membership, director->config->node_name, notice, &event);
 	event_raise(io_alert_log(director->alert), &event, notice->now);
 	io_alert_kick(director->alert);
 }
@@ -79,10 +74,16 @@ void director_epoch_wanted(void *context, uint64_t epoch)
 void director_witness(void *context, bool ok)
 {
 	struct io_director *director = context;
+	char text[ENDPOINT_TEXT];
+	struct event event;
 
 	if (director->stopping || !director->node)
 		return;
-	io_log_info(ok ? "the witness answers" : "the witness does not answer");
+	event_init(&event, EVENT_WITNESS, director->config->node_name, "The witness %s %s.",
+		   ip_addr_format(&director->config->witness, text),
+		   ok ? "answers" : "does not answer");
+	event_number(&event, "answers", ok);
+	io_alert_raise(director->alert, &event);
 	io_node_witness(director->node, ok);
 }
 

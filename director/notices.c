@@ -1,5 +1,6 @@
 #include "director/notices.h"
 
+#include <assert.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -101,6 +102,50 @@ static void names_here(const struct membership *membership, const char *director
 			add(&to, ", %s", info.name);
 }
 
+/* Evidence: who, when, on what. */
+static void suspicion_text(const struct membership_notice *notice, const char *accuser,
+			   struct text *to)
+{
+	const char *tcp = notice->evidence & EVIDENCE_REFUSED ? ", and its host refuses TCP"
+			  : notice->evidence & EVIDENCE_TCP   ? ", nor does it by TCP"
+							      : "";
+
+	add(to, "Member %s is suspected by %s", notice->name, accuser);
+	if (notice->pings) {
+		add(to, ": no answer to %u pings%s", notice->pings, tcp);
+		if (notice->helpers)
+			add(to, "; of %u others asked to try, %u found the same", notice->helpers,
+			    notice->nacks);
+	}
+	add(to, ".");
+	if (notice->id_count > 1)
+		add(to, " %u directors say so by now.", notice->id_count);
+}
+
+static void evidence_sentence(const struct membership_notice *notice, const char *director,
+			      const char *accuser, struct text *to)
+{
+	double s = (double)notice->duration / (double)USEC_PER_SEC;
+
+	switch (notice->type) {
+	case MEMBERSHIP_SUSPECTED:
+		suspicion_text(notice, accuser, to);
+		break;
+	case MEMBERSHIP_CLEARED:
+		add(to, "Member %s is no longer suspected, after %.3f s.", notice->name, s);
+		break;
+	case MEMBERSHIP_REFUTED:
+		add(to, "%s was accused by %s, and refutes it.", director, accuser);
+		break;
+	case MEMBERSHIP_PAUSED:
+		add(to, "%s did not run for %.1f s.", director, s);
+		break;
+	default:
+		add(to, "%s", membership_notice_name((int)notice->type));
+		break;
+	}
+}
+
 static void sentence(const struct membership_notice *notice, const char *director,
 		     const char *names, struct text *to)
 {
@@ -124,12 +169,22 @@ static void sentence(const struct membership_notice *notice, const char *directo
 		    roster);
 		break;
 	case MEMBERSHIP_MEMBER_PARTIAL:
+		if (!*name) {
+			add(to,
+			    "Nobody answers %s by UDP, and all by TCP: look at its own interface, "
+			    "packet filter and routes.",
+			    director);
+			break;
+		}
 		add(to, "Member %s answers, but not on every way%s%s.", name,
 		    notice->evidence & EVIDENCE_UDP ? ": not by UDP" : "",
 		    notice->evidence & EVIDENCE_TCP ? ": not by TCP" : "");
 		break;
 	case MEMBERSHIP_MEMBER_WHOLE:
-		add(to, "Member %s answers on every way again, after %.1f s.", name, s);
+		if (*name)
+			add(to, "Member %s answers on every way again, after %.1f s.", name, s);
+		else
+			add(to, "Others answer %s by UDP again, after %.1f s.", director, s);
 		break;
 	case MEMBERSHIP_QUORUM_LOST:
 		add(to, "Quorum is lost: %s sees %u of %u members.", director, view, roster);
@@ -160,7 +215,6 @@ static void sentence(const struct membership_notice *notice, const char *directo
 		add(to, "No other process has the identity of %s any more.", director);
 		break;
 	default:
-		add(to, "%s", membership_notice_name((int)notice->type));
 		break;
 	}
 }
@@ -178,18 +232,55 @@ static void member_fields(const struct membership *membership,
 		event_text(event, "address", endpoint_format(&info.addresses[0].endpoint, text));
 }
 
-bool notice_event(const struct membership *membership, const char *director,
+/* Fields of what is only evidence. */
+static void evidence_fields(const struct membership_notice *notice, const char *accuser,
+			    struct event *event)
+{
+	if (*accuser)
+		event_text(event, "accuser", accuser);
+	if (notice->pings) {
+		event_number(event, "pings", notice->pings);
+		event_number(event, "helpers", notice->helpers);
+		event_number(event, "nacks", notice->nacks);
+	}
+	if (notice->duration)
+		event_number(event, "ms", (int64_t)(notice->duration / USEC_PER_MSEC));
+}
+
+static void view_fields(const struct membership *membership, const char *director,
+			const struct membership_notice *notice, struct event *event)
+{
+	char here[EVENT_TEXT_MAX];
+
+	if (notice->type >= MEMBERSHIP_SPLIT_SUSPECTED && notice->type <= MEMBERSHIP_SPLIT_HEALED) {
+		names_here(membership, director, here, sizeof(here));
+		event_text(event, "here", here);
+	}
+	event_number(event, "view", notice->view);
+	event_number(event, "roster", notice->roster);
+	event_number(event, "lost", notice->lost);
+	if (notice->flaps)
+		event_number(event, "flaps", notice->flaps);
+}
+
+void notice_event(const struct membership *membership, const char *director,
 		  const struct membership_notice *notice, struct event *ret_event)
 {
 	bool of_member = notice->member != 0 && notice->name[0];
-	char text[EVENT_SENTENCE_MAX], names[EVENT_TEXT_MAX], here[EVENT_TEXT_MAX];
-	struct text to = {text, sizeof(text), 0};
-	enum event_kind kind;
+	bool evidence = notice->type >= MEMBERSHIP_SUSPECTED;
+	char text[EVENT_SENTENCE_MAX], names[EVENT_TEXT_MAX], accuser[EVENT_TEXT_MAX] = "";
+	struct text to = {text, sizeof(text), 0}, of_accuser = {accuser, sizeof(accuser), 0};
+	enum event_kind kind = EVENT_KINDS;
 
-	if (!event_kind_find(membership_notice_name((int)notice->type), &kind))
-		return false;
+	event_kind_find(membership_notice_name((int)notice->type), &kind);
+	assert(kind < EVENT_KINDS);
 	names_of(membership, director, notice, names, sizeof(names));
-	sentence(notice, director, *names ? names : "the others", &to);
+	if (notice->accuser)
+		name_add(&of_accuser, membership, director, notice->accuser);
+	if (evidence)
+		evidence_sentence(notice, director, accuser, &to);
+	else
+		sentence(notice, director, *names ? names : "the others", &to);
 	event_init(ret_event, kind, of_member ? notice->name : director, "%s", text);
 	if (of_member)
 		member_fields(membership, notice, ret_event);
@@ -199,49 +290,8 @@ bool notice_event(const struct membership *membership, const char *director,
 	}
 	if (*names)
 		event_text(ret_event, of_member ? "accusers" : "there", names);
-	if (notice->type >= MEMBERSHIP_SPLIT_SUSPECTED && notice->type <= MEMBERSHIP_SPLIT_HEALED) {
-		names_here(membership, director, here, sizeof(here));
-		event_text(ret_event, "here", here);
-	}
-	event_number(ret_event, "view", notice->view);
-	event_number(ret_event, "roster", notice->roster);
-	event_number(ret_event, "lost", notice->lost);
-	if (notice->flaps)
-		event_number(ret_event, "flaps", notice->flaps);
-	return true;
-}
-
-char *notice_line(const struct membership *membership, const char *director,
-		  const struct membership_notice *notice, char line[NOTICE_LINE_MAX])
-{
-	const char *name = *notice->name ? notice->name : director;
-	struct text to = {line, NOTICE_LINE_MAX, 0};
-	char evidence[EVENT_TEXT_MAX];
-
-	line[0] = '\0';
-	evidence_names(notice->evidence, evidence, sizeof(evidence));
-	switch (notice->type) {
-	case MEMBERSHIP_SUSPECTED:
-		add(&to, "%s is suspected by ", name);
-		name_add(&to, membership, director, notice->accuser);
-		break;
-	case MEMBERSHIP_CLEARED:
-		add(&to, "%s is no longer suspected: it has answered", name);
-		break;
-	case MEMBERSHIP_REFUTED:
-		add(&to, "%s was accused by ", director);
-		name_add(&to, membership, director, notice->accuser);
-		add(&to, ", and has refuted it");
-		break;
-	case MEMBERSHIP_PAUSED:
-		add(&to, "%s did not run for %" PRIu64 " ms", director,
-		    notice->duration / USEC_PER_MSEC);
-		break;
-	default:
-		add(&to, "%s: %s", membership_notice_name((int)notice->type), name);
-		break;
-	}
-	if (*evidence)
-		add(&to, " (%s)", evidence);
-	return line;
+	if (evidence)
+		evidence_fields(notice, accuser, ret_event);
+	else
+		view_fields(membership, director, notice, ret_event);
 }

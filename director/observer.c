@@ -2,6 +2,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 void observe_drain(struct observer *observer, const char *director,
 		   const struct node_status *status, struct event_log *log, struct now now)
@@ -128,13 +129,73 @@ void observe_identity(struct observer *observer, const struct certificate *certi
 	observer->notices = notices;
 }
 
-/* Of membership's, what no network and no restart brings about. */
-static bool is_named(const char *name)
+/* By name, those that answer first. */
+static int named_compare(const void *a, const void *b)
 {
-	static const char *const names[] = {"cluster", "malformed", "certificate", "signature",
-					    "no-common-version"};
+	const struct observer_named *x = a, *y = b;
+	int r = strcmp(x->name, y->name);
 
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+	return r ? r : (int)x->failed - (int)y->failed;
+}
+
+static void name_twice(const struct observer_named *first, const struct observer_named *second,
+		       struct event_log *log, struct now now)
+{
+	const char *name = first->name;
+	struct event event;
+	char text[24];
+
+	if (second->failed)
+		event_init(&event, EVENT_NAME_TWICE, name,
+			   "Two directors are named %s: %016" PRIx64 ", and %016" PRIx64
+			   ", which has failed: if %s was installed anew, `lvsmesh remove "
+			   "%016" PRIx64 "` makes the cluster forget the old one.",
+			   name, first->id, second->id, name, second->id);
+	else
+		event_init(&event, EVENT_NAME_TWICE, name,
+			   "Two directors that answer are named %s, %016" PRIx64 " and %016" PRIx64
+			   ": make one of them an identity of another name with `lvsmesh keygen "
+			   "node`.",
+			   name, first->id, second->id);
+	event_text(&event, "member", name);
+	snprintf(text, sizeof(text), "%016" PRIx64, first->id);
+	event_text(&event, "id", text);
+	snprintf(text, sizeof(text), "%016" PRIx64, second->id);
+	event_text(&event, "other", text);
+	event_raise(log, &event, now);
+}
+
+static bool is_twice(const struct observer_named *named, unsigned int count, const char *name)
+{
+	for (unsigned int i = 0; i + 1 < count; i++)
+		if (strcmp(named[i].name, name) == 0)
+			return strcmp(named[i + 1].name, name) == 0;
+	return false;
+}
+
+void observe_names(struct observer_named *named, unsigned int count, struct event_log *log,
+		   struct now now)
+{
+	const struct event *incident;
+
+	qsort(named, count, sizeof(*named), named_compare);
+	for (unsigned int i = 0; i + 1 < count; i++)
+		if (strcmp(named[i].name, named[i + 1].name) == 0)
+			name_twice(&named[i], &named[i + 1], log, now);
+	for (unsigned int i = 0; (incident = event_log_incident(log, &i));) {
+		struct event event;
+
+		if (incident->kind != EVENT_NAME_TWICE || is_twice(named, count, incident->subject))
+			continue;
+		event_init(&event, EVENT_NAME_SINGLE, incident->subject,
+			   "Only one director is named %s.", incident->subject);
+		event_raise(log, &event, now);
+	}
+}
+
+static bool is_one_of(const char *name, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
 		if (strcmp(names[i], name) == 0)
 			return true;
 	return false;
@@ -146,29 +207,75 @@ static bool is_refusal(const struct node_counter *counter)
 	if (strcmp(counter->group, "session") == 0)
 		return strcmp(counter->name, "self") != 0 && strcmp(counter->name, "memory") != 0;
 	if (strcmp(counter->group, "membership") == 0)
-		return is_named(counter->name);
+		return strncmp(counter->name, "dropped-", 8) != 0;
 	return strcmp(counter->group, "sync") == 0;
+}
+
+/* So do datagrams that come late, twice, or before their sender is known, and what is said of one
+ * that has just come or gone. */
+static bool is_ordinary(const struct node_counter *counter)
+{
+	static const char *const names[] = {"version", "stale",    "repeated", "stranger",
+					    "nonce",   "unproven", "unknown",  "ahead",
+					    "accuser", "removal",  "relay",    "rollback"};
+
+	return strcmp(counter->group, "membership") == 0 &&
+	       is_one_of(counter->name, names, ARRAY_SIZE(names));
+}
+
+static const char *refusal_hint(const char *reason)
+{
+	static const struct {
+		const char *reason, *hint;
+	} hints[] = {
+		{"version", ": of a program more than one version of the protocol away"},
+		{"no-common-version", ": of a program more than one version of the protocol away"},
+		{"cluster", ": of another cluster"},
+		{"certificate", ": not signed by our cluster key"},
+		{"expired", ": a certificate, or a clock, is out of date"},
+		{"mac", ": forged or damaged"},
+		{"repeated", ": recorded, and played again"},
+		{"stale", ": recorded, and played again"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(hints); i++)
+		if (strcmp(hints[i].reason, reason) == 0)
+			return hints[i].hint;
+	return "";
+}
+
+static void refused(const struct node_counter *counter, struct event_log *log, struct now now)
+{
+	char subject[EVENT_SUBJECT_MAX];
+	struct event event;
+
+	snprintf(subject, sizeof(subject), "%s/%s", counter->group, counter->name);
+	event_init(&event, EVENT_MESSAGE_REFUSED, subject,
+		   "Messages were refused for the reason %s, %" PRIu64 " since the start%s.",
+		   subject, counter->value, refusal_hint(counter->name));
+	event_text(&event, "group", counter->group);
+	event_text(&event, "reason", counter->name);
+	event_number(&event, "total", (int64_t)counter->value);
+	event_raise(log, &event, now);
 }
 
 void observe_refused(struct observer *observer, const struct node *node, struct event_log *log,
 		     struct now now)
 {
+	bool minute = now.mono >= observer->minute_at + 60 * USEC_PER_SEC;
 	struct node_counter counter;
 
+	if (minute)
+		observer->minute_at = now.mono;
 	for (unsigned int i = 0; i < OBSERVER_COUNTERS && node_counter(node, i, &counter); i++) {
-		char subject[EVENT_SUBJECT_MAX];
-		struct event event;
+		uint64_t last = observer->refused[i];
 
-		if (!is_refusal(&counter) || counter.value <= observer->refused[i])
-			continue;
+		if (minute)
+			observer->minute[i] = last;
 		observer->refused[i] = counter.value;
-		snprintf(subject, sizeof(subject), "%s/%s", counter.group, counter.name);
-		event_init(&event, EVENT_MESSAGE_REFUSED, subject,
-			   "Messages were refused for the reason %s, %" PRIu64 " since the start.",
-			   subject, counter.value);
-		event_text(&event, "group", counter.group);
-		event_text(&event, "reason", counter.name);
-		event_number(&event, "total", (int64_t)counter.value);
-		event_raise(log, &event, now);
+		if (!is_refusal(&counter) || counter.value <= last ||
+		    (is_ordinary(&counter) && counter.value - observer->minute[i] < OBSERVER_FLOOD))
+			continue;
+		refused(&counter, log, now);
 	}
 }

@@ -19,11 +19,23 @@
 
 #define OBSERVER_COUNTERS 128
 
+/* What a network and restarts bring about too is refused in silence up to so much in a minute. */
+#define OBSERVER_FLOOD 3000
+
+/* A director, by whom its name is shared. */
+struct observer_named {
+	char name[CERTIFICATE_NAME_MAX + 1];
+	uint64_t id;
+	bool failed;
+};
+
 struct observer {
 	unsigned int notices; /* of the identity's end, given */
 	bool draining, drained;
 	usec_t differs_since; /* mono: some member has other services; 0: none */
 	uint64_t refused[OBSERVER_COUNTERS];
+	uint64_t minute[OBSERVER_COUNTERS]; /* as it began */
+	usec_t minute_at;                   /* mono */
 };
 
 /* All zero is a new one. */
@@ -40,6 +52,10 @@ void observe_forwarder(const char *director, usec_t stalled_since, struct event_
 /* Once each 30, 7 and 1 day before the certificate ends, and when it has ended. */
 void observe_identity(struct observer *observer, const struct certificate *certificate,
 		      struct event_log *log, struct now now);
+/* Directors of different keys and the same name: one was installed anew, or named by mistake.
+ * named: all there are, sorted when this returns. */
+void observe_names(struct observer_named *named, unsigned int count, struct event_log *log,
+		   struct now now);
 /* Messages of peers and strangers that were turned away, by what the node counts. */
 void observe_refused(struct observer *observer, const struct node *node, struct event_log *log,
 		     struct now now);

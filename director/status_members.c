@@ -67,8 +67,8 @@ json_t *status_self(const struct status_facts *facts, struct now now)
 		"addresses", own_addresses(facts->config), "health", (int)status.health, "versions",
 		number(status.versions.min), number(status.versions.max), "config",
 		config_text(config_digest_number(facts->config)), "epoch", number(status.epoch),
-		"incarnation", number(status.incarnation), "partly_reachable", 0, "flaps", 0,
-		"evidence");
+		"incarnation", number(status.incarnation), "partly_reachable", status.partial,
+		"flaps", 0, "evidence");
 }
 
 static json_t *addresses_make(const struct member_info *info)

@@ -497,7 +497,8 @@ static void incidents(struct membership *m, struct member *member, usec_t *next)
 	incident_update(m, &member->failed, member->state == MEMBER_FAILED, 0,
 			MEMBERSHIP_MEMBER_FAILED, MEMBERSHIP_MEMBER_RECOVERED, member, next);
 	for (unsigned int i = 0; i < member->path_count; i++) {
-		down |= member->paths[i].udp_down ? EVIDENCE_UDP : 0u;
+		if (!(m->deaf >> i & 1))
+			down |= member->paths[i].udp_down ? EVIDENCE_UDP : 0u;
 		down |= member->paths[i].tcp_down ? EVIDENCE_TCP : 0u;
 	}
 	notice = incident_update(m, &member->partial, down && member_answers(member), 0,

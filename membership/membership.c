@@ -218,6 +218,19 @@ static void dispatch(struct membership *m, const struct membership_event *event)
 	}
 }
 
+/* After the members, which find out. */
+static void deaf_timer(struct membership *m, usec_t *next)
+{
+	struct membership_notice *notice;
+
+	if (m->alive_count == 0)
+		m->deaf = 0;
+	notice = incident_update(m, &m->partial, m->deaf != 0, 0, MEMBERSHIP_MEMBER_PARTIAL,
+				 MEMBERSHIP_MEMBER_WHOLE, NULL, next);
+	if (notice)
+		notice->evidence = EVIDENCE_UDP;
+}
+
 static void own_timers(struct membership *m, usec_t *next)
 {
 	if (m->refute && m->now.mono >= m->refute_at)
@@ -255,6 +268,7 @@ static usec_t timers(struct membership *m)
 		if (i < m->busy_count && m->busy[i] == member)
 			i++;
 	}
+	deaf_timer(m, &next);
 	pushpull_timers(m, &next);
 	quorum_timers(m, &next);
 	split_timers(m, &next);

@@ -184,7 +184,8 @@ enum membership_notice_type {
 	MEMBERSHIP_MEMBER_LEFT,
 	MEMBERSHIP_MEMBER_FAILED, /* opens */
 	MEMBERSHIP_MEMBER_RECOVERED,
-	MEMBERSHIP_MEMBER_PARTIAL, /* opens: answers on one way and not on another */
+	MEMBERSHIP_MEMBER_PARTIAL, /* opens: answers on one way and not on another; of no member:
+				      nobody answers us on it, so that it is our own fault */
 	MEMBERSHIP_MEMBER_WHOLE,
 	MEMBERSHIP_QUORUM_LOST, /* opens */
 	MEMBERSHIP_QUORUM_REGAINED,
@@ -195,10 +196,10 @@ enum membership_notice_type {
 				    */
 	MEMBERSHIP_IDENTITY_SINGLE,
 	/* For the evidence log: of no incident. */
-	MEMBERSHIP_SUSPECTED, /* accuser: who says so */
-	MEMBERSHIP_CLEARED,
-	MEMBERSHIP_REFUTED, /* we were accused, by accuser */
-	MEMBERSHIP_PAUSED,  /* this process did not run for duration */
+	MEMBERSHIP_SUSPECTED, /* accuser: who says so; ids: everybody who has by now */
+	MEMBERSHIP_CLEARED,   /* duration */
+	MEMBERSHIP_REFUTED,   /* we were accused, by accuser */
+	MEMBERSHIP_PAUSED,    /* this process did not run for duration */
 	MEMBERSHIP_NOTICE_MAX,
 };
 
@@ -228,8 +229,11 @@ struct membership_notice {
 	char name[CERTIFICATE_NAME_MAX + 1];
 	uint64_t accuser;
 	unsigned int evidence; /* enum membership_evidence */
-	usec_t duration;       /* closing: since it opened; PAUSED */
-	unsigned int flaps;    /* times that it came and went unreported before this one */
+	usec_t duration;       /* closing: since it opened; CLEARED, PAUSED */
+	/* SUSPECTED by ourselves: pings without an ack, helpers asked, and those who found the
+	 * same. */
+	unsigned int pings, helpers, nacks;
+	unsigned int flaps; /* times that it came and went unreported before this one */
 	unsigned int view, roster, lost;
 	unsigned int id_count; /* who accused it; or who is lost, as many as fit */
 	uint64_t ids[MEMBERSHIP_NOTICE_IDS];
@@ -250,6 +254,7 @@ struct membership_status {
 	uint64_t split_incident; /* 0: none open */
 	bool split_confirmed;
 	bool identity_twice;
+	bool partial; /* nobody answers by UDP, on some address of ours */
 	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out;
 	uint64_t pings, pings_lost;
 };

@@ -108,6 +108,7 @@ struct check {
 	uint8_t attempt;
 	bool deep;     /* goes on to CHECK_AROUND */
 	bool answered; /* by any way */
+	bool dialled;  /* by TCP, too */
 	uint8_t paths; /* bit i: path i has answered */
 	uint8_t helpers, nacks;
 	uint64_t helper[HELPERS];
@@ -338,6 +339,12 @@ struct membership {
 	struct join joins[MEMBERSHIP_JOIN_MAX];
 	unsigned int join_count;
 
+	/* By number of the path: the last direct ack of anybody, and (bits) where nobody sends any.
+	 */
+	usec_t acked[MEMBERSHIP_ADDRESSES_MAX];
+	unsigned int deaf;
+	struct incident partial;
+
 	bool witness, witness_ok;
 	struct incident quorum;
 	struct split split;
@@ -417,6 +424,8 @@ void probe_unhurried(struct membership *m, struct member *member);
 void probe_nack(struct membership *m, struct member *helper, uint64_t subject);
 /* It lives: what a check has to find out now is which ways lead to it. */
 void probe_answered(struct membership *m, struct member *member);
+/* What was tried before we suspected it. */
+void probe_evidence(const struct member *member, struct membership_notice *notice);
 usec_t probe_scaled(const struct membership *m, usec_t time);
 
 /* suspicion.c */

@@ -103,6 +103,29 @@ void probe_hello(struct membership *m, struct member *member)
 	check->next_ping = USEC_NEVER;
 }
 
+/* Has nobody else answered on this path either? What one ping on its way has brought does not
+ * count. */
+static bool nobody_acks(const struct membership *m, unsigned int path, usec_t since)
+{
+	return m->alive_count > 1 && m->acked[path] <= since + m->profile.timeout;
+}
+
+/* Somebody does again: what is wrong with the others, if anything, is their own. */
+static void undeafen(struct membership *m, unsigned int path)
+{
+	m->deaf &= ~(1u << path);
+	for (unsigned int i = 0; i < m->member_cap; i++) {
+		struct member *member = m->members[i];
+
+		if (!member || path >= member->path_count || !member->paths[path].udp_down)
+			continue;
+		member->paths[path].udp_down = false;
+		member->paths[path].misses = 0;
+		m->view_changed = true;
+		member_busy(m, member);
+	}
+}
+
 /* Pings that were not answered until the next ones are due. True: some path is still in doubt. */
 static bool count_misses(struct membership *m, struct member *member)
 {
@@ -123,6 +146,8 @@ static bool count_misses(struct membership *m, struct member *member)
 		    path->misses >= PATH_MISSES && !path->udp_down) {
 			path->udp_down = true;
 			m->view_changed = true;
+			if (nobody_acks(m, i, path->missing))
+				m->deaf |= 1u << i;
 		}
 		doubt |= !path->udp_down;
 	}
@@ -190,6 +215,7 @@ static void go_around(struct membership *m, struct member *member)
 					      .via = helpers[i]->id,
 					      .nonce = check->nonce});
 	}
+	check->dialled = true;
 	for (unsigned int i = 0; i < member->path_count; i++)
 		pushpull_dial(m, member, &member->paths[i].endpoint, -1);
 }
@@ -290,8 +316,10 @@ bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint
 			rtt = (uint32_t)MIN(m->now.mono - check->pinged, 60 * SEC);
 			path->rtt = path->rtt ? (7 * path->rtt + rtt) / 8 : MAX(rtt, 1u);
 		}
-		path->udp_heard = m->now.mono;
+		path->udp_heard = m->acked[i] = m->now.mono;
 		path->misses = 0;
+		if (m->deaf >> i & 1)
+			undeafen(m, i);
 		m->view_changed |= path->udp_down;
 		path->udp_down = false;
 		check->paths |= (uint8_t)(1u << i);
@@ -314,6 +342,22 @@ void probe_nack(struct membership *m, struct member *helper, uint64_t subject)
 			check->helper[i] = 0;
 			check->nacks++;
 		}
+}
+
+void probe_evidence(const struct member *member, struct membership_notice *notice)
+{
+	const struct check *check = member->check;
+
+	if (!check)
+		return;
+	notice->pings = check->attempt;
+	notice->evidence |= EVIDENCE_UDP;
+	notice->helpers = check->helpers;
+	notice->nacks = check->nacks;
+	if (member->refused_at >= check->started)
+		notice->evidence |= EVIDENCE_REFUSED;
+	else if (check->dialled)
+		notice->evidence |= EVIDENCE_TCP;
 }
 
 /* The next in the round; each round has an order of its own. */

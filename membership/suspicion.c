@@ -56,6 +56,11 @@ static void add_accuser(struct membership *m, struct member *member, const struc
 	member_busy(m, member);
 	notice = notice_add(m, MEMBERSHIP_SUSPECTED, member);
 	notice->accuser = accuser->id;
+	notice->evidence = 0;
+	for (unsigned int i = 0; i < suspicion->count; i++)
+		notice->ids[notice->id_count++] = suspicion->accusers[i].id;
+	if (accuser->id == m->identity->id)
+		probe_evidence(member, notice);
 	broadcast_add(m, ITEM_SUSPICION, member->id, accuser->id);
 }
 
@@ -82,14 +87,20 @@ void suspicion_own(struct membership *m, struct member *member)
 
 void suspicion_clear(struct membership *m, struct member *member)
 {
+	struct membership_notice *notice;
+	usec_t started;
+
 	if (!member->suspicion)
 		return;
+	started = member->suspicion->started;
 	free(member->suspicion);
 	member->suspicion = NULL;
 	probe_unhurried(m, member);
 	if (member->state == MEMBER_SUSPECT) {
 		member_state_set(m, member, MEMBER_ALIVE);
-		notice_add(m, MEMBERSHIP_CLEARED, member);
+		notice = notice_add(m, MEMBERSHIP_CLEARED, member);
+		notice->duration = m->now.mono - started;
+		notice->evidence = 0;
 	}
 }
 

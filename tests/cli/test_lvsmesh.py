@@ -46,6 +46,7 @@ def test_help():
     ["status", "--colour"],
     ["peers", "--control"],
     ["peers", "--follow"],
+    ["peers", "--evidence"],
     ["events", "extra"],
     ["check"],
     ["check", "a", "b"],

@@ -244,6 +244,11 @@ static void test_partly_reachable(void **state)
 				assert_int_equal(
 					sim_count(sim, (int)i, MEMBERSHIP_MEMBER_PARTIAL, 2, 0), 1);
 		assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
+		/* Whose own fault it is says so once, and blames nobody. */
+		assert_int_equal(sim_count(sim, 2, MEMBERSHIP_MEMBER_PARTIAL, -1, 0), 1);
+		for (size_t i = sim_notices(sim, &notices); i-- > 0;)
+			if (notices[i].at == 2)
+				assert_int_equal(notices[i].notice.member, 0);
 		first = 0;
 		for (size_t i = sim_notices(sim, &notices); i-- > 0;)
 			if (notices[i].notice.type == MEMBERSHIP_MEMBER_PARTIAL)

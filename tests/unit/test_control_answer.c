@@ -561,6 +561,33 @@ static void test_documented(void **state)
 	free(manual);
 }
 
+/* With the evidence, each in its time. */
+static void test_evidence(void **state)
+{
+	static const char *const expected[] = {"suspected", "member-failed", "refuted"};
+	struct world *world = *state;
+	struct event event;
+	struct lines lines;
+
+	event_add(world, EVENT_SUSPECTED, "d2");
+	event_add(world, EVENT_MEMBER_FAILED, "d2");
+	event_init(&event, EVENT_REFUTED, "d1", "It was accused.");
+	event_raise(world->events, &event, (struct now){.mono = start.mono + 1});
+	ask(world, "{\"command\": \"events\"}", 100, &lines);
+	check_ok(&lines, 1);
+	lines_fini(&lines);
+	ask(world, "{\"command\": \"events\", \"evidence\": true}", 100, &lines);
+	check_ok(&lines, 3);
+	for (size_t i = 0; i < 3; i++) {
+		const json_t *item = json_array_get(lines.items, i);
+
+		assert_string_equal(text_of(item, "event"), expected[i]);
+		assert_int_equal(json_is_null(json_object_get(item, "incident")), i != 1);
+		assert_string_equal(text_of(item, "role"), i == 1 ? "opens" : "evidence");
+	}
+	lines_fini(&lines);
+}
+
 static void test_events(void **state)
 {
 	struct world *world = *state;
@@ -715,6 +742,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_acts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_documented, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_events, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_evidence, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_follow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_incidents, setup, teardown),
 		cmocka_unit_test(test_refuse),

@@ -20,7 +20,8 @@ static void test_kinds(void **state)
 
 		assert_true(event_kind_find(type->name, &found));
 		assert_int_equal(found, i);
-		if (type->role == EVENT_SINGLE || type->role == EVENT_OPENS)
+		if (type->role == EVENT_SINGLE || type->role == EVENT_OPENS ||
+		    type->role == EVENT_EVIDENCE)
 			assert_int_equal(type->opener, i);
 		else
 			assert_int_equal(opener->role, EVENT_OPENS);

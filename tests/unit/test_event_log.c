@@ -212,6 +212,32 @@ static void test_kept(void **state)
 	assert_int_equal(event_log_end(world->log), cursor);
 }
 
+/* Evidence comes as it is, has a place of its own, and opens nothing. */
+static void test_evidence(void **state)
+{
+	struct world *world = *state;
+	uint64_t cursor = 0, lost = 0;
+	const struct event *event;
+	unsigned int count = 0;
+
+	assert_true(raise_at(world, 0, "member-failed", "d2"));
+	for (unsigned int i = 0; i < EVENT_LOG_KEPT + 3; i++)
+		assert_true(raise_at(world, 1, "suspected", "d2"));
+	while ((event = event_log_evidence(world->log, &cursor, &lost))) {
+		assert_int_equal(event->kind, EVENT_SUSPECTED);
+		assert_int_equal(event->role, EVENT_EVIDENCE);
+		assert_int_equal(event->id, cursor);
+		count++;
+	}
+	assert_int_equal(count, EVENT_LOG_KEPT);
+	assert_int_equal(lost, 3);
+	assert_int_equal(event_log_evidence_begin(world->log), 3);
+	assert_int_equal(event_log_evidence_end(world->log), cursor);
+	assert_string_equal(reported(world), "member-failed opens 1 0@0,");
+	assert_non_null(event_log_find(world->log, EVENT_MEMBER_FAILED, "d2"));
+	assert_null(event_log_find(world->log, EVENT_SUSPECTED, "d2"));
+}
+
 /* More subjects than are kept: they are counted, and open incidents stay. */
 static void test_subjects(void **state)
 {
@@ -242,6 +268,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_single, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_worsens, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kept, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_evidence, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_subjects, setup, teardown),
 	};
 

@@ -50,7 +50,7 @@ static const char *field_text(const struct event *event, const char *name)
 	return "";
 }
 
-/* Every notice is an event of its own name, or a line of the log that says more than its name. */
+/* Every notice is an event of its own name, in words. */
 static void test_all(void **state)
 {
 	struct world *world = *state;
@@ -63,19 +63,15 @@ static void test_all(void **state)
 			.accuser = world->identity.id,
 		};
 		const char *name = membership_notice_name(type);
-		char line[NOTICE_LINE_MAX];
 		struct event event;
 
-		if (type < MEMBERSHIP_SUSPECTED) {
-			assert_true(notice_event(world->membership, "d1", &notice, &event));
-			assert_string_equal(event_type(event.kind)->name, name);
-			assert_non_null(strchr(event.sentence, '.'));
-			assert_null(strstr(event.sentence, name));
-		} else {
-			assert_false(notice_event(world->membership, "d1", &notice, &event));
-			notice_line(world->membership, "d1", &notice, line);
-			assert_non_null(strchr(line, ' '));
-		}
+		notice_event(world->membership, "d1", &notice, &event);
+		assert_string_equal(event_type(event.kind)->name, name);
+		assert_int_equal(event_type(event.kind)->role == EVENT_EVIDENCE,
+				 type >= MEMBERSHIP_SUSPECTED);
+		assert_non_null(strchr(event.sentence, '.'));
+		assert_non_null(strchr(event.sentence, ' '));
+		assert_true(strcmp(event.sentence, name) != 0);
 	}
 }
 
@@ -94,7 +90,7 @@ static void test_failed(void **state)
 	};
 	struct event event;
 
-	assert_true(notice_event(world->membership, "d1", &notice, &event));
+	notice_event(world->membership, "d1", &notice, &event);
 	assert_string_equal(event.subject, "d2");
 	assert_string_equal(event.sentence, "Member d2 has failed: its host answers, the daemon "
 					    "does not run; 2 of 3 are alive.");
@@ -117,14 +113,21 @@ static void test_split(void **state)
 
 	for (unsigned int i = 0; i < MEMBERSHIP_NOTICE_IDS; i++)
 		notice.ids[i] = i + 1;
-	assert_true(notice_event(world->membership, "d1", &notice, &event));
+	notice_event(world->membership, "d1", &notice, &event);
 	assert_string_equal(event.subject, "d1");
 	assert_string_equal(field_text(&event, "here"), "d1");
 	assert_memory_equal(field_text(&event, "there"), "0000000000000001, 0000000000000002,", 35);
 	assert_string_equal(field_text(&event, "evidence"), "mutual");
 }
 
-static void test_line(void **state)
+static const char *sentence_of(struct world *world, const struct membership_notice *notice,
+			       struct event *event)
+{
+	notice_event(world->membership, "d1", notice, event);
+	return event->sentence;
+}
+
+static void test_evidence(void **state)
 {
 	struct world *world = *state;
 	struct membership_notice notice = {
@@ -132,18 +135,47 @@ static void test_line(void **state)
 		.member = 2,
 		.name = "d2",
 		.accuser = world->identity.id,
-		.evidence = EVIDENCE_UDP,
-		.duration = 2500 * USEC_PER_MSEC,
+		.evidence = EVIDENCE_UDP | EVIDENCE_TCP,
+		.pings = 4,
+		.helpers = 3,
+		.nacks = 2,
+		.id_count = 2,
+		.ids = {0xdef, world->identity.id},
 	};
-	char line[NOTICE_LINE_MAX];
+	struct event event;
 
-	assert_string_equal(notice_line(world->membership, "d1", &notice, line),
-			    "d2 is suspected by d1 (udp)");
-	notice.type = MEMBERSHIP_PAUSED;
-	notice.evidence = 0;
-	notice.name[0] = '\0';
-	assert_string_equal(notice_line(world->membership, "d1", &notice, line),
-			    "d1 did not run for 2500 ms");
+	assert_string_equal(
+		sentence_of(world, &notice, &event),
+		"Member d2 is suspected by d1: no answer to 4 pings, nor does it by "
+		"TCP; of 3 others asked to try, 2 found the same. 2 directors say so by now.");
+	assert_string_equal(event.subject, "d2");
+	assert_string_equal(field_text(&event, "accuser"), "d1");
+	assert_string_equal(field_text(&event, "accusers"), "0000000000000def, d1");
+	assert_string_equal(field_text(&event, "evidence"), "udp, tcp");
+	notice.accuser = 0xdef;
+	notice.pings = notice.evidence = 0;
+	notice.id_count = 1;
+	assert_string_equal(sentence_of(world, &notice, &event),
+			    "Member d2 is suspected by 0000000000000def.");
+	notice = (struct membership_notice){.type = MEMBERSHIP_PAUSED,
+					    .duration = 2500 * USEC_PER_MSEC};
+	assert_string_equal(sentence_of(world, &notice, &event), "d1 did not run for 2.5 s.");
+	assert_string_equal(event.subject, "d1");
+}
+
+/* Our own fault names nobody else. */
+static void test_deaf(void **state)
+{
+	struct world *world = *state;
+	struct membership_notice notice = {.type = MEMBERSHIP_MEMBER_PARTIAL,
+					   .evidence = EVIDENCE_UDP};
+	struct event event;
+
+	assert_non_null(strstr(sentence_of(world, &notice, &event), "Nobody answers d1 by UDP"));
+	assert_string_equal(event.subject, "d1");
+	notice.type = MEMBERSHIP_MEMBER_WHOLE;
+	assert_non_null(strstr(sentence_of(world, &notice, &event), "by UDP again"));
+	assert_string_equal(event.subject, "d1");
 }
 
 int main(void)
@@ -152,7 +184,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_all, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_failed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_split, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_line, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_evidence, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_deaf, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

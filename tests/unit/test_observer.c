@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "director/observer.h"
+#include "proto/seal.h"
 #include "tests/identity_fixture.h"
 
 #define DAY 86400
@@ -248,6 +249,74 @@ static void test_refused(void **state)
 	node_free(node);
 }
 
+static const char *named(struct world *world, bool failed, uint64_t id)
+{
+	struct observer_named all[] = {{"d3", 7, failed}, {"d1", 1, false}, {"d3", id, false}};
+
+	observe_names(all, id ? 3 : 2, world->log, world->now);
+	return reported(world);
+}
+
+/* A director that was installed anew, and two that were named by mistake. */
+static void test_names(void **state)
+{
+	struct world *world = *state;
+
+	assert_string_equal(named(world, false, 0), "");
+	assert_string_equal(named(world, true, 5), "name-twice d3,");
+	assert_non_null(strstr(event_log_find(world->log, EVENT_NAME_TWICE, "d3")->sentence,
+			       "`lvsmesh remove 0000000000000007`"));
+	assert_string_equal(named(world, true, 5), "");
+	assert_string_equal(named(world, true, 0), "name-single d3,");
+	assert_string_equal(named(world, false, 5), "name-twice d3,");
+	assert_non_null(
+		strstr(event_log_find(world->log, EVENT_NAME_TWICE, "d3")->sentence, "keygen"));
+	assert_string_equal(named(world, false, 0), "name-single d3,");
+}
+
+/* What a network brings about too is told only where it is too much for that. */
+static void test_flood(void **state)
+{
+	struct world *world = *state;
+	static const struct endpoint own = {{AF_INET, {192, 0, 2, 1}}, 7946};
+	struct identity identity, stranger;
+	struct node_options options = {.identity = &identity,
+				       .epoch = 1,
+				       .versions = VERSION_RANGE,
+				       .entries_max = 10,
+				       .addresses = &own,
+				       .address_count = 1,
+				       .profile = membership_default};
+	struct packet packet = {.version = VERSION_WIRE, .kind = 1, .epoch = 1};
+	struct packet_key key;
+	struct node_event event = {.type = NODE_DATAGRAM, .now = world->now, .remote = own};
+	struct node_update update;
+	struct node *node;
+	uint8_t data[128];
+
+	fixture_identity(1, 1, &identity);
+	fixture_identity(1, 2, &stranger);
+	assert_int_equal(node_new(&options, &node), 0);
+	assert_int_equal(packet_key_init(&stranger, &identity.certificate, &key), 0);
+	packet.sender = stranger.id;
+	assert_int_equal(packet_pack(&key, identity.certificate.cluster, &packet, data,
+				     sizeof(data), &event.len),
+			 0);
+	event.data = data;
+	for (unsigned int i = 1; i <= OBSERVER_FLOOD; i++) {
+		node_step(node, &event, &update);
+		observe_refused(&world->observer, node, world->log, world->now);
+		assert_true((event_log_end(world->log) == 1) == (i == OBSERVER_FLOOD));
+	}
+	assert_string_equal(reported(world), "message-refused membership/stranger,");
+	/* Another cluster's are never ordinary. */
+	data[3] ^= 1;
+	node_step(node, &event, &update);
+	observe_refused(&world->observer, node, world->log, world->now);
+	assert_string_equal(reported(world), "message-refused membership/cluster,");
+	node_free(node);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -257,6 +326,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_forwarder, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_identity, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
