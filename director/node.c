@@ -45,6 +45,7 @@ int node_new(const struct node_options *options, struct node **ret_node)
 	node->started = options->now.mono;
 	node->streams_len = NODE_DIALLED_MAX;
 	node_draw(node, sync.hash_key, sizeof(sync.hash_key));
+	node_draw(node, &sync.journal, sizeof(sync.journal));
 	r = sync_new(&sync, &node->sync);
 	if (r == 0) {
 		node->adopting = true;
@@ -84,19 +85,11 @@ static bool peers_complete(const struct node *node)
 	return !node->searching;
 }
 
-/* Where peers carry traffic there is always an entry on its way to the kernel; what was
- * learned of the time before us is what has to be there. */
-static void note_complete(struct node *node)
+static void follow_peers(struct node *node, struct now now)
 {
-	bool complete = peers_complete(node);
-	struct sync_status status;
-
-	if (complete && !node->complete) {
-		sync_status(node->sync, &status);
-		node->inject_goal =
-			status.injected + status.inject_pending + status.inject_unconfirmed;
-	}
-	node->complete = complete;
+	node->followed = peers_complete(node);
+	if (node->followed)
+		sync_join(node->sync, now);
 }
 
 static const char *not_ready(const struct node *node)
@@ -105,11 +98,12 @@ static const char *not_ready(const struct node *node)
 
 	if (!node->forwarder)
 		return "the kernel does not forward yet: services or the probe";
-	if (!node->complete)
+	if (!node->followed)
 		return "a peer's entries are not complete";
 	sync_status(node->sync, &status);
-	if (status.injected < node->inject_goal &&
-	    (status.inject_pending || status.inject_unconfirmed))
+	if (!status.joined)
+		return "entries of directors that are gone, from the peers that have them";
+	if (!status.complete)
 		return "entries that are not in the kernel yet";
 	return NULL;
 }
@@ -122,7 +116,7 @@ static void tick(struct node *node, struct now now)
 	for (unsigned int i = 0; i < node->streams_len; i++)
 		stream_tick(node, i, now);
 	members_tick(node, now);
-	note_complete(node);
+	follow_peers(node, now);
 	sync_tick(node->sync, now);
 	kernel_tick(node, now);
 	if (!node->ready && !not_ready(node)) {

@@ -5,7 +5,7 @@
 #define REDIAL_MIN (100 * USEC_PER_MSEC)
 #define REDIAL_MAX (2 * USEC_PER_SEC)
 /* A member that could not be reached for so long is not waited for at start, nor one that is lost
- * again and again before its snapshot was complete; nor is anybody at all when nobody is found. */
+ * again and again before its entries were complete; nor is anybody at all when nobody is found. */
 #define PATIENCE (5 * USEC_PER_SEC)
 #define PATIENCE_FLAPPING (60 * USEC_PER_SEC)
 /* Who leaves waits so long for the others to acknowledge its entries. */

@@ -41,7 +41,7 @@ struct link {
 	usec_t redial, backoff;
 	usec_t first; /* when it was heard of */
 	usec_t lost;  /* when a stream to it was lost, or it was heard of */
-	bool reached; /* its snapshot was complete once, or it was waited for long enough */
+	bool reached; /* its entries were complete once, or it was waited for long enough */
 };
 
 /* Reasons of our own, beside the session's and sync's. */
@@ -107,9 +107,8 @@ struct node {
 	enum node_stop stop;
 	usec_t stop_by;
 	bool searching; /* nobody is known yet, and somebody may be found */
-	bool complete;  /* every member's entries were */
+	bool followed;  /* every member's own entries were complete */
 	struct node_kernel kernel;
-	uint64_t inject_goal; /* so many injected ones make up what had come by then */
 	usec_t started, ready_since, tick;
 	enum member_phase phase; /* as membership was told */
 	uint64_t config;

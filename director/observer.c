@@ -56,7 +56,7 @@ void observe_replication(const struct peers *peers, struct event_log *log, struc
 	for (unsigned int i = 0; i < peers->count; i++) {
 		const struct peer *peer = &peers->peers[i];
 		const struct sync_stream_status *sync = &peer->out.sync;
-		usec_t limit = sync->position > 0 ? OBSERVER_LAG : OBSERVER_LAG_SNAPSHOT;
+		usec_t limit = sync->joining ? OBSERVER_LAG_JOINING : OBSERVER_LAG;
 		struct event event;
 
 		if (peer->out.phase != NODE_STREAM_READY)

@@ -9,10 +9,10 @@
 
 /* A peer that has acknowledged nothing for so long is behind, and has caught up when it is below
  * the second. It is not judged by entries: a burst that is on its way is no fault, and one that is
- * stuck gets old. A peer that still gets its first snapshot has longer. */
+ * stuck gets old. A peer that still gets what there was when it came has longer. */
 #define OBSERVER_LAG (5 * USEC_PER_SEC)
 #define OBSERVER_LAG_OVER (1 * USEC_PER_SEC)
-#define OBSERVER_LAG_SNAPSHOT (60 * USEC_PER_SEC)
+#define OBSERVER_LAG_JOINING (60 * USEC_PER_SEC)
 
 /* Other services for so long are no change on its way through the cluster. */
 #define OBSERVER_DIVERGENCE (30 * USEC_PER_SEC)

@@ -264,8 +264,8 @@ size_t batch_pack(struct batch *batch, const struct batch_head *head, uint8_t *d
 
 	message.first = head->first;
 	message.last = head->last;
-	message.snapshot = head->snapshot;
-	message.snapshot_end = head->snapshot_end;
+	message.wanted = head->wanted;
+	message.wanted_end = head->wanted_end;
 	message.hlc = batch_count(batch) ? batch->hlc_min : 0;
 	message.n_origins = batch->origins_len;
 	message.origins = batch->origins;
@@ -405,8 +405,8 @@ int batch_read(struct batch_reader *reader, const uint8_t *data, size_t len,
 	*ret_head = (struct batch_head){
 		.first = message->first,
 		.last = message->last,
-		.snapshot = message->snapshot,
-		.snapshot_end = message->snapshot_end,
+		.wanted = message->wanted,
+		.wanted_end = message->wanted_end,
 	};
 	return 0;
 }

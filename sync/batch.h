@@ -25,7 +25,7 @@ unsigned int batch_count(const struct batch *batch);
 
 struct batch_head {
 	uint64_t first, last; /* positions: first exclusive */
-	bool snapshot, snapshot_end;
+	bool wanted, wanted_end;
 };
 
 /* Writes to data, at least BATCH_MAX bytes; returns the length. */

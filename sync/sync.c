@@ -22,6 +22,7 @@ int sync_new(const struct sync_options *options, struct sync **ret_sync)
 		return -ENOMEM;
 	sync->identity = options->identity;
 	sync->epoch = options->epoch;
+	sync->journal = options->journal ? options->journal : 1;
 	sync->syncid = options->syncid;
 	memcpy(table.hash_key, options->hash_key, sizeof(table.hash_key));
 	sync->made.body = malloc(SYNC_BODY_MAX);
@@ -67,12 +68,13 @@ static void adopt_after_merge(struct sync *sync, const struct entry *entry, stru
 	struct entry told;
 
 	table_get(sync->table, ref, &told, &meta);
-	if (meta.list == TABLE_JOURNAL || meta.version.origin != sync->identity->id)
+	if ((meta.list == TABLE_JOURNAL && !meta.returned) ||
+	    meta.version.origin != sync->identity->id)
 		return;
-	if (entry_agrees(entry, &told))
-		table_list_move(sync->table, ref, TABLE_IDLE);
-	else
+	if (!entry_agrees(entry, &told))
 		sync_capture(sync, entry, now);
+	else if (meta.list != TABLE_JOURNAL)
+		table_settle(sync->table, ref);
 }
 
 int sync_adopt(struct sync *sync, const struct entry *entry, struct now now)
@@ -109,37 +111,36 @@ static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
 	table_get(sync->table, ref, ret_held, &meta);
 	if (meta.adopted)
 		return !entry_agrees(ret_held, entry);
-	return meta.list == TABLE_JOURNAL && meta.version.hlc < version.hlc;
+	return meta.list == TABLE_JOURNAL && !meta.returned && meta.version.hlc < version.hlc;
 }
 
-void sync_merge(struct sync *sync, const struct entry *entry, struct table_version version,
+bool sync_merge(struct sync *sync, const struct entry *entry, struct table_version version,
 		uint32_t age, struct now now)
 {
 	struct entry held;
 
 	if (!kernel_wire_valid(entry)) {
 		sync->refused[SYNC_E_ENTRY]++;
-		return;
+		return false;
 	}
 	hlc_observe(&sync->hlc, version.hlc);
 	if (age >= MIN(table_lifetime(entry->timeout), SECONDS_BASE)) {
 		sync->counters.expired++;
-		return;
+		return false;
 	}
 	if (kernel_went_on(sync, entry, version, &held)) {
 		sync_capture(sync, &held, now);
-		return;
+		return false;
 	}
 	switch (table_merge(sync->table, entry, version, mono_seconds(now) - age)) {
 	case TABLE_NEW:
 		if (sync->adopting && version.origin == sync->identity->id)
-			table_list_move(sync->table, table_find(sync->table, &entry->flow),
-					TABLE_IDLE);
+			table_settle(sync->table, table_find(sync->table, &entry->flow));
 		sync->counters.learned++;
-		break;
+		return true;
 	case TABLE_CHANGED:
 		sync->counters.learned++;
-		break;
+		return true;
 	case TABLE_SAME:
 	case TABLE_STALE:
 		sync->counters.stale++;
@@ -148,11 +149,14 @@ void sync_merge(struct sync *sync, const struct entry *entry, struct table_versi
 		sync->counters.refused_full++;
 		break;
 	}
+	return false;
 }
 
 void sync_tick(struct sync *sync, struct now now)
 {
 	sync->counters.expired += table_sweep(sync->table, mono_seconds(now), SWEEP_BUDGET);
+	join_tick(sync, now);
+	ask_tick(sync);
 }
 
 /* Injection */
@@ -225,8 +229,11 @@ int sync_repair(struct sync *sync, const struct flow *flow)
 
 void sync_injected(struct sync *sync)
 {
+	table_ref ref;
+
 	sync->counters.injected += table_list_count(sync->table, TABLE_UNCONFIRMED);
-	table_list_splice(sync->table, TABLE_UNCONFIRMED, TABLE_IDLE);
+	while ((ref = table_list_head(sync->table, TABLE_UNCONFIRMED)))
+		table_settle(sync->table, ref);
 }
 
 void sync_inject_lost(struct sync *sync)
@@ -247,6 +254,11 @@ void sync_status(const struct sync *sync, struct sync_status *ret_status)
 	ret_status->inject_pending = table_list_count(sync->table, TABLE_INJECT);
 	ret_status->inject_unconfirmed = table_list_count(sync->table, TABLE_UNCONFIRMED);
 	ret_status->refused_entry = sync->refused[SYNC_E_ENTRY];
+	ret_status->joined = sync->join.done;
+	ret_status->complete = sync->join.complete;
+	ret_status->join_shares = sync->join.shares;
+	ret_status->join_shares_done = sync->join.shares_done;
+	ret_status->join_entries = sync->join.entries;
 }
 
 bool sync_walk(const struct sync *sync, uint64_t *cursor, struct entry *ret_entry,

@@ -21,15 +21,20 @@ enum sync_kind {
 	SYNC_KIND_BATCH,
 	SYNC_KIND_HEARTBEAT,
 	SYNC_KIND_ACK,
+	SYNC_KIND_BEGIN,
+	SYNC_KIND_WANT,
+	SYNC_KIND_LOST,
+	SYNC_KIND_MAX,
 };
 
 /* Why a frame was refused: the stream is to be closed, except that SYNC_E_ENTRY and
- * SYNC_E_ORIGIN are never returned: they count single entries that were left out. */
+ * SYNC_E_ORIGIN are never returned: they count single entries that were left out. Whoever wants to
+ * resume at a position from the future is counted, and gets the journal from its start. */
 enum sync_error {
 	SYNC_E_KIND = 1,  /* a kind that does not belong on this stream, or too early */
 	SYNC_E_MALFORMED, /* does not decode, columns that do not agree, counts that lie */
 	SYNC_E_SIGNATURE,
-	SYNC_E_ORDER,    /* a position that goes backwards, or an epoch not announced */
+	SYNC_E_ORDER,    /* a position that goes backwards, or what was not asked for */
 	SYNC_E_POSITION, /* a position from the future */
 	SYNC_E_CLOCK,    /* a version further ahead of our clock than SYNC_CLOCK_AHEAD */
 	SYNC_E_ENTRY,    /* an entry that no kernel would take */
@@ -44,7 +49,8 @@ const char *sync_error_name(int error);
 
 struct sync_options {
 	const struct identity *identity; /* borrowed: signs batches */
-	uint64_t epoch;                  /* our boot epoch: positions belong to it */
+	uint64_t epoch;                  /* our boot epoch: batches are signed with it */
+	uint64_t journal;                /* random: positions belong to it */
 	uint8_t hash_key[16];            /* random */
 	uint8_t syncid;                  /* of the kernel's threads */
 	uint32_t entries_max;
@@ -87,6 +93,14 @@ bool sync_silent(const struct sync *sync, unsigned int stream, struct now now);
 /* Bounded housekeeping (expiry); to be called about every 100 ms. */
 void sync_tick(struct sync *sync, struct now now);
 
+/* The start. Every stream that can be had as a source has its peer's journal (synced): now what no
+ * journal brings, entries of directors that are gone, is asked of those peers that are complete, in
+ * shares. sync_status has how far it is; nobody to ask is done at once, or 5 s after the last one
+ * was lost. A second call does nothing. */
+void sync_join(struct sync *sync, struct now now);
+/* Goes without the rest. */
+void sync_join_end(struct sync *sync);
+
 /* Injection. Entries pulled stay unconfirmed until sync_injected(); after sync_inject_lost() all
  * unconfirmed ones, in their then newest state, are pulled again. */
 size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap);
@@ -104,12 +118,18 @@ struct sync_status {
 	usec_t stamped;                /* UTC in the highest version given out or seen */
 	uint64_t inject_pending, inject_unconfirmed;
 	uint64_t captured, adopted, learned, stale, expired, injected, injected_again, repaired;
+	uint64_t relayed; /* of what was learned: of the dead, from peers that had more of them */
 	uint64_t refused_full, refused_entry;
 	uint64_t batches_out, batches_in;
+	bool joined;   /* every share of the start has come, or it ended without */
+	bool complete; /* and is in the kernel: what it holds is all that it could learn */
+	unsigned int join_shares, join_shares_done;
+	uint64_t join_entries; /* that came in them */
 };
 
 struct sync_stream_status {
-	bool synced;       /* source: its snapshot has ended; sink: it has acknowledged all */
+	bool synced;       /* source: has what there was when it began; sink: all is acknowledged */
+	bool joining;      /* sink: has not acknowledged all there was when it began */
 	uint64_t position; /* source: applied; sink: acknowledged */
 	uint64_t behind; /* entries: source: not yet received, as the peer said last; sink: not sent
 			  */

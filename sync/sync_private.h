@@ -1,34 +1,106 @@
-/* What sync.c (table, capture, injection) and sync_stream.c (peers) share, and nobody else. */
+/* What the files of sync share, and nobody else: sync.c (table, capture, injection), sync_stream.c
+ * (streams), sink.c and answer.c (a peer that receives from us), source.c and ask.c (a peer that we
+ * receive from), join.c (the start). */
 #ifndef SYNC_SYNC_PRIVATE_H
 #define SYNC_SYNC_PRIVATE_H
 
+#include <errno.h>
+
+#include "proto/sync.pb-c.h"
 #include "sync/batch.h"
 #include "sync/hlc.h"
 #include "sync/sync.h"
 
+/* The key space (flow_range()) is asked about in so many parts. */
+#define RANGES 4096u
+#define RANGE_OF(point) ((uint16_t)((point) >> 4))
+#define WANT_PAIRS_MAX 64
+#define WANT_SKIP_MAX 64
+
+struct ranges {
+	uint64_t bits[RANGES / 64];
+};
+
+static inline bool ranges_have(const struct ranges *ranges, unsigned int i)
+{
+	return ranges->bits[i / 64] >> (i % 64) & 1;
+}
+
+static inline void ranges_add(struct ranges *ranges, unsigned int i)
+{
+	ranges->bits[i / 64] |= UINT64_C(1) << (i % 64);
+}
+
+/* A journal, and how far it was applied here. */
+struct journal {
+	uint64_t id; /* its director */
+	uint64_t journal, position;
+	uint64_t hlc; /* no captured version above it is in what was applied; 0: not known */
+};
+
+#define LOST_MAX 64
+
+struct lost {
+	unsigned int len;
+	struct journal journals[LOST_MAX];
+};
+
+/* What a subscriber wants besides the journal, and how far we are with it. */
+struct answer {
+	bool active;
+	struct ranges ranges;
+	uint64_t origin; /* 0: any */
+	uint64_t since;
+	unsigned int skip_len;
+	uint64_t skip[WANT_SKIP_MAX];
+	uint64_t walk;
+	usec_t time; /* mono, of the last batch */
+};
+
+struct sink {
+	bool subscribed, begun;
+	bool tell; /* a heartbeat is due at once */
+	struct table_cursor cursor;
+	uint64_t acked, end; /* the journal's tail when it subscribed */
+	uint64_t mark;       /* the journal's tail at mark_time */
+	usec_t mark_time;    /* mono */
+	struct answer answer;
+	unsigned int lost_said; /* sync->lost_changes when it was told */
+	usec_t lost_time;       /* mono, when */
+};
+
+/* What a Want is for. */
+enum ask {
+	ASK_NOTHING,
+	ASK_SHARE, /* of the start's */
+	ASK_RELAY, /* of a director that is gone, what the peer has more of it */
+};
+
+struct source {
+	bool subscribed, begun;
+	bool complete; /* the publisher says so */
+	bool ack_due;
+	uint64_t journal, position, end;
+	uint64_t pending; /* as the publisher said last */
+	enum ask ask;     /* what it has yet to end with answering */
+	bool ask_due;     /* the question has to be sent first */
+	unsigned int share;
+	bool donor;           /* was asked for a share */
+	struct journal relay; /* how far it will be known then */
+	uint64_t since;
+	struct lost lost; /* as the publisher said last */
+};
+
 struct stream {
-	bool open, source;
+	bool open, is_source;
 	const struct certificate *peer;
 	uint64_t peer_id, peer_epoch;
 	usec_t heard, said; /* mono */
 	uint64_t entries, bytes;
-	bool synced;
-	uint64_t position; /* source: applied; sink: acknowledged */
-	/* source */
-	bool subscribed;     /* sink: it was asked; source: it was said */
-	bool wants_snapshot; /* source: nothing else may come first; sink: it is being sent */
-	bool ack_due;
-	uint64_t pending; /* as the publisher said last */
-	/* sink */
-	struct table_cursor cursor;
-	uint64_t walk;    /* of the snapshot */
-	uint64_t mark;    /* the journal's tail at mark_time */
-	usec_t mark_time; /* mono */
-};
-
-/* How far a publisher's journal was applied: survives the stream, so that the next one resumes. */
-struct resume {
-	uint64_t id, epoch, position;
+	union {
+		struct source source;
+		struct sink sink;
+	};
 };
 
 /* The batch that was made last: signed once, written to every peer that stands at its start. */
@@ -43,10 +115,30 @@ struct made {
 };
 
 #define REPAIR_MAX 256
+/* The start: what no journal brings is asked of those that are complete, a share each time. */
+#define SHARES_A_DONOR 4u
+#define SHARES_MAX 256u
+
+enum share {
+	SHARE_FREE,
+	SHARE_TAKEN,
+	SHARE_DONE,
+};
+
+struct join {
+	bool active, done, complete;
+	uint64_t goal; /* so many injected ones make up what had come by then */
+	unsigned int shares, shares_done;
+	uint8_t share[SHARES_MAX]; /* enum share */
+	uint64_t entries;
+	bool seen_any;
+	struct lost seen; /* how far the donors of all shares had followed who is gone */
+	usec_t alone;     /* mono, since when there is nobody to ask */
+};
 
 struct sync {
 	const struct identity *identity;
-	uint64_t epoch;
+	uint64_t epoch, journal;
 	uint8_t syncid;
 	bool adopting;
 	struct hlc hlc;
@@ -57,7 +149,11 @@ struct sync {
 	uint64_t front;    /* how far in the journal any peer was sent, and when */
 	usec_t front_time; /* mono */
 	struct stream streams[SYNC_STREAMS_MAX];
-	struct resume resume[SYNC_STREAMS_MAX];
+	/* How far the peers' journals were applied, the last used first: it survives the streams.
+	 */
+	struct journal followed[SYNC_STREAMS_MAX];
+	unsigned int lost_changes; /* how often those that we follow no more changed */
+	struct join join;
 	struct flow repair[REPAIR_MAX]; /* to be injected again */
 	unsigned int repair_len;
 	struct sync_status counters; /* only what counts up */
@@ -72,8 +168,69 @@ static inline uint32_t mono_seconds(struct now now)
 	return SECONDS_BASE + (uint32_t)(now.mono / USEC_PER_SEC);
 }
 
-/* Merges what a peer said of one entry. */
-void sync_merge(struct sync *sync, const struct entry *entry, struct table_version version,
+/* Merges what a peer said of one entry. True: it was news. */
+bool sync_merge(struct sync *sync, const struct entry *entry, struct table_version version,
 		uint32_t age, struct now now);
+
+/* sink.c. output: the next frame, which is due; its length. */
+void sink_open(struct sync *sync, struct stream *stream, struct now now);
+void sink_close(struct sync *sync, struct stream *stream);
+usec_t sink_time(const struct sync *sync, const struct stream *stream);
+size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data,
+		   uint8_t *ret_kind);
+int sink_subscribe(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Subscribe *message);
+int sink_ack(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Ack *message,
+	     struct now now);
+uint64_t sink_unsent(const struct sync *sync, const struct sink *sink);
+/* Tells all peers that we are complete. */
+void sink_tell(struct sync *sync);
+/* Adds an entry to the batch that is being made, unless it has expired or is not for others. False:
+ * it is full. */
+bool batch_collect(struct sync *sync, table_ref ref, struct now now);
+/* Packs what was collected and signs it: the signature, then the batch. */
+size_t batch_seal(struct sync *sync, const struct batch_head *head, uint8_t *data);
+
+/* answer.c */
+int answer_want(struct stream *stream, const Lvsmesh__Pb__Want *message);
+usec_t answer_time(const struct sink *sink);
+size_t answer_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data);
+
+/* source.c */
+usec_t source_time(const struct stream *stream);
+size_t source_output(struct sync *sync, struct stream *stream, uint8_t *data, uint8_t *ret_kind);
+int source_begin(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Begin *message);
+int source_heartbeat(struct sync *sync, struct stream *stream,
+		     const Lvsmesh__Pb__Heartbeat *message);
+int source_batch(struct sync *sync, struct stream *stream, const uint8_t *body, size_t len,
+		 struct now now);
+/* Has all that there was when it began. */
+bool source_caught_up(const struct source *source);
+
+/* followed.c */
+/* NULL: not known. journal 0: the one that was followed last. */
+const struct journal *followed_find(const struct sync *sync, uint64_t id, uint64_t journal);
+/* Notes it, unless more is known. */
+void followed_note(struct sync *sync, const struct journal *journal);
+/* Some source follows it now. */
+bool followed_now(const struct sync *sync, const struct journal *journal);
+size_t lost_output(struct sync *sync, struct sink *sink, struct now now, uint8_t *data);
+usec_t lost_time(const struct sync *sync, const struct sink *sink);
+int lost_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Lost *message);
+const struct journal *lost_find(const struct lost *lost, uint64_t id, uint64_t journal);
+
+/* ask.c: what a source is asked next. */
+void ask_next(struct sync *sync, struct stream *stream);
+void ask_tick(struct sync *sync);
+size_t ask_output(struct sync *sync, struct stream *stream, uint8_t *data);
+/* The answer has ended, or the stream. */
+void ask_ended(struct sync *sync, struct stream *stream);
+void ask_dropped(struct sync *sync, struct stream *stream);
+
+/* join.c */
+/* A share for this source: false: there is none. */
+bool join_take(struct sync *sync, struct stream *stream);
+void join_share(const struct sync *sync, unsigned int share, uint32_t ret_range[2]);
+void join_share_ended(struct sync *sync, unsigned int share, bool answered);
+void join_tick(struct sync *sync, struct now now);
 
 #endif

@@ -110,10 +110,22 @@ static void slot_free(struct table *table, table_ref ref)
 	slab_give(ref & REF_V6 ? &table->v6 : &table->v4, ref & ~REF_V6);
 }
 
-void table_publish(struct table *table, table_ref ref)
+void table_publish(struct table *table, table_ref ref, uint64_t hlc)
 {
-	assert(!table_list_shared(slot_list(slot_at(table, ref))));
+	struct slot *slot = slot_at(table, ref);
+
+	assert(!table_list_shared(slot_list(slot)));
+	if (!(slot->bits & SLOT_ADOPTED))
+		slot->hlc = hlc;
 	table_list_change(table, ref, TABLE_JOURNAL);
+}
+
+void table_settle(struct table *table, table_ref ref)
+{
+	const struct slot *slot = slot_at(table, ref);
+
+	assert(slot_list(slot) != TABLE_JOURNAL);
+	table_list_change(table, ref, slot->origin == 0 ? TABLE_JOURNAL : TABLE_IDLE);
 }
 
 void table_drop(struct table *table, table_ref ref)
@@ -188,6 +200,7 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 			.list = slot_list(slot),
 			.refreshed = slot->refreshed,
 			.adopted = !!(slot->bits & SLOT_ADOPTED),
+			.returned = !!(slot->bits & SLOT_RETURNED),
 			.range = flow_range(&flow),
 		};
 	}
@@ -258,7 +271,7 @@ static enum table_result take(struct table *table, const struct entry *entry, ui
 	slot->hlc = hlc;
 	slot->origin = 0;
 	slot->refreshed = now;
-	slot->bits &= (uint8_t)~SLOT_ADOPTED;
+	slot->bits &= (uint8_t) ~(SLOT_ADOPTED | SLOT_RETURNED);
 	return result;
 }
 
@@ -305,7 +318,7 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 	uint32_t hash = table_index_hash(table, &entry->flow);
 	table_ref ref = table_index_find(table, &entry->flow, hash);
 	enum table_result result = ref ? TABLE_CHANGED : TABLE_NEW;
-	enum table_list list = TABLE_INJECT;
+	bool settled = false;
 	struct slot *slot;
 	uint16_t origin;
 
@@ -316,17 +329,16 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 
 		if (order <= 0)
 			return order == 0 ? TABLE_SAME : TABLE_STALE;
-		if ((slot->bits & SLOT_ADOPTED) && slot_agrees(table, ref, entry))
-			list = TABLE_IDLE;
+		settled = (slot->bits & SLOT_ADOPTED) && slot_agrees(table, ref, entry);
 	}
 	if (!origin_index(table, version.origin, &origin))
 		return TABLE_FULL;
 	if (ref) {
 		if (!slot_set(table, slot_at(table, ref), entry))
 			return TABLE_FULL;
-		table_list_change(table, ref, list);
+		table_list_change(table, ref, TABLE_INJECT);
 	} else {
-		ref = slot_new(table, entry, hash, list);
+		ref = slot_new(table, entry, hash, TABLE_INJECT);
 		if (!ref)
 			return TABLE_FULL;
 	}
@@ -334,7 +346,10 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 	slot->hlc = version.hlc;
 	slot->origin = origin;
 	slot->refreshed = refreshed;
-	slot->bits &= (uint8_t)~SLOT_ADOPTED;
+	slot->bits &= (uint8_t) ~(SLOT_ADOPTED | SLOT_RETURNED);
+	slot->bits |= origin == 0 ? SLOT_RETURNED : 0;
+	if (settled)
+		table_settle(table, ref);
 	return result;
 }
 

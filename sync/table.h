@@ -60,6 +60,7 @@ struct table_meta {
 	enum table_list list;
 	uint32_t refreshed; /* s, mono, when the kernel last reported it */
 	bool adopted;       /* found in the kernel at start, history unknown */
+	bool returned;      /* a version of our own, of an earlier life, that a peer told */
 	uint16_t range;     /* flow_range() */
 };
 
@@ -83,13 +84,15 @@ enum table_result table_withhold(struct table *table, const struct entry *entry,
 enum table_result table_adopt(struct table *table, const struct entry *entry, uint32_t now,
 			      enum table_list list);
 
-/* From a list that is not shared to the journal's tail. */
-void table_publish(struct table *table, table_ref ref);
+/* From a list that is not shared to the journal's tail, with a new version unless it was adopted:
+ * versions in the journal only grow. */
+void table_publish(struct table *table, table_ref ref, uint64_t hlc);
 /* Forgets the entry. Not in the journal. */
 void table_drop(struct table *table, table_ref ref);
 
 /* A peer's word. When it wins it goes to TABLE_INJECT, except that an adopted slot of the same
- * destination and state only takes the version. refreshed: s, mono, as table_meta. */
+ * destination and state only takes the version, and is settled. refreshed: s, mono, as table_meta.
+ */
 enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_version version, uint32_t refreshed);
 
@@ -105,6 +108,9 @@ uint32_t table_list_count(const struct table *table, enum table_list list);
 table_ref table_list_head(const struct table *table, enum table_list list);
 /* To another list's tail, mark 0. Not into or out of the journal. */
 void table_list_move(struct table *table, table_ref ref, enum table_list list);
+/* The kernel has it: to the journal's tail when the version is our own, else to TABLE_IDLE. Not
+ * from the journal. */
+void table_settle(struct table *table, table_ref ref);
 /* All of one list before the head of another, order kept. Not the journal. */
 void table_list_splice(struct table *table, enum table_list from, enum table_list to);
 

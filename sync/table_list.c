@@ -124,7 +124,10 @@ table_ref table_cursor_peek(struct table *table, struct table_cursor *cursor)
 		cursor->position = table->position;
 		return 0;
 	}
-	/* What was appended since the reader was at the end: it is about to be read anyway. */
+	/* From the start, or what was appended since the reader was at the end: it is about to be
+	 * read anyway. */
+	if (slot_position(slot_at(table, table->lists[TABLE_JOURNAL].head)) > cursor->position)
+		ref = table->lists[TABLE_JOURNAL].head;
 	for (;;) {
 		table_ref prev = slot_at(table, ref)->prev;
 

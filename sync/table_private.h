@@ -14,6 +14,7 @@
 #define SLOT_ADOPTED 0x10u
 #define SLOT_TAKEN 0x20u
 #define SLOT_OPTIONS 0x40u /* slot.path is a number in table.options */
+#define SLOT_RETURNED 0x80u
 
 /* An entry as it is held: 48 bytes with IPv4's address, 64 with IPv6's. */
 struct slot {

@@ -29,6 +29,34 @@ static void drain(struct sync *sync, struct now now)
 	sync_injected(sync);
 }
 
+/* Two streams in the state in which the kind is expected: before what opens them, or after, when
+ * the peer is complete and was asked for a share. */
+static void open_streams(struct sync *sync, uint8_t kind, struct now now)
+{
+	/* journal 600, from 0 to 0; complete */
+	static const uint8_t begin[] = {0x09, 0x58, 0x02, 0, 0, 0, 0, 0, 0}, complete[] = {0x18, 1};
+	struct entry entry = {.flow = {.family = AF_INET, .protocol = IPPROTO_TCP, .cport = 5},
+			      .state = 1,
+			      .timeout = 900};
+	uint8_t made;
+	size_t len;
+
+	sync_capture(sync, &entry, now);
+	sync_open(sync, SOURCE, true, &peer.certificate, 500, now);
+	sync_output(sync, SOURCE, now, body, &made, &len);
+	if (kind != SYNC_KIND_BEGIN) {
+		sync_receive(sync, SOURCE, SYNC_KIND_BEGIN, begin, sizeof(begin), now);
+		sync_receive(sync, SOURCE, SYNC_KIND_HEARTBEAT, complete, sizeof(complete), now);
+		sync_join(sync, now);
+		sync_output(sync, SOURCE, now, body, &made, &len);
+		assert(made == SYNC_KIND_WANT);
+	}
+	sync_open(sync, SINK, false, &peer.certificate, 500, now);
+	if (kind != SYNC_KIND_SUBSCRIBE)
+		sync_receive(sync, SINK, SYNC_KIND_SUBSCRIBE, NULL, 0, now);
+	drain(sync, now);
+}
+
 /* The last position in a batch, field 2: what its signature is over. */
 static uint64_t last_of(const uint8_t *data, size_t len)
 {
@@ -37,11 +65,10 @@ static uint64_t last_of(const uint8_t *data, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct sync_options options = {.identity = &us, .epoch = 100, .entries_max = 5000};
+	struct sync_options options = {
+		.identity = &us, .epoch = 100, .journal = 700, .entries_max = 5000};
 	struct now now = {.mono = 50 * USEC_PER_SEC, .wall = FIXTURE_WALL};
 	struct sync *sync;
-	uint8_t kind;
-	size_t len;
 
 	if (size < 2 || size > 64 * 1024)
 		return 0;
@@ -53,10 +80,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	}
 	if (sync_new(&options, &sync) < 0)
 		abort();
-	sync_open(sync, SOURCE, true, &peer.certificate, 500, now);
-	sync_output(sync, SOURCE, now, body, &kind, &len);
-	sync_open(sync, SINK, false, &peer.certificate, 500, now);
-	sync_receive(sync, SINK, SYNC_KIND_SUBSCRIBE, NULL, 0, now);
+	open_streams(sync, data[0], now);
 	if (data[0] == SYNC_KIND_BATCH) {
 		memcpy(body + SIGNATURE_SIZE, data + 2, size - 2);
 		record_sign(&peer, SYNC_KIND_BATCH, 500, last_of(data + 2, size - 2),
@@ -68,6 +92,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	drain(sync, now);
 	now.mono += 100 * USEC_PER_SEC;
 	sync_tick(sync, now);
+	now.mono += USEC_PER_SEC;
 	drain(sync, now);
 	sync_free(sync);
 	return 0;

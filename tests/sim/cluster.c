@@ -54,6 +54,7 @@ struct cluster {
 	uint64_t seed, drawn;
 	usec_t time, slow;
 	unsigned int count, lossy;
+	size_t narrow;
 	bool cut[CLUSTER_MAX][CLUSTER_MAX];
 	bool hole[CLUSTER_MAX][CLUSTER_MAX];
 	struct director directors[CLUSTER_MAX];
@@ -333,6 +334,11 @@ void cluster_slow(struct cluster *cluster, usec_t interval)
 	cluster->slow = interval;
 }
 
+void cluster_narrow(struct cluster *cluster, size_t bytes)
+{
+	cluster->narrow = bytes;
+}
+
 void cluster_clock(struct cluster *cluster, unsigned int d, int64_t usec)
 {
 	cluster->directors[d].clock = usec;
@@ -524,7 +530,7 @@ static void inject(struct cluster *cluster, unsigned int d)
 
 static void fill(struct cluster *cluster, unsigned int d, unsigned int number, struct pipe *pipe)
 {
-	if (PIPE_MAX - pipe->len >= NODE_OUTPUT_MIN)
+	if (cluster->narrow ? pipe->len == 0 : PIPE_MAX - pipe->len >= NODE_OUTPUT_MIN)
 		pipe->len +=
 			node_output(cluster->directors[d].node, number, director_now(cluster, d),
 				    pipe->data + pipe->len, PIPE_MAX - pipe->len);
@@ -540,6 +546,8 @@ static void deliver(struct cluster *cluster, struct link *link, bool to_b)
 		return;
 	if (cluster_random(cluster) % 4 == 0)
 		len = 1 + cluster_random(cluster) % len;
+	if (cluster->narrow)
+		len = MIN(len, cluster->narrow);
 	/* A copy of its exact size: the link may go while the node looks at it. */
 	data = malloc(len);
 	memcpy(data, pipe->data, len);

@@ -32,6 +32,8 @@ void cluster_hole(struct cluster *cluster, unsigned int a, unsigned int b, bool 
 void cluster_lossy(struct cluster *cluster, unsigned int one_in);
 /* The kernels take injected entries, and are seen to have taken them, only so often. */
 void cluster_slow(struct cluster *cluster, usec_t interval);
+/* A stream carries at most so many bytes a millisecond each way; 0: as many as there are. */
+void cluster_narrow(struct cluster *cluster, size_t bytes);
 /* Shifts a director's wall clock. */
 void cluster_clock(struct cluster *cluster, unsigned int d, int64_t usec);
 

@@ -50,7 +50,7 @@ static struct entry random_entry(struct entry_options *options, bool vary)
 /* spread: how far apart versions lie. */
 static void round_trip(unsigned int count, bool vary, uint64_t spread)
 {
-	struct batch_head head = {.first = 10, .last = 20, .snapshot = vary}, got;
+	struct batch_head head = {.first = 10, .last = 20, .wanted = vary}, got;
 	struct entry *entries = calloc(count, sizeof(*entries));
 	struct entry_options *options = calloc(count, sizeof(*options));
 	struct table_version *versions = calloc(count, sizeof(*versions)), version;
@@ -75,8 +75,8 @@ static void round_trip(unsigned int count, bool vary, uint64_t spread)
 	assert_int_equal(batch_read(reader, packed, len, &got), 0);
 	assert_int_equal(got.first, head.first);
 	assert_int_equal(got.last, head.last);
-	assert_int_equal(got.snapshot, head.snapshot);
-	assert_int_equal(got.snapshot_end, head.snapshot_end);
+	assert_int_equal(got.wanted, head.wanted);
+	assert_int_equal(got.wanted_end, head.wanted_end);
 	while (batch_next(reader, &entry, &version, &age)) {
 		assert_true(age < count && !seen[age]);
 		seen[age] = true;

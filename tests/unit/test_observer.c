@@ -133,25 +133,25 @@ static void test_replication(void **state)
 	struct sync_stream_status *sync = &d2->out.sync;
 	const struct {
 		enum node_stream_phase phase;
-		uint64_t position;
+		bool joining;
 		usec_t lag;
 		const char *expected;
 	} steps[] = {
-		{NODE_STREAM_READY, 7, OBSERVER_LAG, ""},
-		{NODE_STREAM_HANDSHAKE, 7, OBSERVER_LAG + 1, ""},
-		{NODE_STREAM_READY, 7, OBSERVER_LAG + 1, "replication-lagging d2,"},
-		{NODE_STREAM_READY, 7, OBSERVER_LAG * 2, ""},
-		{NODE_STREAM_READY, 7, OBSERVER_LAG_OVER, ""},
-		{NODE_STREAM_HANDSHAKE, 0, 0, ""},
-		{NODE_STREAM_READY, 7, OBSERVER_LAG_OVER - 1, "replication-caught-up d2,"},
-		{NODE_STREAM_READY, 0, OBSERVER_LAG_SNAPSHOT, ""},
-		{NODE_STREAM_READY, 0, OBSERVER_LAG_SNAPSHOT + 1, "replication-lagging d2,"},
-		{NODE_STREAM_READY, 9, 0, "replication-caught-up d2,"},
+		{NODE_STREAM_READY, false, OBSERVER_LAG, ""},
+		{NODE_STREAM_HANDSHAKE, false, OBSERVER_LAG + 1, ""},
+		{NODE_STREAM_READY, false, OBSERVER_LAG + 1, "replication-lagging d2,"},
+		{NODE_STREAM_READY, false, OBSERVER_LAG * 2, ""},
+		{NODE_STREAM_READY, false, OBSERVER_LAG_OVER, ""},
+		{NODE_STREAM_HANDSHAKE, true, 0, ""},
+		{NODE_STREAM_READY, false, OBSERVER_LAG_OVER - 1, "replication-caught-up d2,"},
+		{NODE_STREAM_READY, true, OBSERVER_LAG_JOINING, ""},
+		{NODE_STREAM_READY, true, OBSERVER_LAG_JOINING + 1, "replication-lagging d2,"},
+		{NODE_STREAM_READY, false, 0, "replication-caught-up d2,"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		d2->out.phase = steps[i].phase;
-		sync->position = steps[i].position;
+		sync->joining = steps[i].joining;
 		sync->lag = steps[i].lag;
 		observe_replication(&world->peers, world->log, world->now);
 		assert_string_equal(reported(world), steps[i].expected);

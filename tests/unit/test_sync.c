@@ -17,7 +17,9 @@
 #define SOURCE 3
 #define SINK 4
 #define PEER_EPOCH 500
+#define PEER_JOURNAL 5000
 #define EPOCH 100
+#define JOURNAL 1000
 
 static struct identity us, peer;
 static const struct now start = {.mono = 50 * USEC_PER_SEC, .wall = FIXTURE_WALL};
@@ -36,23 +38,70 @@ static struct entry make_entry(unsigned int i)
 
 static struct sync *make_sync(void)
 {
-	struct sync_options options = {.identity = &us, .epoch = EPOCH, .entries_max = 1000};
+	struct sync_options options = {
+		.identity = &us, .epoch = EPOCH, .journal = JOURNAL, .entries_max = 1000};
 	struct sync *sync;
 
 	assert_int_equal(sync_new(&options, &sync), 0);
 	return sync;
 }
 
-/* A source that has subscribed and waits for its snapshot. */
+static int begin(struct sync *sync, uint64_t journal, uint64_t from, uint64_t end)
+{
+	Lvsmesh__Pb__Begin message = LVSMESH__PB__BEGIN__INIT;
+	size_t len;
+
+	message.journal = journal;
+	message.start = from;
+	message.end = end;
+	len = lvsmesh__pb__begin__pack(&message, body);
+	return sync_receive(sync, SOURCE, SYNC_KIND_BEGIN, body, len, start);
+}
+
+/* The frame that a source has to say now. */
+static int source_says(struct sync *sync, size_t *ret_len)
+{
+	uint8_t kind;
+
+	assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, ret_len), 0);
+	return kind;
+}
+
+/* A source that has subscribed, and been told that there is a journal of 10. */
 static struct sync *make_source(void)
 {
 	struct sync *sync = make_sync();
-	uint8_t kind;
 	size_t len;
 
 	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
-	assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), 0);
-	assert_int_equal(kind, SYNC_KIND_SUBSCRIBE);
+	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 10), 0);
+	return sync;
+}
+
+static int heartbeat(struct sync *sync, uint64_t position, bool complete)
+{
+	Lvsmesh__Pb__Heartbeat message = LVSMESH__PB__HEARTBEAT__INIT;
+	size_t len;
+
+	message.position = position;
+	message.complete = complete;
+	len = lvsmesh__pb__heartbeat__pack(&message, body);
+	return sync_receive(sync, SOURCE, SYNC_KIND_HEARTBEAT, body, len, start);
+}
+
+/* A source whose peer has no journal, but the whole table, which it was asked for. */
+static struct sync *make_asking(void)
+{
+	struct sync *sync = make_sync();
+	size_t len;
+
+	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
+	assert_int_equal(heartbeat(sync, 0, true), 0);
+	sync_join(sync, start);
+	assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
 	return sync;
 }
 
@@ -66,13 +115,13 @@ struct forged {
 };
 
 /* A batch as the peer would send it, of one entry. */
-static struct forged good_batch(bool snapshot)
+static struct forged good_batch(bool wanted)
 {
 	return (struct forged){
-		.head = {.first = snapshot ? 10 : 10,
-			 .last = snapshot ? 10 : 11,
-			 .snapshot = snapshot,
-			 .snapshot_end = snapshot},
+		.head = {.first = 0,
+			 .last = wanted ? 0 : 10,
+			 .wanted = wanted,
+			 .wanted_end = wanted},
 		.entry = make_entry(1),
 		.version = {(FIXTURE_WALL / 1000) << 16, certificate_id(&peer.certificate)},
 		.epoch = PEER_EPOCH,
@@ -105,7 +154,7 @@ static uint64_t entries(const struct sync *sync)
 /* Refused as a whole, counted under its name, and nothing is held. */
 static void assert_refused(struct forged forged, int error)
 {
-	struct sync *sync = make_source();
+	struct sync *sync = forged.head.wanted ? make_asking() : make_source();
 
 	assert_int_equal(receive(sync, &forged), -error);
 	assert_int_equal(sync_refused(sync, error), 1);
@@ -115,39 +164,248 @@ static void assert_refused(struct forged forged, int error)
 
 static void test_batches(void **state)
 {
-	struct forged forged = good_batch(true);
+	struct forged forged = good_batch(false);
 	struct sync *sync = make_source();
 	struct sync_stream_status status;
 
 	(void)state;
+	sync_stream_status(sync, SOURCE, start, &status);
+	assert_false(status.synced);
 	assert_int_equal(receive(sync, &forged), 0);
 	assert_int_equal(entries(sync), 1);
 	sync_stream_status(sync, SOURCE, start, &status);
-	assert_true(status.synced);
 	assert_int_equal(status.position, 10);
+	assert_true(status.synced);
 	/* The journal goes on from there, and only from there. */
-	forged = good_batch(false);
-	forged.entry = make_entry(2);
-	assert_int_equal(receive(sync, &forged), 0);
-	assert_int_equal(entries(sync), 2);
 	assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
 	forged.head.first = 12;
 	forged.head.last = 13;
 	assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
-	/* A snapshot after its end. */
+	forged.head.first = 10;
+	assert_int_equal(receive(sync, &forged), 0);
+	/* What was not asked for. */
 	forged = good_batch(true);
 	assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
 	sync_free(sync);
 }
 
-static void test_refused_batches(void **state)
+/* A peer that becomes complete has a journal that is longer than when the stream began. */
+static void test_completes(void **state)
 {
-	struct forged forged;
+	struct forged forged = good_batch(false);
+	struct sync *sync = make_source();
+	struct sync_stream_status status;
 
 	(void)state;
-	assert_refused(good_batch(false), SYNC_E_ORDER);
+	assert_int_equal(receive(sync, &forged), 0);
+	assert_int_equal(heartbeat(sync, 9, true), -SYNC_E_POSITION);
+	assert_int_equal(heartbeat(sync, 12, true), 0);
+	sync_stream_status(sync, SOURCE, start, &status);
+	assert_false(status.synced);
+	forged.head.first = 10;
+	forged.head.last = 12;
+	assert_int_equal(receive(sync, &forged), 0);
+	sync_stream_status(sync, SOURCE, start, &status);
+	assert_true(status.synced);
+	/* And goes on: nobody has to have all of a journal that never ends. */
+	assert_int_equal(heartbeat(sync, 20, true), 0);
+	sync_stream_status(sync, SOURCE, start, &status);
+	assert_true(status.synced);
+	sync_free(sync);
+}
+
+/* The shares of the start: each is asked for once, and all have to end. */
+static void test_shares(void **state)
+{
+	struct forged forged = good_batch(true);
+	struct sync *sync = make_asking();
+	struct sync_status status;
+	size_t len;
+
+	(void)state;
+	forged.head.wanted_end = false;
+	assert_int_equal(receive(sync, &forged), 0);
+	forged.entry = make_entry(2);
+	forged.head.wanted_end = true;
+	for (unsigned int i = 1;; i++) {
+		sync_status(sync, &status);
+		assert_int_equal(status.join_shares, 4);
+		assert_int_equal(status.join_shares_done, i - 1);
+		assert_int_equal(receive(sync, &forged), 0);
+		if (i == 4)
+			break;
+		/* Not before it was asked for. */
+		assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
+		assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
+	}
+	sync_status(sync, &status);
+	assert_true(status.joined);
+	assert_int_equal(status.join_entries, 2);
+	/* It is complete when the kernel has them. */
+	sync_tick(sync, start);
+	sync_status(sync, &status);
+	assert_false(status.complete);
+	assert_true(sync_inject(sync, start, body, sizeof(body)) > 0);
+	sync_injected(sync);
+	sync_tick(sync, start);
+	sync_status(sync, &status);
+	assert_true(status.complete);
+	assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
+	sync_free(sync);
+}
+
+/* A share that was not answered to its end is asked for again; when nobody is left to ask it ends.
+ */
+static void test_shares_lost(void **state)
+{
+	struct sync *sync = make_asking();
+	struct now now = start;
+	struct sync_status status;
+	size_t len;
+
+	(void)state;
+	sync_close(sync, SOURCE);
+	sync_tick(sync, now);
+	now.mono += 4 * USEC_PER_SEC;
+	sync_tick(sync, now);
+	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
+	assert_int_equal(heartbeat(sync, 0, true), 0);
+	assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
+	now.mono += 4 * USEC_PER_SEC;
+	sync_tick(sync, now);
+	sync_close(sync, SOURCE);
+	now.mono += 4 * USEC_PER_SEC;
+	sync_tick(sync, now);
+	sync_status(sync, &status);
+	assert_false(status.joined);
+	now.mono += USEC_PER_SEC;
+	sync_tick(sync, now);
+	sync_status(sync, &status);
+	assert_true(status.joined);
+	assert_int_equal(status.join_shares_done, 0);
+	sync_free(sync);
+}
+
+static void lost(struct sync *sync, uint64_t id, uint64_t position, uint64_t hlc)
+{
+	Lvsmesh__Pb__Lost message = LVSMESH__PB__LOST__INIT;
+	uint64_t journal = 77;
+	size_t len;
+
+	message.n_ids = message.n_journals = message.n_positions = message.n_hlcs = 1;
+	message.ids = &id;
+	message.journals = &journal;
+	message.positions = &position;
+	message.hlcs = &hlc;
+	len = lvsmesh__pb__lost__pack(&message, body);
+	assert_int_equal(sync_receive(sync, SOURCE, SYNC_KIND_LOST, body, len, start), 0);
+}
+
+static void assert_relay_asked(struct sync *sync, uint64_t origin, uint64_t since)
+{
+	Lvsmesh__Pb__Want *want;
+	size_t len;
+
+	assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
+	want = lvsmesh__pb__want__unpack(NULL, len, body);
+	assert_true(want->origin == origin && want->since == since);
+	assert_int_equal(want->n_skip, 0);
+	lvsmesh__pb__want__free_unpacked(want, NULL);
+}
+
+/* Who had followed a dead director further than we is asked for the rest, once. */
+static void test_relay(void **state)
+{
+	struct forged forged = good_batch(true);
+	struct sync *sync = make_source();
+	struct sync_status status;
+	uint8_t kind;
+	size_t len;
+
+	(void)state;
+	forged.version.origin = 1234;
+	forged.entry = make_entry(2);
+	sync_join(sync, start);
+	lost(sync, 1234, 5, 50);
+	/* Not before its own journal has come. */
+	assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
+	struct forged journal = good_batch(false);
+
+	assert_int_equal(receive(sync, &journal), 0);
+	assert_relay_asked(sync, 1234, 0);
+	assert_int_equal(receive(sync, &forged), 0);
+	sync_status(sync, &status);
+	assert_int_equal(status.relayed, 1);
+	assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
+	/* Less, or as much, is nothing new; more is. */
+	lost(sync, 1234, 5, 50);
+	assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
+	lost(sync, 1234, 7, 60);
+	assert_relay_asked(sync, 1234, 50);
+	sync_free(sync);
+}
+
+/* Where a stream begins: where it was left, or at the start. */
+static void test_begin(void **state)
+{
+	static const struct {
+		uint64_t journal, start, end;
+		int error;
+	} bad[] = {
+		{0, 0, 10, SYNC_E_POSITION},
+		{PEER_JOURNAL, 5, 10, SYNC_E_POSITION},
+		{PEER_JOURNAL, 11, 11, SYNC_E_POSITION},
+		{PEER_JOURNAL, 10, 9, SYNC_E_POSITION},
+		{PEER_JOURNAL + 1, 10, 11, SYNC_E_POSITION},
+	};
+	struct forged forged = good_batch(false);
+	struct sync *sync = make_source();
+	struct sync_stream_status status;
+	Lvsmesh__Pb__Subscribe *said;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 10), -SYNC_E_KIND);
+	assert_int_equal(receive(sync, &forged), 0);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
+		assert_int_equal(begin(sync, PEER_JOURNAL, 0, 10), -SYNC_E_KIND);
+		assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+		said = lvsmesh__pb__subscribe__unpack(NULL, len, body);
+		assert_true(said->journal == PEER_JOURNAL && said->position == 10);
+		lvsmesh__pb__subscribe__free_unpacked(said, NULL);
+		assert_int_equal(receive(sync, &forged), -SYNC_E_KIND);
+		assert_int_equal(begin(sync, bad[i].journal, bad[i].start, bad[i].end),
+				 -bad[i].error);
+	}
+	assert_int_equal(begin(sync, PEER_JOURNAL, 10, 10), 0);
+	sync_stream_status(sync, SOURCE, start, &status);
+	assert_true(status.synced);
+	/* A peer that does not know the position any more gives all, and asks for nothing. */
+	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	assert_int_equal(begin(sync, PEER_JOURNAL + 1, 0, 3), 0);
+	forged.head.last = 3;
+	assert_int_equal(receive(sync, &forged), 0);
+	sync_free(sync);
+}
+
+static void test_refused_batches(void **state)
+{
+	struct forged forged = good_batch(false);
+
+	(void)state;
+	forged.head.first = 1;
+	assert_refused(forged, SYNC_E_ORDER);
+	forged.head.first = forged.head.last = 0;
+	assert_refused(forged, SYNC_E_ORDER);
+	forged = good_batch(false);
+	forged.head.wanted_end = true;
+	assert_refused(forged, SYNC_E_ORDER);
 	forged = good_batch(true);
-	forged.head.last = 11;
+	forged.head.last = 1;
 	assert_refused(forged, SYNC_E_ORDER);
 	forged = good_batch(true);
 	forged.signer = &us;
@@ -163,16 +421,10 @@ static void test_refused_batches(void **state)
 /* Single entries are left out, and the batch goes on. */
 static void assert_left_out(struct forged forged, int error)
 {
-	struct sync *sync = make_source();
+	struct sync *sync = forged.head.wanted ? make_asking() : make_source();
 
-	if (!forged.head.snapshot) {
-		struct forged snapshot = good_batch(true);
-
-		snapshot.entry = make_entry(99);
-		assert_int_equal(receive(sync, &snapshot), 0);
-	}
 	assert_int_equal(receive(sync, &forged), 0);
-	assert_int_equal(entries(sync), forged.head.snapshot ? 0 : 1);
+	assert_int_equal(entries(sync), 0);
 	if (error)
 		assert_int_equal(sync_refused(sync, error), 1);
 	sync_free(sync);
@@ -204,7 +456,7 @@ static void test_left_out(void **state)
 static void test_every_bit(void **state)
 {
 	struct forged forged = good_batch(true);
-	struct sync *sync = make_source();
+	struct sync *sync = make_asking();
 	static uint8_t good[4096];
 	struct batch *batch;
 	size_t len;
@@ -214,7 +466,7 @@ static void test_every_bit(void **state)
 	assert_true(batch_add(batch, &forged.entry, forged.version, 0));
 	len = batch_pack(batch, &forged.head, good + SIGNATURE_SIZE) + SIGNATURE_SIZE;
 	batch_free(batch);
-	record_sign(&peer, SYNC_KIND_BATCH, PEER_EPOCH, 10, good + SIGNATURE_SIZE,
+	record_sign(&peer, SYNC_KIND_BATCH, PEER_EPOCH, 0, good + SIGNATURE_SIZE,
 		    len - SIGNATURE_SIZE, good);
 	for (size_t bit = 0; bit < len * 8; bit++) {
 		memcpy(body, good, len);
@@ -229,50 +481,80 @@ static void test_every_bit(void **state)
 	sync_free(sync);
 }
 
-static size_t pack_subscribe(uint64_t epoch, uint64_t position)
+static size_t pack_subscribe(uint64_t journal, uint64_t position)
 {
 	Lvsmesh__Pb__Subscribe message = LVSMESH__PB__SUBSCRIBE__INIT;
 
-	message.epoch = epoch;
+	message.journal = journal;
 	message.position = position;
 	return lvsmesh__pb__subscribe__pack(&message, body);
 }
 
-static size_t pack_ack(uint64_t epoch, uint64_t position)
+static int subscribe_to(struct sync *sync, unsigned int stream, uint64_t journal, uint64_t position,
+			struct now now)
+{
+	size_t len = pack_subscribe(journal, position);
+
+	return sync_receive(sync, stream, SYNC_KIND_SUBSCRIBE, body, len, now);
+}
+
+static int subscribe(struct sync *sync, uint64_t journal, uint64_t position)
+{
+	return subscribe_to(sync, SINK, journal, position, start);
+}
+
+static int ack(struct sync *sync, uint64_t position)
 {
 	Lvsmesh__Pb__Ack message = LVSMESH__PB__ACK__INIT;
+	size_t len;
 
-	message.epoch = epoch;
 	message.position = position;
-	return lvsmesh__pb__ack__pack(&message, body);
-}
-
-static int subscribe(struct sync *sync, uint64_t epoch, uint64_t position)
-{
-	size_t len = pack_subscribe(epoch, position);
-
-	return sync_receive(sync, SINK, SYNC_KIND_SUBSCRIBE, body, len, start);
-}
-
-static int ack(struct sync *sync, uint64_t epoch, uint64_t position)
-{
-	size_t len = pack_ack(epoch, position);
-
+	len = lvsmesh__pb__ack__pack(&message, body);
 	return sync_receive(sync, SINK, SYNC_KIND_ACK, body, len, start);
+}
+
+static int want(struct sync *sync, uint32_t *ranges, size_t n_ranges, size_t n_skip)
+{
+	Lvsmesh__Pb__Want message = LVSMESH__PB__WANT__INIT;
+	uint64_t skip[65] = {1};
+	size_t len;
+
+	message.n_ranges = n_ranges;
+	message.ranges = ranges;
+	message.n_skip = n_skip;
+	message.skip = skip;
+	len = lvsmesh__pb__want__pack(&message, body);
+	return sync_receive(sync, SINK, SYNC_KIND_WANT, body, len, start);
+}
+
+/* The next frame of the kind; what comes before it is passed over. */
+static int sink_next(struct sync *sync, unsigned int stream, uint8_t kind, struct now now,
+		     size_t *ret_len)
+{
+	uint8_t got = 0;
+
+	while (sync_output(sync, stream, now, body, &got, ret_len) == 0) {
+		if (got == kind)
+			return 0;
+	}
+	return -EAGAIN;
+}
+
+static int sink_output(struct sync *sync, unsigned int stream, struct now now, size_t *ret_len)
+{
+	return sink_next(sync, stream, SYNC_KIND_BATCH, now, ret_len);
 }
 
 static void test_sink(void **state)
 {
 	static const struct {
-		uint64_t epoch, position;
-		int error;
-	} bad[] = {
-		{EPOCH, 3, SYNC_E_POSITION}, /* from the future */
-		{0, 1, SYNC_E_POSITION},
-		{EPOCH - 1, 1, SYNC_E_ORDER},
-		{EPOCH + 1, 0, SYNC_E_ORDER},
+		uint64_t journal, position, begins;
+	} asked[] = {
+		{JOURNAL, 3, 0}, /* from the future */
+		{JOURNAL + 1, 1, 0}, {0, 0, 0}, {JOURNAL, 2, 2}, {JOURNAL, 1, 1},
 	};
 	struct sync *sync = make_sync();
+	Lvsmesh__Pb__Begin *said;
 	uint8_t kind;
 	size_t len;
 
@@ -282,31 +564,65 @@ static void test_sink(void **state)
 
 		assert_int_equal(sync_capture(sync, &entry, start), 0);
 	}
-	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
 		sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, start);
-		assert_int_equal(ack(sync, EPOCH, 0), -SYNC_E_KIND);
-		assert_int_equal(subscribe(sync, bad[i].epoch, bad[i].position), -bad[i].error);
-		sync_close(sync, SINK);
+		/* Nothing is said to somebody who did not ask. */
+		assert_int_equal(sync_output(sync, SINK, start, body, &kind, &len), -EAGAIN);
+		assert_int_equal(ack(sync, 0), -SYNC_E_KIND);
+		assert_int_equal(subscribe(sync, asked[i].journal, asked[i].position), 0);
+		assert_int_equal(ack(sync, 0), -SYNC_E_KIND);
+		assert_int_equal(sync_output(sync, SINK, start, body, &kind, &len), 0);
+		assert_int_equal(kind, SYNC_KIND_BEGIN);
+		said = lvsmesh__pb__begin__unpack(NULL, len, body);
+		assert_true(said->journal == JOURNAL && said->end == 2);
+		assert_true(said->start == asked[i].begins);
+		lvsmesh__pb__begin__free_unpacked(said, NULL);
 	}
-	/* Nothing is said to somebody who did not ask. */
-	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, start);
-	assert_int_equal(sync_output(sync, SINK, start, body, &kind, &len), -EAGAIN);
-	assert_int_equal(subscribe(sync, EPOCH, 1), 0);
-	assert_int_equal(subscribe(sync, EPOCH, 1), -SYNC_E_KIND);
-	assert_int_equal(ack(sync, EPOCH, 2), -SYNC_E_POSITION); /* not sent yet */
-	assert_int_equal(sync_output(sync, SINK, start, body, &kind, &len), 0);
-	assert_int_equal(kind, SYNC_KIND_BATCH);
-	assert_int_equal(ack(sync, EPOCH, 2), 0);
-	assert_int_equal(ack(sync, EPOCH, 1), -SYNC_E_ORDER);
-	assert_int_equal(ack(sync, EPOCH + 1, 2), -SYNC_E_ORDER);
+	assert_int_equal(sync_refused(sync, SYNC_E_POSITION), 1);
+	assert_int_equal(subscribe(sync, JOURNAL, 1), -SYNC_E_KIND);
+	assert_int_equal(ack(sync, 2), -SYNC_E_POSITION); /* not sent yet */
+	assert_int_equal(sink_output(sync, SINK, start, &len), 0);
+	assert_int_equal(ack(sync, 2), 0);
+	assert_int_equal(ack(sync, 1), -SYNC_E_ORDER);
 	/* The other direction's kinds, unknown kinds, and what does not decode. */
 	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_BATCH, body, len, start), -SYNC_E_KIND);
 	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_HEARTBEAT, body, 0, start),
 			 -SYNC_E_KIND);
-	assert_int_equal(sync_receive(sync, SINK, 200, body, 0, start), -SYNC_E_KIND);
+	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_BEGIN, body, 0, start), -SYNC_E_KIND);
+	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_MAX, body, 0, start), -SYNC_E_KIND);
+	assert_int_equal(sync_receive(sync, SINK, 0, body, 0, start), -SYNC_E_KIND);
 	memset(body, 0xff, 64);
 	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_ACK, body, 64, start),
 			 -SYNC_E_MALFORMED);
+	sync_free(sync);
+}
+
+/* What a peer may want, and when. */
+static void test_want(void **state)
+{
+	struct sync *sync = make_sync();
+	uint32_t ranges[130] = {0, 4095};
+	uint8_t kind;
+	size_t len;
+
+	(void)state;
+	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(want(sync, ranges, 2, 0), -SYNC_E_KIND);
+	assert_int_equal(subscribe(sync, JOURNAL, 0), 0);
+	assert_int_equal(sync_output(sync, SINK, start, body, &kind, &len), 0);
+	assert_int_equal(want(sync, ranges, 0, 0), -SYNC_E_MALFORMED);
+	assert_int_equal(want(sync, ranges, 1, 0), -SYNC_E_MALFORMED);
+	assert_int_equal(want(sync, ranges, 130, 0), -SYNC_E_MALFORMED);
+	assert_int_equal(want(sync, ranges, 2, 65), -SYNC_E_MALFORMED);
+	ranges[1] = 4096;
+	assert_int_equal(want(sync, ranges, 2, 0), -SYNC_E_MALFORMED);
+	ranges[0] = 4095;
+	ranges[1] = 0;
+	assert_int_equal(want(sync, ranges, 2, 0), -SYNC_E_MALFORMED);
+	assert_int_equal(want(sync, ranges, 128, 64), -SYNC_E_MALFORMED);
+	ranges[1] = 4095;
+	assert_int_equal(want(sync, ranges, 128, 64), 0);
+	assert_int_equal(want(sync, ranges, 128, 64), -SYNC_E_ORDER);
 	sync_free(sync);
 }
 
@@ -314,7 +630,7 @@ static void test_sink(void **state)
 static void test_inject(void **state)
 {
 	struct forged forged = good_batch(true);
-	struct sync *sync = make_source();
+	struct sync *sync = make_asking();
 	struct kernel_wire_reader reader;
 	struct sync_status status;
 	struct entry entry;
@@ -348,7 +664,7 @@ static void test_inject(void **state)
 static void test_stale_inject(void **state)
 {
 	struct forged forged = good_batch(true);
-	struct sync *sync = make_source();
+	struct sync *sync = make_asking();
 
 	(void)state;
 	assert_int_equal(receive(sync, &forged), 0);
@@ -386,7 +702,7 @@ static void test_earlier_life(void **state)
 	forged.version.origin = certificate_id(&us.certificate);
 	forged.version.hlc += (600ull * 1000) << 16;
 	for (int order = 0; order < 3; order++) {
-		sync = make_source();
+		sync = make_asking();
 		if (order == 0)
 			sync_capture(sync, &ended, start);
 		if (order == 1)
@@ -402,7 +718,7 @@ static void test_earlier_life(void **state)
 	}
 	/* Where the kernel agrees there is nothing to inject. */
 	for (int order = 0; order < 2; order++) {
-		sync = make_source();
+		sync = make_asking();
 		if (order == 0)
 			sync_adopt(sync, &forged.entry, start);
 		assert_int_equal(receive(sync, &forged), 0);
@@ -415,7 +731,7 @@ static void test_earlier_life(void **state)
 	}
 	/* While they are being read, ours are taken to be in the kernel; what it has says more. */
 	for (int order = 0; order < 2; order++) {
-		sync = make_source();
+		sync = make_asking();
 		sync_adopting(sync, order == 0);
 		assert_int_equal(receive(sync, &forged), 0);
 		held(sync, &forged.entry, &info);
@@ -428,7 +744,7 @@ static void test_earlier_life(void **state)
 	}
 	/* Another's word is newer than what was found, and than an older one of ours. */
 	forged.version.origin = certificate_id(&peer.certificate);
-	sync = make_source();
+	sync = make_asking();
 	sync_adopting(sync, true);
 	assert_int_equal(receive(sync, &forged), 0);
 	sync_adopt(sync, &ended, start);
@@ -441,7 +757,7 @@ static void test_earlier_life(void **state)
 static void test_repair(void **state)
 {
 	struct forged forged = good_batch(true);
-	struct sync *sync = make_source();
+	struct sync *sync = make_asking();
 	struct sync_status status;
 	struct sync_info info;
 	struct entry own = forged.entry, other = forged.entry;
@@ -477,22 +793,18 @@ static void test_repair(void **state)
 	sync_free(sync);
 }
 
-static int sink_output(struct sync *sync, unsigned int stream, struct now now, size_t *ret_len)
+/* A journal of many batches leaves nothing out and says nothing twice. */
+static void test_from_start(void **state)
 {
-	uint8_t kind;
-	int r = sync_output(sync, stream, now, body, &kind, ret_len);
-
-	assert_true(r < 0 || kind == SYNC_KIND_BATCH);
-	return r;
-}
-
-/* A snapshot of many batches leaves nothing out, and the journal is not sent on top of it. */
-static void test_snapshot(void **state)
-{
-	struct sync_options options = {
-		.identity = &peer, .epoch = PEER_EPOCH, .entries_max = 20000};
+	struct sync_options options = {.identity = &peer,
+				       .epoch = PEER_EPOCH,
+				       .journal = PEER_JOURNAL,
+				       .entries_max = 20000};
 	struct sync *publisher, *subscriber;
+	struct sync_stream_status stream;
+	struct sync_status status;
 	struct now later = start;
+	uint8_t kind;
 	size_t len;
 
 	(void)state;
@@ -505,18 +817,21 @@ static void test_snapshot(void **state)
 		assert_int_equal(sync_capture(publisher, &entry, start), 0);
 	}
 	sync_open(publisher, SINK, false, &us.certificate, EPOCH, start);
-	assert_int_equal(sync_receive(publisher, SINK, SYNC_KIND_SUBSCRIBE, NULL, 0, start), 0);
+	assert_int_equal(subscribe_to(publisher, SINK, 0, 0, start), 0);
 	sync_open(subscriber, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
-	sync_output(subscriber, SOURCE, start, body, &(uint8_t){0}, &len);
-	later.mono += 500 * USEC_PER_MSEC;
-	while (sink_output(publisher, SINK, later, &len) == 0)
-		assert_int_equal(
-			sync_receive(subscriber, SOURCE, SYNC_KIND_BATCH, body, len, later), 0);
+	assert_int_equal(source_says(subscriber, &len), SYNC_KIND_SUBSCRIBE);
+	for (unsigned int i = 0; i < 500; i++) {
+		later.mono += USEC_PER_MSEC;
+		while (sync_output(publisher, SINK, later, body, &kind, &len) == 0)
+			assert_int_equal(sync_receive(subscriber, SOURCE, kind, body, len, later),
+					 0);
+	}
 	assert_int_equal(entries(subscriber), 20000);
-	struct sync_status status;
-
 	sync_status(subscriber, &status);
 	assert_int_equal(status.stale, 0);
+	assert_int_equal(status.learned, 20000);
+	sync_stream_status(subscriber, SOURCE, later, &stream);
+	assert_true(stream.synced);
 	sync_free(publisher);
 	sync_free(subscriber);
 }
@@ -525,8 +840,7 @@ static void test_snapshot(void **state)
  * with the ages that the entries have then. */
 static void test_signed_once(void **state)
 {
-	struct forged first = good_batch(true);
-	struct sync *sync = make_sync(), *late = make_source();
+	struct sync *sync = make_sync(), *late;
 	struct entry entry = make_entry(1);
 	struct kernel_wire_reader reader;
 	struct sync_status status;
@@ -538,15 +852,12 @@ static void test_signed_once(void **state)
 		sync_open(sync, stream, false, &peer.certificate, PEER_EPOCH, start);
 	assert_int_equal(sync_capture(sync, &entry, start), 0);
 	for (unsigned int stream = SINK; stream < SINK + 3; stream++) {
-		len = pack_subscribe(EPOCH, 0);
-		assert_int_equal(sync_receive(sync, stream, SYNC_KIND_SUBSCRIBE, body, len, start),
-				 0);
+		assert_int_equal(subscribe_to(sync, stream, JOURNAL, 0, start), 0);
 	}
 	assert_int_equal(sink_output(sync, SINK, now, &len), 0);
 	assert_int_equal(sink_output(sync, SINK + 1, now, &len), 0);
 	sync_status(sync, &status);
 	assert_int_equal(status.batches_out, 1);
-	sync_free(late);
 
 	now.mono += 100 * USEC_PER_SEC;
 	assert_int_equal(sink_output(sync, SINK + 2, now, &len), 0);
@@ -560,21 +871,14 @@ static void test_signed_once(void **state)
 	assert_int_equal(sync_new(&options, &late), 0);
 	sync_open(late, SOURCE, true, &us.certificate, EPOCH, now);
 	assert_int_equal(sync_output(late, SOURCE, now, subscribe, &kind, &subscribe_len), 0);
-	/* It would ask for a snapshot: an empty one ends, then the journal's batch. */
 	uint8_t *batch = malloc(len);
 
 	memcpy(batch, body, len);
-	first.head = (struct batch_head){.snapshot = true, .snapshot_end = true};
-	first.entry = make_entry(2);
-	first.epoch = EPOCH;
-	first.signer = &us;
-	assert_int_equal(receive(late, &first), 0);
+	assert_int_equal(begin(late, JOURNAL, 0, 1), 0);
 	assert_int_equal(sync_receive(late, SOURCE, SYNC_KIND_BATCH, batch, len, now), 0);
 	free(batch);
 	len = sync_inject(late, now, body, sizeof(body));
 	assert_int_equal(kernel_wire_read(&reader, body, len, 0), 0);
-	assert_int_equal(kernel_wire_next(&reader, &entry), 1);
-	assert_int_equal(entry.flow.cport, 2);
 	assert_int_equal(kernel_wire_next(&reader, &entry), 1);
 	assert_int_equal(entry.timeout, 900 + 60 - 100);
 	sync_free(late);
@@ -584,9 +888,10 @@ static void test_signed_once(void **state)
  * the flow now. Whoever stands before it is told that there is nothing, in a way that it takes. */
 static void test_journal_gap(void **state)
 {
-	struct sync_options options = {.identity = &peer, .epoch = PEER_EPOCH, .entries_max = 10};
+	struct sync_options options = {
+		.identity = &peer, .epoch = PEER_EPOCH, .journal = PEER_JOURNAL, .entries_max = 10};
 	struct sync *publisher, *subscriber = make_source();
-	struct forged forged = good_batch(true);
+	struct forged forged = good_batch(false);
 	struct entry brief = make_entry(2);
 	struct sync_stream_status status;
 	struct now later = start;
@@ -604,8 +909,7 @@ static void test_journal_gap(void **state)
 	assert_int_equal(entries(publisher), 1);
 
 	sync_open(publisher, SINK, false, &us.certificate, EPOCH, later);
-	len = pack_subscribe(PEER_EPOCH, 10);
-	assert_int_equal(sync_receive(publisher, SINK, SYNC_KIND_SUBSCRIBE, body, len, later), 0);
+	assert_int_equal(subscribe_to(publisher, SINK, PEER_JOURNAL, 10, later), 0);
 	assert_int_equal(sink_output(publisher, SINK, later, &len), 0);
 	assert_int_equal(sync_receive(subscriber, SOURCE, SYNC_KIND_BATCH, body, len, later), 0);
 	sync_stream_status(subscriber, SOURCE, later, &status);
@@ -642,11 +946,8 @@ static void test_falls_behind(void **state)
 
 	(void)state;
 	for (unsigned int i = 0; i < 2; i++) {
-		size_t len = pack_subscribe(EPOCH, 0);
-
 		sync_open(sync, SINK + i, false, &peer.certificate, PEER_EPOCH, now);
-		assert_int_equal(sync_receive(sync, SINK + i, SYNC_KIND_SUBSCRIBE, body, len, now),
-				 0);
+		assert_int_equal(subscribe_to(sync, SINK + i, 0, 0, now), 0);
 	}
 	let_flow(sync, 20, true, &now);
 	let_flow(sync, 50, false, &now);
@@ -682,10 +983,13 @@ static void test_expiry(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_batches),      cmocka_unit_test(test_refused_batches),
+		cmocka_unit_test(test_batches),      cmocka_unit_test(test_begin),
+		cmocka_unit_test(test_want),         cmocka_unit_test(test_completes),
+		cmocka_unit_test(test_shares),       cmocka_unit_test(test_shares_lost),
+		cmocka_unit_test(test_relay),        cmocka_unit_test(test_refused_batches),
 		cmocka_unit_test(test_left_out),     cmocka_unit_test(test_every_bit),
 		cmocka_unit_test(test_sink),         cmocka_unit_test(test_inject),
-		cmocka_unit_test(test_stale_inject), cmocka_unit_test(test_snapshot),
+		cmocka_unit_test(test_stale_inject), cmocka_unit_test(test_from_start),
 		cmocka_unit_test(test_signed_once),  cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_journal_gap),  cmocka_unit_test(test_falls_behind),
 		cmocka_unit_test(test_earlier_life), cmocka_unit_test(test_repair),

@@ -332,11 +332,51 @@ static enum table_list list_of(const struct table *table, unsigned int i, uint64
 	return meta.list;
 }
 
+/* What we stamped in an earlier life belongs in our journal, as soon as the kernel has it. */
+static void test_returned(void **state)
+{
+	struct table *table = make_table(10);
+	struct entry entry = make_entry(0, 1);
+	struct table_meta meta;
+	uint64_t position;
+	table_ref ref;
+
+	(void)state;
+	/* The kernel has had it all the time: the journal tells its version from now on. */
+	assert_int_equal(table_adopt(table, &entry, 0, TABLE_JOURNAL), TABLE_NEW);
+	assert_int_equal(table_merge(table, &entry, (struct table_version){5, SELF}, 0),
+			 TABLE_CHANGED);
+	assert_int_equal(list_of(table, 0, &position), TABLE_JOURNAL);
+	assert_int_equal(position, 2);
+	table_get(table, table_find(table, &entry.flow), NULL, &meta);
+	assert_true(meta.returned && !meta.adopted);
+	assert_int_equal(table_capture(table, &entry, 6, 0), TABLE_CHANGED);
+	table_get(table, table_find(table, &entry.flow), NULL, &meta);
+	assert_false(meta.returned);
+	/* It does not have it. */
+	entry = make_entry(1, 1);
+	assert_int_equal(table_merge(table, &entry, (struct table_version){5, SELF}, 0), TABLE_NEW);
+	assert_int_equal(list_of(table, 1, &position), TABLE_INJECT);
+	table_settle(table, table_find(table, &entry.flow));
+	assert_int_equal(list_of(table, 1, &position), TABLE_JOURNAL);
+	assert_int_equal(position, 4);
+	/* Another's. */
+	entry = make_entry(2, 1);
+	assert_int_equal(table_merge(table, &entry, (struct table_version){5, 1}, 0), TABLE_NEW);
+	ref = table_find(table, &entry.flow);
+	table_settle(table, ref);
+	table_get(table, ref, NULL, &meta);
+	assert_int_equal(meta.list, TABLE_IDLE);
+	assert_false(meta.returned);
+	table_free(table);
+}
+
 /* What others are not told of keeps its order and its marks, and is in no journal before it is
  * published. */
 static void test_withheld(void **state)
 {
 	struct table *table = make_table(10);
+	struct table_meta meta;
 	struct entry entry;
 	uint64_t mark;
 
@@ -353,8 +393,10 @@ static void test_withheld(void **state)
 	assert_int_equal(mark, 100);
 	assert_int_equal(table_position(table), 0);
 
-	table_publish(table, table_find(table, &entry.flow));
+	table_publish(table, table_find(table, &entry.flow), 11);
 	assert_int_equal(list_of(table, 0, &mark), TABLE_JOURNAL);
+	table_get(table, table_find(table, &entry.flow), NULL, &meta);
+	assert_int_equal(meta.version.hlc, 11);
 	assert_int_equal(mark, 1);
 	entry = make_entry(1, 2);
 	assert_int_equal(table_capture(table, &entry, 11, 0), TABLE_CHANGED);
@@ -387,7 +429,7 @@ int main(void)
 		cmocka_unit_test(test_model),    cmocka_unit_test(test_cursors),
 		cmocka_unit_test(test_limits),   cmocka_unit_test(test_options),
 		cmocka_unit_test(test_adopted),  cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_withheld),
+		cmocka_unit_test(test_returned), cmocka_unit_test(test_withheld),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

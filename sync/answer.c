@@ -1,0 +1,109 @@
+/* What a peer wants besides our journal: a walk over the table, a bounded piece of it each time. */
+#include "sync/sync_private.h"
+
+/* Slots looked at for one batch. */
+#define WALK_BUDGET 8192u
+
+static int ranges_read(const Lvsmesh__Pb__Want *message, struct ranges *ret_ranges)
+{
+	if (message->n_ranges == 0 || message->n_ranges % 2 != 0 ||
+	    message->n_ranges > 2 * WANT_PAIRS_MAX)
+		return -SYNC_E_MALFORMED;
+	*ret_ranges = (struct ranges){0};
+	for (size_t i = 0; i < message->n_ranges; i += 2) {
+		uint32_t first = message->ranges[i], last = message->ranges[i + 1];
+
+		if (first > last || last >= RANGES)
+			return -SYNC_E_MALFORMED;
+		for (uint32_t range = first; range <= last; range++)
+			ranges_add(ret_ranges, range);
+	}
+	return 0;
+}
+
+int answer_want(struct stream *stream, const Lvsmesh__Pb__Want *message)
+{
+	struct answer *answer = &stream->sink.answer;
+	struct ranges ranges;
+	int r;
+
+	if (!stream->sink.begun)
+		return -SYNC_E_KIND;
+	if (answer->active)
+		return -SYNC_E_ORDER;
+	r = ranges_read(message, &ranges);
+	if (r < 0)
+		return r;
+	if (message->n_skip > WANT_SKIP_MAX)
+		return -SYNC_E_MALFORMED;
+	*answer = (struct answer){
+		.active = true,
+		.ranges = ranges,
+		.skip_len = (unsigned int)message->n_skip,
+		.origin = message->origin,
+		.since = message->since,
+		.time = answer->time,
+	};
+	for (size_t i = 0; i < message->n_skip; i++)
+		answer->skip[i] = message->skip[i];
+	return 0;
+}
+
+/* One piece at a time, however fast the peer takes them: there is other work. */
+usec_t answer_time(const struct sink *sink)
+{
+	return sink->answer.active ? sink->answer.time + 1 : USEC_NEVER;
+}
+
+static bool wanted(const struct answer *answer, const struct table_meta *meta)
+{
+	uint64_t hlc = meta->version.hlc;
+
+	if (answer->origin && answer->origin != meta->version.origin)
+		return false;
+	if (hlc != 0 && hlc <= answer->since)
+		return false;
+	if (!ranges_have(&answer->ranges, RANGE_OF(meta->range)))
+		return false;
+	for (unsigned int i = 0; i < answer->skip_len; i++) {
+		if (answer->skip[i] == meta->version.origin)
+			return false;
+	}
+	return true;
+}
+
+/* Returns whether the walk has ended. */
+static bool collect(struct sync *sync, struct answer *answer, struct now now)
+{
+	for (unsigned int i = 0; i < WALK_BUDGET; i++) {
+		uint64_t before = answer->walk;
+		table_ref ref = table_walk(sync->table, &answer->walk);
+		struct table_meta meta;
+
+		if (!ref)
+			return true;
+		table_get(sync->table, ref, NULL, &meta);
+		if (wanted(answer, &meta) && !batch_collect(sync, ref, now)) {
+			answer->walk = before;
+			return false;
+		}
+	}
+	return false;
+}
+
+size_t answer_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data)
+{
+	struct answer *answer = &stream->sink.answer;
+	struct batch_head head = {
+		.first = stream->sink.cursor.position,
+		.last = stream->sink.cursor.position,
+		.wanted = true,
+	};
+
+	batch_clear(sync->batch);
+	head.wanted_end = collect(sync, answer, now);
+	answer->active = !head.wanted_end;
+	answer->time = now.mono;
+	stream->entries += batch_count(sync->batch);
+	return batch_seal(sync, &head, data);
+}

@@ -1,0 +1,107 @@
+/* How far the peers' journals were followed, and what is told of those that are followed no more:
+ * whoever has less of one asks who has more. */
+#include "sync/sync_private.h"
+
+/* Several journals are often lost together. */
+#define LOST_INTERVAL (50 * USEC_PER_MSEC)
+
+const struct journal *followed_find(const struct sync *sync, uint64_t id, uint64_t journal)
+{
+	for (unsigned int i = 0; i < SYNC_STREAMS_MAX && sync->followed[i].id; i++) {
+		const struct journal *known = &sync->followed[i];
+
+		if (known->id == id && (journal == 0 || known->journal == journal))
+			return known;
+	}
+	return NULL;
+}
+
+void followed_note(struct sync *sync, const struct journal *journal)
+{
+	struct journal *known = sync->followed, note = *journal;
+	unsigned int i = 0;
+
+	while (i < SYNC_STREAMS_MAX - 1 && known[i].id &&
+	       (known[i].id != journal->id || known[i].journal != journal->journal))
+		i++;
+	if (known[i].id == journal->id && known[i].journal == journal->journal) {
+		note.position = MAX(note.position, known[i].position);
+		note.hlc = MAX(note.hlc, known[i].hlc);
+	}
+	memmove(&known[1], &known[0], i * sizeof(*known));
+	known[0] = note;
+}
+
+bool followed_now(const struct sync *sync, const struct journal *journal)
+{
+	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
+		const struct stream *stream = &sync->streams[i];
+
+		if (stream->open && stream->is_source && stream->peer_id == journal->id &&
+		    stream->source.begun && stream->source.journal == journal->journal)
+			return true;
+	}
+	return journal->id == sync->identity->id && journal->journal == sync->journal;
+}
+
+usec_t lost_time(const struct sync *sync, const struct sink *sink)
+{
+	return sink->lost_said == sync->lost_changes ? USEC_NEVER : sink->lost_time + LOST_INTERVAL;
+}
+
+size_t lost_output(struct sync *sync, struct sink *sink, struct now now, uint8_t *data)
+{
+	Lvsmesh__Pb__Lost message = LVSMESH__PB__LOST__INIT;
+	uint64_t columns[4][LOST_MAX];
+	unsigned int n = 0;
+
+	sink->lost_said = sync->lost_changes;
+	sink->lost_time = now.mono;
+	for (unsigned int i = 0; i < SYNC_STREAMS_MAX && n < LOST_MAX; i++) {
+		const struct journal *known = &sync->followed[i];
+
+		if (!known->id || followed_now(sync, known))
+			continue;
+		columns[0][n] = known->id;
+		columns[1][n] = known->journal;
+		columns[2][n] = known->position;
+		columns[3][n++] = known->hlc;
+	}
+	message.n_ids = message.n_journals = message.n_positions = message.n_hlcs = n;
+	message.ids = columns[0];
+	message.journals = columns[1];
+	message.positions = columns[2];
+	message.hlcs = columns[3];
+	return lvsmesh__pb__lost__pack(&message, data);
+}
+
+int lost_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Lost *message)
+{
+	struct lost *lost = &stream->source.lost;
+
+	if (!stream->source.begun)
+		return -SYNC_E_KIND;
+	if (message->n_ids > LOST_MAX || message->n_journals != message->n_ids ||
+	    message->n_positions != message->n_ids || message->n_hlcs != message->n_ids)
+		return -SYNC_E_MALFORMED;
+	lost->len = (unsigned int)message->n_ids;
+	for (unsigned int i = 0; i < lost->len; i++) {
+		lost->journals[i] = (struct journal){
+			.id = message->ids[i],
+			.journal = message->journals[i],
+			.position = message->positions[i],
+			.hlc = message->hlcs[i],
+		};
+	}
+	ask_next(sync, stream);
+	return 0;
+}
+
+const struct journal *lost_find(const struct lost *lost, uint64_t id, uint64_t journal)
+{
+	for (unsigned int i = 0; i < lost->len; i++) {
+		if (lost->journals[i].id == id && lost->journals[i].journal == journal)
+			return &lost->journals[i];
+	}
+	return NULL;
+}

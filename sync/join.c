@@ -1,0 +1,167 @@
+/* The start. What the peers' own journals do not bring, entries of directors that are gone, is
+ * asked of the peers that are complete, each a share of the key space at a time. */
+#include "sync/sync_private.h"
+
+/* Nobody who could be asked, for so long: there is nothing to be had. */
+#define ALONE (5 * USEC_PER_SEC)
+
+static bool is_donor(const struct stream *stream)
+{
+	return stream->open && stream->is_source && stream->source.complete &&
+	       source_caught_up(&stream->source);
+}
+
+static void join_done(struct sync *sync)
+{
+	struct join *join = &sync->join;
+
+	join->active = false;
+	join->done = true;
+	join->goal = sync->counters.injected + table_list_count(sync->table, TABLE_INJECT) +
+		     table_list_count(sync->table, TABLE_UNCONFIRMED);
+	for (unsigned int i = 0; i < join->seen.len; i++)
+		followed_note(sync, &join->seen.journals[i]);
+	sync->lost_changes++;
+}
+
+/* Where peers carry traffic there is always an entry on its way to the kernel; what was learned of
+ * the time before us is what has to be there. */
+static void look_complete(struct sync *sync)
+{
+	struct join *join = &sync->join;
+
+	if (join->complete || !join->done ||
+	    (sync->counters.injected < join->goal &&
+	     (table_list_head(sync->table, TABLE_INJECT) ||
+	      table_list_head(sync->table, TABLE_UNCONFIRMED))))
+		return;
+	join->complete = true;
+	sink_tell(sync);
+}
+
+/* Keeps the less of the two; false: one does not know the journal. */
+static bool least(struct journal *journal, const struct lost *lost)
+{
+	const struct journal *had = lost_find(lost, journal->id, journal->journal);
+
+	if (!had)
+		return false;
+	journal->position = MIN(journal->position, had->position);
+	journal->hlc = MIN(journal->hlc, had->hlc);
+	return true;
+}
+
+/* Its entries are left out of the shares: they come from itself. */
+static const struct source *find_skipped(const struct sync *sync, uint64_t id)
+{
+	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
+		if (is_donor(&sync->streams[i]) && sync->streams[i].peer_id == id)
+			return &sync->streams[i].source;
+	}
+	return NULL;
+}
+
+/* What the peer has of journals that are gone will be in its shares. Of what all donors had, the
+ * least is what we shall have. */
+static void see_donor(struct sync *sync, struct source *source)
+{
+	struct lost *seen = &sync->join.seen, was = *seen;
+
+	if (source->donor)
+		return;
+	source->donor = true;
+	if (!sync->join.seen_any)
+		was = source->lost;
+	sync->join.seen_any = true;
+	seen->len = 0;
+	for (unsigned int i = 0; i < was.len; i++) {
+		struct journal journal = was.journals[i];
+		const struct source *skipped = find_skipped(sync, journal.id);
+
+		if (least(&journal, &source->lost) && !followed_now(sync, &journal) &&
+		    (!skipped || least(&journal, &skipped->lost)))
+			seen->journals[seen->len++] = journal;
+	}
+}
+
+void sync_join(struct sync *sync, struct now now)
+{
+	struct join *join = &sync->join;
+	unsigned int donors = 0;
+
+	if (join->active || join->done)
+		return;
+	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++)
+		donors += is_donor(&sync->streams[i]);
+	if (donors == 0) {
+		join_done(sync);
+		return;
+	}
+	join->active = true;
+	join->alone = now.mono;
+	join->shares = MIN(donors * SHARES_A_DONOR, SHARES_MAX);
+	join_tick(sync, now);
+}
+
+void sync_join_end(struct sync *sync)
+{
+	if (!sync->join.done)
+		join_done(sync);
+}
+
+bool join_take(struct sync *sync, struct stream *stream)
+{
+	struct join *join = &sync->join;
+
+	if (!join->active || !is_donor(stream))
+		return false;
+	for (unsigned int i = 0; i < join->shares; i++) {
+		if (join->share[i] != SHARE_FREE)
+			continue;
+		see_donor(sync, &stream->source);
+		join->share[i] = SHARE_TAKEN;
+		stream->source.share = i;
+		return true;
+	}
+	return false;
+}
+
+void join_share(const struct sync *sync, unsigned int share, uint32_t ret_range[2])
+{
+	ret_range[0] = share * RANGES / sync->join.shares;
+	ret_range[1] = (share + 1) * RANGES / sync->join.shares - 1;
+}
+
+void join_share_ended(struct sync *sync, unsigned int share, bool answered)
+{
+	struct join *join = &sync->join;
+
+	if (!join->active)
+		return;
+	join->share[share] = answered ? SHARE_DONE : SHARE_FREE;
+	join->shares_done += answered;
+	if (join->shares_done == join->shares)
+		join_done(sync);
+}
+
+void join_tick(struct sync *sync, struct now now)
+{
+	struct join *join = &sync->join;
+	bool alone = true;
+
+	look_complete(sync);
+	if (!join->active)
+		return;
+	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
+		struct stream *stream = &sync->streams[i];
+
+		if (!is_donor(stream))
+			continue;
+		alone = false;
+		ask_next(sync, stream);
+	}
+	if (!alone)
+		join->alone = now.mono;
+	else if (now.mono >= join->alone + ALONE)
+		join_done(sync);
+}

@@ -1,0 +1,243 @@
+/* A peer that receives our journal. */
+#include "sync/sync_private.h"
+
+#include "proto/seal.h"
+
+#define HEARTBEAT USEC_PER_SEC
+/* New changes wait this long after those before them: at most 250 signatures/s, and more only for
+ * peers that fell behind the others. */
+#define BATCH_INTERVAL (4 * USEC_PER_MSEC)
+/* So many changes make a batch at once. */
+#define BATCH_ENOUGH 1024
+/* A batch that was made stays good for peers at its start: its ages are as of its time. */
+#define MADE_LIFETIME USEC_PER_SEC
+
+void sink_open(struct sync *sync, struct stream *stream, struct now now)
+{
+	stream->sink.mark_time = now.mono;
+	table_cursor_open(sync->table, &stream->sink.cursor, 0);
+}
+
+void sink_close(struct sync *sync, struct stream *stream)
+{
+	table_cursor_close(sync->table, &stream->sink.cursor);
+}
+
+void sink_tell(struct sync *sync)
+{
+	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
+		if (!sync->streams[i].is_source)
+			sync->streams[i].sink.tell = true;
+	}
+}
+
+/* Batches */
+
+bool batch_collect(struct sync *sync, table_ref ref, struct now now)
+{
+	struct table_meta meta;
+	struct entry entry;
+	uint32_t age;
+
+	table_get(sync->table, ref, &entry, &meta);
+	age = mono_seconds(now) - meta.refreshed;
+	return !table_list_shared(meta.list) || age >= table_lifetime(entry.timeout) ||
+	       batch_add(sync->batch, &entry, meta.version, age);
+}
+
+size_t batch_seal(struct sync *sync, const struct batch_head *head, uint8_t *data)
+{
+	size_t len = batch_pack(sync->batch, head, data + SIGNATURE_SIZE);
+
+	record_sign(sync->identity, SYNC_KIND_BATCH, sync->epoch, head->last, data + SIGNATURE_SIZE,
+		    len, data);
+	sync->counters.batches_out++;
+	return SIGNATURE_SIZE + len;
+}
+
+/* Whoever is behind goes to where the others stand, and then shares their batches. */
+static uint64_t collect_end(const struct sync *sync, const struct sink *sink)
+{
+	return sink->cursor.position < sync->front ? sync->front : UINT64_MAX;
+}
+
+static void collect_journal(struct sync *sync, uint64_t end, struct now now)
+{
+	struct table_cursor *cursor = &sync->made.cursor;
+	table_ref ref;
+
+	while ((ref = table_cursor_peek(sync->table, cursor))) {
+		struct table_meta meta;
+
+		table_get(sync->table, ref, NULL, &meta);
+		if (meta.position > end) {
+			cursor->position = end;
+			return;
+		}
+		if (!batch_collect(sync, ref, now))
+			return;
+		table_cursor_advance(sync->table, cursor);
+	}
+}
+
+/* Makes the batch that starts where the stream stands. */
+static void make_batch(struct sync *sync, const struct sink *sink, struct now now)
+{
+	struct made *made = &sync->made;
+	struct batch_head head = {.first = sink->cursor.position};
+
+	table_cursor_copy(&made->cursor, &sink->cursor);
+	batch_clear(sync->batch);
+	collect_journal(sync, collect_end(sync, sink), now);
+	head.last = made->cursor.position;
+	made->valid = true;
+	made->first = head.first;
+	made->last = head.last;
+	made->entries = batch_count(sync->batch);
+	made->len = batch_seal(sync, &head, made->body);
+	made->time = now.mono;
+	if (made->last > sync->front) {
+		sync->front = made->last;
+		sync->front_time = now.mono;
+	}
+}
+
+static bool made_fits(const struct sync *sync, const struct sink *sink, struct now now)
+{
+	const struct made *made = &sync->made;
+
+	return made->valid && made->first == sink->cursor.position &&
+	       now.mono < made->time + MADE_LIFETIME;
+}
+
+static size_t output_journal(struct sync *sync, struct stream *stream, struct now now,
+			     uint8_t *data)
+{
+	const struct made *made = &sync->made;
+	struct sink *sink = &stream->sink;
+
+	if (!made_fits(sync, sink, now))
+		make_batch(sync, sink, now);
+	table_cursor_copy(&sink->cursor, &made->cursor);
+	stream->entries += made->entries;
+	memcpy(data, made->body, made->len);
+	return made->len;
+}
+
+uint64_t sink_unsent(const struct sync *sync, const struct sink *sink)
+{
+	uint64_t entries = table_list_count(sync->table, TABLE_JOURNAL);
+
+	return MIN(table_position(sync->table) - sink->cursor.position, entries);
+}
+
+/* When the journal's next batch is due: what others have got already, at once. */
+static usec_t journal_time(const struct sync *sync, const struct sink *sink)
+{
+	uint64_t position = sink->cursor.position;
+
+	if (table_position(sync->table) == position)
+		return USEC_NEVER;
+	if (position < sync->front || table_position(sync->table) - position >= BATCH_ENOUGH)
+		return 0;
+	return sync->front_time + BATCH_INTERVAL;
+}
+
+static size_t output_begin(const struct sync *sync, struct sink *sink, uint8_t *data)
+{
+	Lvsmesh__Pb__Begin message = LVSMESH__PB__BEGIN__INIT;
+
+	sink->begun = true;
+	message.journal = sync->journal;
+	message.start = sink->acked;
+	message.end = sink->end;
+	return lvsmesh__pb__begin__pack(&message, data);
+}
+
+static size_t output_heartbeat(const struct sync *sync, struct sink *sink, uint8_t *data)
+{
+	Lvsmesh__Pb__Heartbeat message = LVSMESH__PB__HEARTBEAT__INIT;
+
+	sink->tell = false;
+	message.position = table_position(sync->table);
+	message.pending = sink_unsent(sync, sink);
+	message.complete = sync->join.complete;
+	return lvsmesh__pb__heartbeat__pack(&message, data);
+}
+
+usec_t sink_time(const struct sync *sync, const struct stream *stream)
+{
+	const struct sink *sink = &stream->sink;
+
+	if (!sink->subscribed)
+		return USEC_NEVER;
+	if (!sink->begun || sink->tell)
+		return 0;
+	return MIN(MIN(journal_time(sync, sink), answer_time(sink)),
+		   MIN(lost_time(sync, sink), stream->said + HEARTBEAT));
+}
+
+size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data,
+		   uint8_t *ret_kind)
+{
+	struct sink *sink = &stream->sink;
+	size_t len;
+
+	if (!sink->begun) {
+		*ret_kind = SYNC_KIND_BEGIN;
+		return output_begin(sync, sink, data);
+	}
+	if (!sink->tell && lost_time(sync, sink) <= now.mono) {
+		*ret_kind = SYNC_KIND_LOST;
+		return lost_output(sync, sink, now, data);
+	}
+	*ret_kind = SYNC_KIND_BATCH;
+	if (!sink->tell && journal_time(sync, sink) <= now.mono) {
+		len = output_journal(sync, stream, now, data);
+	} else if (!sink->tell && answer_time(sink) <= now.mono) {
+		len = answer_output(sync, stream, now, data);
+	} else {
+		*ret_kind = SYNC_KIND_HEARTBEAT;
+		return output_heartbeat(sync, sink, data);
+	}
+	stream->bytes += len;
+	return len;
+}
+
+/* What the peer says */
+
+int sink_subscribe(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Subscribe *message)
+{
+	struct sink *sink = &stream->sink;
+
+	if (sink->subscribed)
+		return -SYNC_E_KIND;
+	sink->subscribed = true;
+	sink->tell = true;
+	sink->end = table_position(sync->table);
+	if (message->journal == sync->journal && message->position <= sink->end)
+		sink->cursor.position = message->position;
+	else if (message->journal == sync->journal)
+		sync->refused[SYNC_E_POSITION]++;
+	sink->acked = sink->mark = sink->cursor.position;
+	return 0;
+}
+
+int sink_ack(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Ack *message,
+	     struct now now)
+{
+	struct sink *sink = &stream->sink;
+
+	if (!sink->begun)
+		return -SYNC_E_KIND;
+	if (message->position < sink->acked)
+		return -SYNC_E_ORDER;
+	if (message->position > sink->cursor.position)
+		return -SYNC_E_POSITION;
+	sink->acked = message->position;
+	if (sink->acked >= sink->mark) {
+		sink->mark = table_position(sync->table);
+		sink->mark_time = now.mono;
+	}
+	return 0;
+}

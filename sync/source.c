@@ -1,0 +1,184 @@
+/* A peer whose journal we receive. */
+#include "sync/sync_private.h"
+
+#include "proto/seal.h"
+
+#define ACK_INTERVAL (20 * USEC_PER_MSEC)
+#define ACK_IDLE USEC_PER_SEC
+
+bool source_caught_up(const struct source *source)
+{
+	return source->begun && source->position >= source->end;
+}
+
+/* What we say */
+
+static size_t output_subscribe(const struct sync *sync, struct stream *stream, uint8_t *data)
+{
+	Lvsmesh__Pb__Subscribe message = LVSMESH__PB__SUBSCRIBE__INIT;
+	const struct journal *left = followed_find(sync, stream->peer_id, 0);
+
+	stream->source.subscribed = true;
+	if (left) {
+		message.journal = stream->source.journal = left->journal;
+		message.position = stream->source.position = left->position;
+	}
+	return lvsmesh__pb__subscribe__pack(&message, data);
+}
+
+static size_t output_ack(struct source *source, uint8_t *data)
+{
+	Lvsmesh__Pb__Ack message = LVSMESH__PB__ACK__INIT;
+
+	source->ack_due = false;
+	message.position = source->position;
+	return lvsmesh__pb__ack__pack(&message, data);
+}
+
+usec_t source_time(const struct stream *stream)
+{
+	const struct source *source = &stream->source;
+
+	if (!source->subscribed)
+		return 0;
+	if (!source->begun)
+		return USEC_NEVER;
+	if (source->ask_due)
+		return 0;
+	return stream->said + (source->ack_due ? ACK_INTERVAL : ACK_IDLE);
+}
+
+size_t source_output(struct sync *sync, struct stream *stream, uint8_t *data, uint8_t *ret_kind)
+{
+	struct source *source = &stream->source;
+
+	if (!source->subscribed) {
+		*ret_kind = SYNC_KIND_SUBSCRIBE;
+		return output_subscribe(sync, stream, data);
+	}
+	if (source->ask_due) {
+		*ret_kind = SYNC_KIND_WANT;
+		return ask_output(sync, stream, data);
+	}
+	*ret_kind = SYNC_KIND_ACK;
+	return output_ack(source, data);
+}
+
+/* What the peer says */
+
+int source_begin(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Begin *message)
+{
+	struct source *source = &stream->source;
+
+	if (!source->subscribed || source->begun)
+		return -SYNC_E_KIND;
+	if (message->journal == 0 || message->start > message->end ||
+	    (message->start != 0 &&
+	     (message->journal != source->journal || message->start != source->position)))
+		return -SYNC_E_POSITION;
+	source->begun = true;
+	source->journal = message->journal;
+	source->position = message->start;
+	source->end = message->end;
+	sync->lost_changes++;
+	return 0;
+}
+
+int source_heartbeat(struct sync *sync, struct stream *stream,
+		     const Lvsmesh__Pb__Heartbeat *message)
+{
+	struct source *source = &stream->source;
+
+	if (!source->begun)
+		return -SYNC_E_KIND;
+	if (message->position < source->position)
+		return -SYNC_E_POSITION;
+	/* What it learned of its own earlier lives is in its journal by now. */
+	if (message->complete && !source->complete)
+		source->end = MAX(source->end, message->position);
+	source->pending = message->pending;
+	source->complete = message->complete;
+	ask_next(sync, stream);
+	return 0;
+}
+
+/* The batch that was read is the next one of this stream. */
+static int batch_check(const struct sync *sync, const struct source *source,
+		       const struct batch_head *head, struct now now)
+{
+	bool asked = source->ask != ASK_NOTHING && !source->ask_due;
+
+	if (head->wanted ? !asked || head->first != head->last
+			 : head->wanted_end || head->first != source->position ||
+				   head->last <= head->first)
+		return -SYNC_E_ORDER;
+	if (hlc_wall(batch_hlc_max(sync->reader)) > now.wall + SYNC_CLOCK_AHEAD)
+		return -SYNC_E_CLOCK;
+	return 0;
+}
+
+/* A journal holds what its director captured; only who was asked hands on what others did. */
+static void batch_merge(struct sync *sync, struct stream *stream, bool wanted, struct now now)
+{
+	struct table_version version;
+	struct entry entry;
+	uint64_t news = 0;
+	uint32_t age;
+
+	while (batch_next(sync->reader, &entry, &version, &age)) {
+		stream->entries++;
+		if (!wanted && version.origin != stream->peer_id)
+			sync->refused[SYNC_E_ORIGIN]++;
+		else if (sync_merge(sync, &entry, version, age, now) && wanted)
+			news++;
+	}
+	if (stream->source.ask == ASK_RELAY)
+		sync->counters.relayed += news;
+	else
+		sync->join.entries += news;
+}
+
+static void journal_applied(struct sync *sync, struct stream *stream, uint64_t position)
+{
+	struct source *source = &stream->source;
+
+	source->position = position;
+	source->pending = 0;
+	source->ack_due = true;
+	followed_note(sync, &(struct journal){
+				    .id = stream->peer_id,
+				    .journal = source->journal,
+				    .position = position,
+				    /* Before that its order is not that of the versions. */
+				    .hlc = source->complete ? batch_hlc_max(sync->reader) : 0,
+			    });
+	ask_next(sync, stream);
+}
+
+int source_batch(struct sync *sync, struct stream *stream, const uint8_t *body, size_t len,
+		 struct now now)
+{
+	struct batch_head head;
+	int r;
+
+	if (!stream->source.begun)
+		return -SYNC_E_KIND;
+	if (len < SIGNATURE_SIZE ||
+	    batch_read(sync->reader, body + SIGNATURE_SIZE, len - SIGNATURE_SIZE, &head) < 0)
+		return -SYNC_E_MALFORMED;
+	r = batch_check(sync, &stream->source, &head, now);
+	if (r < 0)
+		return r;
+	if (record_verify(stream->peer, SYNC_KIND_BATCH, stream->peer_epoch, head.last,
+			  body + SIGNATURE_SIZE, len - SIGNATURE_SIZE, body) < 0)
+		return -SYNC_E_SIGNATURE;
+
+	batch_merge(sync, stream, head.wanted, now);
+	sync->counters.batches_in++;
+	stream->bytes += len;
+	if (!head.wanted)
+		journal_applied(sync, stream, head.last);
+	else if (head.wanted_end)
+		ask_ended(sync, stream);
+	return 0;
+}
