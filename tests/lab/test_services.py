@@ -34,15 +34,58 @@ def test_udp(topology, family):
     t = topology()
     cluster = Cluster(t, services=services(t, [family], 5353, protocol="udp")).start()
     t.route(t.directors[:1])
-    with t.client.entered(), socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6,
-                                           socket.SOCK_DGRAM) as s:
-        for port in range(40000, 40020):
-            with socket.socket(s.family, socket.SOCK_DGRAM) as client:
-                client.bind((t.client.address[family], port))
-                client.sendto(b"?", (t.vip(family), 5353))
+    for port in range(40000, 40020):
+        send(t, family, port, 5353, b"?")
     table = same_in_all(cluster, 20)
     assert {flow[0] for flow in table} == {"UDP"}
     assert len({real for real, _ in table.values()}) == 4
+    # The flows go on where they were. (In another order, by rr they would go elsewhere.)
+    cluster.fail(t.directors[0])
+    for port in reversed(range(40000, 40020)):
+        send(t, family, port, 5353, b"?")
+    assert same_in_all(cluster, 20) == table
+
+
+def send(t, family, port, service, data):
+    """One datagram from the client's port."""
+    with t.client.entered(), socket.socket(socket.AF_INET if family == 4 else socket.AF_INET6,
+                                           socket.SOCK_DGRAM) as client:
+        client.bind((t.client.address[family], port))
+        client.sendto(data, (t.vip(family), service))
+
+
+def sip_templates(director):
+    """{call: real server}; what a persistence engine goes by stands at the line's end."""
+    lines = [line.split() for line in director.read("/proc/net/ip_vs_conn").splitlines()[1:]]
+    return {w[10]: w[5] for w in lines if w[9:10] == ["sip"]}
+
+
+def test_sip(topology):
+    """A call stays with its real server, whichever port and director its messages come through."""
+    t = topology()
+    t.router.run("modprobe ip_vs_pe_sip")
+    cluster = Cluster(t, services=services(t, [4], 5060, protocol="udp",
+                                           **{"persistence": "300s", "persistence-engine": "sip"})).start()
+    calls = [f"call-{n}" for n in range(10)]
+
+    def invite(order, port):
+        for n in order:
+            send(t, 4, port + n, 5060, f"INVITE sip:a@b SIP/2.0\r\nCall-ID: {calls[n]}\r\n\r\n".encode())
+
+    def complete(director):
+        """{client's port: real server}, when all are there."""
+        of = {client[1]: real[0] for (_, client, _), (real, _) in kernel_table(director).items()}
+        return len(of) == 20 and of
+    t.route(t.directors[:1])
+    invite(range(10), 40000)
+    wait_for(lambda: all(set(sip_templates(d)) == set(calls) for d in t.directors), 10, "templates everywhere")
+    chosen = sip_templates(t.directors[0])
+    assert len(set(chosen.values())) == 4
+    assert all(sip_templates(d) == chosen for d in t.directors)
+    cluster.fail(t.directors[0])
+    invite(reversed(range(10)), 50000)
+    of = wait_for(lambda: complete(t.directors[1]), 10, "all messages came through")
+    assert all(of[50000 + n] == of[40000 + n] for n in range(10))
 
 
 def test_sctp(topology):
@@ -68,7 +111,15 @@ def test_sctp(topology):
         clients[-1].send(b"!")
     table = same_in_all(cluster, 8)
     assert {(flow[0], state) for flow, (_, state) in table.items()} == {("SCTP", "ESTABLISHED")}
-    for s in clients + listeners:
+    servers = [listener.accept()[0] for listener in listeners for _ in range(2)]
+    assert [server.recv(9) for server in servers] == [b"!"] * 8
+    cluster.fail(t.directors[0])
+    for s in clients:
+        s.send(b"?")
+    for s in servers:
+        s.settimeout(10)
+        assert s.recv(9) == b"?"
+    for s in clients + listeners + servers:
         s.close()
 
 

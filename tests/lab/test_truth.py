@@ -1,5 +1,7 @@
 """What the kernel carries is the truth: the table follows it, and what it lost it gets again."""
 
+import time
+
 from lab import tools
 from lab.cluster import PORT, Cluster, kernel_table
 from lab.host import wait_for
@@ -42,7 +44,7 @@ def test_lost_and_unreported(topology):
         assert repaired(cluster, director) == 0
         lose(cluster, director, real)
     for director in t.directors:
-        wait_for(lambda d=director: set(kernel_table(d)) >= set(table), 20, "connections are there again")
+        wait_for(lambda d=director: set(kernel_table(d)) >= set(table), 40, "connections are there again")
         assert repaired(cluster, director) >= COUNT / len(t.reals)
     assert {flow: real for flow, (real, _) in kernel_table(second).items()} == \
         {flow: real for flow, (real, _) in table.items()}
@@ -51,7 +53,44 @@ def test_lost_and_unreported(topology):
     late = tools.connect(t.client, tools.endpoint(t.vip(4), PORT), 2 * COUNT, sources=t.client.addresses[4])
     late.wait_event("open", 10, 2 * COUNT)
     assert len(kernel_table(second)) < 2 * COUNT
-    cluster.wait_replicated(3 * COUNT, 20)
+    cluster.wait_replicated(3 * COUNT, 40)
     cluster.fail(first)
     assert tools.check(client)["broken"] == 0
     assert tools.check(late)["broken"] == 0
+
+
+def test_entries_end_with_the_kernels(topology):
+    """A connection that lives stays in all kernels far beyond its timeout; one that is closed, or idle for too long, goes
+    from all of them and from the tables, and neither a restart nor a join brings it back."""
+    t = topology()
+    first, second, third = t.directors
+    for director in t.directors:
+        director.run("ipvsadm --set 10 3 0")
+    cluster = Cluster(t, families=[4]).start([first, second])
+    for real in t.reals:
+        tools.serve(real, PORT)
+    t.route([first])
+    living, idle, closed = (tools.connect(t.client, tools.endpoint(t.vip(4), PORT), 10, **options)
+                            for options in ({"interval": 2000}, {}, {}))
+    for client in (living, idle, closed):
+        client.wait_event("open", 10, 10)
+    wait_for(lambda: len(kernel_table(second)) == 30, 10, "entries on the other director", interval=0.05)
+    started = time.monotonic()
+    closed.stop()
+    cluster.kill_daemon(second)
+    cluster.start_director(second)
+    cluster.wait_ready([second])
+
+    def only_the_living(directors):
+        return all(len(kernel_table(d)) == 10 and cluster.status(d)["entries"]["held"] == 10 for d in directors)
+    # The timeout, as long again until the others are sure that no report of it is missing, and what a sweep takes.
+    wait_for(lambda: only_the_living([first, second]), 40, "the others are gone", interval=0.2)
+    assert time.monotonic() - started > 10
+    cluster.start_director(third)
+    cluster.wait_ready([third])
+    wait_for(lambda: only_the_living(t.directors), 10, "the third has the same", interval=0.2)
+    tables = [{flow: real for flow, (real, _) in kernel_table(d).items()} for d in t.directors]
+    assert tables[0] == tables[1] == tables[2]
+    assert all(repaired(cluster, d) == 0 for d in t.directors)
+    cluster.fail(first)
+    assert tools.check(living)["broken"] == 0
