@@ -16,7 +16,8 @@ struct io_node {
 	struct io_streams *streams;
 	struct io_datagrams *datagrams;
 	uv_timer_t timer;
-	bool announce, told_done, told_epoch;
+	bool announce, refuse; /* as told */
+	bool told_done, told_epoch;
 	unsigned int open; /* parts to be closed yet */
 	void (*done)(void *context);
 };
@@ -102,10 +103,10 @@ static void tell(struct io_node *node, const struct node_update *update)
 		options->notice(options->context, &notice);
 	if (update->roster)
 		options->roster(options->context);
-	if (update->announce != node->announce) {
-		node->announce = update->announce;
+	if ((update->announce && !node->announce) || (update->refuse && !node->refuse))
 		options->announce(options->context, update->announce);
-	}
+	node->announce = update->announce;
+	node->refuse = update->refuse;
 	if (update->done && !node->told_done) {
 		node->told_done = true;
 		options->done(options->context);

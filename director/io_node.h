@@ -20,7 +20,8 @@ struct io_node_options {
 	void *context;
 	/* None of these may call back from within. */
 	void (*inject)(void *context); /* io_node_inject() has something; said often */
-	void (*announce)(void *context, bool announce); /* node_update.announce has changed */
+	/* Whether to take traffic; not called before that is known. */
+	void (*announce)(void *context, bool announce);
 	void (*services)(void *context); /* io_node_services() is wanted; said often */
 	void (*adopt)(void *context);    /* node_update.adopt */
 	void (*notice)(void *context, const struct membership_notice *notice);

@@ -189,12 +189,11 @@ static void forwarder_changed(struct node *node, const struct node_event *event)
 		node->hold = 0;
 }
 
-static bool announce(const struct node *node, struct now now)
+static bool may_announce(const struct node *node, struct now now)
 {
 	struct membership_status status;
 
-	if (!node->ready || !node->forwarder || node->draining ||
-	    now.mono < forwarder_trusted(node))
+	if (!node->forwarder || node->draining || now.mono < forwarder_trusted(node))
 		return false;
 	if (!node->withdraw)
 		return true;
@@ -263,7 +262,8 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	ret_update->services = node->kernel.step == KERNEL_ASK;
 	ret_update->adopt = node->kernel.want_adopt;
 	node->kernel.want_adopt = false;
-	ret_update->announce = announce(node, now);
+	ret_update->announce = node->ready && may_announce(node, now);
+	ret_update->refuse = (node->ready || node->draining) && !may_announce(node, now);
 	ret_update->datagrams = node->said.datagrams;
 	ret_update->notices = node->said.notices;
 	ret_update->roster = node->said.roster_changed;

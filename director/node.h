@@ -100,6 +100,7 @@ struct node_update {
 	bool done;   /* after NODE_LEAVE, NODE_ABSENCE: the process may end */
 	uint64_t epoch_wanted; /* not 0: our epoch went back in time; start again with this one */
 	bool announce;         /* take traffic: it was ready once, and the forwarder is well */
+	bool refuse;           /* take none; neither of the two: that is not known yet */
 };
 
 /* 0, -ENOMEM or -EINVAL. */

@@ -21,6 +21,7 @@ struct side {
 	uint64_t epoch;
 	unsigned int injected;
 	unsigned int joined, failed, left;
+	unsigned int refused; /* times told to take no traffic */
 	bool announced, closed, done, roster;
 };
 
@@ -59,6 +60,7 @@ static void announce(void *context, bool announced)
 	struct side *side = context;
 
 	side->announced = announced;
+	side->refused += !announced;
 }
 
 static void notice(void *context, const struct membership_notice *told)
@@ -232,13 +234,18 @@ static void test_replicates(void **state)
 	io_node_injected(world->b.node);
 	assert_int_equal(world->a.injected, 0);
 
-	/* to take traffic, the forwarder has to be well */
+	/* to take traffic, the forwarder has to be well; until then what is there stays */
 	assert_false(world->b.announced);
+	assert_int_equal(world->b.refused, 0);
 	io_node_forwarder(world->b.node, true);
 	while (!world->b.announced)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	io_node_forwarder(world->b.node, false);
 	assert_false(world->b.announced);
+	assert_int_equal(world->b.refused, 1);
+	/* but for who drains: it takes off what a process before it has put on */
+	io_node_drain(world->a.node, true);
+	assert_int_equal(world->a.refused, 1);
 
 	/* the other one goes: its streams end, ours are dialled again */
 	io_node_close(world->b.node, closed);
