@@ -16,6 +16,7 @@ struct io_node {
 	struct io_streams *streams;
 	struct io_datagrams *datagrams;
 	uv_timer_t timer;
+	usec_t timeout;        /* mono, the timer's */
 	bool announce, refuse; /* as told */
 	bool told_done, told_epoch;
 	unsigned int open; /* parts to be closed yet */
@@ -80,6 +81,9 @@ static void timer_set(struct io_node *node, usec_t timeout, struct now now)
 {
 	usec_t wait = timeout > now.mono ? timeout - now.mono : 0;
 
+	if (timeout == node->timeout && uv_is_active((uv_handle_t *)&node->timer))
+		return;
+	node->timeout = timeout;
 	if (timeout == USEC_NEVER)
 		uv_timer_stop(&node->timer);
 	else

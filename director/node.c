@@ -245,7 +245,16 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 {
 	struct now now = event->now;
 
+	node->said.refused = false;
 	handle(node, event);
+	/* A flood of what is refused costs no more than the refusals. */
+	if (node->said.refused && now.mono < node->told.timeout) {
+		*ret_update = (struct node_update){.timeout = node->told.timeout,
+						   .announce = node->told.announce,
+						   .refuse = node->told.refuse,
+						   .done = node->told.done};
+		return;
+	}
 	if (now.mono >= membership_timeout(node->membership))
 		members_step(node, &(struct membership_event){.type = MEMBERSHIP_TICK, .now = now});
 	if (now.mono >= node->tick)
@@ -270,6 +279,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	ret_update->done = node->said.done;
 	ret_update->epoch_wanted = node->said.epoch_wanted;
 	node->said = (struct membership_update){.done = node->said.done};
+	node->told = *ret_update;
 }
 
 size_t node_inject(struct node *node, struct now now, uint8_t *data, size_t cap)

@@ -208,6 +208,7 @@ void members_step(struct node *node, struct membership_event *event)
 	said->notices |= update.notices;
 	said->roster_changed |= update.roster_changed;
 	said->done |= update.done;
+	said->refused = update.refused;
 	if (update.epoch_wanted)
 		said->epoch_wanted = update.epoch_wanted;
 	close_streams(node, update.close);

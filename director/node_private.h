@@ -99,6 +99,7 @@ struct node {
 	unsigned int member_streams[MEMBERSHIP_STREAMS_MAX];
 	struct membership_update said; /* what membership said since the last update of ours */
 	struct node_streams close;     /* to be told with the next update */
+	struct node_update told;       /* the last update */
 	bool forwarder, ready, withdraw;
 	usec_t recovered; /* mono: when the forwarder was well again */
 	usec_t hold;      /* how long it has to be since then, to be trusted */

@@ -162,7 +162,7 @@ static void prove(struct member *member, uint64_t epoch)
 	memset(member->window.taken, 0xff, sizeof(member->window.taken));
 }
 
-static void take(struct membership *m, const uint8_t *data, size_t len,
+static bool take(struct membership *m, const uint8_t *data, size_t len,
 		 const struct membership_event *event, struct member *via);
 
 static void take_body(struct membership *m, struct member *member, const struct packet *packet,
@@ -208,8 +208,8 @@ static void take_body(struct membership *m, struct member *member, const struct 
 		pushpull_mismatch(m, member, body->digest != own_digest(m));
 }
 
-/* A datagram that came by itself, or through via. */
-static void take(struct membership *m, const uint8_t *data, size_t len,
+/* A datagram that came by itself, or through via. False: it is not genuine, or not new. */
+static bool take(struct membership *m, const uint8_t *data, size_t len,
 		 const struct membership_event *event, struct member *via)
 {
 	_Alignas(max_align_t) uint8_t memory[16 * 1024];
@@ -220,21 +220,21 @@ static void take(struct membership *m, const uint8_t *data, size_t len,
 
 	member = open_packet(m, data, len, &packet);
 	if (!member)
-		return;
+		return false;
 	arena_init(&arena, memory, sizeof(memory));
 	body = lvsmesh__pb__datagram__unpack(&arena.allocator, packet.len, packet.body);
-	if (!body) {
+	if (body)
+		take_body(m, member, &packet, body, event, via);
+	else
 		refuse(m, REFUSED_MALFORMED);
-		return;
-	}
-	take_body(m, member, &packet, body, event, via);
+	return true;
 }
 
-void datagram_take(struct membership *m, const struct membership_event *event)
+bool datagram_take(struct membership *m, const struct membership_event *event)
 {
 	m->traffic.datagrams_in++;
 	m->traffic.bytes_in += event->len;
-	take(m, event->data, event->len, event, NULL);
+	return take(m, event->data, event->len, event, NULL);
 }
 
 /* The highest version that a member reads, where it has said so in the boot in which it answers;

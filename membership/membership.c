@@ -177,7 +177,8 @@ static void sync_said(struct membership *m, const struct membership_event *event
 	member->sync_alive = event->ok;
 }
 
-static void dispatch(struct membership *m, const struct membership_event *event)
+/* False: the event was refused. */
+static bool dispatch(struct membership *m, const struct membership_event *event)
 {
 	switch (event->type) {
 	case MEMBERSHIP_TICK:
@@ -186,8 +187,7 @@ static void dispatch(struct membership *m, const struct membership_event *event)
 		join(m, event);
 		break;
 	case MEMBERSHIP_DATAGRAM:
-		datagram_take(m, event);
-		break;
+		return datagram_take(m, event);
 	case MEMBERSHIP_STREAM_OPENED:
 		pushpull_opened(m, event);
 		break;
@@ -216,6 +216,7 @@ static void dispatch(struct membership *m, const struct membership_event *event)
 		m->witness_ok = event->ok;
 		break;
 	}
+	return true;
 }
 
 /* After the members, which find out. */
@@ -300,6 +301,7 @@ static uint64_t epoch_wanted(const struct membership *m)
 void membership_step(struct membership *m, const struct membership_event *event,
 		     struct membership_update *ret_update)
 {
+	bool refused;
 	usec_t late;
 
 	m->now.mono = MAX(m->now.mono, event->now.mono);
@@ -308,8 +310,10 @@ void membership_step(struct membership *m, const struct membership_event *event,
 	m->running = true;
 	if (late >= m->profile.timeout / 2)
 		health_late(m, late);
-	dispatch(m, event);
-	m->timeout = MAX(timers(m), m->now.mono);
+	refused = !dispatch(m, event);
+	/* A flood of what is refused costs no more than the refusals. */
+	if (!refused || late || m->now.mono >= m->timeout)
+		m->timeout = MAX(timers(m), m->now.mono);
 	*ret_update = (struct membership_update){
 		.timeout = m->timeout,
 		.output = m->output_bits,
@@ -321,6 +325,7 @@ void membership_step(struct membership *m, const struct membership_event *event,
 		.view_changed = m->view_changed,
 		.done = m->done,
 		.epoch_wanted = epoch_wanted(m),
+		.refused = refused,
 	};
 	m->close_bits = 0;
 	m->roster_changed = m->view_changed = false;

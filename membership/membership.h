@@ -144,6 +144,7 @@ struct membership_update {
 	bool view_changed;     /* who is alive, or where, or what they say of themselves */
 	bool done;             /* the leave or absence is known: the process may end */
 	uint64_t epoch_wanted; /* not 0: our epoch went back in time: start again with this one */
+	bool refused;          /* a datagram that was counted, and changed nothing */
 };
 
 void membership_step(struct membership *membership, const struct membership_event *event,

@@ -406,7 +406,7 @@ static inline ProtobufCBinaryData record_bytes(const void *data, size_t len)
 }
 
 /* datagram.c */
-void datagram_take(struct membership *m, const struct membership_event *event);
+bool datagram_take(struct membership *m, const struct membership_event *event);
 void datagram_push(struct membership *m, struct out out);
 void datagram_timers(struct membership *m, usec_t *next);
 
