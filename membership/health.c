@@ -44,7 +44,7 @@ void health_late(struct membership *m, usec_t late)
 	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++)
 		shift(&m->streams[i].deadline, late);
 	m->horizon = MAX(m->horizon, m->now.mono < m->horizon + late ? m->horizon + late : 0);
-	m->view_at = m->now.mono;
+	m->view_at = MIN(m->view_at + late, m->now.mono);
 	if (late >= SEC) {
 		notice = notice_add(m, MEMBERSHIP_PAUSED, NULL);
 		notice->duration = late;

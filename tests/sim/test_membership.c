@@ -577,6 +577,24 @@ static void test_split_is_confirmed_by_others(void **state)
 	finish(sim);
 }
 
+/* On a host that is busy the view does not stand still any shorter. */
+static void test_split_seen_from_a_busy_host(void **state)
+{
+	struct sim *sim = cluster(131, 4);
+
+	(void)state;
+	sim_partition(sim, 3, true);
+	for (unsigned int i = 0; i < 12; i++) {
+		sim_stall(sim, 0, 250 * MS);
+		sim_run(sim, 2 * S);
+	}
+	assert_int_equal(sim_count(sim, 0, MEMBERSHIP_SPLIT_SUSPECTED, -1, 0), 1);
+	sim_heal(sim);
+	sim_run(sim, 15 * S);
+	check_split(sim, 4, 1, 0);
+	finish(sim);
+}
+
 static void test_pair_says_split_or_crash(void **state)
 {
 	struct sim *sim = cluster(130, 2);
@@ -781,6 +799,7 @@ int main(void)
 		cmocka_unit_test(test_same_seed_same_run),
 		cmocka_unit_test(test_quorum),
 		cmocka_unit_test(test_split_is_confirmed_by_others),
+		cmocka_unit_test(test_split_seen_from_a_busy_host),
 		cmocka_unit_test(test_pair_says_split_or_crash),
 		cmocka_unit_test(test_operator_removes),
 		cmocka_unit_test(test_second_network_carries_on),
