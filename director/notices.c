@@ -194,12 +194,17 @@ static void sentence(const struct membership_notice *notice, const char *directo
 		    roster);
 		break;
 	case MEMBERSHIP_SPLIT_SUSPECTED:
-		add(to, "The cluster may be split: %s sees %u of %u members, and not %s.", director,
-		    view, roster, names);
+		add(to, "The cluster is split, or %s %s crashed: %s sees %u of %u members.", names,
+		    notice->lost == 1 ? "has" : "have", director, view, roster);
 		break;
 	case MEMBERSHIP_SPLIT_CONFIRMED:
-		add(to, "The cluster is split: %s sees %u of %u members; %s run, out of reach.",
-		    director, view, roster, names);
+		if (notice->evidence & EVIDENCE_MUTUAL)
+			add(to, "The cluster was split: %s and %s ran out of each other's reach.",
+			    director, names);
+		else
+			add(to, "The cluster is split: %s sees %u of %u members%s, and not %s.",
+			    director, view, roster,
+			    notice->evidence & EVIDENCE_WITNESS ? " and the witness" : "", names);
 		break;
 	case MEMBERSHIP_SPLIT_HEALED:
 		add(to, "The split is over after %.1f s: %s sees %u of %u members.", s, director,

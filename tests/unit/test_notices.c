@@ -109,6 +109,7 @@ static void test_split(void **state)
 		.roster = MEMBERSHIP_NOTICE_IDS + 1,
 		.id_count = MEMBERSHIP_NOTICE_IDS,
 	};
+	char text[EVENT_SENTENCE_MAX];
 	struct event event;
 
 	for (unsigned int i = 0; i < MEMBERSHIP_NOTICE_IDS; i++)
@@ -118,6 +119,24 @@ static void test_split(void **state)
 	assert_string_equal(field_text(&event, "here"), "d1");
 	assert_memory_equal(field_text(&event, "there"), "0000000000000001, 0000000000000002,", 35);
 	assert_string_equal(field_text(&event, "evidence"), "mutual");
+
+	/* it claims no more than is known */
+	notice.id_count = notice.lost = 1;
+	notice.roster = 2;
+	notice.ids[0] = world->identity.id + 1;
+	notice.evidence = EVIDENCE_WITNESS;
+	notice_event(world->membership, "d1", &notice, &event);
+	snprintf(text, sizeof(text),
+		 "The cluster is split: d1 sees 1 of 2 members and the witness, and not %016llx.",
+		 (unsigned long long)notice.ids[0]);
+	assert_string_equal(event.sentence, text);
+	notice.type = MEMBERSHIP_SPLIT_SUSPECTED;
+	notice.evidence = 0;
+	notice_event(world->membership, "d1", &notice, &event);
+	snprintf(text, sizeof(text),
+		 "The cluster is split, or %016llx has crashed: d1 sees 1 of 2 members.",
+		 (unsigned long long)notice.ids[0]);
+	assert_string_equal(event.sentence, text);
 }
 
 static const char *sentence_of(struct world *world, const struct membership_notice *notice,
