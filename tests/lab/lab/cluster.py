@@ -89,12 +89,14 @@ def all_alive(cluster, directors):
 
 
 class Cluster:
-    """services: what the configuration says under that name; the function above makes the usual ones."""
+    """services: what the configuration says under that name; the function above makes the usual ones.
+    membership: what it says under `cluster` that is other than usual."""
 
-    def __init__(self, topology, mode="lvsmesh", services=None, **options):
+    def __init__(self, topology, mode="lvsmesh", services=None, membership=None, **options):
         assert mode in MODES
         self.topology = topology
         self.mode = mode
+        self.membership = membership or {}
         self.services = globals()["services"](topology, **options) if services is None else services
         self.daemons = {}
         self.programs = {}  # of a director; else lvsmeshd
@@ -116,10 +118,10 @@ class Cluster:
         self.wait_ready(directors, deadline)
         return self
 
-    def start_director(self, director, **changed):
-        """changed: as in write_config()."""
+    def start_director(self, director, membership=None, **changed):
+        """membership, changed: as in write_config()."""
         if self.mode == "lvsmesh":
-            self.write_config(director, **changed)
+            self.write_config(director, membership, **changed)
             daemon = program(self.programs.get(director, "lvsmeshd"))
             self.daemons[director] = director.start([daemon, "-c", self.config(director)], name="lvsmeshd")
             return
@@ -173,14 +175,19 @@ class Cluster:
     def control(self, director):
         return self._files[director] / "control"
 
-    def write_config(self, director, **changed):
-        """JSON is YAML too. changed: top-level keys that are other than usual."""
+    def state(self, director):
+        """The directory of what it keeps."""
+        return self._files[director] / "state"
+
+    def write_config(self, director, membership=None, **changed):
+        """JSON is YAML too. membership: more than the cluster's own; changed: top-level keys that are other than
+        usual."""
         own = self._files[director]
         settings = {
             "node": {"name": director.name, "identity": str(own / "identity"), "state": str(own / "state")},
             "cluster": {"listen": [endpoint(director.address[4], CLUSTER_PORT)],
                         "join": [endpoint(d.address[4], CLUSTER_PORT) for d in self.directors
-                                 if d is not director]},
+                                 if d is not director], **self.membership, **(membership or {})},
             "control": str(self.control(director)),
             "services": self.services,
         }

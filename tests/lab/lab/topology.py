@@ -234,6 +234,18 @@ class Topology:
         self.router.set_link(host.name, up)
         host.up = up
 
+    def cut(self, *sides, only=""):
+        """What these groups of hosts on the segment send one another is lost from one moment to the next (or
+        `only` what these words of nft's name). The router and everybody else reach all of them. No sides: what
+        was cut is whole again."""
+        rules = [f"iifname {{{_names(a)}}} oifname {{{_names(b)}}} {only} drop"
+                 for a in sides for b in sides if a is not b]
+        table = "add table bridge cut\ndelete table bridge cut\n"
+        if rules:
+            chain = "; ".join(["type filter hook forward priority 0", *rules])
+            table += f"table bridge cut {{ chain forward {{ {chain}; }}; }}\n"
+        self.router.run(["nft", "-f", "-"], text=table)
+
     def revive(self, director, reroute=True):
         """The link is back, and the router uses the director again. Its lvsmeshd is the caller's to start."""
         self.link(director, True)
@@ -290,6 +302,10 @@ class Topology:
 def _link(host):
     return (f"link add name {host.name} netns router type veth peer name eth0 address {_mac(host)} "
             f"netns {host.name}")
+
+
+def _names(hosts):
+    return ", ".join(host.name for host in hosts)
 
 
 def _defaults(gateway):
