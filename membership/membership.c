@@ -232,6 +232,17 @@ static void deaf_timer(struct membership *m, usec_t *next)
 		notice->evidence = EVIDENCE_UDP;
 }
 
+/* Is what bears our name with a higher epoch only a memory of us? Another process says new things
+ * when it hears that we exist. */
+static uint64_t epoch_wanted(const struct membership *m)
+{
+	if (m->epoch_seen == 0 || m->epoch_seen < m->epoch)
+		return 0;
+	if (m->accepted && m->now.mono < m->moved_at + MEMORY_TIME)
+		return 0;
+	return m->epoch_seen + 1;
+}
+
 static void own_timers(struct membership *m, usec_t *next)
 {
 	if (m->refute && m->now.mono >= m->refute_at)
@@ -248,6 +259,9 @@ static void own_timers(struct membership *m, usec_t *next)
 	}
 	if (m->done_at)
 		sooner(next, m->done_at);
+	/* It may have been ourselves, before our state went back in time. */
+	if (epoch_wanted(m) && !m->twice.open)
+		return;
 	incident_update(m, &m->twice, m->twice_at && m->now.mono < m->twice_at + TWICE_LASTS, 0,
 			MEMBERSHIP_IDENTITY_TWICE, MEMBERSHIP_IDENTITY_SINGLE, NULL, next);
 	if (m->twice.open)
@@ -285,17 +299,6 @@ static usec_t lateness(const struct membership *m, const struct membership_event
 	if (m->timeout != USEC_NEVER && m->now.mono > m->timeout)
 		late = MAX(late, m->now.mono - m->timeout);
 	return late;
-}
-
-/* Is what bears our name with a higher epoch only a memory of us? Another process says new things
- * when it hears that we exist. */
-static uint64_t epoch_wanted(const struct membership *m)
-{
-	if (m->epoch_seen == 0 || m->epoch_seen < m->epoch)
-		return 0;
-	if (m->accepted && m->now.mono < m->moved_at + MEMORY_TIME)
-		return 0;
-	return m->epoch_seen + 1;
 }
 
 void membership_step(struct membership *m, const struct membership_event *event,
