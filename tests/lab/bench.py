@@ -310,7 +310,7 @@ def bench_idle(figures, repeat):
 
 def bench_membership(figures, repeat):
     """Three directors: one is killed, another one leaves."""
-    firsts, alls = [], []
+    firsts, alls, leaves = [], [], []
     for run in range(5 * repeat):
         with lab(reals=1) as t:
             cluster = Cluster(t).start()
@@ -324,10 +324,12 @@ def bench_membership(figures, repeat):
             left = time.time()
             cluster.lvsmesh(leaver, "leave", check=False)
             event = wait_for(lambda: events(cluster, others[1], "member-left"), 30, "it left", interval=0.1)[0]
-            figures.write("leave_all_ms", 1000 * (told_at(event) - left), "ms", members=3, run=run)
-    figures.write("detect_first_median_ms", percentile(firsts, 50), "ms", members=3, kills=len(firsts))
-    figures.write("detect_first_max_ms", max(firsts), "ms", members=3, kills=len(firsts))
-    figures.write("detect_all_max_ms", max(alls), "ms", members=3, kills=len(alls))
+            leaves.append(1000 * (told_at(event) - left))
+    conditions = {"members": 3, "profile": "default", "ipvs": True}
+    figures.write("detect_first_median_ms", percentile(firsts, 50), "ms", **conditions, kills=len(firsts))
+    figures.write("detect_first_max_ms", max(firsts), "ms", **conditions, kills=len(firsts))
+    figures.write("detect_all_max_ms", max(alls), "ms", **conditions, kills=len(alls))
+    figures.write("leave_all_ms", max(leaves), "ms", **conditions, leaves=len(leaves))
 
 
 def killed_to_told(cluster, lost, others):

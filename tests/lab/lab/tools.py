@@ -17,7 +17,8 @@ def results_directory():
 
 def program(name):
     """A built program: lvsmeshd, lvsmesh, traffic, lagwatch."""
-    folder = "tests/lab/tools" if name in ("traffic", "lagwatch", "ipvs_probe", "lvsmeshd_next") else "director"
+    own = ("traffic", "lagwatch", "ipvs_probe", "lvsmeshd_next", "member")
+    folder = "tests/lab/tools" if name in own else "director"
     return build_directory() / folder / name
 
 
