@@ -157,8 +157,10 @@ unsigned int broadcast_fill(struct membership *m, size_t room, struct broadcast_
 			m->items[best].sent = limit;
 			continue;
 		}
+		/* A smaller one that fits would have to be looked for, and this one is first next
+		 * time. */
 		if (record_size(&ret->records[count]) > room)
-			continue;
+			break;
 		room -= record_size(&ret->records[count]);
 		m->items[best].sent++;
 		count++;

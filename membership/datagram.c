@@ -123,6 +123,7 @@ static void take_relay(struct membership *m, struct member *member,
 	relay->deadline = answer ? USEC_NEVER : m->now.mono + m->profile.timeout * 3 / 4;
 	relay->len = (uint16_t)body->packet.len;
 	memcpy(relay->packet, body->packet.data, body->packet.len);
+	sooner(&m->relays_at, relay->deadline);
 	datagram_push(m, (struct out){.kind = OUT_PASS,
 				      .member = to->id,
 				      .slot = (uint16_t)(relay - m->relays)});
@@ -422,17 +423,23 @@ size_t membership_datagram(struct membership *m, uint8_t *data, size_t cap,
 
 void datagram_timers(struct membership *m, usec_t *next)
 {
+	if (m->now.mono < m->relays_at) {
+		sooner(next, m->relays_at);
+		return;
+	}
+	m->relays_at = USEC_NEVER;
 	for (unsigned int i = 0; i < RELAYS_MAX; i++) {
 		struct relay *relay = &m->relays[i];
 
 		if (!relay->used || relay->deadline == USEC_NEVER)
 			continue;
 		if (m->now.mono < relay->deadline) {
-			sooner(next, relay->deadline);
+			sooner(&m->relays_at, relay->deadline);
 			continue;
 		}
 		relay->used = false;
 		datagram_push(
 			m, (struct out){.kind = OUT_NACK, .member = relay->from, .via = relay->to});
 	}
+	sooner(next, m->relays_at);
 }

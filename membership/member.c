@@ -56,14 +56,19 @@ static bool is_missing(const struct member *member)
 }
 
 /* Identities are hashes already. */
-static uint32_t *bucket_of(const struct membership *m, uint64_t id)
+static struct bucket *bucket_of(const struct membership *m, uint64_t id)
 {
 	unsigned int mask = m->bucket_count - 1;
 	unsigned int at = (unsigned int)id & mask;
 
-	while (m->buckets[at] && m->members[m->buckets[at] - 1]->id != id)
+	while (m->buckets[at].member && m->buckets[at].id != id)
 		at = (at + 1) & mask;
 	return &m->buckets[at];
+}
+
+static void bucket_add(struct membership *m, struct member *member)
+{
+	*bucket_of(m, member->id) = (struct bucket){.id = member->id, .member = member};
 }
 
 static void rehash(struct membership *m)
@@ -71,17 +76,12 @@ static void rehash(struct membership *m)
 	memset(m->buckets, 0, m->bucket_count * sizeof(*m->buckets));
 	for (unsigned int i = 0; i < m->member_cap; i++)
 		if (m->members[i])
-			*bucket_of(m, m->members[i]->id) = i + 1;
+			bucket_add(m, m->members[i]);
 }
 
 struct member *member_find(const struct membership *m, uint64_t id)
 {
-	uint32_t index;
-
-	if (m->bucket_count == 0)
-		return NULL;
-	index = *bucket_of(m, id);
-	return index ? m->members[index - 1] : NULL;
+	return m->bucket_count ? bucket_of(m, id)->member : NULL;
 }
 
 static bool resize(void *array, size_t count, size_t size)
@@ -101,6 +101,7 @@ static bool grow(struct membership *m)
 
 	if (!resize(&m->members, cap, sizeof(*m->members)) ||
 	    !resize(&m->busy, cap, sizeof(*m->busy)) ||
+	    !resize(&m->busy_due, cap, sizeof(*m->busy_due)) ||
 	    !resize(&m->order, cap, sizeof(*m->order)) ||
 	    !resize(&m->buckets, 4 * (size_t)cap, sizeof(*m->buckets)))
 		return false;
@@ -149,7 +150,7 @@ static struct member *add(struct membership *m, uint64_t id)
 	member->sequence = m->packets;
 	m->members[i] = member;
 	m->member_count++;
-	*bucket_of(m, id) = i + 1;
+	bucket_add(m, member);
 	return member;
 }
 
@@ -158,6 +159,7 @@ static void not_busy(struct membership *m, struct member *member)
 	struct member *last = m->busy[m->busy_count - 1];
 
 	m->busy[member->busy - 1] = last;
+	m->busy_due[member->busy - 1] = m->busy_due[m->busy_count - 1];
 	last->busy = member->busy;
 	member->busy = 0;
 	m->busy_count--;
@@ -165,10 +167,11 @@ static void not_busy(struct membership *m, struct member *member)
 
 void member_busy(struct membership *m, struct member *member)
 {
-	if (member->busy)
-		return;
-	m->busy[m->busy_count++] = member;
-	member->busy = m->busy_count;
+	if (!member->busy) {
+		m->busy[m->busy_count++] = member;
+		member->busy = m->busy_count;
+	}
+	m->busy_due[member->busy - 1] = 0;
 }
 
 static void forget_order(struct membership *m, unsigned int at)
@@ -376,6 +379,7 @@ static void back(struct membership *m, struct member *member, uint64_t epoch)
 void member_alive(struct membership *m, struct member *member, uint64_t epoch)
 {
 	member->heard = m->now.mono;
+	member_busy(m, member);
 	if (!may_be_alive(member, epoch))
 		return;
 	if (member->state == MEMBER_SUSPECT)

@@ -94,6 +94,7 @@ void membership_free(struct membership *m)
 	free(m->members);
 	free(m->buckets);
 	free(m->busy);
+	free(m->busy_due);
 	free(m->order);
 	sodium_memzero(m, sizeof(*m));
 	free(m);
@@ -268,21 +269,34 @@ static void own_timers(struct membership *m, usec_t *next)
 		sooner(next, MAX(m->twice_at + TWICE_LASTS, m->now.mono + SEC));
 }
 
+static void member_all_timers(struct membership *m, usec_t *next)
+{
+	struct member *member;
+	usec_t due;
+
+	for (unsigned int i = 0; i < m->busy_count;) {
+		due = m->busy_due[i];
+		if (m->now.mono >= due) {
+			member = m->busy[i];
+			due = member_timers(m, member);
+			/* One that is done gives its place to the last. */
+			if (i == m->busy_count || m->busy[i] != member)
+				continue;
+			m->busy_due[i] = due;
+		}
+		sooner(next, due);
+		i++;
+	}
+}
+
 static usec_t timers(struct membership *m)
 {
 	usec_t next = USEC_NEVER;
-	struct member *member;
 
 	own_timers(m, &next);
 	probe_timers(m, &next);
 	datagram_timers(m, &next);
-	for (unsigned int i = 0; i < m->busy_count;) {
-		member = m->busy[i];
-		sooner(&next, member_timers(m, member));
-		/* One that is done gives its place to the last. */
-		if (i < m->busy_count && m->busy[i] == member)
-			i++;
-	}
+	member_all_timers(m, &next);
 	deaf_timer(m, &next);
 	pushpull_timers(m, &next);
 	quorum_timers(m, &next);

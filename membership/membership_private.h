@@ -1,7 +1,7 @@
 /* What the files of membership/ share, and nobody else. Each function is in the file of its prefix.
  *
  * A member is *busy* while something of it is due at a time: a check, a suspicion, a lease. Only
- * busy members are looked at when time passes. */
+ * busy members are looked at, when that time comes, or when something of them has changed. */
 #ifndef MEMBERSHIP_MEMBERSHIP_PRIVATE_H
 #define MEMBERSHIP_MEMBERSHIP_PRIVATE_H
 
@@ -274,6 +274,11 @@ struct split {
 	unsigned int comparisons;  /* streams opened to compare views */
 };
 
+struct bucket {
+	uint64_t id;
+	struct member *member; /* NULL: free */
+};
+
 struct membership {
 	const struct identity *identity;
 	uint64_t epoch;
@@ -308,9 +313,10 @@ struct membership {
 	/* The others. */
 	struct member **members; /* by index; NULL: free */
 	unsigned int member_count, member_cap;
-	uint32_t *buckets; /* index + 1, open addressing */
+	struct bucket *buckets; /* by id, open addressing */
 	unsigned int bucket_count;
 	struct member **busy;
+	usec_t *busy_due; /* of each: when to look at it */
 	unsigned int busy_count;
 	uint32_t *order; /* round robin of probes: indexes */
 	unsigned int order_count, order_at;
@@ -335,6 +341,7 @@ struct membership {
 	unsigned int out_at, out_count;
 	struct relay relays[RELAYS_MAX];
 	struct stream streams[MEMBERSHIP_STREAMS_MAX];
+	usec_t relays_at, streams_at; /* no deadline of theirs is earlier */
 	uint64_t dial_bits, output_bits, close_bits;
 	struct join joins[MEMBERSHIP_JOIN_MAX];
 	unsigned int join_count;
@@ -379,6 +386,7 @@ void member_alive(struct membership *m, struct member *member, uint64_t epoch);
 void member_miss(struct membership *m, struct member *member);
 /* By its own word, or an operator's. */
 void member_left(struct membership *m, struct member *member);
+/* It is looked at in this step: whoever makes something of it due sooner says so. */
 void member_busy(struct membership *m, struct member *member);
 usec_t member_timers(struct membership *m, struct member *member);
 uint64_t member_digest(const struct member *member);

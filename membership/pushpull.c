@@ -60,6 +60,7 @@ bool pushpull_dial(struct membership *m, struct member *member, const struct end
 					   .join = join,
 					   .deadline = m->now.mono + DIAL_TIME};
 	m->dial_bits |= bit(slot);
+	sooner(&m->streams_at, m->streams[slot].deadline);
 	return true;
 }
 
@@ -123,6 +124,7 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 		m->joins[stream->join].tries = 0;
 	stream->member = member->id;
 	stream->deadline = m->now.mono + STREAM_TIME;
+	sooner(&m->streams_at, stream->deadline);
 	stream->rollback = event->peer_epoch < MAX(member->epoch, member->proven);
 	if (stream->dialled) {
 		stream->phase = STREAM_SEND_DIGEST;
@@ -535,21 +537,30 @@ static void routine(struct membership *m, usec_t *next)
 	sooner(next, m->tcp_at);
 }
 
+static void stream_timers(struct membership *m, usec_t *next)
+{
+	if (m->now.mono >= m->streams_at) {
+		m->streams_at = USEC_NEVER;
+		for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++) {
+			struct stream *stream = &m->streams[i];
+
+			if (stream->phase == STREAM_NONE)
+				continue;
+			if (m->now.mono < stream->deadline) {
+				sooner(&m->streams_at, stream->deadline);
+				continue;
+			}
+			if (stream->phase == STREAM_DIALLING)
+				dial_failed(m, stream, false, false);
+			stream_close(m, i);
+		}
+	}
+	sooner(next, m->streams_at);
+}
+
 void pushpull_timers(struct membership *m, usec_t *next)
 {
-	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++) {
-		struct stream stream = m->streams[i];
-
-		if (stream.phase == STREAM_NONE)
-			continue;
-		if (m->now.mono < stream.deadline) {
-			sooner(next, stream.deadline);
-			continue;
-		}
-		if (stream.phase == STREAM_DIALLING)
-			dial_failed(m, &stream, false, false);
-		stream_close(m, i);
-	}
+	stream_timers(m, next);
 	join_timers(m, next);
 	routine(m, next);
 }

@@ -193,6 +193,7 @@ static bool store_statement(struct membership *m, struct member *member,
  * whether it is alive. */
 static void judge(struct membership *m, struct member *member)
 {
+	member_busy(m, member);
 	if (member->phase == MEMBER_LEFT) {
 		if (member->state != MEMBER_GONE)
 			member_left(m, member);
@@ -218,7 +219,6 @@ static void judge(struct membership *m, struct member *member)
 	if (!member_answers(member) || member->proven != member->epoch) {
 		member->verify_at =
 			m->now.mono + chance_below(&m->chance, m->roster_count * HELLO_SPREAD);
-		member_busy(m, member);
 	}
 }
 
