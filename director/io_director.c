@@ -98,6 +98,13 @@ static void tap_captured(void *context, const uint8_t *payload, size_t len)
 	io_node_captured(director->node, payload, len);
 }
 
+static void tap_captured_all(void *context)
+{
+	struct io_director *director = context;
+
+	io_node_captured_all(director->node);
+}
+
 static size_t tap_pull(void *context, uint8_t *payload, size_t cap)
 {
 	struct io_director *director = context;
@@ -422,6 +429,7 @@ static int tap_start(struct io_director *director, char *error)
 	options.state_dir = director->config->state;
 	options.callbacks = (struct io_tap_callbacks){
 		.captured = tap_captured,
+		.captured_all = tap_captured_all,
 		.pull = tap_pull,
 		.confirmed = tap_confirmed,
 		.lost = tap_lost,

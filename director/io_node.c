@@ -192,7 +192,12 @@ void io_node_join(struct io_node *node, const struct endpoint *join, unsigned in
 
 void io_node_captured(struct io_node *node, const uint8_t *data, size_t len)
 {
-	step(node, &(struct node_event){.type = NODE_CAPTURED, .data = data, .len = len});
+	node_capture(node->node, clock_now(), data, len);
+}
+
+void io_node_captured_all(struct io_node *node)
+{
+	step(node, &(struct node_event){.type = NODE_TICK});
 }
 
 void io_node_adopted(struct io_node *node, const struct entry *entry)

@@ -149,6 +149,31 @@ static void written(uv_write_t *write, int status)
 	}
 }
 
+static uv_buf_t output(struct stream *stream)
+{
+	const struct io_streams_options *options = &stream->streams->options;
+	uint8_t *data = stream->buffer->data;
+
+	return (uv_buf_t){
+		.base = (char *)data,
+		.len = options->output(options->context, stream->number, data, IO_STREAMS_BUFFER),
+	};
+}
+
+/* Leaves in the buffer what the socket does not take at once. */
+static int write_now(struct stream *stream, uv_buf_t *buf)
+{
+	int r = buf->len > 0 ? uv_try_write((uv_stream_t *)&stream->tcp, buf, 1) : 0;
+
+	if (r == UV_EAGAIN)
+		return 0;
+	if (r > 0) {
+		buf->base += r;
+		buf->len -= (size_t)r;
+	}
+	return MIN(r, 0);
+}
+
 int io_streams_kick(struct io_streams *streams, unsigned int number)
 {
 	struct stream *stream = streams->streams[number];
@@ -162,17 +187,19 @@ int io_streams_kick(struct io_streams *streams, unsigned int number)
 		io_streams_cut(streams, number);
 		return -ENOMEM;
 	}
-	buf.base = (char *)stream->buffer->data;
-	buf.len = streams->options.output(streams->options.context, number, stream->buffer->data,
-					  sizeof(stream->buffer->data));
-	if (buf.len == 0) {
+	buf = output(stream);
+	r = write_now(stream, &buf);
+	/* Mostly that was all; what follows has to wait for its turn. */
+	if (r == 0 && buf.len == 0)
+		buf = output(stream);
+	if (r == 0 && buf.len > 0)
+		r = uv_write(&stream->write, (uv_stream_t *)&stream->tcp, &buf, 1, written);
+	if (r < 0) {
+		io_streams_cut(streams, number);
+	} else if (buf.len == 0) {
 		buffer_give(streams, stream->buffer);
 		stream->buffer = NULL;
-		return 0;
 	}
-	r = uv_write(&stream->write, (uv_stream_t *)&stream->tcp, &buf, 1, written);
-	if (r < 0)
-		io_streams_cut(streams, number);
 	return r;
 }
 

@@ -14,7 +14,7 @@
 struct io_streams;
 
 #define IO_STREAMS_MAX 192
-#define IO_STREAMS_TURN (256 * 1024)
+#define IO_STREAMS_TURN (64 * 1024)
 #define IO_STREAMS_BUFFER (256 * 1024)
 
 /* Called from the loop, never from within a function of this header, except output(). */

@@ -49,8 +49,9 @@ static int watch(struct io_tap *tap)
 		return r;
 	uv_timer_init(loop, &tap->beat);
 	uv_timer_init(loop, &tap->pump);
-	tap->handles = 3;
-	tap->readable.data = tap->beat.data = tap->pump.data = tap;
+	uv_timer_init(loop, &tap->rest);
+	tap->handles = 4;
+	tap->readable.data = tap->beat.data = tap->pump.data = tap->rest.data = tap;
 	if (io_tap_wake_open(&tap->wake, loop, if_nametoindex(tap->interface), tap->options.port,
 			     io_tap_on_wake, tap) == 0) {
 		tap->status.woken_by_packets = true;
@@ -104,6 +105,7 @@ void io_tap_close(struct io_tap *tap, void (*done)(void *ctx), void *ctx)
 	uv_close((uv_handle_t *)&tap->readable, free_when_closed);
 	uv_close((uv_handle_t *)&tap->beat, free_when_closed);
 	uv_close((uv_handle_t *)&tap->pump, free_when_closed);
+	uv_close((uv_handle_t *)&tap->rest, free_when_closed);
 	io_tap_wake_close(&tap->wake, wake_closed);
 	io_tap_undo(tap);
 	tap->fd = -1;

@@ -29,6 +29,8 @@
 struct io_tap_callbacks {
 	/* A sync message of the kernel's; payload is valid until it returns. */
 	void (*captured)(void *ctx, const uint8_t *payload, size_t len);
+	/* Those were all that there were at once. */
+	void (*captured_all)(void *ctx);
 	/* Write the next message to inject into payload[cap]; its length, 0: none now (then
 	 * io_tap_kick() when there is). */
 	size_t (*pull)(void *ctx, uint8_t *payload, size_t cap);

@@ -31,6 +31,8 @@ struct io_tap {
 	struct metronome metronome;
 	struct pace pace;
 	unsigned int captured; /* entries since the last beat */
+	usec_t last_beat;
+	usec_t next_observe; /* of the backup's queue, where the pace does not wait for it */
 	usec_t next_repair, next_look, next_missed;
 	bool missed; /* and not said yet */
 	bool behind; /* there is more to read than was read in one turn */
@@ -45,6 +47,7 @@ struct io_tap {
 
 	uv_poll_t readable;
 	uv_timer_t beat, pump;
+	uv_timer_t rest; /* runs: readable is not watched */
 	unsigned int handles;
 	void (*done)(void *ctx);
 	void *done_ctx;
@@ -60,6 +63,7 @@ int io_tap_look(struct io_tap *tap, uint32_t *ret_queue, uint32_t *ret_drops);
 
 /* io_tap_run.c: what the loop calls. */
 void io_tap_on_readable(uv_poll_t *readable, int status, int events);
+void io_tap_on_rest(uv_timer_t *rest);
 void io_tap_on_beat(uv_timer_t *beat);
 void io_tap_on_pump(uv_timer_t *pump);
 void io_tap_on_wake(void *ctx);

@@ -6,8 +6,8 @@
 #include "sync/tap_proc.h"
 
 /* Work of one turn. */
-#define READS 256
-#define WRITES 64
+#define READS 1024
+#define WRITES 16
 
 /* Between looks at IPVS: when awake, when asleep, and the first after a packet, whose connection
  * then has its third one too. */
@@ -15,12 +15,24 @@
 #define ASLEEP_MS 100
 #define WOKEN_MS 3
 
+/* Where so many messages come in such a time they are not read as they come, but all that wait, so
+ * often: waking up for each few costs more than all the rest. The metronome has nothing to do then.
+ */
+#define REST_MS 8
+#define REST (REST_MS * USEC_PER_MSEC)
+#define MANY (3 * METRONOME_ENOUGH)
+
+/* They put off the look at IPVS too, for so long. */
+#define UNSEEN_MAX (100 * USEC_PER_MSEC)
+
 /* How long a packet keeps us awake that was none of IPVS': longer with each one. */
 #define HOLD_MIN (16 * USEC_PER_MSEC)
 #define HOLD_MAX USEC_PER_SEC
 
-/* Between looks at the backup's queue while something is in it. */
-#define PUMP_MS 4
+/* Between looks at the backup's queue while something is in it: when more could be written but for
+ * that, and when only the confirmation is waited for. */
+#define PUMP_MS 2
+#define CONFIRM_MS 50
 /* After an error, which will not go away at once. */
 #define RETRY_MS 100
 
@@ -71,9 +83,29 @@ static void take_packet(struct io_tap *tap, const uint8_t *data, size_t len)
 		tap->status.foreign_packets++;
 }
 
-void io_tap_on_readable(uv_poll_t *readable, int status, int events)
+/* Reads what waits, up to READS. How many of it were messages for others. */
+static unsigned int drain(struct io_tap *tap)
 {
 	static uint8_t data[1 << 16];
+	uint64_t before = tap->status.captured_messages;
+	unsigned int count;
+
+	tap->behind = true;
+	for (unsigned int i = 0; i < READS && tap->behind; i++) {
+		ssize_t len = read(tap->fd, data, sizeof(data));
+
+		tap->behind = len >= 0;
+		if (tap->behind)
+			take_packet(tap, data, (size_t)len);
+	}
+	count = (unsigned int)(tap->status.captured_messages - before);
+	if (count > 0)
+		tap->options.callbacks.captured_all(tap->options.ctx);
+	return count;
+}
+
+void io_tap_on_readable(uv_poll_t *readable, int status, int events)
+{
 	struct io_tap *tap = readable->data;
 
 	(void)events;
@@ -82,14 +114,24 @@ void io_tap_on_readable(uv_poll_t *readable, int status, int events)
 		tap->options.callbacks.gone(tap->options.ctx);
 		return;
 	}
-	for (unsigned int i = 0; i < READS; i++) {
-		ssize_t len = read(tap->fd, data, sizeof(data));
+	drain(tap);
+	if (tap->captured < MANY || now(tap) >= tap->last_beat + REST)
+		return;
+	uv_poll_stop(readable);
+	uv_timer_start(&tap->rest, io_tap_on_rest, tap->behind ? 0 : REST_MS, 0);
+}
 
-		tap->behind = len >= 0;
-		if (len < 0)
-			return;
-		take_packet(tap, data, (size_t)len);
+void io_tap_on_rest(uv_timer_t *rest)
+{
+	struct io_tap *tap = rest->data;
+
+	if (drain(tap) < MANY) {
+		uv_poll_start(&tap->readable, UV_READABLE, io_tap_on_readable);
+		return;
 	}
+	uv_timer_start(rest, io_tap_on_rest, tap->behind ? 0 : REST_MS, 0);
+	if (now(tap) < tap->last_beat + UNSEEN_MAX)
+		uv_timer_start(&tap->beat, io_tap_on_beat, REST_MS + WOKEN_MS, 0);
 }
 
 static bool put(struct io_tap *tap, const uint8_t *packet, size_t len)
@@ -232,6 +274,7 @@ void io_tap_on_beat(uv_timer_t *timer)
 {
 	struct io_tap *tap = timer->data;
 
+	tap->last_beat = now(tap);
 	/* Before the look, so that no packet falls between the two. */
 	fall_asleep(tap);
 	look_at_drops(tap);
@@ -249,6 +292,7 @@ static bool observe(struct io_tap *tap)
 	const struct io_tap_callbacks *callbacks = &tap->options.callbacks;
 	uint32_t queue, drops;
 
+	tap->next_observe = now(tap) + CONFIRM_MS * USEC_PER_MSEC;
 	if (io_tap_look(tap, &queue, &drops) < 0)
 		return may_repair(tap) && restart_threads(tap);
 	switch (pace_observe(&tap->pace, queue, drops, now(tap))) {
@@ -293,12 +337,21 @@ static bool inject(struct io_tap *tap, bool *ret_failed)
 	return true;
 }
 
+/* A look takes longer than writing some messages. */
+static bool due_to_observe(const struct io_tap *tap)
+{
+	return pace_waiting(&tap->pace) &&
+	       (now(tap) >= tap->next_observe || !pace_allows(&tap->pace, IO_TAP_PAYLOAD_MAX));
+}
+
 void io_tap_on_pump(uv_timer_t *pump)
 {
 	struct io_tap *tap = pump->data;
 	bool more = false, failed = false;
 
-	if (!pace_waiting(&tap->pace) || observe(tap))
+	if (!pace_waiting(&tap->pace))
+		tap->next_observe = now(tap) + CONFIRM_MS * USEC_PER_MSEC;
+	if (!due_to_observe(tap) || observe(tap))
 		more = inject(tap, &failed);
 	else
 		failed = true;
@@ -307,5 +360,7 @@ void io_tap_on_pump(uv_timer_t *pump)
 	else if (more)
 		uv_timer_start(pump, io_tap_on_pump, 0, 0);
 	else if (pace_waiting(&tap->pace))
-		uv_timer_start(pump, io_tap_on_pump, PUMP_MS, 0);
+		uv_timer_start(pump, io_tap_on_pump,
+			       pace_allows(&tap->pace, IO_TAP_PAYLOAD_MAX) ? CONFIRM_MS : PUMP_MS,
+			       0);
 }

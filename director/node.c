@@ -132,11 +132,11 @@ static bool is_metronome(const struct node *node, const struct entry *entry)
 	       memcmp(entry->flow.vaddr, node->tap_address, 4) == 0;
 }
 
-static void captured(struct node *node, const struct node_event *event)
+void node_capture(struct node *node, struct now now, const uint8_t *data, size_t len)
 {
 	struct kernel_wire_reader reader;
 	struct entry entry;
-	int r = kernel_wire_read(&reader, event->data, event->len, node->syncid);
+	int r = kernel_wire_read(&reader, data, len, node->syncid);
 
 	if (r != 0) {
 		node->capture_refused[r]++;
@@ -146,7 +146,7 @@ static void captured(struct node *node, const struct node_event *event)
 		if (r < 0)
 			node->capture_refused[-r]++;
 		else if (!is_metronome(node, &entry))
-			sync_capture(node->sync, &entry, event->now);
+			sync_capture(node->sync, &entry, now);
 	}
 }
 
@@ -212,9 +212,6 @@ static void handle(struct node *node, const struct node_event *event)
 		break;
 	case NODE_STREAM_CLOSED:
 		stream_closed(node, event);
-		break;
-	case NODE_CAPTURED:
-		captured(node, event);
 		break;
 	case NODE_ADOPTED:
 		if (!is_metronome(node, event->entry))

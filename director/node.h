@@ -47,7 +47,6 @@ enum node_event_type {
 	NODE_STREAM_OPENED, /* stream; dialled or accepted by its number; remote */
 	NODE_STREAM_DATA,   /* stream; data, len */
 	NODE_STREAM_CLOSED, /* stream: gone, or the dial failed; refused */
-	NODE_CAPTURED,      /* data, len: one sync message of the kernel's master thread */
 	NODE_ADOPTED,       /* entry: found in the kernel at start */
 	NODE_ADOPTED_ALL,   /* no more of these */
 	NODE_SERVICES,      /* services: the kernel's of now, sorted, with counters; or NULL */
@@ -107,8 +106,12 @@ struct node_update {
 int node_new(const struct node_options *options, struct node **ret_node);
 void node_free(struct node *node);
 
-/* The only thing that changes a node besides the two pulls below. */
+/* The only thing that changes a node besides node_capture() and the two pulls below. */
 void node_step(struct node *node, const struct node_event *event, struct node_update *ret_update);
+
+/* One sync message of the kernel's master thread. There may be many at once, so this is all that is
+ * done with it: a step has to follow, which says what comes of it. */
+void node_capture(struct node *node, struct now now, const uint8_t *data, size_t len);
 
 /* A free number for an accepted stream. When all are taken, the number of the oldest stream that
  * has not authenticated: close its socket first (without an event). NODE_STREAMS_MAX: none. */

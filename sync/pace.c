@@ -13,10 +13,12 @@ static size_t cost(size_t len)
 
 /* Smaller than any buffer that the kernel allows, so that at least single datagrams go. */
 #define WINDOW_MIN 4096
+/* When it is confirmed all that was under way is gone through: not more than fits one turn. */
+#define WINDOW_MAX ((size_t)1 << 20)
 
 static size_t window_max(const struct pace *pace)
 {
-	return pace->capacity / 4 * 3;
+	return MIN(pace->capacity / 4 * 3, WINDOW_MAX);
 }
 
 void pace_init(struct pace *pace, size_t capacity, uint32_t drops)

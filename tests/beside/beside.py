@@ -211,7 +211,7 @@ class Conntrackd:
         found = re.search(rf"cache {cache}:\s+current active connections:\s+(\d+)", self._statistics(end))
         return int(found[1]) if found else 0
 
-    def load(self, first, count, rate):
+    def load(self, first, count, rate, _burst=1):
         loader = Process(self._names[0], LOADS, f"{self._build}/tests/beside/conntrack_load",
                          *map(str, (first, count, rate, 1)))
         loader.wait_event("sent")

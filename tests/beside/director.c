@@ -80,6 +80,13 @@ static void captured(void *context, const uint8_t *payload, size_t len)
 	io_node_captured(director->node, payload, len);
 }
 
+static void captured_all(void *context)
+{
+	struct director *director = context;
+
+	io_node_captured_all(director->node);
+}
+
 static size_t pull(void *context, uint8_t *payload, size_t cap)
 {
 	struct director *director = context;
@@ -206,6 +213,7 @@ static int open_node(struct director *director, uint8_t number, unsigned int pro
 			 .addresses = &director->listen,
 			 .address_count = 1,
 			 .profile = membership_default,
+			 .versions = VERSION_RANGE,
 			 .syncid = SYNCID,
 			 .entries_max = ENTRIES_MAX},
 		.listen = &director->listen,
@@ -235,6 +243,7 @@ static int open_tap(struct director *director, char *error)
 	options.ctx = director;
 	options.callbacks = (struct io_tap_callbacks){
 		.captured = captured,
+		.captured_all = captured_all,
 		.pull = pull,
 		.confirmed = confirmed,
 		.lost = lost,

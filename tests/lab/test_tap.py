@@ -2,6 +2,7 @@
 
 import random
 import signal
+import socket
 import time
 
 import pytest
@@ -100,6 +101,28 @@ def test_capture_lag_under_load(topology, tmp_path, rate):
     found = lags(client, probe)
     print(f"{rate}/s: median {quantile(found, 0.5)} ms, 99th percentile {quantile(found, 0.99)} ms")
     assert quantile(found, 0.9) <= 15
+    after = status(probe)
+    assert (after["capture_drops"], after["refused"]) == (0, 0)
+
+
+def test_capture_in_a_flood(topology, tmp_path):
+    """So many entries come that they are not read one by one; none is left out, and afterwards each is again."""
+    t = serving(topology)
+    service = tools.endpoint(t.vip(), PORT)
+    t.directors[0].run(["ipvsadm", "-A", "-u", service])
+    t.directors[0].run(["ipvsadm", "-a", "-u", service, "-g", "-r", tools.endpoint(t.reals[0].address[4], PORT)])
+    probe = start(t.directors[0], tmp_path)
+    ports = range(20000, 24000)
+    with t.client.entered():
+        for port in ports:
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+                s.bind((t.client.addresses[4][0], port))
+                s.sendto(b"x", (t.vip(), PORT))
+    wait_for(lambda: {e["port"] for e in probe.events("captured")} >= set(ports), 10, "all captured")
+    client = tools.connect(t.client, service, 20, rate=10)
+    client.wait_event("open", 10, 20)
+    wait_for(lambda: len(probe.events("captured")) >= len(ports) + 20, 5, "the last entry")
+    assert quantile(lags(client, probe), 0.5) <= 15
     after = status(probe)
     assert (after["capture_drops"], after["refused"]) == (0, 0)
 

@@ -421,9 +421,11 @@ static void report(struct cluster *cluster, unsigned int d, const struct entry *
 	kernel_wire_write(&writer, message, sizeof(message), SYNCID);
 	if (kernel_wire_add(&writer, entry) < 0)
 		abort();
-	step(cluster, d,
-	     (struct node_event){
-		     .type = NODE_CAPTURED, .data = message, .len = kernel_wire_finish(&writer)});
+	if (!cluster->directors[d].up)
+		return;
+	node_capture(cluster->directors[d].node, director_now(cluster, d), message,
+		     kernel_wire_finish(&writer));
+	step(cluster, d, (struct node_event){.type = NODE_TICK});
 }
 
 void cluster_carry(struct cluster *cluster, unsigned int d, const struct entry *entry)

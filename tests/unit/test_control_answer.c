@@ -274,12 +274,8 @@ static void capture(struct world *world, struct now now)
 
 	kernel_wire_write(&writer, message, sizeof(message), 0);
 	assert_int_equal(kernel_wire_add(&writer, &entry), 0);
-	node_step(world->node,
-		  &(struct node_event){.type = NODE_CAPTURED,
-				       .now = now,
-				       .data = message,
-				       .len = kernel_wire_finish(&writer)},
-		  &update);
+	node_capture(world->node, now, message, kernel_wire_finish(&writer));
+	node_step(world->node, &(struct node_event){.type = NODE_TICK, .now = now}, &update);
 }
 
 static void test_status(void **state)

@@ -217,6 +217,7 @@ static void capture(struct side *side, uint32_t client)
 	kernel_wire_write(&writer, data, sizeof(data), SYNCID);
 	assert_int_equal(kernel_wire_add(&writer, &entry), 0);
 	io_node_captured(side->node, data, kernel_wire_finish(&writer));
+	io_node_captured_all(side->node);
 }
 
 static void test_replicates(void **state)

@@ -88,6 +88,11 @@ static void on_captured(void *ctx, const uint8_t *payload, size_t len)
 	}
 }
 
+static void on_captured_all(void *ctx)
+{
+	(void)ctx;
+}
+
 static void make_entry(struct entry *entry, uint32_t i)
 {
 	*entry = (struct entry){
@@ -280,6 +285,7 @@ int main(int argc, char **argv)
 		probe.options.receive_size = (uint32_t)strtoul(argv[2], NULL, 10);
 	probe.options.callbacks = (struct io_tap_callbacks){
 		.captured = on_captured,
+		.captured_all = on_captured_all,
 		.pull = on_pull,
 		.confirmed = on_confirmed,
 		.lost = on_lost,
