@@ -132,21 +132,31 @@ static bool is_metronome(const struct node *node, const struct entry *entry)
 	       memcmp(entry->flow.vaddr, node->tap_address, 4) == 0;
 }
 
+static void capture_collected(struct node *node, struct now now)
+{
+	sync_capture_group(node->sync, node->captured, node->captured_len, now);
+	node->captured_len = 0;
+}
+
 void node_capture(struct node *node, struct now now, const uint8_t *data, size_t len)
 {
 	struct kernel_wire_reader reader;
-	struct entry entry;
 	int r = kernel_wire_read(&reader, data, len, node->syncid);
 
 	if (r != 0) {
 		node->capture_refused[r]++;
 		return;
 	}
-	while ((r = kernel_wire_next(&reader, &entry)) != 0) {
+	while ((r = kernel_wire_next(&reader, &node->captured[node->captured_len])) != 0) {
+		const struct entry *entry = &node->captured[node->captured_len];
+
 		if (r < 0)
 			node->capture_refused[-r]++;
-		else if (!is_metronome(node, &entry))
-			sync_capture(node->sync, &entry, now);
+		if (r < 0 || is_metronome(node, entry))
+			continue;
+		/* The reader keeps options until its next entry. */
+		if (++node->captured_len == SYNC_CAPTURE_MAX || entry->options)
+			capture_collected(node, now);
 	}
 }
 
@@ -242,6 +252,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 {
 	struct now now = event->now;
 
+	capture_collected(node, now);
 	node->said.refused = false;
 	handle(node, event);
 	/* A flood of what is refused costs no more than the refusals. */

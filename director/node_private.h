@@ -91,6 +91,9 @@ struct node {
 	uint8_t syncid;
 	uint8_t tap_address[4];
 	struct sync *sync;
+	/* By node_capture(), for the next step. */
+	struct entry captured[SYNC_CAPTURE_MAX];
+	unsigned int captured_len;
 	struct membership *membership;
 	struct link links[NODE_SYNC_MAX];
 	struct stream streams[NODE_STREAMS_MAX];

@@ -67,10 +67,7 @@ static void collect_journal(struct sync *sync, uint64_t end, struct now now)
 	table_ref ref;
 
 	while ((ref = table_cursor_peek(sync->table, cursor))) {
-		struct table_meta meta;
-
-		table_get(sync->table, ref, NULL, &meta);
-		if (meta.position > end) {
+		if (table_ref_position(sync->table, ref) > end) {
 			cursor->position = end;
 			return;
 		}

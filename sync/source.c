@@ -120,18 +120,12 @@ static int batch_check(const struct sync *sync, const struct source *source,
 /* A journal holds what its director captured; only who was asked hands on what others did. */
 static void batch_merge(struct sync *sync, struct stream *stream, bool wanted, struct now now)
 {
-	struct table_version version;
-	struct entry entry;
-	uint64_t news = 0;
-	uint32_t age;
+	unsigned int read, news;
 
-	while (batch_next(sync->reader, &entry, &version, &age)) {
-		stream->entries++;
-		if (!wanted && version.origin != stream->peer_id)
-			sync->refused[SYNC_E_ORIGIN]++;
-		else if (sync_merge(sync, &entry, version, age, now) && wanted)
-			news++;
-	}
+	news = sync_merge_batch(sync, wanted ? 0 : stream->peer_id, now, &read);
+	stream->entries += read;
+	if (!wanted)
+		return;
 	if (stream->source.ask == ASK_RELAY)
 		sync->counters.relayed += news;
 	else

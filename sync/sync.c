@@ -1,5 +1,6 @@
 #include "sync/sync.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -8,6 +9,8 @@
 
 /* Slots looked at by one sync_tick(): at ten a second, a million entries every minute. */
 #define SWEEP_BUDGET 16384
+
+static_assert(SYNC_CAPTURE_MAX <= TABLE_FETCH_MAX, "one group of the table");
 
 int sync_new(const struct sync_options *options, struct sync **ret_sync)
 {
@@ -59,6 +62,14 @@ int sync_capture(struct sync *sync, const struct entry *entry, struct now now)
 	return 0;
 }
 
+void sync_capture_group(struct sync *sync, const struct entry *entries, unsigned int count,
+			struct now now)
+{
+	table_fetch(sync->table, entries, count);
+	for (unsigned int i = 0; i < count; i++)
+		sync_capture(sync, &entries[i], now);
+}
+
 /* A peer was quicker than the reading of the kernel's connections, and has told what we ourselves
  * had stamped in an earlier life: the kernel is right, as in kernel_went_on(). */
 static void adopt_after_merge(struct sync *sync, const struct entry *entry, struct now now)
@@ -103,10 +114,13 @@ void sync_adopting(struct sync *sync, bool adopting)
 static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
 			   struct table_version version, struct entry *ret_held)
 {
-	table_ref ref = table_find(sync->table, &entry->flow);
 	struct table_meta meta;
+	table_ref ref;
 
-	if (!ref || version.origin != sync->identity->id)
+	if (version.origin != sync->identity->id)
+		return false;
+	ref = table_find(sync->table, &entry->flow);
+	if (!ref)
 		return false;
 	table_get(sync->table, ref, ret_held, &meta);
 	if (meta.adopted)
@@ -114,8 +128,9 @@ static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
 	return meta.list == TABLE_JOURNAL && !meta.returned && meta.version.hlc < version.hlc;
 }
 
-bool sync_merge(struct sync *sync, const struct entry *entry, struct table_version version,
-		uint32_t age, struct now now)
+/* What a peer said of one entry. True: it was news. */
+static bool merge(struct sync *sync, const struct entry *entry, struct table_version version,
+		  uint32_t age, struct now now)
 {
 	struct entry held;
 
@@ -150,6 +165,41 @@ bool sync_merge(struct sync *sync, const struct entry *entry, struct table_versi
 		break;
 	}
 	return false;
+}
+
+/* The next entries of the batch that are to be merged; *read counts all. The reader keeps options
+ * until its next entry, so that one with some is the last. */
+static unsigned int read_group(struct sync *sync, uint64_t origin, struct entry *entries,
+			       struct table_version *versions, uint32_t *ages, unsigned int *read)
+{
+	unsigned int n = 0;
+
+	while (n < TABLE_FETCH_MAX &&
+	       batch_next(sync->reader, &entries[n], &versions[n], &ages[n])) {
+		++*read;
+		if (origin && versions[n].origin != origin)
+			sync->refused[SYNC_E_ORIGIN]++;
+		else if (entries[n++].options)
+			break;
+	}
+	return n;
+}
+
+unsigned int sync_merge_batch(struct sync *sync, uint64_t origin, struct now now,
+			      unsigned int *ret_read)
+{
+	struct table_version versions[TABLE_FETCH_MAX];
+	struct entry entries[TABLE_FETCH_MAX];
+	uint32_t ages[TABLE_FETCH_MAX];
+	unsigned int read = 0, news = 0, n;
+
+	while ((n = read_group(sync, origin, entries, versions, ages, &read)) > 0) {
+		table_fetch(sync->table, entries, n);
+		for (unsigned int i = 0; i < n; i++)
+			news += merge(sync, &entries[i], versions[i], ages[i], now);
+	}
+	*ret_read = read;
+	return news;
 }
 
 void sync_tick(struct sync *sync, struct now now)

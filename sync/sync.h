@@ -63,6 +63,11 @@ void sync_free(struct sync *sync);
  * counted). */
 int sync_capture(struct sync *sync, const struct entry *entry, struct now now);
 
+/* Several, at most SYNC_CAPTURE_MAX: as one by one, and cheaper where the table is large. */
+#define SYNC_CAPTURE_MAX 32
+void sync_capture_group(struct sync *sync, const struct entry *entries, unsigned int count,
+			struct now now);
+
 /* An entry found in the local kernel at start, whose history is unknown: older than whatever
  * a peer knows of the flow. */
 int sync_adopt(struct sync *sync, const struct entry *entry, struct now now);

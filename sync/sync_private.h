@@ -168,9 +168,10 @@ static inline uint32_t mono_seconds(struct now now)
 	return SECONDS_BASE + (uint32_t)(now.mono / USEC_PER_SEC);
 }
 
-/* Merges what a peer said of one entry. True: it was news. */
-bool sync_merge(struct sync *sync, const struct entry *entry, struct table_version version,
-		uint32_t age, struct now now);
+/* Merges the batch that the reader has read, but for entries of another origin than this one (0:
+ * any). Returns how many of them were news. */
+unsigned int sync_merge_batch(struct sync *sync, uint64_t origin, struct now now,
+			      unsigned int *ret_read);
 
 /* sink.c. output: the next frame, which is due; its length. */
 void sink_open(struct sync *sync, struct stream *stream, struct now now);

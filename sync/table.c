@@ -85,7 +85,7 @@ static bool slot_set(struct table *table, struct slot *slot, const struct entry 
 	table_path_key(entry, &key);
 	/* Most changes are of the state alone. */
 	if (slot->path == 0 || entry->options || (slot->bits & SLOT_OPTIONS) ||
-	    memcmp(slot_path_key(table, slot), &key, sizeof(key)) != 0) {
+	    !path_key_same(slot_path_key(table, slot), &key)) {
 		uint32_t path = path_new(table, entry, &key);
 
 		if (!path)
@@ -193,7 +193,10 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 	if (ret_meta) {
 		struct flow flow;
 
-		table_index_flow(table, ref, &flow);
+		if (ret_entry)
+			flow = ret_entry->flow;
+		else
+			table_index_flow(table, ref, &flow);
 		*ret_meta = (struct table_meta){
 			.version = {slot->hlc, table->origins[slot->origin]},
 			.position = slot_position(slot),
@@ -204,6 +207,11 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 			.range = flow_range(&flow),
 		};
 	}
+}
+
+uint64_t table_ref_position(const struct table *table, table_ref ref)
+{
+	return slot_position(slot_at(table, ref));
 }
 
 table_ref table_walk(const struct table *table, uint64_t *cursor)

@@ -96,11 +96,19 @@ void table_drop(struct table *table, table_ref ref);
 enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_version version, uint32_t refreshed);
 
+/* Asks memory for all that these flows will need, so that a table which no cache holds does not
+ * wait for each of them: to be called before so many are captured, merged or looked for. */
+#define TABLE_FETCH_MAX 32
+void table_fetch(struct table *table, const struct entry *entries, unsigned int count);
+
 table_ref table_find(const struct table *table, const struct flow *flow);
 /* ret_entry->options belongs to the table and is valid until the slot changes. Either may be NULL.
  */
 void table_get(const struct table *table, table_ref ref, struct entry *ret_entry,
 	       struct table_meta *ret_meta);
+
+/* meta.position alone. */
+uint64_t table_ref_position(const struct table *table, table_ref ref);
 
 uint32_t table_count(const struct table *table);
 uint32_t table_list_count(const struct table *table, enum table_list list);

@@ -1,10 +1,14 @@
 /* The table by flow: linear hashing, chained through the slots. */
+#include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 
 #include "sync/table_private.h"
 
 #define BUCKETS_MIN 1024
+
+static_assert(offsetof(struct flow, pe_digest) % 8 == 0, "compared by the 8 bytes");
+static_assert(FETCHED == 1 << (64 - 58), "fetched_place()");
 
 int table_index_init(struct table *table)
 {
@@ -15,6 +19,7 @@ int table_index_init(struct table *table)
 		return -ENOMEM;
 	table->buckets = (table_ref *)table->bucket_region.base;
 	table->buckets_len = BUCKETS_MIN;
+	memset(table->fetched, 0xff, sizeof(table->fetched)); /* no flow is like that */
 	return 0;
 }
 
@@ -24,7 +29,7 @@ void table_index_fini(struct table *table)
 }
 
 /* No longer than what tells flows apart: SipHash takes its time by the 8 bytes. */
-uint32_t table_index_hash(const struct table *table, const struct flow *flow)
+static uint32_t flow_hash(const struct table *table, const struct flow *flow)
 {
 	size_t size = flow->family == AF_INET6 ? 16 : 4;
 	uint8_t hash[crypto_shorthash_BYTES], key[2 * 16 + 8];
@@ -44,6 +49,29 @@ uint32_t table_index_hash(const struct table *table, const struct flow *flow)
 	store_le16(key + 2 * size + 6, 0);
 	crypto_shorthash(hash, key, 2 * size + 8, table->hash_key);
 	return load_le32(hash);
+}
+
+static size_t fetched_place(const struct flow *flow)
+{
+	uint64_t sum = load_le64(flow->caddr) + load_le64(flow->caddr + 8) + flow->cport;
+
+	return (size_t)((sum * 0x9e3779b97f4a7c15u) >> 58);
+}
+
+static bool flow_same(const struct flow *a, const struct flow *b)
+{
+	uint64_t differ = a->pe_digest ^ b->pe_digest;
+
+	for (size_t i = 0; i < offsetof(struct flow, pe_digest); i += 8)
+		differ |= load_le64((const uint8_t *)a + i) ^ load_le64((const uint8_t *)b + i);
+	return differ == 0;
+}
+
+uint32_t table_index_hash(const struct table *table, const struct flow *flow)
+{
+	const struct fetched *fetched = &table->fetched[fetched_place(flow)];
+
+	return flow_same(&fetched->flow, flow) ? fetched->hash : flow_hash(table, flow);
 }
 
 static uint32_t hash_bucket(const struct table *table, uint32_t hash)
@@ -83,6 +111,12 @@ void table_index_flow(const struct table *table, table_ref ref, struct flow *ret
 	ret_flow->pe_digest = slot_pe_digest(table, slot, path);
 }
 
+/* Inlined, which a memcmp() is not. */
+static inline bool address_same(const uint8_t *a, const uint8_t *b)
+{
+	return load_le64(a) == load_le64(b) && load_le64(a + 8) == load_le64(b + 8);
+}
+
 static bool slot_is(const struct table *table, table_ref ref, const struct flow *flow)
 {
 	const struct slot *slot = slot_at(table, ref);
@@ -93,8 +127,8 @@ static bool slot_is(const struct table *table, table_ref ref, const struct flow 
 	path = slot_path_key(table, slot);
 	return path->family == flow->family && path->vport == flow->vport &&
 	       path->protocol == flow->protocol && path->template == flow->template &&
-	       memcmp(slot->caddr, flow->caddr, ref_address_size(ref)) == 0 &&
-	       memcmp(path->vaddr, flow->vaddr, 16) == 0 &&
+	       (!(ref & REF_V6) || address_same(slot->caddr, flow->caddr)) &&
+	       address_same(path->vaddr, flow->vaddr) &&
 	       slot_pe_digest(table, slot, path) == flow->pe_digest;
 }
 
@@ -127,14 +161,6 @@ void table_index_remove(struct table *table, table_ref ref)
 	*at = slot_at(table, ref)->chain;
 }
 
-static void slot_fetch(const struct table *table, table_ref ref)
-{
-	const struct slot *slot = slot_at(table, ref);
-
-	__builtin_prefetch(slot, 1);
-	__builtin_prefetch(slot->caddr, 1);
-}
-
 static bool split_bucket(struct table *table)
 {
 	uint32_t bucket = table->buckets_len - (1u << (31 - __builtin_clz(table->buckets_len)));
@@ -163,5 +189,38 @@ void table_index_grow(struct table *table)
 	for (int i = 0; i < 2 && table->buckets_len / 2 < table_count(table); i++) {
 		if (!split_bucket(table))
 			return;
+	}
+}
+
+/* The head of what hangs beside the slot in its lists is all that a change of it touches. */
+static void fetch_beside(const struct table *table, table_ref ref, const struct flow *flow)
+{
+	const struct slot *slot = slot_at(table, ref);
+
+	if (slot->cport != flow->cport || load_le32(slot->caddr) != load_le32(flow->caddr))
+		slot_fetch(table, slot->chain);
+	__builtin_prefetch(slot_at(table, slot->prev), 1);
+	__builtin_prefetch(slot_at(table, slot->next), 1);
+}
+
+void table_fetch(struct table *table, const struct entry *entries, unsigned int count)
+{
+	const table_ref *buckets[TABLE_FETCH_MAX];
+
+	assert(count <= TABLE_FETCH_MAX);
+	for (unsigned int i = 0; i < count; i++) {
+		const struct flow *flow = &entries[i].flow;
+		struct fetched *fetched = &table->fetched[fetched_place(flow)];
+
+		fetched->hash = flow_hash(table, flow);
+		fetched->flow = *flow;
+		buckets[i] = &table->buckets[hash_bucket(table, fetched->hash)];
+		__builtin_prefetch(buckets[i], 1);
+	}
+	for (unsigned int i = 0; i < count; i++)
+		slot_fetch(table, *buckets[i]);
+	for (unsigned int i = 0; i < count; i++) {
+		if (*buckets[i])
+			fetch_beside(table, *buckets[i], &entries[i].flow);
 	}
 }

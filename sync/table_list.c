@@ -30,6 +30,20 @@ void table_list_remove(struct table *table, table_ref ref)
 	list->count--;
 }
 
+/* Readers that had read everything go on with this slot. */
+static void readers_meet(struct table *table, table_ref ref)
+{
+	struct slot *slot = slot_at(table, ref);
+
+	for (struct table_cursor *cursor = table->cursors; cursor; cursor = cursor->link) {
+		if (cursor->next || cursor->position != table->position - 1)
+			continue;
+		cursor->next = ref;
+		slot->bits |= SLOT_PINNED;
+	}
+	table->readers_wait = false;
+}
+
 void table_list_append(struct table *table, table_ref ref, enum table_list to)
 {
 	struct slot *slot = slot_at(table, ref);
@@ -42,6 +56,8 @@ void table_list_append(struct table *table, table_ref ref, enum table_list to)
 	list->tail = ref;
 	list->count++;
 	slot_set_position(slot, to == TABLE_JOURNAL ? ++table->position : 0);
+	if (to == TABLE_JOURNAL && table->readers_wait)
+		readers_meet(table, ref);
 }
 
 void table_list_change(struct table *table, table_ref ref, enum table_list to)
@@ -62,7 +78,12 @@ table_ref table_list_head(const struct table *table, enum table_list list)
 
 void table_list_move(struct table *table, table_ref ref, enum table_list list)
 {
-	assert(list != TABLE_JOURNAL && slot_list(slot_at(table, ref)) != TABLE_JOURNAL);
+	const struct slot *slot = slot_at(table, ref);
+
+	assert(list != TABLE_JOURNAL && slot_list(slot) != TABLE_JOURNAL);
+	/* Whoever empties a list from its head comes there next but one. */
+	if (!slot->prev && slot->next)
+		slot_fetch(table, slot_at(table, slot->next)->next);
 	table_list_change(table, ref, list);
 }
 
@@ -122,10 +143,10 @@ table_ref table_cursor_peek(struct table *table, struct table_cursor *cursor)
 	if (!ref || slot_position(slot_at(table, ref)) <= cursor->position) {
 		/* The last changes may have left the journal, and nothing is missed in them. */
 		cursor->position = table->position;
+		table->readers_wait = true;
 		return 0;
 	}
-	/* From the start, or what was appended since the reader was at the end: it is about to be
-	 * read anyway. */
+	/* From the start, or near the end: it is about to be read anyway. */
 	if (slot_position(slot_at(table, table->lists[TABLE_JOURNAL].head)) > cursor->position)
 		ref = table->lists[TABLE_JOURNAL].head;
 	for (;;) {
@@ -147,6 +168,11 @@ void table_cursor_advance(struct table *table, struct table_cursor *cursor)
 	/* Other readers may stand here too: the pin stays, it only costs a look. */
 	cursor->position = slot_position(slot);
 	cursor->next = slot->next;
-	if (slot->next)
-		slot_at(table, slot->next)->bits |= SLOT_PINNED;
+	if (!slot->next) {
+		table->readers_wait = true;
+		return;
+	}
+	slot = slot_at(table, slot->next);
+	slot->bits |= SLOT_PINNED;
+	slot_fetch(table, slot->next);
 }

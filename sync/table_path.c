@@ -103,7 +103,7 @@ uint32_t table_path_take(struct table *table, const struct path_key *key)
 
 	while (number) {
 		path = slab_at(&table->paths, number);
-		if (path->hash == hash && memcmp(&path->key, key, sizeof(*key)) == 0) {
+		if (path->hash == hash && path_key_same(&path->key, key)) {
 			path->refs++;
 			return number;
 		}

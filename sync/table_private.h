@@ -42,6 +42,16 @@ struct path_key {
 	uint32_t flags, fwmark;
 };
 
+/* Inlined, which a memcmp() of that length is not. */
+static inline bool path_key_same(const struct path_key *a, const struct path_key *b)
+{
+	uint64_t differ = 0;
+
+	for (size_t i = 0; i < sizeof(*a); i += 8)
+		differ |= load_le64((const uint8_t *)a + i) ^ load_le64((const uint8_t *)b + i);
+	return differ == 0;
+}
+
 #define PATH_WORDS (sizeof(struct path_key) / 4)
 
 struct path {
@@ -59,6 +69,14 @@ struct options {
 	struct entry_options options;
 };
 
+/* A hash made ahead. */
+struct fetched {
+	struct flow flow;
+	uint32_t hash;
+};
+
+#define FETCHED 64
+
 struct list {
 	table_ref head, tail;
 	uint32_t count;
@@ -68,6 +86,7 @@ struct table {
 	struct slab v4, v6, paths, options;
 	struct list lists[TABLE_LISTS];
 	struct table_cursor *cursors;
+	bool readers_wait; /* some cursor has read everything */
 	uint64_t position;
 	/* Linear hashing: buckets grow one by one, so that no insertion pays for all. */
 	struct region bucket_region;
@@ -75,6 +94,7 @@ struct table {
 	uint32_t buckets_len;
 	uint32_t entries_max;
 	uint32_t sweep_v4, sweep_v6;
+	struct fetched fetched[FETCHED];
 	uint32_t *path_buckets;
 	uint32_t path_buckets_len; /* a power of 2 */
 	uint64_t path_keys[PATH_WORDS];
@@ -119,6 +139,15 @@ static inline const struct path_key *slot_path_key(const struct table *table,
 	const struct path *path = slab_at(&table->paths, slot_path(table, slot));
 
 	return &path->key;
+}
+
+/* Into the cache; it may straddle two lines. */
+static inline void slot_fetch(const struct table *table, table_ref ref)
+{
+	const struct slot *slot = slot_at(table, ref);
+
+	__builtin_prefetch(slot, 1);
+	__builtin_prefetch(slot->caddr, 1);
 }
 
 static inline uint64_t slot_position(const struct slot *slot)

@@ -14,7 +14,7 @@
 #include "sync/sync.h"
 #include "tests/identity_fixture.h"
 
-#define ROUND 8192 /* entries that a director captures before it is asked for batches */
+#define ROUND 3072 /* entries that a director captures before it is asked for a batch */
 #define SYNCID 1
 #define ENDS 2
 #define INJECT 1400 /* bytes of a message to the kernel */
@@ -120,17 +120,22 @@ static void inject(struct bench *bench)
 static void capture(struct bench *bench, unsigned int count)
 {
 	double start = cpu_seconds();
+	struct entry entries[SYNC_CAPTURE_MAX];
+	unsigned int n = 0;
 
 	for (unsigned int i = 0; i < count; i++) {
 		struct kernel_wire_reader reader;
-		struct entry entry;
 
 		if (kernel_wire_read(&reader, bench->message[i], bench->message_len[i], SYNCID))
 			fail("a message was refused");
-		while (kernel_wire_next(&reader, &entry) > 0)
-			if (sync_capture(bench->end[0].sync, &entry, bench->now) < 0)
-				fail("an entry was not captured");
+		while (kernel_wire_next(&reader, &entries[n]) > 0) {
+			if (++n == SYNC_CAPTURE_MAX) {
+				sync_capture_group(bench->end[0].sync, entries, n, bench->now);
+				n = 0;
+			}
+		}
 	}
+	sync_capture_group(bench->end[0].sync, entries, n, bench->now);
 	bench->cpu[CAPTURE] += cpu_seconds() - start;
 }
 
@@ -222,6 +227,7 @@ static void open_end(struct bench *bench, int i)
 		.identity = &bench->end[i].identity,
 		.dialer = i == 1,
 		.nonce = {(uint8_t)i},
+		.versions = VERSION_RANGE,
 		.epoch = 100,
 	};
 

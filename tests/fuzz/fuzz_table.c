@@ -1,0 +1,338 @@
+/* Changes of the table, beside a model that does the same the slow way: four bytes each, what
+ * happens, to which flow, with what, how new. Afterwards the two are equal, in every reader's eyes
+ * too, and nothing but what is held is held. */
+#include <assert.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "sync/table_private.h"
+
+#define FLOWS 48
+#define ENTRIES_MAX 40
+#define PATHS_MAX 24
+#define SELF 7
+#define CURSORS 2
+
+struct known {
+	bool held, adopted;
+	struct entry entry;
+	struct table_version version;
+	uint64_t position;
+	enum table_list list;
+	uint32_t refreshed;
+};
+
+struct world {
+	struct table *table;
+	struct table_cursor cursors[CURSORS];
+	struct known known[FLOWS];
+	uint64_t hlc, position;
+	uint32_t now;
+};
+
+static const struct entry_options options[2] = {
+	{.has_seq = true, .in = {1, 2, 3}, .out = {4, 5, 6}},
+	{.pe_name_len = 3, .pe_name = "sip", .pe_data_len = 4, .pe_data = "call"},
+};
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+/* Three in a row share what the index looks at first, and one of them differs by options alone. */
+static struct entry make_entry(unsigned int flow, uint8_t what)
+{
+	struct entry entry = {.timeout = 20 + what % 3, .state = what / 8 % 4, .dport = 80};
+	unsigned int client = flow / 3;
+
+	entry.flow.family = client % 2 ? AF_INET : AF_INET6;
+	entry.flow.protocol = IPPROTO_TCP;
+	entry.flow.caddr[3] = (uint8_t)client;
+	entry.flow.cport = 1000;
+	entry.flow.vport = flow % 3 ? 443 : 80;
+	entry.flow.template = flow % 3 != 0;
+	entry.flags = entry.flow.template ? ENTRY_TEMPLATE : 0;
+	entry.daddr[0] = what % 4;
+	if (flow % 3 == 2) {
+		entry.options = &options[1];
+		entry.flow.pe_digest = entry_pe_digest(options[1].pe_data, options[1].pe_data_len);
+	} else if (flow % 3 == 0 && what & 0x80) {
+		entry.options = &options[0];
+	}
+	return entry;
+}
+
+static unsigned int held(const struct world *world)
+{
+	unsigned int count = 0;
+
+	for (int i = 0; i < FLOWS; i++)
+		count += world->known[i].held;
+	return count;
+}
+
+static void check_entry(const struct known *known, const struct entry *entry,
+			const struct table_meta *meta)
+{
+	assert(memcmp(&entry->flow, &known->entry.flow, sizeof(entry->flow)) == 0);
+	assert(entry_agrees(entry, &known->entry) && entry->flags == known->entry.flags);
+	assert(entry->timeout == known->entry.timeout);
+	assert(!entry->options == !known->entry.options);
+	assert(!entry->options ||
+	       memcmp(entry->options, known->entry.options, sizeof(*entry->options)) == 0);
+	assert(meta->version.hlc == known->version.hlc);
+	assert(meta->version.origin == known->version.origin);
+	assert(meta->list == known->list && meta->adopted == known->adopted);
+	assert(meta->refreshed == known->refreshed);
+	assert(meta->position == (known->list == TABLE_JOURNAL ? known->position : 0));
+	assert(meta->range == flow_range(&entry->flow));
+}
+
+static void check_paths(const struct world *world)
+{
+	struct path_key keys[FLOWS];
+	unsigned int count = 0, with_options = 0;
+
+	for (int i = 0; i < FLOWS; i++) {
+		unsigned int at = 0;
+
+		if (!world->known[i].held)
+			continue;
+		table_path_key(&world->known[i].entry, &keys[count]);
+		while (!path_key_same(&keys[at], &keys[count]))
+			at++;
+		count += at == count;
+		with_options += world->known[i].entry.options != NULL;
+	}
+	assert(world->table->paths.count == count);
+	assert(world->table->options.count == with_options);
+}
+
+static void check(const struct world *world)
+{
+	unsigned int lists[TABLE_LISTS] = {0}, seen = 0;
+	uint64_t walk = 0;
+
+	for (int i = 0; i < FLOWS; i++) {
+		const struct known *known = &world->known[i];
+		struct entry entry = make_entry((unsigned int)i, 0);
+		table_ref ref = table_find(world->table, &entry.flow);
+		struct table_meta meta;
+
+		assert((ref != 0) == known->held);
+		if (!ref)
+			continue;
+		table_get(world->table, ref, &entry, &meta);
+		check_entry(known, &entry, &meta);
+		lists[known->list]++;
+	}
+	for (enum table_list list = 0; list < TABLE_LISTS; list++)
+		assert(table_list_count(world->table, list) == lists[list]);
+	while (table_walk(world->table, &walk))
+		seen++;
+	assert(seen == held(world) && seen == table_count(world->table));
+	assert(table_position(world->table) == world->position);
+	check_paths(world);
+}
+
+static void apply(struct world *world, unsigned int flow, const struct entry *entry,
+		  struct table_version version, enum table_list list, enum table_result result,
+		  bool merged)
+{
+	struct known *known = &world->known[flow];
+
+	if (result == TABLE_FULL) {
+		/* Of entries, or of paths. */
+		assert(held(world) == ENTRIES_MAX || world->table->paths.count == PATHS_MAX);
+		return;
+	}
+	if (merged && known->held) {
+		bool newer = version.hlc != known->version.hlc
+				     ? version.hlc > known->version.hlc
+				     : version.origin > known->version.origin;
+		bool same = version.hlc == known->version.hlc &&
+			    version.origin == known->version.origin;
+
+		assert(result == (newer ? TABLE_CHANGED : same ? TABLE_SAME : TABLE_STALE));
+		if (!newer)
+			return;
+		if (known->adopted && entry_agrees(entry, &known->entry))
+			list = TABLE_IDLE;
+	} else {
+		assert(result == (known->held ? TABLE_CHANGED : TABLE_NEW));
+	}
+	*known = (struct known){
+		.held = true,
+		.entry = *entry,
+		.version = version,
+		.list = list,
+		.refreshed = world->now,
+		.position = list == TABLE_JOURNAL ? ++world->position : 0,
+	};
+}
+
+static void adopt(struct world *world, unsigned int flow, const struct entry *entry)
+{
+	enum table_result result = table_adopt(world->table, entry, world->now, TABLE_JOURNAL);
+
+	if (world->known[flow].held) {
+		assert(result == TABLE_STALE);
+		return;
+	}
+	apply(world, flow, entry, (struct table_version){0, SELF}, TABLE_JOURNAL, result, false);
+	world->known[flow].adopted = world->known[flow].held;
+}
+
+/* Forgets what it was told to fetch, or was told wrong: only slower. */
+static void fetch(struct world *world, unsigned int flow, uint8_t what)
+{
+	struct entry entries[6];
+
+	for (unsigned int i = 0; i < 6; i++)
+		entries[i] = make_entry((flow + i) % FLOWS, (uint8_t)(what + i));
+	table_fetch(world->table, entries, 6);
+}
+
+/* A reader is given the lowest position that lies behind its own. */
+static void read_journal(struct world *world, struct table_cursor *cursor, unsigned int count)
+{
+	while (count-- > 0) {
+		const struct known *next = NULL;
+		table_ref ref = table_cursor_peek(world->table, cursor);
+		struct table_meta meta;
+		struct entry entry;
+
+		for (int i = 0; i < FLOWS; i++) {
+			const struct known *known = &world->known[i];
+
+			if (known->held && known->list == TABLE_JOURNAL &&
+			    known->position > cursor->position &&
+			    (!next || known->position < next->position))
+				next = known;
+		}
+		assert((ref != 0) == (next != NULL));
+		if (!ref)
+			return;
+		table_get(world->table, ref, &entry, &meta);
+		check_entry(next, &entry, &meta);
+		table_cursor_advance(world->table, cursor);
+		assert(cursor->position == next->position);
+	}
+}
+
+static void relist(struct world *world, enum table_list from, enum table_list to)
+{
+	for (int i = 0; i < FLOWS; i++) {
+		if (world->known[i].held && world->known[i].list == from)
+			world->known[i].list = to;
+	}
+}
+
+static void inject(struct world *world)
+{
+	table_ref ref = table_list_head(world->table, TABLE_INJECT);
+	struct entry entry;
+
+	if (!ref)
+		return;
+	table_get(world->table, ref, &entry, NULL);
+	table_list_move(world->table, ref, TABLE_UNCONFIRMED);
+	for (unsigned int i = 0; i < FLOWS; i++) {
+		struct entry other = make_entry(i, 0);
+
+		if (memcmp(&other.flow, &entry.flow, sizeof(other.flow)) == 0)
+			world->known[i].list = TABLE_UNCONFIRMED;
+	}
+}
+
+static void sweep(struct world *world, uint32_t seconds)
+{
+	world->now += seconds;
+	table_sweep(world->table, world->now, 1000);
+	for (int i = 0; i < FLOWS; i++) {
+		struct known *known = &world->known[i];
+
+		if (known->held &&
+		    known->refreshed + table_lifetime(known->entry.timeout) < world->now)
+			*known = (struct known){0};
+	}
+}
+
+static void reader_again(struct world *world, struct table_cursor *cursor, uint8_t where)
+{
+	table_cursor_close(world->table, cursor);
+	table_cursor_open(world->table, cursor, world->position * where / 255);
+}
+
+static void step(struct world *world, const uint8_t op[4])
+{
+	unsigned int flow = op[1] % FLOWS;
+	struct entry entry = make_entry(flow, op[2]);
+	struct table_version version = {world->hlc - MIN(world->hlc, op[3] / 4), op[3] % 4 + 5};
+	struct table_cursor *cursor = &world->cursors[op[3] % CURSORS];
+
+	switch (op[0] % 12) {
+	case 0:
+	case 1:
+		version = (struct table_version){++world->hlc, SELF};
+		apply(world, flow, &entry, version, TABLE_JOURNAL,
+		      table_capture(world->table, &entry, version.hlc, world->now), false);
+		break;
+	case 2:
+	case 3:
+		apply(world, flow, &entry, version, TABLE_INJECT,
+		      table_merge(world->table, &entry, version, world->now), true);
+		break;
+	case 4:
+		fetch(world, flow, op[2]);
+		break;
+	case 5:
+		adopt(world, flow, &entry);
+		break;
+	case 6:
+		inject(world);
+		break;
+	case 7:
+		table_list_splice(world->table, TABLE_UNCONFIRMED, TABLE_IDLE);
+		relist(world, TABLE_UNCONFIRMED, TABLE_IDLE);
+		break;
+	case 8:
+		table_list_splice(world->table, TABLE_UNCONFIRMED, TABLE_INJECT);
+		relist(world, TABLE_UNCONFIRMED, TABLE_INJECT);
+		break;
+	case 9:
+		sweep(world, op[2] % 32);
+		break;
+	case 10:
+		reader_again(world, cursor, op[2]);
+		break;
+	case 11:
+		read_journal(world, cursor, op[2]);
+		break;
+	}
+	world->hlc++;
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct table_options table_options = {
+		.self = SELF, .entries_max = ENTRIES_MAX, .paths_max = PATHS_MAX};
+	struct world world = {.hlc = 1000, .now = 1000};
+
+	if (size > 4096)
+		return 0;
+	if (sodium_init() < 0 || table_new(&table_options, &world.table) < 0)
+		abort();
+	for (int i = 0; i < CURSORS; i++)
+		table_cursor_open(world.table, &world.cursors[i], 0);
+	for (size_t at = 0; at + 4 <= size; at += 4) {
+		step(&world, data + at);
+		if (at % 64 == 0)
+			check(&world);
+	}
+	check(&world);
+	for (int i = 0; i < CURSORS; i++) {
+		read_journal(&world, &world.cursors[i], UINT32_MAX);
+		table_cursor_close(world.table, &world.cursors[i]);
+	}
+	table_free(world.table);
+	return 0;
+}
