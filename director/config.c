@@ -19,6 +19,8 @@
 #define VIP_INTERFACE_DEFAULT "lvsmesh-vip"
 #define TAP_INTERFACE_DEFAULT "lvsmesh-tap"
 #define TAP_SUBNET_DEFAULT "169.254.117.0/30"
+#define FLOOD_RATE_DEFAULT 10000
+#define MIN_AGE_MAX (3600 * USEC_PER_SEC)
 
 struct reader {
 	const struct outline *outline;
@@ -126,6 +128,25 @@ static int read_interfaces(const struct reader *reader, const struct raw_config 
 	return read_subnet(reader, subnet, &config->tap);
 }
 
+static int read_sync(const struct reader *reader, const struct raw_sync *raw,
+		     struct config_sync *sync)
+{
+	sync->flood_rate = raw && raw->flood_rate ? *raw->flood_rate : FLOOD_RATE_DEFAULT;
+	if (!raw || !raw->min_age)
+		return 0;
+	if (config_service_duration(raw->min_age, &sync->min_age) < 0)
+		return outline_refuse(
+			reader->outline, reader->fault, at(reader, "sync", "min-age"),
+			"min-age \"%s\" is no duration; write one like 0s, 500ms or 5s",
+			raw->min_age);
+	if (sync->min_age > MIN_AGE_MAX)
+		return outline_refuse(
+			reader->outline, reader->fault, at(reader, "sync", "min-age"),
+			"min-age is longer than an hour; write 1h or less, or sync: off for the "
+			"services that are not to be replicated");
+	return 0;
+}
+
 static int read_control(const struct reader *reader, const struct raw_config *raw,
 			struct config *config)
 {
@@ -195,6 +216,8 @@ static int read_config(const struct reader *reader, const struct raw_config *raw
 	if (r == 0)
 		r = config_cluster_read(&raw->cluster, reader->outline, at(reader, "cluster", NULL),
 					config, reader->fault);
+	if (r == 0)
+		r = read_sync(reader, raw->sync, &config->sync);
 	if (r == 0)
 		r = read_interfaces(reader, raw, config);
 	if (r == 0)

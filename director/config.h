@@ -22,6 +22,12 @@ struct config_tap {
 	uint8_t prefix;
 };
 
+/* What of our connections the other directors are told (sync/policy.h). */
+struct config_sync {
+	usec_t min_age;
+	uint32_t flood_rate; /* 0: no limit */
+};
+
 /* Where events are told besides the log. */
 struct config_alerts {
 	char **exec;   /* a program and its arguments, with a NULL behind them; NULL: none */
@@ -41,6 +47,7 @@ struct config {
 	bool fast;              /* the profile of membership */
 	struct ip_addr witness; /* family 0: none */
 	usec_t absence;         /* how long others wait for us when we stop */
+	struct config_sync sync;
 	char vip_interface[IFNAMSIZ];
 	struct config_tap tap;
 	struct config_alerts alerts;

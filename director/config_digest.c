@@ -54,6 +54,9 @@ static void add_service(struct digest *digest, const struct service *service)
 	add_number(digest, service->flags);
 	add_number(digest, service->persistence);
 	add_number(digest, service->netmask);
+	/* Old directors, which know nothing of it, have the same digest while it is not used. */
+	if (service->sync_off)
+		add_text(digest, "sync off");
 	add_number(digest, service->n_real_servers);
 	for (size_t i = 0; i < service->n_real_servers; i++)
 		add_real(digest, &service->real_servers[i]);

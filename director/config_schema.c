@@ -61,6 +61,11 @@ static const cyaml_strval_t profiles[] = {
 	{"fast", RAW_PROFILE_FAST},
 };
 
+static const cyaml_strval_t syncs[] = {
+	{"on", RAW_SYNC_ON},
+	{"off", RAW_SYNC_OFF},
+};
+
 static const cyaml_strval_t engines[] = {
 	{"sip", 0},
 };
@@ -107,6 +112,7 @@ static const cyaml_schema_field_t service_fields[] = {
 	ENUM("persistence-engine", struct raw_service, engine, engines),
 	ENUM("forwarding", struct raw_service, forwarding, forwardings),
 	CYAML_FIELD_MAPPING_PTR("tunnel", OPTIONAL, struct raw_service, tunnel, tunnel_fields),
+	ENUM("sync", struct raw_service, sync, syncs),
 	SEQUENCE("real-servers", OPTIONAL, struct raw_service, reals, n_reals, &real_schema, 0,
 		 REALS_MAX),
 	CYAML_FIELD_END,
@@ -139,6 +145,12 @@ static const cyaml_schema_field_t cluster_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t sync_fields[] = {
+	STRING("min-age", OPTIONAL, struct raw_sync, min_age, 31),
+	CYAML_FIELD_UINT_PTR("flood-rate", OPTIONAL, struct raw_sync, flood_rate),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t tap_fields[] = {
 	STRING("interface", OPTIONAL, struct raw_tap, interface, IFNAMSIZ - 1),
 	STRING("subnet", OPTIONAL, struct raw_tap, subnet, ADDRESS_MAX),
@@ -159,6 +171,7 @@ static const cyaml_schema_field_t alerts_fields[] = {
 static const cyaml_schema_field_t config_fields[] = {
 	CYAML_FIELD_MAPPING("node", REQUIRED, struct raw_config, node, node_fields),
 	CYAML_FIELD_MAPPING("cluster", REQUIRED, struct raw_config, cluster, cluster_fields),
+	CYAML_FIELD_MAPPING_PTR("sync", OPTIONAL, struct raw_config, sync, sync_fields),
 	STRING("vip-interface", OPTIONAL, struct raw_config, vip_interface, IFNAMSIZ - 1),
 	STRING("control", OPTIONAL, struct raw_config, control, CONFIG_CONTROL_MAX),
 	CYAML_FIELD_MAPPING_PTR("wire-tap", OPTIONAL, struct raw_config, tap, tap_fields),

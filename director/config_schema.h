@@ -18,6 +18,7 @@
 
 enum { RAW_MINORITY_FORWARD, RAW_MINORITY_WITHDRAW };
 enum { RAW_PROFILE_DEFAULT, RAW_PROFILE_FAST };
+enum { RAW_SYNC_ON, RAW_SYNC_OFF };
 
 struct raw_tunnel {
 	uint32_t type;
@@ -46,6 +47,7 @@ struct raw_service {
 	uint32_t *engine; /* present: sip, the only one */
 	uint32_t *forwarding;
 	struct raw_tunnel *tunnel;
+	uint32_t *sync; /* RAW_SYNC_* */
 	struct raw_real *reals;
 	uint32_t n_reals;
 };
@@ -64,6 +66,11 @@ struct raw_cluster {
 	char *witness, *absence;
 };
 
+struct raw_sync {
+	char *min_age;
+	uint32_t *flood_rate;
+};
+
 struct raw_tap {
 	char *interface, *subnet;
 };
@@ -79,6 +86,7 @@ struct raw_config {
 	struct raw_cluster cluster;
 	char *vip_interface;
 	char *control;
+	struct raw_sync *sync;
 	struct raw_tap *tap;
 	struct raw_service *services;
 	uint32_t n_services;

@@ -46,25 +46,36 @@ int config_service_address(const char *text, struct endpoint *ret_endpoint)
 	return 0;
 }
 
-int config_service_seconds(const char *text, uint32_t *ret_seconds)
+int config_service_duration(const char *text, usec_t *ret_duration)
 {
 	static const struct {
 		const char *name;
-		uint64_t multiply, divide;
-	} units[] = {{"ms", 1, 1000}, {"s", 1, 1}, {"m", 60, 1}, {"h", 3600, 1}};
+		usec_t unit;
+	} units[] = {{"ms", USEC_PER_MSEC},
+		     {"s", USEC_PER_SEC},
+		     {"m", 60 * USEC_PER_SEC},
+		     {"h", 3600 * USEC_PER_SEC}};
 	size_t digits = strspn(text, "0123456789");
-	uint64_t value = strtoull(text, NULL, 10);
 
 	if (digits == 0 || digits > 9)
 		return -EINVAL;
 	for (size_t i = 0; i < ARRAY_SIZE(units); i++) {
-		if (strcmp(text + digits, units[i].name) != 0 || value % units[i].divide != 0)
+		if (strcmp(text + digits, units[i].name) != 0)
 			continue;
-		value = value * units[i].multiply / units[i].divide;
-		*ret_seconds = (uint32_t)MIN(value, UINT32_MAX);
+		*ret_duration = strtoull(text, NULL, 10) * units[i].unit;
 		return 0;
 	}
 	return -EINVAL;
+}
+
+int config_service_seconds(const char *text, uint32_t *ret_seconds)
+{
+	usec_t duration;
+
+	if (config_service_duration(text, &duration) < 0 || duration % USEC_PER_SEC != 0)
+		return -EINVAL;
+	*ret_seconds = (uint32_t)MIN(duration / USEC_PER_SEC, UINT32_MAX);
+	return 0;
 }
 
 /* "255.255.255.0" (IPv4), or a prefix length: see struct service. */
@@ -310,6 +321,7 @@ static int read_service(const struct reader *reader, const struct raw_service *r
 	int r;
 
 	snprintf(service.name, sizeof(service.name), "%s", raw->name);
+	service.sync_off = raw->sync && *raw->sync == RAW_SYNC_OFF;
 	r = read_key(reader, raw, &service);
 	if (r == 0)
 		r = read_scheduler(reader, raw, &service);

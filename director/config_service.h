@@ -15,7 +15,8 @@ int config_service_read(const struct raw_config *raw, const struct outline *outl
 /* "192.0.2.1:80", "[2001:db8::1]:80"; a port of 0 or none at all is port 0. 0, or -EINVAL. */
 int config_service_address(const char *text, struct endpoint *ret_endpoint);
 
-/* A whole number of s, m, h or ms, as seconds. 0, or -EINVAL: no unit, or no whole seconds. */
+/* A whole number of s, m, h or ms. 0, or -EINVAL: no unit, or, for seconds, no whole ones. */
+int config_service_duration(const char *text, usec_t *ret_duration);
 int config_service_seconds(const char *text, uint32_t *ret_seconds);
 
 #endif

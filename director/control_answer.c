@@ -174,14 +174,14 @@ static json_t *entry_make(const struct entry *entry, const struct sync_info *inf
 		snprintf(vip, sizeof(vip), "fwmark %u", load_be32(flow->vaddr));
 	else
 		address_text(flow->family, flow->vaddr, flow->vport, vip);
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:I, s:I}", "protocol",
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:I, s:I}", "protocol",
 			 kernel_conns_protocol_name(entry), "client",
 			 address_text(flow->family, flow->caddr, flow->cport, client), "vip", vip,
 			 "real", address_text(flow->family, entry->daddr, entry->dport, real),
 			 "state", kernel_conns_state_name(entry), "origin", origin, "own",
-			 info->own, "in_kernel", info->in_kernel, "template", flow->template,
-			 "fwmark", (json_int_t)entry->fwmark, "expires_s",
-			 (json_int_t)(left / USEC_PER_SEC));
+			 info->own, "in_kernel", info->in_kernel, "replicated", info->shared,
+			 "template", flow->template, "fwmark", (json_int_t)entry->fwmark,
+			 "expires_s", (json_int_t)(left / USEC_PER_SEC));
 }
 
 /* The next one that matches, if it comes soon enough; *walked bounds the search. */

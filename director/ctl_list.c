@@ -302,6 +302,7 @@ static void connection_row(struct libscols_table *table, const json_t *item)
 {
 	bool own = json_is_true(json_object_get(item, "own"));
 	bool in_kernel = json_is_true(json_object_get(item, "in_kernel"));
+	bool shared = json_is_true(json_object_get(item, "replicated"));
 	struct number expires;
 	const char *texts[] = {
 		text_of(item, "protocol"),
@@ -311,7 +312,7 @@ static void connection_row(struct libscols_table *table, const json_t *item)
 		text_of(item, "state"),
 		text_of(item, "origin"),
 		number_of(item, "expires_s", &expires),
-		own         ? "own"
+		own         ? (shared ? "own" : "alone")
 		: in_kernel ? "copy"
 			    : "not yet",
 	};

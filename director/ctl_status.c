@@ -60,6 +60,8 @@ static void cluster_print(const json_t *status)
 	const json_t *entries = json_object_get(status, "entries");
 	const json_t *services = json_object_get(status, "services");
 	const json_t *config = json_object_get(status, "config");
+	json_int_t alone = number_of(entries, "young") + number_of(entries, "waiting") +
+			   number_of(entries, "local");
 	char age[64];
 
 	printf("  members        %lld of %lld alive, %s%s%s; health %lld (0: good)\n",
@@ -75,6 +77,10 @@ static void cluster_print(const json_t *status)
 	       "kernel\n",
 	       number_of(entries, "held"), number_of(entries, "own"),
 	       number_of(entries, "inject_pending") + number_of(entries, "inject_unconfirmed"));
+	if (alone > 0)
+		printf("                 %lld of those carried here are not replicated (%lld not "
+		       "yet)\n",
+		       alone, number_of(entries, "young") + number_of(entries, "waiting"));
 	printf("  services       %lld, %s %s ago", number_of(services, "configured"),
 	       is_true(services, "programmed") ? "checked" : "NOT PROGRAMMED, tried",
 	       age_of(services, "checked_s", age));

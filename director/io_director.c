@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "director/config_policy.h"
 #include "director/io_clock.h"
 #include "director/io_director_private.h"
 #include "director/io_log.h"
@@ -414,6 +415,18 @@ static int node_start(struct io_director *director, char *error)
 	return r;
 }
 
+static int policy_start(struct io_director *director, char *error)
+{
+	struct policy_options policy;
+	int r = config_policy(director->config, &policy);
+
+	if (r < 0)
+		snprintf(error, ERROR_MAX, "the node does not start: %s", uv_strerror(r));
+	else
+		io_node_config(director->node, config_digest_number(director->config), &policy);
+	return r;
+}
+
 static int tap_start(struct io_director *director, char *error)
 {
 	const struct config_tap *config = &director->config->tap;
@@ -459,6 +472,8 @@ static int start(struct io_director *director)
 	/* last, so that a start that fails has changed nothing that stays */
 	if (r == 0)
 		r = io_services_open(&director->loop, director->config, &director->services, error);
+	if (r == 0)
+		r = policy_start(director, error);
 	if (r < 0) {
 		io_log_error("%s", error);
 		return r;

@@ -2,6 +2,9 @@
 
 #include "director/io_clock.h"
 #include "director/io_director_private.h"
+#include "director/io_log.h"
+
+#define SHED_LOG_INTERVAL (60 * USEC_PER_SEC)
 
 void director_watch_forwarder(struct io_director *director)
 {
@@ -55,6 +58,19 @@ static void watch_names(struct io_director *director, struct event_log *log, str
 	observe_names(named, count, log, now);
 }
 
+static void watch_flood(struct io_director *director, const struct sync_status *sync,
+			struct now now)
+{
+	if (sync->shed == director->shed || now.mono < director->shed_logged + SHED_LOG_INTERVAL)
+		return;
+	io_log_warning("a flood of flows that are not established: %llu more were not replicated "
+		       "(sync.flood-rate %u a second)",
+		       (unsigned long long)(sync->shed - director->shed),
+		       director->config->sync.flood_rate);
+	director->shed = sync->shed;
+	director->shed_logged = now.mono;
+}
+
 void director_watch(struct io_director *director)
 {
 	static struct peers peers;
@@ -71,5 +87,6 @@ void director_watch(struct io_director *director)
 	observe_replication(&peers, log, now);
 	observe_identity(&director->observer, &director->identity->certificate, log, now);
 	observe_refused(&director->observer, node, log, now);
+	watch_flood(director, &status.sync, now);
 	io_alert_kick(director->alert);
 }

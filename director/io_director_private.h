@@ -62,6 +62,8 @@ struct io_director {
 	usec_t loaded;
 	char digest[CONFIG_DIGEST_TEXT];
 	uint64_t reloads, reloads_refused;
+	uint64_t shed;      /* flows, as last logged, and when */
+	usec_t shed_logged; /* mono */
 	char reload_error[ERROR_MAX];
 	char act_error[ERROR_MAX];
 	char services_error[IO_SERVICES_ERROR_MAX];

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "director/config_policy.h"
 #include "director/io_clock.h"
 #include "director/io_director_private.h"
 #include "director/io_log.h"
@@ -50,6 +51,7 @@ static int refuse(struct io_director *director, const char *text)
 int director_reload(struct io_director *director)
 {
 	struct config *config, *old = director->config;
+	struct policy_options policy;
 	struct config_error error;
 	const char *key;
 
@@ -66,13 +68,17 @@ int director_reload(struct io_director *director)
 		config_free(config);
 		return refuse(director, text);
 	}
+	if (config_policy(config, &policy) < 0) {
+		config_free(config);
+		return refuse(director, "out of memory");
+	}
 	director->config = config;
 	director->reload_error[0] = '\0';
 	director->reloads++;
 	director->loaded = clock_now().mono;
 	config_digest(config, director->digest);
 	io_services_config(director->services, config);
-	io_node_config(director->node, config_digest_number(config));
+	io_node_config(director->node, config_digest_number(config), &policy);
 	io_node_join(director->node, config->join, (unsigned int)config->n_join);
 	if (io_alert_config(director->alert, &config->alerts) < 0)
 		io_log_error("alerts: out of memory: they go where they went before");

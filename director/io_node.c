@@ -235,9 +235,9 @@ void io_node_forwarder(struct io_node *node, bool ok)
 	step(node, &(struct node_event){.type = NODE_FORWARDER, .ok = ok});
 }
 
-void io_node_config(struct io_node *node, uint64_t digest)
+void io_node_config(struct io_node *node, uint64_t digest, const struct policy_options *policy)
 {
-	step(node, &(struct node_event){.type = NODE_CONFIG, .config = digest});
+	step(node, &(struct node_event){.type = NODE_CONFIG, .config = digest, .policy = policy});
 }
 
 void io_node_drain(struct io_node *node, bool drain)

@@ -47,7 +47,7 @@ size_t io_node_inject(struct io_node *node, uint8_t *data, size_t cap);
 void io_node_injected(struct io_node *node);
 void io_node_inject_lost(struct io_node *node);
 void io_node_forwarder(struct io_node *node, bool ok);
-void io_node_config(struct io_node *node, uint64_t digest);
+void io_node_config(struct io_node *node, uint64_t digest, const struct policy_options *policy);
 void io_node_drain(struct io_node *node, bool drain);
 void io_node_leave(struct io_node *node);
 void io_node_absence(struct io_node *node, usec_t lease);

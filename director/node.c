@@ -243,6 +243,11 @@ static void handle(struct node *node, const struct node_event *event)
 	case NODE_FORWARDER:
 		forwarder_changed(node, event);
 		break;
+	case NODE_CONFIG:
+		if (event->policy)
+			sync_policy(node->sync, event->policy);
+		members_event(node, event);
+		break;
 	default:
 		members_event(node, event);
 	}
@@ -267,6 +272,8 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 		members_step(node, &(struct membership_event){.type = MEMBERSHIP_TICK, .now = now});
 	if (now.mono >= node->tick)
 		tick(node, now);
+	if (now.mono >= sync_mature_time(node->sync))
+		sync_mature(node->sync, now);
 
 	*ret_update = (struct node_update){
 		.timeout = MIN(node->tick, membership_timeout(node->membership)),
@@ -274,6 +281,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	members_dial(node, now, ret_update);
 	ret_update->close = node->close;
 	node->close = (struct node_streams){0};
+	ret_update->timeout = MIN(ret_update->timeout, sync_mature_time(node->sync));
 	want_output(node, now, ret_update);
 	ret_update->inject = sync_inject_pending(node->sync);
 	ret_update->services = node->kernel.step == KERNEL_ASK;

@@ -53,7 +53,7 @@ enum node_event_type {
 	NODE_INJECTED,      /* all that was pulled by node_inject() is in the kernel */
 	NODE_INJECT_LOST,   /* some of it is not: it has to be pulled again */
 	NODE_FORWARDER, /* ok: services are programmed and the probe comes back (or no longer) */
-	NODE_CONFIG,    /* config: the digest of a new configuration */
+	NODE_CONFIG,    /* config: the digest of a new configuration; policy */
 	NODE_DRAIN,     /* ok: hand over all traffic and stay; else take traffic again */
 	NODE_LEAVE,     /* drain and leave the roster; then the update says done */
 	NODE_ABSENCE,   /* about to stop, for lease at most; then the update says done */
@@ -75,6 +75,7 @@ struct node_event {
 	unsigned int local;
 	bool refused; /* the host answered that nobody listens */
 	uint64_t config;
+	const struct policy_options *policy; /* as sync_policy() takes it; NULL: as before */
 	usec_t lease;
 	uint64_t member;
 	bool ok;

@@ -15,6 +15,8 @@
 #define SURE_MARGIN (10 * USEC_PER_SEC)
 /* What the kernel told so lately it has not lost, and may have gone on since. */
 #define REPAIR_AGE (2 * USEC_PER_SEC)
+/* The kernel's timeout of UDP. */
+#define SHED_LIFETIME (300 * USEC_PER_SEC)
 
 int kernel_new(struct node *node)
 {
@@ -95,6 +97,15 @@ void kernel_tick(struct node *node, struct now now)
 	}
 }
 
+/* Flows that were too many are in the kernel and not in the table. */
+static bool has_shed(const struct node *node, struct now now)
+{
+	struct sync_status status;
+
+	sync_status(node->sync, &status);
+	return status.shed_time && now.mono < status.shed_time + SHED_LIFETIME;
+}
+
 void kernel_services(struct node *node, const struct node_event *event)
 {
 	struct node_kernel *kernel = &node->kernel;
@@ -109,7 +120,7 @@ void kernel_services(struct node *node, const struct node_event *event)
 	for (size_t i = 0; kernel->asked && i < event->services->count; i++)
 		pause += event->services->services[i].n_real_servers * PAUSE_PER_REAL;
 	kernel->next = event->now.mono + pause + WALK_SHARE * (event->now.mono - kernel->began);
-	kernel->want_adopt |= verdict.unknown;
+	kernel->want_adopt |= verdict.unknown && !has_shed(node, event->now);
 	if (verdict.lost) {
 		kernel->step = KERNEL_REPAIR;
 		kernel->cursor = 0;

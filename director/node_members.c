@@ -219,6 +219,11 @@ void members_step(struct node *node, struct membership_event *event)
 /* Whether every member that is alive has acknowledged all that we captured. */
 static bool all_acknowledged(const struct node *node, struct now now)
 {
+	struct sync_status sync;
+
+	sync_status(node->sync, &sync);
+	if (sync.young > 0)
+		return false;
 	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
 		bool acknowledged = false;
 
@@ -273,6 +278,7 @@ void members_tick(struct node *node, struct now now)
 	}
 	if (now.mono > node->started + PATIENCE)
 		node->searching = false;
+	sync_hasten(node->sync, node->draining);
 	node->drained = node->draining && !node->adopting && all_acknowledged(node, now);
 	say_phase(node, now);
 	if (node->stop == STOP_DRAINING && (node->drained || now.mono >= node->stop_by)) {

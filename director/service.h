@@ -81,6 +81,7 @@ struct service {
 	uint32_t persistence;                /* seconds; 0: none */
 	/* Which clients count as one. IPv4: a mask, host order; IPv6: a prefix length. */
 	uint32_t netmask;
+	bool sync_off; /* its connections are not replicated; no kernel knows this */
 	struct real_server *real_servers;
 	size_t n_real_servers;
 	struct service_counters counters;
@@ -110,7 +111,7 @@ void service_set_sort(struct service_set *set);
 /* In a sorted set; NULL: none. */
 struct service *service_set_find(const struct service_set *set, const struct service_key *key);
 
-/* Whether the kernel would see no difference; names and counters aside, keys alike or not. */
+/* Whether the kernel would see no difference; keys alike or not. */
 bool service_same(const struct service *a, const struct service *b);
 bool real_server_same(const struct real_server *a, const struct real_server *b);
 

@@ -10,6 +10,8 @@
 #define LAG_MAX (1 * USEC_PER_SEC)
 /* Entries in one bucket of the kernel's table before every packet pays for the walk. */
 #define CHAIN_MAX 8
+/* A flood is spoken of for so long after its last flow. */
+#define SHED_NOTICE (60 * USEC_PER_SEC)
 #define EXPIRY_NOTICE (14 * 24 * 3600 * USEC_PER_SEC)
 
 char *status_id(uint64_t id, char *text)
@@ -131,7 +133,7 @@ static void problems_of_tap(json_t *problems, const struct status_facts *facts, 
 }
 
 static void problems_of_kernel(json_t *problems, const struct status_facts *facts,
-			       const struct node_status *node)
+			       const struct node_status *node, struct now now)
 {
 	if (!facts->programmed)
 		problem(problems, "The services are not programmed: %s.",
@@ -154,6 +156,11 @@ static void problems_of_kernel(json_t *problems, const struct status_facts *fact
 			"IPVS has only %u buckets for %" PRIu64 " connections: set "
 			"conn_tab_bits=20 in /etc/modprobe.d/lvsmesh.conf and load ip_vs again.",
 			facts->table_size, node->sync.entries);
+	if (node->sync.shed_time && node->sync.shed_time + SHED_NOTICE > now.mono)
+		problem(problems,
+			"A flood of flows that are not established: %" PRIu64 " were not "
+			"replicated, being more than %u a second (sync.flood-rate).",
+			node->sync.shed, facts->config->sync.flood_rate);
 	if (facts->entries_max && node->sync.entries >= facts->entries_max)
 		problem(problems,
 			"The table of connections is full (%" PRIu64 " entries): new ones are not "
@@ -206,7 +213,7 @@ static json_t *problems_make(const struct status_facts *facts, const struct node
 	problems_of_incidents(problems, facts->events);
 	problems_of_self(problems, facts, node, now);
 	problems_of_tap(problems, facts, now);
-	problems_of_kernel(problems, facts, node);
+	problems_of_kernel(problems, facts, node, now);
 	problems_of_members(problems, facts);
 	problems_of_peers(problems, facts, peers);
 	return problems;
@@ -262,6 +269,12 @@ static json_t *sync_make(const struct sync_status *sync)
 		{"refused_entry", sync->refused_entry},
 		{"batches_in", sync->batches_in},
 		{"batches_out", sync->batches_out},
+		{"young", sync->young},
+		{"waiting", sync->waiting},
+		{"local", sync->local},
+		{"withheld", sync->withheld},
+		{"spared", sync->spared},
+		{"shed", sync->shed},
 	};
 	json_t *object = json_object();
 

@@ -27,6 +27,7 @@ int sync_new(const struct sync_options *options, struct sync **ret_sync)
 	sync->epoch = options->epoch;
 	sync->journal = options->journal ? options->journal : 1;
 	sync->syncid = options->syncid;
+	sync->entries_max = options->entries_max;
 	memcpy(table.hash_key, options->hash_key, sizeof(table.hash_key));
 	sync->made.body = malloc(SYNC_BODY_MAX);
 	if (!sync->made.body || table_new(&table, &sync->table) < 0 ||
@@ -46,19 +47,45 @@ void sync_free(struct sync *sync)
 	table_free(sync->table);
 	batch_free(sync->batch);
 	batch_reader_free(sync->reader);
+	policy_fini(&sync->policy);
 	free(sync->made.body);
 	free(sync);
 }
 
-int sync_capture(struct sync *sync, const struct entry *entry, struct now now)
+/* Of what is not shared, in milliseconds: when it came. */
+static uint64_t mono_mark(struct now now)
+{
+	return (now.mono + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
+}
+
+static int capture(struct sync *sync, const struct entry *entry, enum table_list list,
+		   struct now now)
 {
 	uint64_t hlc = hlc_stamp(&sync->hlc, now.wall);
+	enum table_result result;
 
-	if (table_capture(sync->table, entry, hlc, mono_seconds(now)) == TABLE_FULL) {
+	result = list == TABLE_JOURNAL ? table_capture(sync->table, entry, hlc, mono_seconds(now))
+				       : table_withhold(sync->table, entry, hlc, mono_seconds(now),
+							list, mono_mark(now));
+	if (result == TABLE_FULL) {
 		sync->counters.refused_full++;
 		return -ENOSPC;
 	}
 	sync->counters.captured++;
+	return 0;
+}
+
+int sync_capture(struct sync *sync, const struct entry *entry, struct now now)
+{
+	enum table_list list = policy_place(sync, entry, false, now);
+	table_ref ref;
+
+	if (list != TABLE_LISTS)
+		return capture(sync, entry, list, now);
+	sync->counters.captured++;
+	ref = table_find(sync->table, &entry->flow);
+	if (ref)
+		table_drop(sync->table, ref);
 	return 0;
 }
 
@@ -70,6 +97,12 @@ void sync_capture_group(struct sync *sync, const struct entry *entries, unsigned
 		sync_capture(sync, &entries[i], now);
 }
 
+/* Our kernel told of it in this life. */
+static bool is_own(const struct table_meta *meta)
+{
+	return (meta->list == TABLE_JOURNAL && !meta->returned) || !table_list_shared(meta->list);
+}
+
 /* A peer was quicker than the reading of the kernel's connections, and has told what we ourselves
  * had stamped in an earlier life: the kernel is right, as in kernel_went_on(). */
 static void adopt_after_merge(struct sync *sync, const struct entry *entry, struct now now)
@@ -79,18 +112,21 @@ static void adopt_after_merge(struct sync *sync, const struct entry *entry, stru
 	struct entry told;
 
 	table_get(sync->table, ref, &told, &meta);
-	if ((meta.list == TABLE_JOURNAL && !meta.returned) ||
-	    meta.version.origin != sync->identity->id)
+	if (is_own(&meta) || meta.version.origin != sync->identity->id)
 		return;
 	if (!entry_agrees(entry, &told))
-		sync_capture(sync, entry, now);
+		capture(sync, entry, TABLE_JOURNAL, now);
 	else if (meta.list != TABLE_JOURNAL)
 		table_settle(sync->table, ref);
 }
 
 int sync_adopt(struct sync *sync, const struct entry *entry, struct now now)
 {
-	switch (table_adopt(sync->table, entry, mono_seconds(now), TABLE_JOURNAL)) {
+	enum table_list list = policy_place(sync, entry, true, now);
+
+	if (list == TABLE_LISTS)
+		return 0;
+	switch (table_adopt(sync->table, entry, mono_seconds(now), list)) {
 	case TABLE_FULL:
 		sync->counters.refused_full++;
 		return -ENOSPC;
@@ -125,7 +161,21 @@ static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
 	table_get(sync->table, ref, ret_held, &meta);
 	if (meta.adopted)
 		return !entry_agrees(ret_held, entry);
-	return meta.list == TABLE_JOURNAL && !meta.returned && meta.version.hlc < version.hlc;
+	return is_own(&meta) && meta.version.hlc < version.hlc;
+}
+
+/* Peers know of the flow, so they are told whatever comes of it. */
+static void publish(struct sync *sync, const struct flow *flow, struct now now)
+{
+	struct table_meta meta;
+	table_ref ref;
+
+	if (sync_unshared(sync) == 0)
+		return;
+	ref = table_find(sync->table, flow);
+	table_get(sync->table, ref, NULL, &meta);
+	if (!table_list_shared(meta.list))
+		table_publish(sync->table, ref, hlc_stamp(&sync->hlc, now.wall));
 }
 
 /* What a peer said of one entry. True: it was news. */
@@ -144,7 +194,7 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 		return false;
 	}
 	if (kernel_went_on(sync, entry, version, &held)) {
-		sync_capture(sync, &held, now);
+		capture(sync, &held, TABLE_JOURNAL, now);
 		return false;
 	}
 	switch (table_merge(sync->table, entry, version, mono_seconds(now) - age)) {
@@ -158,6 +208,7 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 		return true;
 	case TABLE_SAME:
 	case TABLE_STALE:
+		publish(sync, &entry->flow, now);
 		sync->counters.stale++;
 		break;
 	case TABLE_FULL:
@@ -298,11 +349,15 @@ void sync_status(const struct sync *sync, struct sync_status *ret_status)
 {
 	*ret_status = sync->counters;
 	ret_status->entries = table_count(sync->table);
-	ret_status->entries_own = table_list_count(sync->table, TABLE_JOURNAL);
+	ret_status->entries_own =
+		table_list_count(sync->table, TABLE_JOURNAL) + sync_unshared(sync);
 	ret_status->position = table_position(sync->table);
 	ret_status->stamped = hlc_wall(sync->hlc.last);
 	ret_status->inject_pending = table_list_count(sync->table, TABLE_INJECT);
 	ret_status->inject_unconfirmed = table_list_count(sync->table, TABLE_UNCONFIRMED);
+	ret_status->young = table_list_count(sync->table, TABLE_YOUNG);
+	ret_status->waiting = table_list_count(sync->table, TABLE_WAITING);
+	ret_status->local = table_list_count(sync->table, TABLE_LOCAL);
 	ret_status->refused_entry = sync->refused[SYNC_E_ENTRY];
 	ret_status->joined = sync->join.done;
 	ret_status->complete = sync->join.complete;

@@ -8,6 +8,7 @@
 
 #include "proto/identity.h"
 #include "sync/entry.h"
+#include "sync/policy.h"
 
 struct sync;
 
@@ -59,8 +60,8 @@ struct sync_options {
 int sync_new(const struct sync_options *options, struct sync **ret_sync);
 void sync_free(struct sync *sync);
 
-/* An entry that the local kernel reported: stamped, put at the journal's tail. 0, -ENOSPC (full,
- * counted). */
+/* An entry that the local kernel reported: stamped, put at the journal's tail, unless it is one
+ * that the peers are not told of, or not yet. 0, -ENOSPC (full, counted). */
 int sync_capture(struct sync *sync, const struct entry *entry, struct now now);
 
 /* Several, at most SYNC_CAPTURE_MAX: as one by one, and cheaper where the table is large. */
@@ -105,6 +106,17 @@ void sync_tick(struct sync *sync, struct now now);
 void sync_join(struct sync *sync, struct now now);
 /* Goes without the rest. */
 void sync_join_end(struct sync *sync);
+/* What is replicated from now on (at first, everything): of flows that are new, or that no peer
+ * knows of. What peers have been told of once they are always told of. options->services becomes
+ * the sync's. */
+void sync_policy(struct sync *sync, const struct policy_options *options);
+/* While it is true nothing that is held waits: whoever gives up its traffic hands over all of it.
+ */
+void sync_hasten(struct sync *sync, bool hasten);
+/* When flows come of age, mono; USEC_NEVER. Then sync_mature() puts some of them, a bounded number,
+ * at the journal's tail. */
+usec_t sync_mature_time(const struct sync *sync);
+void sync_mature(struct sync *sync, struct now now);
 
 /* Injection. Entries pulled stay unconfirmed until sync_injected(); after sync_inject_lost() all
  * unconfirmed ones, in their then newest state, are pulled again. */
@@ -130,6 +142,13 @@ struct sync_status {
 	bool complete; /* and is in the kernel: what it holds is all that it could learn */
 	unsigned int join_shares, join_shares_done;
 	uint64_t join_entries; /* that came in them */
+	/* Ours, and the peers are not told: too young; not established, and there are too many;
+	 * of a service that is not replicated, or ended young. */
+	uint64_t young, waiting, local;
+	uint64_t withheld; /* flows of services that are not replicated */
+	uint64_t spared;   /* that ended young */
+	uint64_t shed;     /* that were not established and too many, and are not held */
+	usec_t shed_time;  /* mono, the last time; 0: never */
 };
 
 struct sync_stream_status {

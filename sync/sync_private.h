@@ -143,6 +143,9 @@ struct sync {
 	bool adopting;
 	struct hlc hlc;
 	struct table *table;
+	struct policy policy;
+	bool hasten;
+	uint32_t review; /* how many of TABLE_LOCAL the policy has yet to be asked about again */
 	struct batch *batch;
 	struct batch_reader *reader;
 	struct made made;
@@ -156,6 +159,7 @@ struct sync {
 	struct join join;
 	struct flow repair[REPAIR_MAX]; /* to be injected again */
 	unsigned int repair_len;
+	uint32_t entries_max;
 	struct sync_status counters; /* only what counts up */
 	uint64_t refused[SYNC_E_MAX];
 };
@@ -167,6 +171,19 @@ static inline uint32_t mono_seconds(struct now now)
 {
 	return SECONDS_BASE + (uint32_t)(now.mono / USEC_PER_SEC);
 }
+
+/* How many entries the peers are not told of. */
+static inline uint32_t sync_unshared(const struct sync *sync)
+{
+	return table_list_count(sync->table, TABLE_YOUNG) +
+	       table_list_count(sync->table, TABLE_WAITING) +
+	       table_list_count(sync->table, TABLE_LOCAL);
+}
+
+/* sync_policy.c: the list for an entry that the kernel reported, or that was found in it and, if it
+ * is known already, stays where it is. TABLE_LISTS: none, it is not to be held. */
+enum table_list policy_place(struct sync *sync, const struct entry *entry, bool adopted,
+			     struct now now);
 
 /* Merges the batch that the reader has read, but for entries of another origin than this one (0:
  * any). Returns how many of them were news. */

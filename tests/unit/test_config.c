@@ -9,6 +9,8 @@
 #include <cmocka.h>
 
 #include "director/config.h"
+#include "director/config_digest.h"
+#include "director/config_policy.h"
 
 #define NODE "node: {name: d1}\n"
 #define HEAD NODE "cluster: {listen: ['192.0.2.11:7946']}\n"
@@ -236,6 +238,53 @@ static void test_alerts(void **state)
 	config_free(config);
 }
 
+static void test_sync(void **state)
+{
+	struct config *config = parse(HEAD "services:\n"
+					   "- {name: a, address: 203.0.113.1:80}\n"
+					   "- {name: b, address: 203.0.113.1:81, sync: on}\n"
+					   "- {name: c, address: 203.0.113.1:82, sync: off}\n");
+	uint64_t digest = config_digest_number(config);
+	struct policy_options policy;
+
+	(void)state;
+	assert_int_equal(config->sync.min_age, 0);
+	assert_int_equal(config->sync.flood_rate, 10000);
+	for (size_t i = 0; i < 3; i++)
+		assert_int_equal(config->services.services[i].sync_off, i == 2);
+	config_free(config);
+
+	/* What is the default leaves the digest as it is. */
+	config = parse(HEAD "services:\n"
+			    "- {name: a, address: 203.0.113.1:80, sync: on}\n"
+			    "- {name: b, address: 203.0.113.1:81}\n"
+			    "- {name: c, address: 203.0.113.1:82}\n");
+	assert_int_not_equal(config_digest_number(config), digest);
+	config_free(config);
+
+	config = parse(HEAD "sync: {min-age: 1500ms, flood-rate: 0}\n"
+			    "services:\n"
+			    "- {name: a, address: '[2001:db8::1]:80', protocol: udp, sync: off}\n"
+			    "- {name: b, fwmark: 7}\n");
+	assert_int_equal(config_policy(config, &policy), 0);
+	assert_int_equal(policy.min_age, 1500 * USEC_PER_MSEC);
+	assert_int_equal(policy.flood_rate, 0);
+	assert_int_equal(policy.n_services, 2);
+	assert_true(policy.services[0].off);
+	assert_int_equal(policy.services[0].family, AF_INET6);
+	assert_int_equal(policy.services[0].protocol, IPPROTO_UDP);
+	assert_int_equal(policy.services[0].port, 80);
+	assert_int_equal(policy.services[0].address[15], 1);
+	assert_false(policy.services[1].off);
+	assert_int_equal(policy.services[1].fwmark, 7);
+	free(policy.services);
+	config_free(config);
+
+	config = parse(HEAD "sync: {min-age: 1h}\n");
+	assert_int_equal(config->sync.min_age, 3600 * USEC_PER_SEC);
+	config_free(config);
+}
+
 struct bad {
 	const char *text, *message;
 };
@@ -288,7 +337,7 @@ int main(void)
 		cmocka_unit_test(test_example),    cmocka_unit_test(test_taken),
 		cmocka_unit_test(test_every_port), cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bytes),      cmocka_unit_test(test_canonical_order),
-		cmocka_unit_test(test_alerts),
+		cmocka_unit_test(test_alerts),     cmocka_unit_test(test_sync),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,63 @@
+/* What of our own connections the other directors are told, and when: services that are not
+ * replicated, the age from which a flow is, and how many flows of which nobody knows whether they
+ * are meant begin to be in a second. It judges; sync_policy.c does what it says. It has no clock
+ * and knows no table.
+ *
+ * Established (TCP, SCTP) is a flow whose client has answered from its address. Everything of UDP
+ * is not: anybody can make up such flows, as fast as a wire takes packets. The kernel itself
+ * reports no half-open TCP or SCTP (ip_vs_sync_conn_needed(), net/netfilter/ipvs/ip_vs_sync.c), but
+ * it does report what was closed or reset before it was established. */
+#ifndef SYNC_POLICY_H
+#define SYNC_POLICY_H
+
+#include "sync/entry.h"
+
+/* A service. With a fwmark only family counts besides; port 0: every port. All bytes count. */
+struct policy_service {
+	uint8_t address[16]; /* as in struct flow */
+	uint32_t fwmark;
+	uint16_t port; /* host order */
+	uint8_t protocol;
+	uint8_t family;
+	bool off; /* not replicated */
+	uint8_t zero[3];
+};
+
+struct policy_options {
+	usec_t min_age;                  /* flows that end sooner are not replicated */
+	uint32_t flood_rate;             /* flows a second, not established; 0: any number */
+	struct policy_service *services; /* in any order, each once; from malloc() */
+	size_t n_services;
+};
+
+struct policy {
+	usec_t min_age;
+	uint32_t flood_rate;
+	struct policy_service *services; /* sorted; none when none is off */
+	size_t n_services;
+	/* A token bucket in millionths of a flow, filled up to `filled`, mono. */
+	uint64_t tokens;
+	usec_t filled;
+};
+
+/* A policy that is all zero replicates everything. options->services becomes the policy's. */
+void policy_set(struct policy *policy, const struct policy_options *options);
+void policy_fini(struct policy *policy);
+
+/* Whether flows of the entry's service are not replicated. As the kernel finds a service: by mark,
+ * then by address and port, then by address alone. What belongs to none is replicated. */
+bool policy_is_off(const struct policy *policy, const struct entry *entry);
+
+/* One more flow that is not established: true if it may be replicated now, and is counted. now:
+ * mono. */
+bool policy_admit(struct policy *policy, usec_t now);
+/* When the next one may be; mono. */
+usec_t policy_admit_time(const struct policy *policy);
+
+/* By protocol and state: see above; and on its way out, or gone. Templates are neither. */
+bool policy_is_established(const struct entry *entry);
+bool policy_is_closing(const struct entry *entry);
+/* TCP or SCTP, and neither. */
+bool policy_is_half_open(const struct entry *entry);
+
+#endif
