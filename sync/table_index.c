@@ -161,6 +161,17 @@ void table_index_remove(struct table *table, table_ref ref)
 	*at = slot_at(table, ref)->chain;
 }
 
+/* What the splits after this one will need: slots, and those behind them in their chains. */
+FETCHING void fetch_splits(const struct table *table, uint32_t bucket)
+{
+	uint32_t last = table->buckets_len - 1;
+	table_ref ref = table->buckets[MIN(bucket + 12, last)];
+
+	slot_fetch(table, table->buckets[MIN(bucket + 24, last)]);
+	if (ref)
+		slot_fetch(table, slot_at(table, ref)->chain);
+}
+
 static bool split_bucket(struct table *table)
 {
 	uint32_t bucket = table->buckets_len - (1u << (31 - __builtin_clz(table->buckets_len)));
@@ -169,8 +180,7 @@ static bool split_bucket(struct table *table)
 	if (!region_commit(&table->bucket_region,
 			   ((size_t)table->buckets_len + 1) * sizeof(table_ref)))
 		return false;
-	/* What the splits after this one need. */
-	slot_fetch(table, table->buckets[MIN(bucket + 16, table->buckets_len - 1)]);
+	fetch_splits(table, bucket);
 	table->buckets[bucket] = 0;
 	table->buckets[table->buckets_len++] = 0;
 	while (ref) {
@@ -193,7 +203,7 @@ void table_index_grow(struct table *table)
 }
 
 /* The head of what hangs beside the slot in its lists is all that a change of it touches. */
-static void fetch_beside(const struct table *table, table_ref ref, const struct flow *flow)
+FETCHING void fetch_beside(const struct table *table, table_ref ref, const struct flow *flow)
 {
 	const struct slot *slot = slot_at(table, ref);
 

@@ -47,7 +47,7 @@ static struct entry make_entry(unsigned int flow, uint8_t what)
 	entry.flow.protocol = IPPROTO_TCP;
 	entry.flow.caddr[3] = (uint8_t)client;
 	entry.flow.cport = 1000;
-	entry.flow.vport = flow % 3 ? 443 : 80;
+	entry.flow.vport = 443;
 	entry.flow.template = flow % 3 != 0;
 	entry.flags = entry.flow.template ? ENTRY_TEMPLATE : 0;
 	entry.daddr[0] = what % 4;

@@ -1,4 +1,4 @@
-/* What replication costs in user space, as JSON lines: bench_sync [MILLIONS]
+/* What replication costs in user space, as JSON lines: bench_sync [MILLIONS [RUN]]
  *
  * Two directors' sync cores in one process, a session between them, no sockets: messages of the
  * kernel are decoded, captured, made into signed batches, sealed, opened, verified, merged and
@@ -32,6 +32,7 @@ struct bench {
 	struct now now;
 	uint32_t entries;
 	bool v6;
+	int number;        /* of the run */
 	double cpu[PARTS]; /* s */
 	uint64_t wire;
 	uint8_t message[ROUND][KERNEL_WIRE_HEADER + KERNEL_WIRE_V6];
@@ -185,8 +186,9 @@ static void say(const struct bench *bench, const char *metric, double value, con
 		const char *conditions)
 {
 	printf("{\"bench\": \"sync\", \"metric\": \"%s\", \"value\": %.4g, \"unit\": \"%s\", "
-	       "\"entries\": %u, \"family\": %d, \"of\": \"user space, no sockets\"%s}\n",
-	       metric, value, unit, bench->entries, bench->v6 ? 6 : 4, conditions);
+	       "\"entries\": %u, \"family\": %d, \"run\": %d, "
+	       "\"of\": \"user space, no sockets\"%s}\n",
+	       metric, value, unit, bench->entries, bench->v6 ? 6 : 4, bench->number, conditions);
 	fflush(stdout);
 }
 
@@ -272,7 +274,7 @@ static void check(const struct bench *bench, uint64_t changes)
 		fail("not all entries arrived");
 }
 
-static void run(uint32_t entries, bool v6)
+static void run(uint32_t entries, bool v6, int number)
 {
 	struct bench *bench = calloc(1, sizeof(*bench));
 	uint32_t passes = 1 + MIN(9u, 1000000u / entries);
@@ -282,6 +284,7 @@ static void run(uint32_t entries, bool v6)
 		fail("no memory");
 	bench->entries = entries;
 	bench->v6 = v6;
+	bench->number = number;
 	bench->now = (struct now){.mono = USEC_PER_SEC, .wall = FIXTURE_WALL};
 	for (int i = 0; i < ENDS; i++)
 		open_end(bench, i);
@@ -317,7 +320,7 @@ int main(int argc, char **argv)
 			pid_t pid = fork();
 
 			if (pid == 0) {
-				run(entries, v6);
+				run(entries, v6, argc > 2 ? atoi(argv[2]) : 0);
 				exit(0);
 			}
 			if (pid < 0 || waitpid(pid, &status, 0) < 0 || status != 0)
