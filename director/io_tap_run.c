@@ -18,7 +18,7 @@
 /* Where so many messages come in such a time they are not read as they come, but all that wait, so
  * often: waking up for each few costs more than all the rest. The metronome has nothing to do then.
  */
-#define REST_MS 8
+#define REST_MS 10
 #define REST (REST_MS * USEC_PER_MSEC)
 #define MANY (3 * METRONOME_ENOUGH)
 

@@ -3,7 +3,7 @@
 
 #include "proto/seal.h"
 
-#define ACK_INTERVAL (20 * USEC_PER_MSEC)
+#define ACK_INTERVAL (50 * USEC_PER_MSEC)
 #define ACK_IDLE USEC_PER_SEC
 
 bool source_caught_up(const struct source *source)

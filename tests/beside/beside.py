@@ -244,7 +244,8 @@ def started(kind, build):
             daemons.stop()
 
 
-STEADY = ((50000, 3), (5000, 4))  # a second, for how many seconds
+STEADY = ((200000, 2), (50000, 3), (5000, 4))  # a second, for how many seconds
+CONNTRACKD_MAX = 80000  # on one core it loses states above
 
 
 def steady(figures, kind, build, rate, seconds, conditions):
@@ -265,28 +266,44 @@ def steady(figures, kind, build, rate, seconds, conditions):
     return 1e6 * sum(cpu) / count
 
 
+def undisturbed(measure):
+    """Where the machine was so busy with others that entries were lost before they were read: once more."""
+    for attempt in range(3):
+        try:
+            return measure()
+        except TimeoutError as e:
+            say(str(e))
+            if attempt == 2:
+                raise
+
+
 def bench_beside(figures, build, conditions):
+    if DAEMONS == LOADS:
+        return say("one processor: nothing to be told from the load's")
     for rate, seconds in STEADY:
-        ours = steady(figures, Lvsmesh, build, rate, seconds, conditions)
+        ours = undisturbed(lambda: steady(figures, Lvsmesh, build, rate, seconds, conditions))
+        if rate > CONNTRACKD_MAX:
+            continue
         if not shutil.which("conntrackd"):
             say("no conntrackd here: nothing to compare with")
             continue
-        theirs = steady(figures, Conntrackd, build, rate, seconds, conditions)
+        theirs = undisturbed(lambda: steady(figures, Conntrackd, build, rate, seconds, conditions))
         figures.write("cpu_ratio_to_conntrackd", ours / theirs, "", what="processes", rate=rate, **conditions)
 
 
-LOW_RATE, LOW_COUNT = 100, 500
+LOW_RATES = {100: 300, 1000: 2000}  # a second: how many of them
 
 
 def bench_latency(figures, build, conditions):
     """From the kernel's message to the message in the other kernel's queue, with few connections."""
-    with started(Lvsmesh, build) as (daemons, _):
-        daemons.start_both()
-        daemons.load(0, 96, 1000)
-        taken = daemons.load(1000, LOW_COUNT, LOW_RATE, burst=1)
-    for p in (50, 99):
-        figures.write(f"capture_to_peer_p{p}_ms", taken[f"p{p}_ms"], "ms", what="processes", rate=LOW_RATE,
-                      entries=LOW_COUNT, **conditions)
+    for rate, count in LOW_RATES.items():
+        with started(Lvsmesh, build) as (daemons, _):
+            daemons.start_both()
+            daemons.load(0, 96, 1000)
+            taken = daemons.load(1000, count, rate, burst=1)
+        for p in (50, 99):
+            figures.write(f"capture_to_peer_p{p}_ms", taken[f"p{p}_ms"], "ms", what="processes", rate=rate,
+                          entries=count, **conditions)
 
 
 JOIN_ENTRIES = 1000000
@@ -332,8 +349,8 @@ def main():
     parser.add_argument("--repeat", type=int, default=1)
     parser.add_argument("--only", choices=BENCHES)
     options = parser.parse_args()
-    if len(CORES) < 2 or os.geteuid() != 0:
-        return say("not beside conntrackd: that takes root, and two processors")
+    if os.geteuid() != 0:
+        return say("no namespaces without root: nothing is measured beside conntrackd")
     with open(options.json, "a") as file:
         figures = Figures(file)
         figures.bench = "sync"
