@@ -41,6 +41,8 @@ void ask_next(struct sync *sync, struct stream *stream)
 		source->ask = ASK_SHARE;
 	else if (sync->join.done && relay_take(sync, source))
 		source->ask = ASK_RELAY;
+	else if (digest_take(sync, stream))
+		source->ask = ASK_DIFFERENCE;
 	source->ask_due = source->ask != ASK_NOTHING;
 }
 
@@ -60,6 +62,8 @@ void ask_ended(struct sync *sync, struct stream *stream)
 	source->ask = ASK_NOTHING;
 	if (ask == ASK_SHARE) {
 		join_share_ended(sync, source->share, true);
+	} else if (ask == ASK_DIFFERENCE) {
+		digest_ended(sync, stream);
 	} else {
 		followed_note(sync, &source->relay);
 		sync->lost_changes++;
@@ -71,6 +75,7 @@ void ask_dropped(struct sync *sync, struct stream *stream)
 {
 	if (stream->source.ask == ASK_SHARE)
 		join_share_ended(sync, stream->source.share, false);
+	digest_ended(sync, stream);
 	if (stream->source.begun)
 		sync->lost_changes++;
 }
@@ -103,6 +108,9 @@ size_t ask_output(struct sync *sync, struct stream *stream, uint8_t *data)
 		join_share(sync, source->share, range);
 		message.n_skip = skip_list(sync, skip);
 		message.skip = skip;
+	} else if (source->ask == ASK_DIFFERENCE) {
+		message.n_ranges = sync->check.pairs_len;
+		message.ranges = sync->check.pairs;
 	} else {
 		message.origin = source->relay.id;
 		message.since = source->since;

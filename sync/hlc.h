@@ -11,12 +11,16 @@ struct hlc {
 	uint64_t last; /* the highest version given out or seen */
 };
 
+/* The lowest version of that UTC time. */
+static inline uint64_t hlc_version(usec_t wall)
+{
+	return (wall / USEC_PER_MSEC) << 16;
+}
+
 /* A version above every one given out or seen before. */
 static inline uint64_t hlc_stamp(struct hlc *hlc, usec_t wall)
 {
-	uint64_t physical = (wall / USEC_PER_MSEC) << 16;
-
-	hlc->last = MAX(hlc->last + 1, physical);
+	hlc->last = MAX(hlc->last + 1, hlc_version(wall));
 	return hlc->last;
 }
 

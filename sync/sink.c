@@ -168,7 +168,7 @@ usec_t sink_time(const struct sync *sync, const struct stream *stream)
 
 	if (!sink->subscribed)
 		return USEC_NEVER;
-	if (!sink->begun || sink->tell)
+	if (!sink->begun || sink->tell || sink->digest_due)
 		return 0;
 	return MIN(MIN(journal_time(sync, sink), answer_time(sink)),
 		   MIN(lost_time(sync, sink), stream->said + HEARTBEAT));
@@ -188,6 +188,10 @@ size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uin
 		*ret_kind = SYNC_KIND_LOST;
 		return lost_output(sync, sink, now, data);
 	}
+	if (!sink->tell && sink->digest_due && journal_time(sync, sink) > now.mono) {
+		*ret_kind = SYNC_KIND_SUMS;
+		return digest_output(sync, sink, data);
+	}
 	*ret_kind = SYNC_KIND_BATCH;
 	if (!sink->tell && journal_time(sync, sink) <= now.mono) {
 		len = output_journal(sync, stream, now, data);
@@ -199,6 +203,12 @@ size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uin
 	}
 	stream->bytes += len;
 	return len;
+}
+
+usec_t sink_lag(const struct sink *sink, struct now now)
+{
+	return sink->acked < sink->mark && now.mono > sink->mark_time ? now.mono - sink->mark_time
+								      : 0;
 }
 
 /* What the peer says */
@@ -216,6 +226,7 @@ int sink_subscribe(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__
 		sink->cursor.position = message->position;
 	else if (message->journal == sync->journal)
 		sync->refused[SYNC_E_POSITION]++;
+	sink->cursor.next = 0;
 	sink->acked = sink->mark = sink->cursor.position;
 	return 0;
 }

@@ -120,16 +120,18 @@ static int batch_check(const struct sync *sync, const struct source *source,
 /* A journal holds what its director captured; only who was asked hands on what others did. */
 static void batch_merge(struct sync *sync, struct stream *stream, bool wanted, struct now now)
 {
-	unsigned int read, news;
+	struct merged merged;
 
-	news = sync_merge_batch(sync, wanted ? 0 : stream->peer_id, now, &read);
-	stream->entries += read;
+	sync_merge_batch(sync, wanted ? 0 : stream->peer_id, now, &merged);
+	stream->entries += merged.read;
 	if (!wanted)
 		return;
-	if (stream->source.ask == ASK_RELAY)
-		sync->counters.relayed += news;
+	if (stream->source.ask == ASK_SHARE)
+		sync->join.entries += merged.news;
+	else if (stream->source.ask == ASK_RELAY)
+		sync->counters.relayed += merged.news;
 	else
-		sync->join.entries += news;
+		sync->counters.mended += merged.covered;
 }
 
 static void journal_applied(struct sync *sync, struct stream *stream, uint64_t position)

@@ -236,21 +236,25 @@ static unsigned int read_group(struct sync *sync, uint64_t origin, struct entry 
 	return n;
 }
 
-unsigned int sync_merge_batch(struct sync *sync, uint64_t origin, struct now now,
-			      unsigned int *ret_read)
+void sync_merge_batch(struct sync *sync, uint64_t origin, struct now now, struct merged *ret_merged)
 {
 	struct table_version versions[TABLE_FETCH_MAX];
 	struct entry entries[TABLE_FETCH_MAX];
 	uint32_t ages[TABLE_FETCH_MAX];
-	unsigned int read = 0, news = 0, n;
+	struct merged merged = {0};
+	unsigned int n;
 
-	while ((n = read_group(sync, origin, entries, versions, ages, &read)) > 0) {
+	while ((n = read_group(sync, origin, entries, versions, ages, &merged.read)) > 0) {
 		table_fetch(sync->table, entries, n);
-		for (unsigned int i = 0; i < n; i++)
-			news += merge(sync, &entries[i], versions[i], ages[i], now);
+		for (unsigned int i = 0; i < n; i++) {
+			if (!merge(sync, &entries[i], versions[i], ages[i], now))
+				continue;
+			merged.news++;
+			merged.covered +=
+				digest_covers(versions[i], entries[i].timeout, sync->check.horizon);
+		}
 	}
-	*ret_read = read;
-	return news;
+	*ret_merged = merged;
 }
 
 void sync_tick(struct sync *sync, struct now now)
@@ -258,6 +262,7 @@ void sync_tick(struct sync *sync, struct now now)
 	sync->counters.expired += table_sweep(sync->table, mono_seconds(now), SWEEP_BUDGET);
 	join_tick(sync, now);
 	ask_tick(sync);
+	digest_tick(sync, now);
 }
 
 /* Injection */

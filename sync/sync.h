@@ -25,6 +25,7 @@ enum sync_kind {
 	SYNC_KIND_BEGIN,
 	SYNC_KIND_WANT,
 	SYNC_KIND_LOST,
+	SYNC_KIND_SUMS,
 	SYNC_KIND_MAX,
 };
 
@@ -135,6 +136,8 @@ struct sync_status {
 	usec_t stamped;                /* UTC in the highest version given out or seen */
 	uint64_t inject_pending, inject_unconfirmed;
 	uint64_t captured, adopted, learned, stale, expired, injected, injected_again, repaired;
+	uint64_t compared, differed; /* tables of peers; parts of the key space in them */
+	uint64_t mended;             /* learned from these: something had been lost */
 	uint64_t relayed; /* of what was learned: of the dead, from peers that had more of them */
 	uint64_t refused_full, refused_entry;
 	uint64_t batches_out, batches_in;

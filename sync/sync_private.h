@@ -67,13 +67,15 @@ struct sink {
 	struct answer answer;
 	unsigned int lost_said; /* sync->lost_changes when it was told */
 	usec_t lost_time;       /* mono, when */
+	bool digest_due;
 };
 
 /* What a Want is for. */
 enum ask {
 	ASK_NOTHING,
-	ASK_SHARE, /* of the start's */
-	ASK_RELAY, /* of a director that is gone, what the peer has more of it */
+	ASK_SHARE,      /* of the start's */
+	ASK_RELAY,      /* of a director that is gone, what the peer has more of it */
+	ASK_DIFFERENCE, /* parts of the key space whose sums differ */
 };
 
 struct source {
@@ -136,6 +138,29 @@ struct join {
 	usec_t alone;     /* mono, since when there is nobody to ask */
 };
 
+/* The sums that are told to a peer; one peer each time, in turn. */
+struct digest {
+	bool walking;
+	unsigned int peer;
+	usec_t next; /* mono */
+	uint64_t horizon, cursor;
+	uint64_t sums[RANGES];
+};
+
+/* The comparison with a peer's sums, one at a time. */
+struct check {
+	struct stream *stream; /* NULL: none */
+	bool walking;
+	unsigned int from; /* where the next question starts */
+	unsigned int pairs_len;
+	uint32_t pairs[2 * WANT_PAIRS_MAX];
+	uint64_t horizon, cursor;
+	uint64_t sums[RANGES]; /* the peer's, less ours */
+};
+
+/* To decode a small message. */
+#define MESSAGE_MEMORY (48 * 1024)
+
 struct sync {
 	const struct identity *identity;
 	uint64_t epoch, journal;
@@ -157,6 +182,9 @@ struct sync {
 	struct journal followed[SYNC_STREAMS_MAX];
 	unsigned int lost_changes; /* how often those that we follow no more changed */
 	struct join join;
+	struct digest digest;
+	struct check check;
+	_Alignas(16) uint8_t memory[MESSAGE_MEMORY];
 	struct flow repair[REPAIR_MAX]; /* to be injected again */
 	unsigned int repair_len;
 	uint32_t entries_max;
@@ -185,10 +213,15 @@ static inline uint32_t sync_unshared(const struct sync *sync)
 enum table_list policy_place(struct sync *sync, const struct entry *entry, bool adopted,
 			     struct now now);
 
+struct merged {
+	unsigned int read, news;
+	unsigned int covered; /* news that the sums of the last comparison cover */
+};
+
 /* Merges the batch that the reader has read, but for entries of another origin than this one (0:
- * any). Returns how many of them were news. */
-unsigned int sync_merge_batch(struct sync *sync, uint64_t origin, struct now now,
-			      unsigned int *ret_read);
+ * any). */
+void sync_merge_batch(struct sync *sync, uint64_t origin, struct now now,
+		      struct merged *ret_merged);
 
 /* sink.c. output: the next frame, which is due; its length. */
 void sink_open(struct sync *sync, struct stream *stream, struct now now);
@@ -199,6 +232,8 @@ size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uin
 int sink_subscribe(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Subscribe *message);
 int sink_ack(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Ack *message,
 	     struct now now);
+/* The age of the oldest change that the peer has not acknowledged. */
+usec_t sink_lag(const struct sink *sink, struct now now);
 uint64_t sink_unsent(const struct sync *sync, const struct sink *sink);
 /* Tells all peers that we are complete. */
 void sink_tell(struct sync *sync);
@@ -243,6 +278,16 @@ size_t ask_output(struct sync *sync, struct stream *stream, uint8_t *data);
 /* The answer has ended, or the stream. */
 void ask_ended(struct sync *sync, struct stream *stream);
 void ask_dropped(struct sync *sync, struct stream *stream);
+
+/* digest.c */
+/* An entry that both have, unless something was lost. */
+bool digest_covers(struct table_version version, uint32_t timeout, uint64_t horizon);
+void digest_tick(struct sync *sync, struct now now);
+size_t digest_output(struct sync *sync, struct sink *sink, uint8_t *data);
+int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Sums *message);
+/* Something differs from what this peer holds: sync->check has the parts. */
+bool digest_take(struct sync *sync, const struct stream *stream);
+void digest_ended(struct sync *sync, const struct stream *stream);
 
 /* join.c */
 /* A share for this source: false: there is none. */

@@ -74,6 +74,7 @@ static const struct message {
 	[SYNC_KIND_ACK - SYNC_KIND_SUBSCRIBE] = {&lvsmesh__pb__ack__descriptor, false},
 	[SYNC_KIND_BEGIN - SYNC_KIND_SUBSCRIBE] = {&lvsmesh__pb__begin__descriptor, true},
 	[SYNC_KIND_WANT - SYNC_KIND_SUBSCRIBE] = {&lvsmesh__pb__want__descriptor, false},
+	[SYNC_KIND_SUMS - SYNC_KIND_SUBSCRIBE] = {&lvsmesh__pb__sums__descriptor, true},
 	[SYNC_KIND_LOST - SYNC_KIND_SUBSCRIBE] = {&lvsmesh__pb__lost__descriptor, true},
 };
 
@@ -89,6 +90,8 @@ static int receive_message(struct sync *sync, struct stream *stream, uint8_t kin
 		return answer_want(stream, (const Lvsmesh__Pb__Want *)message);
 	case SYNC_KIND_LOST:
 		return lost_receive(sync, stream, (const Lvsmesh__Pb__Lost *)message);
+	case SYNC_KIND_SUMS:
+		return digest_receive(sync, stream, (const Lvsmesh__Pb__Sums *)message);
 	case SYNC_KIND_BEGIN:
 		return source_begin(sync, stream, (const Lvsmesh__Pb__Begin *)message);
 	default:
@@ -99,7 +102,6 @@ static int receive_message(struct sync *sync, struct stream *stream, uint8_t kin
 static int receive(struct sync *sync, struct stream *stream, uint8_t kind, const uint8_t *body,
 		   size_t len, struct now now)
 {
-	_Alignas(16) uint8_t memory[8192];
 	const struct message *known;
 	ProtobufCMessage *message;
 	struct arena arena;
@@ -112,7 +114,7 @@ static int receive(struct sync *sync, struct stream *stream, uint8_t kind, const
 	known = &messages[kind - SYNC_KIND_SUBSCRIBE];
 	if (known->from_publisher != stream->is_source)
 		return -SYNC_E_KIND;
-	arena_init(&arena, memory, sizeof(memory));
+	arena_init(&arena, sync->memory, sizeof(sync->memory));
 	message = protobuf_c_message_unpack(known->descriptor, &arena.allocator, len, body);
 	if (!message)
 		return -SYNC_E_MALFORMED;
@@ -154,6 +156,5 @@ void sync_stream_status(const struct sync *sync, unsigned int number, struct now
 	ret_status->joining = sink->acked < sink->end;
 	ret_status->synced =
 		sink->begun && ret_status->behind == 0 && sink->acked == sink->cursor.position;
-	if (sink->acked < sink->mark && now.mono > sink->mark_time)
-		ret_status->lag = now.mono - sink->mark_time;
+	ret_status->lag = sink_lag(sink, now);
 }

@@ -42,14 +42,17 @@ static void open_streams(struct sync *sync, uint8_t kind, struct now now)
 	size_t len;
 
 	sync_capture(sync, &entry, now);
+	if (kind == SYNC_KIND_SUMS || kind == SYNC_KIND_LOST)
+		sync_join(sync, now);
+	sync_tick(sync, now);
 	sync_open(sync, SOURCE, true, &peer.certificate, 500, now);
 	sync_output(sync, SOURCE, now, body, &made, &len);
 	if (kind != SYNC_KIND_BEGIN) {
 		sync_receive(sync, SOURCE, SYNC_KIND_BEGIN, begin, sizeof(begin), now);
 		sync_receive(sync, SOURCE, SYNC_KIND_HEARTBEAT, complete, sizeof(complete), now);
 		sync_join(sync, now);
+		assert(made == SYNC_KIND_SUBSCRIBE);
 		sync_output(sync, SOURCE, now, body, &made, &len);
-		assert(made == SYNC_KIND_WANT);
 	}
 	sync_open(sync, SINK, false, &peer.certificate, 500, now);
 	if (kind != SYNC_KIND_SUBSCRIBE)
@@ -63,12 +66,27 @@ static uint64_t last_of(const uint8_t *data, size_t len)
 	return len >= 18 && data[0] == 0x09 && data[9] == 0x11 ? load_le64(data + 10) : 0;
 }
 
+/* Sums are longer than an input should be: a horizon, and the bytes behind it over and over. */
+static size_t make_sums(const uint8_t *data, size_t size)
+{
+	const size_t len = 4096 * 8;
+
+	body[0] = 0x09;
+	memcpy(body + 1, data, 8);
+	memcpy(body + 9, (uint8_t[]){0x12, 0x80, 0x80, 0x02}, 4);
+	for (size_t i = 0; i < len; i++)
+		body[13 + i] = size > 8 ? data[8 + i % (size - 8)] : 0;
+	return 13 + len;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct sync_options options = {
 		.identity = &us, .epoch = 100, .journal = 700, .entries_max = 5000};
 	struct now now = {.mono = 50 * USEC_PER_SEC, .wall = FIXTURE_WALL};
 	struct sync *sync;
+	uint8_t made;
+	size_t len;
 
 	if (size < 2 || size > 64 * 1024)
 		return 0;
@@ -86,9 +104,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		record_sign(&peer, SYNC_KIND_BATCH, 500, last_of(data + 2, size - 2),
 			    body + SIGNATURE_SIZE, size - 2, body);
 		sync_receive(sync, SOURCE, data[0], body, size - 2 + SIGNATURE_SIZE, now);
+	} else if (data[0] == SYNC_KIND_SUMS && data[1] == 2 && size >= 10) {
+		len = make_sums(data + 2, size - 2);
+		sync_receive(sync, SOURCE, data[0], body, len, now);
 	} else {
 		sync_receive(sync, data[1] % 2, data[0], data + 2, size - 2, now);
 	}
+	sync_tick(sync, now);
+	sync_output(sync, SOURCE, now, body, &made, &len);
 	drain(sync, now);
 	now.mono += 100 * USEC_PER_SEC;
 	sync_tick(sync, now);

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "sync/kernel_wire.h"
+#include "sync/sync_private.h"
 #include "tests/sim/kernel_model.h"
 
 #define SYNCID 7
@@ -455,6 +456,13 @@ bool cluster_packet(struct cluster *cluster, unsigned int d, const struct entry 
 void cluster_unreported(struct cluster *cluster, unsigned int d, const struct entry *entry)
 {
 	kernel_model_carry(cluster->directors[d].kernel, entry, cluster->time);
+}
+
+void cluster_forget(struct cluster *cluster, unsigned int d, const struct flow *flow)
+{
+	struct table *table = node_sync(cluster->directors[d].node)->table;
+
+	table_drop(table, table_find(table, flow));
 }
 
 void cluster_lose(struct cluster *cluster, unsigned int d, unsigned int one_in)

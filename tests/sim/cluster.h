@@ -46,6 +46,8 @@ void cluster_carry(struct cluster *cluster, unsigned int d, const struct entry *
 bool cluster_packet(struct cluster *cluster, unsigned int d, const struct entry *entry);
 /* It reaches the kernel, which does not report it. */
 void cluster_unreported(struct cluster *cluster, unsigned int d, const struct entry *entry);
+/* A fault: a director's table loses an entry that it had learned, and nobody notices. */
+void cluster_forget(struct cluster *cluster, unsigned int d, const struct flow *flow);
 /* The kernel loses one in so many of its entries. */
 void cluster_lose(struct cluster *cluster, unsigned int d, unsigned int one_in);
 /* The entry in a director's kernel. */

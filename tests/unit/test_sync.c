@@ -347,6 +347,97 @@ static void test_relay(void **state)
 	sync_free(sync);
 }
 
+static int sums(struct sync *sync, uint8_t *data, size_t data_len)
+{
+	Lvsmesh__Pb__Sums message = LVSMESH__PB__SUMS__INIT;
+	size_t len;
+
+	message.horizon = FIXTURE_WALL / 1000 << 16;
+	message.sums.data = data;
+	message.sums.len = data_len;
+	len = lvsmesh__pb__sums__pack(&message, body);
+	return sync_receive(sync, SOURCE, SYNC_KIND_SUMS, body, len, start);
+}
+
+/* What was missing is counted, unless it may have been on its way still, or have ended. */
+static void test_mended(void **state)
+{
+	static const struct {
+		uint64_t above;
+		uint32_t timeout;
+		unsigned int mended;
+	} cases[] = {{1, 900, 0}, {0, 900, 1}, {0, 60, 1}, {0, 61, 2}};
+	static uint8_t data[4096 * 8] = {1};
+	struct forged forged = good_batch(true);
+	struct sync *sync = make_sync();
+	struct sync_status status;
+	size_t len;
+
+	(void)state;
+	sync_join(sync, start);
+	sync_tick(sync, start);
+	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		assert_int_equal(sums(sync, data, sizeof(data)), 0);
+		sync_tick(sync, start);
+		assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
+		forged.entry = make_entry(10 + i);
+		forged.entry.timeout = cases[i].timeout;
+		forged.version.hlc = (FIXTURE_WALL / 1000 << 16) + cases[i].above;
+		assert_int_equal(receive(sync, &forged), 0);
+		sync_status(sync, &status);
+		assert_int_equal(status.mended, cases[i].mended);
+		assert_int_equal(status.learned, i + 1);
+	}
+	sync_free(sync);
+}
+
+/* A peer whose sums are lies is asked for 64 parts each time, never the same before all had their
+ * turn; what comes of it is nothing new. */
+static void test_lying_sums(void **state)
+{
+	static uint8_t data[4096 * 8 + 1];
+	struct forged forged = good_batch(true);
+	struct sync *sync = make_sync();
+	struct sync_status status;
+	uint8_t kind;
+	size_t len;
+
+	(void)state;
+	sync_join(sync, start);
+	sync_tick(sync, start);
+	assert_int_equal(sync_capture(sync, &forged.entry, start), 0);
+	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	assert_int_equal(sums(sync, data, 4096 * 8), -SYNC_E_KIND);
+	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
+	assert_int_equal(sums(sync, data, 4096 * 8 - 1), -SYNC_E_MALFORMED);
+	assert_int_equal(sums(sync, data, 4096 * 8 + 1), -SYNC_E_MALFORMED);
+	memset(data, 0x55, sizeof(data));
+	for (uint32_t round = 0; round < 65; round++) {
+		Lvsmesh__Pb__Want *want;
+
+		assert_int_equal(sums(sync, data, 4096 * 8), 0);
+		assert_int_equal(sums(sync, data, 4096 * 8), 0);
+		assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
+		sync_tick(sync, start);
+		assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
+		want = lvsmesh__pb__want__unpack(NULL, len, body);
+		assert_int_equal(want->n_ranges, 128);
+		for (size_t i = 0; i < 128; i++)
+			assert_int_equal(want->ranges[i], (round * 64 + i / 2) % 4096);
+		lvsmesh__pb__want__free_unpacked(want, NULL);
+		assert_int_equal(receive(sync, &forged), 0);
+	}
+	sync_status(sync, &status);
+	assert_int_equal(status.compared, 65);
+	assert_int_equal(status.differed, 65 * 64);
+	assert_int_equal(status.mended, 0);
+	sync_free(sync);
+}
+
 /* Where a stream begins: where it was left, or at the start. */
 static void test_begin(void **state)
 {
@@ -986,7 +1077,8 @@ int main(void)
 		cmocka_unit_test(test_batches),      cmocka_unit_test(test_begin),
 		cmocka_unit_test(test_want),         cmocka_unit_test(test_completes),
 		cmocka_unit_test(test_shares),       cmocka_unit_test(test_shares_lost),
-		cmocka_unit_test(test_relay),        cmocka_unit_test(test_refused_batches),
+		cmocka_unit_test(test_relay),        cmocka_unit_test(test_mended),
+		cmocka_unit_test(test_lying_sums),   cmocka_unit_test(test_refused_batches),
 		cmocka_unit_test(test_left_out),     cmocka_unit_test(test_every_bit),
 		cmocka_unit_test(test_sink),         cmocka_unit_test(test_inject),
 		cmocka_unit_test(test_stale_inject), cmocka_unit_test(test_from_start),

@@ -1,0 +1,170 @@
+/* Anti-entropy: two tables are compared by sums over parts of the key space, and what differs is
+ * wanted. Both sums are of the same entries, by version and timeout alone, whenever the walks
+ * happen: what changes meanwhile makes a part differ in vain, which costs and does no harm. */
+#include "sync/sync_private.h"
+
+#define INTERVAL (30 * USEC_PER_SEC)
+/* What is younger may be on its way still. */
+#define HORIZON (30 * USEC_PER_SEC)
+/* What ends sooner after the horizon may have ended here and not there. */
+#define REMAINS (90 * USEC_PER_SEC)
+/* Slots looked at by a tick, as the sweep's. */
+#define BUDGET 16384
+/* A peer that is further behind is not compared with. */
+#define LAG (5 * USEC_PER_SEC)
+
+bool digest_covers(struct table_version version, uint32_t timeout, uint64_t horizon)
+{
+	usec_t lifetime = table_lifetime(timeout) * USEC_PER_SEC;
+
+	return version.hlc <= horizon &&
+	       hlc_wall(version.hlc) + lifetime > hlc_wall(horizon) + REMAINS;
+}
+
+/* Adds to the sums, or takes from them. True: the walk has ended. */
+static bool sum(const struct sync *sync, uint64_t horizon, uint64_t *cursor, bool minus,
+		uint64_t sums[RANGES])
+{
+	for (unsigned int i = 0; i < BUDGET; i++) {
+		table_ref ref = table_walk(sync->table, cursor);
+		struct table_meta meta;
+		struct entry entry;
+		uint64_t digest;
+
+		if (!ref)
+			return true;
+		table_get(sync->table, ref, &entry, &meta);
+		if (!table_list_shared(meta.list) ||
+		    !digest_covers(meta.version, entry.timeout, horizon))
+			continue;
+		digest = entry_digest(&entry.flow, meta.version);
+		sums[RANGE_OF(meta.range)] += minus ? -digest : digest;
+	}
+	return false;
+}
+
+/* Publishing */
+
+/* The peer that is next, if it has what is older than the horizon. */
+static struct stream *next_peer(struct sync *sync, struct now now)
+{
+	struct digest *digest = &sync->digest;
+
+	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
+		struct stream *stream = &sync->streams[++digest->peer % SYNC_STREAMS_MAX];
+		const struct sink *sink = &stream->sink;
+
+		if (stream->open && !stream->is_source && sink->begun && sink->acked >= sink->end &&
+		    sink_lag(sink, now) < LAG)
+			return stream;
+	}
+	return NULL;
+}
+
+static void publish(struct sync *sync, struct now now)
+{
+	struct digest *digest = &sync->digest;
+
+	if (!digest->walking && now.mono >= digest->next && sync->join.complete) {
+		digest->walking = true;
+		digest->next = now.mono + INTERVAL;
+		digest->horizon = hlc_version(now.wall - HORIZON);
+		digest->cursor = 0;
+		memset(digest->sums, 0, sizeof(digest->sums));
+	}
+	if (digest->walking && sum(sync, digest->horizon, &digest->cursor, false, digest->sums)) {
+		struct stream *stream = next_peer(sync, now);
+
+		digest->walking = false;
+		if (stream)
+			stream->sink.digest_due = true;
+	}
+}
+
+size_t digest_output(struct sync *sync, struct sink *sink, uint8_t *data)
+{
+	Lvsmesh__Pb__Sums message = LVSMESH__PB__SUMS__INIT;
+	struct digest *digest = &sync->digest;
+	uint8_t sums[RANGES * 8];
+
+	sink->digest_due = false;
+	for (unsigned int i = 0; i < RANGES; i++)
+		store_le64(sums + 8 * i, digest->sums[i]);
+	message.horizon = digest->horizon;
+	message.sums.data = sums;
+	message.sums.len = sizeof(sums);
+	return lvsmesh__pb__sums__pack(&message, data);
+}
+
+/* Comparing */
+
+int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Sums *message)
+{
+	struct check *check = &sync->check;
+
+	if (!stream->source.begun)
+		return -SYNC_E_KIND;
+	if (message->sums.len != RANGES * 8)
+		return -SYNC_E_MALFORMED;
+	if (check->stream || !sync->join.complete || !source_caught_up(&stream->source))
+		return 0;
+	check->stream = stream;
+	check->walking = true;
+	check->cursor = 0;
+	check->horizon = message->horizon;
+	for (unsigned int i = 0; i < RANGES; i++)
+		check->sums[i] = load_le64(message->sums.data + 8 * i);
+	return 0;
+}
+
+/* The parts that differ, from where the last question ended, so that all have their turn. */
+static unsigned int find_pairs(struct check *check, uint32_t pairs[2 * WANT_PAIRS_MAX])
+{
+	unsigned int n = 0, from = check->from;
+
+	for (unsigned int i = 0; i < RANGES; i++) {
+		unsigned int at = (from + i) % RANGES;
+
+		if (check->sums[at] == 0)
+			continue;
+		if (n == 2 * WANT_PAIRS_MAX)
+			break;
+		pairs[n++] = at;
+		pairs[n++] = at;
+		check->from = at + 1;
+	}
+	return n;
+}
+
+bool digest_take(struct sync *sync, const struct stream *stream)
+{
+	struct check *check = &sync->check;
+
+	if (check->stream != stream || check->walking)
+		return false;
+	check->pairs_len = find_pairs(check, check->pairs);
+	sync->counters.compared++;
+	sync->counters.differed += check->pairs_len / 2;
+	if (check->pairs_len > 0)
+		return true;
+	check->stream = NULL;
+	return false;
+}
+
+void digest_ended(struct sync *sync, const struct stream *stream)
+{
+	if (sync->check.stream == stream)
+		sync->check.stream = NULL;
+}
+
+void digest_tick(struct sync *sync, struct now now)
+{
+	struct check *check = &sync->check;
+
+	publish(sync, now);
+	if (check->stream && check->walking &&
+	    sum(sync, check->horizon, &check->cursor, true, check->sums)) {
+		check->walking = false;
+		ask_next(sync, check->stream);
+	}
+}

@@ -1,0 +1,308 @@
+/* Whoever comes gets everything, whoever dies takes nothing along, and what is lost is found. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/sim/cluster.h"
+
+#define ESTABLISHED 1
+#define FIN_WAIT 4
+
+static struct sync_status status_of(struct cluster *cluster, unsigned int d)
+{
+	struct node_status status;
+
+	node_status(cluster_node(cluster, d), &status);
+	return status.sync;
+}
+
+static bool is_ready(struct cluster *cluster, unsigned int d)
+{
+	struct node_status status;
+
+	node_status(cluster_node(cluster, d), &status);
+	return status.ready;
+}
+
+static void assert_same(struct cluster *cluster)
+{
+	const char *difference = cluster_difference(cluster);
+
+	if (difference)
+		fail_msg("%s", difference);
+}
+
+/* Entries of d1 to d3, of which d3 is gone for good: all that d1 and d2 know of it they learned. */
+static struct cluster *with_a_gone(uint64_t seed, unsigned int count, unsigned int entries)
+{
+	struct cluster *cluster = cluster_new(seed, count);
+
+	for (unsigned int d = 3; d < count; d++)
+		cluster_crash(cluster, d, true);
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < entries; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+		cluster_carry(cluster, i % 3, &entry);
+	}
+	cluster_run(cluster, 100 * USEC_PER_MSEC);
+	cluster_crash(cluster, 2, true);
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	return cluster;
+}
+
+/* Who joins gets every entry, and each once: of the living from themselves, of the dead a share
+ * from each. */
+static void test_join(void **state)
+{
+	struct cluster *cluster = with_a_gone(11, 4, 3000);
+	struct sync_status joined;
+	uint64_t given = 0;
+
+	(void)state;
+	cluster_start(cluster, 3);
+	cluster_run(cluster, 7 * USEC_PER_SEC);
+	joined = status_of(cluster, 3);
+	assert_int_equal(joined.learned, 3000);
+	assert_int_equal(joined.stale, 0);
+	assert_int_equal(joined.join_shares, 8);
+	assert_int_equal(joined.join_shares_done, 8);
+	assert_int_equal(joined.join_entries, 1000);
+	assert_true(joined.complete && is_ready(cluster, 3));
+	assert_same(cluster);
+	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+		struct node_stream_status status;
+
+		node_stream_status(cluster_node(cluster, 3), i, cluster_now(cluster), &status);
+		if (status.phase != NODE_STREAM_READY)
+			continue;
+		/* 1000 of its own, and about half of the others. */
+		assert_in_range(status.sync.entries, 1000 + 250, 1000 + 750);
+		given += status.sync.entries;
+	}
+	assert_int_equal(given, 3000);
+	cluster_free(cluster);
+}
+
+/* A donor dies at any point of a join: the others give what it had not given. */
+static void test_join_interrupted(void **state)
+{
+	unsigned int shares = 0, journals = 0;
+
+	(void)state;
+	for (unsigned int at = 0; at < 20; at++) {
+		struct cluster *cluster = with_a_gone(100 + at, 5, 1500);
+		struct sync_status status;
+
+		cluster_start(cluster, 4);
+		cluster_run(cluster, USEC_PER_SEC);
+		cluster_narrow(cluster, 400);
+		cluster_start(cluster, 3);
+		/* While the journals come, or the rest. */
+		do {
+			cluster_run(cluster, USEC_PER_MSEC);
+			status = status_of(cluster, 3);
+		} while (at % 2 ? status.join_shares == 0 : status.learned == 0);
+		cluster_run(cluster, at * 2 * USEC_PER_MSEC);
+		status = status_of(cluster, 3);
+		shares += status.join_shares > 0 && !status.joined;
+		journals += status.join_shares == 0;
+		cluster_crash(cluster, at / 2 % 2, true);
+		cluster_narrow(cluster, 0);
+		cluster_run(cluster, 7 * USEC_PER_SEC);
+		assert_true(is_ready(cluster, 3));
+		assert_int_equal(status_of(cluster, 3).entries, 1500);
+		assert_same(cluster);
+		/* Nothing began from the start again. */
+		assert_in_range(status_of(cluster, 3).stale, 0, 1000);
+		cluster_free(cluster);
+	}
+	/* The times were not chosen in vain. */
+	assert_true(shares > 3 && journals > 3);
+}
+
+/* A director dies when its last batch has reached one of three others. */
+static void test_half_delivered(void **state)
+{
+	struct cluster *cluster = cluster_new(12, 4);
+	unsigned int i = 0;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (; i < 1000; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+		cluster_carry(cluster, 0, &entry);
+	}
+	cluster_run(cluster, 100 * USEC_PER_MSEC);
+	cluster_hole(cluster, 0, 1, true);
+	cluster_hole(cluster, 0, 2, true);
+	for (; i < 1200; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+		cluster_carry(cluster, 0, &entry);
+	}
+	cluster_run(cluster, 100 * USEC_PER_MSEC);
+	assert_int_equal(status_of(cluster, 3).entries, 1200);
+	assert_int_equal(status_of(cluster, 1).entries, 1000);
+	cluster_hole(cluster, 0, 1, false);
+	cluster_hole(cluster, 0, 2, false);
+	cluster_crash(cluster, 0, true);
+	cluster_run(cluster, 200 * USEC_PER_MSEC);
+	for (unsigned int d = 1; d < 3; d++) {
+		assert_int_equal(status_of(cluster, d).entries, 1200);
+		assert_int_equal(status_of(cluster, d).relayed, 200);
+		assert_int_equal(status_of(cluster, d).stale, 0);
+	}
+	assert_int_equal(status_of(cluster, 3).relayed, 0);
+	assert_same(cluster);
+	/* Who comes later gets them too, and asks nobody a second time. */
+	cluster_start(cluster, 0);
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	assert_int_equal(status_of(cluster, 0).join_entries, 1200);
+	assert_int_equal(status_of(cluster, 0).relayed, 0);
+	assert_int_equal(status_of(cluster, 0).stale, 0);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
+/* Two halves of which one loses a member: what only that half knew of it reaches the other later.
+ */
+static void test_lost_behind_a_cut(void **state)
+{
+	struct cluster *cluster = cluster_new(13, 4);
+	struct entry entry;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int d = 0; d < 2; d++) {
+		cluster_cut(cluster, d, 2, true);
+		cluster_cut(cluster, d, 3, true);
+	}
+	for (unsigned int i = 0; i < 100; i++) {
+		entry = cluster_entry(i, 1, ESTABLISHED, true);
+		cluster_carry(cluster, 3, &entry);
+	}
+	cluster_run(cluster, 100 * USEC_PER_MSEC);
+	cluster_crash(cluster, 3, true);
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int d = 0; d < 2; d++) {
+		assert_int_equal(status_of(cluster, d).entries, 0);
+		cluster_cut(cluster, d, 2, false);
+	}
+	cluster_run(cluster, 5 * USEC_PER_SEC);
+	for (unsigned int d = 0; d < 2; d++)
+		assert_int_equal(status_of(cluster, d).relayed, 100);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
+/* What a director stamped in an earlier life is its own: who joins later gets it from there. */
+static void test_earlier_life(void **state)
+{
+	struct cluster *cluster = cluster_new(14, 4);
+
+	(void)state;
+	cluster_crash(cluster, 3, true);
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < 300; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+		cluster_carry(cluster, i % 3, &entry);
+	}
+	cluster_run(cluster, 100 * USEC_PER_MSEC);
+	cluster_crash(cluster, 0, false);
+	cluster_start(cluster, 0);
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	cluster_crash(cluster, 1, true);
+	cluster_start(cluster, 1);
+	cluster_run(cluster, 3 * USEC_PER_SEC);
+	for (unsigned int d = 0; d < 3; d++)
+		assert_int_equal(status_of(cluster, d).entries_own, 100);
+	assert_same(cluster);
+	cluster_start(cluster, 3);
+	cluster_run(cluster, 3 * USEC_PER_SEC);
+	assert_int_equal(status_of(cluster, 3).learned, 300);
+	assert_int_equal(status_of(cluster, 3).stale, 0);
+	assert_int_equal(status_of(cluster, 3).join_entries, 0);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
+/* Traffic as it is: connections come, move and end, on all directors. */
+static void traffic(struct cluster *cluster, unsigned int count, usec_t time)
+{
+	for (usec_t end = cluster_now(cluster).mono + time; cluster_now(cluster).mono < end;) {
+		unsigned int d = (unsigned int)(cluster_random(cluster) % count);
+		unsigned int i = (unsigned int)(cluster_random(cluster) % 3000);
+		struct entry entry = cluster_entry(i, 1, i % 7 ? ESTABLISHED : FIN_WAIT, true);
+
+		entry.timeout = i % 3 ? 900 : 10 + i % 300;
+		cluster_carry(cluster, d, &entry);
+		cluster_run(cluster, 20 * USEC_PER_MSEC);
+	}
+}
+
+/* Nothing is ever found to be missing where nothing went wrong, whatever moves meanwhile. */
+static void test_nothing_to_mend(void **state)
+{
+	struct cluster *cluster = cluster_new(15, 3);
+
+	(void)state;
+	traffic(cluster, 3, 150 * USEC_PER_SEC);
+	for (unsigned int d = 0; d < 3; d++) {
+		struct sync_status status = status_of(cluster, d);
+
+		assert_true(status.compared >= 2);
+		assert_int_equal(status.mended, 0);
+	}
+	cluster_run(cluster, USEC_PER_SEC);
+	cluster_free(cluster);
+}
+
+/* What a table lost without knowing is found and got again, and only that is sent. */
+static void test_mends(void **state)
+{
+	struct cluster *cluster = cluster_new(16, 3);
+	struct sync_status status;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < 600; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+		cluster_carry(cluster, i % 3, &entry);
+	}
+	cluster_run(cluster, 40 * USEC_PER_SEC);
+	for (unsigned int i = 0; i < 50; i += 5) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+		if (i % 3 != 1)
+			cluster_forget(cluster, 1, &entry.flow);
+	}
+	assert_int_equal(status_of(cluster, 1).entries, 593);
+	cluster_run(cluster, 90 * USEC_PER_SEC);
+	status = status_of(cluster, 1);
+	assert_int_equal(status.mended, 7);
+	assert_in_range(status.differed, 7, 20);
+	assert_in_range(status.stale, 0, 20);
+	for (unsigned int d = 0; d < 3; d += 2)
+		assert_int_equal(status_of(cluster, d).mended, 0);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_join),           cmocka_unit_test(test_join_interrupted),
+		cmocka_unit_test(test_half_delivered), cmocka_unit_test(test_lost_behind_a_cut),
+		cmocka_unit_test(test_earlier_life),   cmocka_unit_test(test_nothing_to_mend),
+		cmocka_unit_test(test_mends),
+	};
+
+	cmocka_set_test_filter(getenv("TEST"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
