@@ -206,7 +206,8 @@ static void judge(struct membership *m, const struct lost *lost, usec_t *next)
 	struct split *split = &m->split;
 	bool proof = lost->proof != 0, open = split->incident.open, wanted;
 	struct membership_notice *notice;
-	usec_t stable = MAX(m->view_at, split->lost_last) + stable_time(m->roster_count + 1);
+	usec_t window = stable_time(m->roster_count + 1);
+	usec_t stable = MAX(m->view_at, split->lost_last) + window;
 
 	if (open)
 		wanted = still_open(m, lost);
@@ -227,7 +228,9 @@ static void judge(struct membership *m, const struct lost *lost, usec_t *next)
 		notice->incident = split->incident.id;
 		fill_notice(m, notice, lost);
 	}
-	if (!split->incident.open && !still_open(m, lost))
+	/* As long as others may come to those that were lost. */
+	if (!split->incident.open && !still_open(m, lost) &&
+	    (open || m->now.mono > split->lost_last + window))
 		forget(m);
 }
 

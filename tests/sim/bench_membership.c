@@ -142,12 +142,15 @@ static void split_or_crash(unsigned int count, unsigned int seeds, bool crash)
 		unsigned int at = (unsigned int)sim_random(sim, count);
 		uint64_t half = ((UINT64_C(1) << count / 2) - 1) << at % (count - count / 2 + 1);
 
+		/* Some of them by and by, as they are on a bad network. */
+		sim_loss(sim, seed % 3 == 2 ? 50 : 0, 0, 0);
 		if (crash)
 			for (unsigned int i = 0; i < third; i++)
 				sim_crash(sim, (at + i) % count, seed % 2);
 		else
 			sim_partition(sim, half, true);
 		sim_run(sim, 10 * S + sim_random(sim, 60 * S));
+		sim_loss(sim, 0, 0, 0);
 		sim_heal(sim);
 		for (unsigned int i = 0; i < count; i++)
 			sim_start(sim, i, SIM_KEEP, 0);

@@ -333,6 +333,31 @@ static void test_split_is_confirmed(void **state)
 		}
 }
 
+/* Who are lost some seconds after each other, as loss of packets brings about, are lost together.
+ */
+static void test_split_that_comes_bit_by_bit(void **state)
+{
+	struct sim *sim = cluster(58, 4);
+
+	(void)state;
+	sim_partition(sim, 8, true);
+	sim_run(sim, 4 * S);
+	sim_partition(sim, 12, true);
+	sim_cut(sim, 2, 3, SIM_BOTH, 2, false);
+	sim_cut(sim, 3, 2, SIM_BOTH, 2, false);
+	sim_run(sim, 15 * S);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(
+			sim_count(sim, i, MEMBERSHIP_SPLIT_SUSPECTED, -1, 0) +
+					sim_count(sim, i, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0) >
+				0,
+			true);
+	sim_heal(sim);
+	sim_run(sim, 15 * S);
+	check_split(sim, 4, 1, 0);
+	finish(sim);
+}
+
 static void test_crash_is_no_split(void **state)
 {
 	static const unsigned int counts[] = {4, 5, 8, 32};
@@ -789,6 +814,7 @@ int main(void)
 		cmocka_unit_test(test_partly_reachable),
 		cmocka_unit_test(test_cut_heals),
 		cmocka_unit_test(test_split_is_confirmed),
+		cmocka_unit_test(test_split_that_comes_bit_by_bit),
 		cmocka_unit_test(test_crash_is_no_split),
 		cmocka_unit_test(test_pause_is_no_split),
 		cmocka_unit_test(test_no_false_failure),
