@@ -68,7 +68,9 @@ static const char help_members[] =
 	"suspect, failed, absent: stopped as planned, gone: left for good, unproven: has not "
 	"answered\n"
 	"since our start); PHASE: what the other says of itself; UDP, TCP: each of its addresses\n"
-	"answers; RTT: of the first.\n";
+	"answers; RTT: of each; VERSIONS: of the protocol; EVIDENCE: what speaks for what when it "
+	"is\n"
+	"lost.\n";
 
 static const char help_drain[] = "Usage: lvsmesh drain [--wait] [--json] [--control PATH]\n"
 				 "\n"

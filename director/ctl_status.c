@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "director/ctl.h"
+#include "director/observer.h"
 
 static json_int_t number_of(const json_t *object, const char *key)
 {
@@ -92,7 +93,8 @@ static void cluster_print(const json_t *status)
 static bool is_refusal(const char *group, const char *name)
 {
 	return strcmp(group, "session") == 0 || strcmp(group, "control") == 0 ||
-	       strncmp(name, "refused", 7) == 0;
+	       strncmp(name, "refused", 7) == 0 ||
+	       observer_refusal(group, name) == OBSERVER_ALARMING;
 }
 
 static void refused_print(const json_t *status)

@@ -201,26 +201,25 @@ static bool is_one_of(const char *name, const char *const *names, size_t count)
 	return false;
 }
 
-/* What a healthy cluster counts too: a director that dials itself, and our own lack of memory. */
-static bool is_refusal(const struct node_counter *counter)
+/* A healthy cluster counts directors that dial themselves, and our own lack of memory. */
+enum observer_refusal observer_refusal(const char *group, const char *name)
 {
-	if (strcmp(counter->group, "session") == 0)
-		return strcmp(counter->name, "self") != 0 && strcmp(counter->name, "memory") != 0;
-	if (strcmp(counter->group, "membership") == 0)
-		return strncmp(counter->name, "dropped-", 8) != 0;
-	return strcmp(counter->group, "sync") == 0;
-}
+	static const char *const own[] = {"self", "memory"};
+	/* Datagrams that come late, twice, or before their sender is known; what is said of one
+	 * that has just come or gone. */
+	static const char *const ordinary[] = {"version", "stale",    "repeated", "stranger",
+					       "nonce",   "unproven", "unknown",  "ahead",
+					       "accuser", "removal",  "relay",    "rollback"};
 
-/* So do datagrams that come late, twice, or before their sender is known, and what is said of one
- * that has just come or gone. */
-static bool is_ordinary(const struct node_counter *counter)
-{
-	static const char *const names[] = {"version", "stale",    "repeated", "stranger",
-					    "nonce",   "unproven", "unknown",  "ahead",
-					    "accuser", "removal",  "relay",    "rollback"};
-
-	return strcmp(counter->group, "membership") == 0 &&
-	       is_one_of(counter->name, names, ARRAY_SIZE(names));
+	if (strcmp(group, "sync") == 0)
+		return OBSERVER_ALARMING;
+	if (strcmp(group, "session") == 0)
+		return is_one_of(name, own, ARRAY_SIZE(own)) ? OBSERVER_NO_REFUSAL
+							     : OBSERVER_ALARMING;
+	if (strcmp(group, "membership") != 0 || strncmp(name, "dropped-", 8) == 0)
+		return OBSERVER_NO_REFUSAL;
+	return is_one_of(name, ordinary, ARRAY_SIZE(ordinary)) ? OBSERVER_ORDINARY
+							       : OBSERVER_ALARMING;
 }
 
 static const char *refusal_hint(const char *reason)
@@ -268,13 +267,15 @@ void observe_refused(struct observer *observer, const struct node *node, struct 
 	if (minute)
 		observer->minute_at = now.mono;
 	for (unsigned int i = 0; i < OBSERVER_COUNTERS && node_counter(node, i, &counter); i++) {
+		enum observer_refusal refusal = observer_refusal(counter.group, counter.name);
 		uint64_t last = observer->refused[i];
 
 		if (minute)
 			observer->minute[i] = last;
 		observer->refused[i] = counter.value;
-		if (!is_refusal(&counter) || counter.value <= last ||
-		    (is_ordinary(&counter) && counter.value - observer->minute[i] < OBSERVER_FLOOD))
+		if (refusal == OBSERVER_NO_REFUSAL || counter.value <= last ||
+		    (refusal == OBSERVER_ORDINARY &&
+		     counter.value - observer->minute[i] < OBSERVER_FLOOD))
 			continue;
 		refused(&counter, log, now);
 	}

@@ -56,6 +56,15 @@ void observe_identity(struct observer *observer, const struct certificate *certi
  * named: all there are, sorted when this returns. */
 void observe_names(struct observer_named *named, unsigned int count, struct event_log *log,
 		   struct now now);
+/* What a counter of the node counts. */
+enum observer_refusal {
+	OBSERVER_NO_REFUSAL,
+	OBSERVER_ORDINARY, /* a network, or a restart, brings it about too */
+	OBSERVER_ALARMING,
+};
+
+enum observer_refusal observer_refusal(const char *group, const char *name);
+
 /* Messages of peers and strangers that were turned away, by what the node counts. */
 void observe_refused(struct observer *observer, const struct node *node, struct event_log *log,
 		     struct now now);

@@ -32,11 +32,12 @@ json_t *status_membership(const struct membership *membership)
 	membership_status(membership, &status);
 	if (status.split_incident)
 		split = status.split_confirmed ? "confirmed" : "suspected";
-	return json_pack("{s:i, s:i, s:i, s:s, s:s?, s:i, s:s, s:b}", "view", (int)status.view,
+	return json_pack("{s:i, s:i, s:i, s:s, s:s?, s:i, s:s, s:b, s:o}", "view", (int)status.view,
 			 "roster", (int)status.roster, "away", (int)status.away, "quorum",
 			 quorum_name(status.quorum), "split", split, "health", (int)status.health,
 			 "phase", member_phase_name((int)status.phase), "identity_twice",
-			 status.identity_twice);
+			 status.identity_twice, "witness",
+			 status.witness ? json_boolean(status.witness_ok) : json_null());
 }
 
 static json_t *own_addresses(const struct config *config)

@@ -255,7 +255,8 @@ struct membership_status {
 	uint64_t split_incident; /* 0: none open */
 	bool split_confirmed;
 	bool identity_twice;
-	bool partial; /* nobody answers by UDP, on some address of ours */
+	bool witness, witness_ok; /* it is asked; it answers */
+	bool partial;             /* nobody answers by UDP, on some address of ours */
 	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out;
 	uint64_t pings, pings_lost;
 };

@@ -53,6 +53,8 @@ void membership_status(const struct membership *m, struct membership_status *ret
 	ret_status->split_incident = m->split.incident.open ? m->split.incident.id : 0;
 	ret_status->split_confirmed = m->split.incident.open && m->split.confirmed;
 	ret_status->identity_twice = m->twice.open;
+	ret_status->witness = m->witness;
+	ret_status->witness_ok = m->witness_ok;
 	ret_status->partial = m->deaf != 0;
 }
 

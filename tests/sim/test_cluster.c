@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "director/observer.h"
 #include "tests/sim/cluster.h"
 
 #define ESTABLISHED 1
@@ -574,6 +575,18 @@ static void chaos_step(struct cluster *cluster, unsigned int count)
 	cluster_run(cluster, (1 + cluster_random(cluster) % 50) * USEC_PER_MSEC);
 }
 
+/* Nothing that would alarm an operator is refused because directors come and go. */
+static void assert_nothing_alarming(struct cluster *cluster, unsigned int d)
+{
+	struct node_counter counter;
+
+	for (unsigned int i = 0; node_counter(cluster_node(cluster, d), i, &counter); i++)
+		if (counter.value &&
+		    observer_refusal(counter.group, counter.name) == OBSERVER_ALARMING)
+			fail_msg("d%u: %s/%s %llu", d + 1, counter.group, counter.name,
+				 (unsigned long long)counter.value);
+}
+
 static void chaos(uint64_t seed)
 {
 	unsigned int count = 2 + (unsigned int)(seed % 4);
@@ -597,6 +610,8 @@ static void chaos(uint64_t seed)
 	difference = cluster_difference(cluster);
 	if (difference)
 		fail_msg("seed %lu: %s", (unsigned long)seed, difference);
+	for (unsigned int d = 0; d < count; d++)
+		assert_nothing_alarming(cluster, d);
 	cluster_free(cluster);
 }
 

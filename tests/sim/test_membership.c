@@ -756,6 +756,9 @@ static void test_two_versions(void **state)
 	assert_int_equal(info.versions.min, 1);
 	assert_int_equal(info.versions.max, 2);
 	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_PARTIAL, -1, 0), 0);
+	for (unsigned int i = 0; i < 6; i++)
+		assert_int_equal(sim_counter(sim, i, "version"), 0);
 	finish(sim);
 }
 
