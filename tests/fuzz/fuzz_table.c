@@ -14,10 +14,10 @@
 #define CURSORS 2
 
 struct known {
-	bool held, adopted;
+	bool held, adopted, returned;
 	struct entry entry;
 	struct table_version version;
-	uint64_t position;
+	uint64_t position; /* or mark */
 	enum table_list list;
 	uint32_t refreshed;
 };
@@ -82,7 +82,8 @@ static void check_entry(const struct known *known, const struct entry *entry,
 	assert(meta->version.origin == known->version.origin);
 	assert(meta->list == known->list && meta->adopted == known->adopted);
 	assert(meta->refreshed == known->refreshed);
-	assert(meta->position == (known->list == TABLE_JOURNAL ? known->position : 0));
+	assert(meta->returned == known->returned);
+	assert(meta->position == known->position);
 	assert(meta->range == flow_range(&entry->flow));
 }
 
@@ -155,12 +156,13 @@ static void apply(struct world *world, unsigned int flow, const struct entry *en
 		if (!newer)
 			return;
 		if (known->adopted && entry_agrees(entry, &known->entry))
-			list = TABLE_IDLE;
+			list = version.origin == SELF ? TABLE_JOURNAL : TABLE_IDLE;
 	} else {
 		assert(result == (known->held ? TABLE_CHANGED : TABLE_NEW));
 	}
 	*known = (struct known){
 		.held = true,
+		.returned = merged && version.origin == SELF,
 		.entry = *entry,
 		.version = version,
 		.list = list,
@@ -169,16 +171,56 @@ static void apply(struct world *world, unsigned int flow, const struct entry *en
 	};
 }
 
-static void adopt(struct world *world, unsigned int flow, const struct entry *entry)
+static void adopt(struct world *world, unsigned int flow, const struct entry *entry, uint8_t where)
 {
-	enum table_result result = table_adopt(world->table, entry, world->now, TABLE_JOURNAL);
+	enum table_list list = where % 4 ? TABLE_YOUNG + where % 4 - 1 : TABLE_JOURNAL;
+	enum table_result result = table_adopt(world->table, entry, world->now, list);
 
 	if (world->known[flow].held) {
 		assert(result == TABLE_STALE);
 		return;
 	}
-	apply(world, flow, entry, (struct table_version){0, SELF}, TABLE_JOURNAL, result, false);
+	apply(world, flow, entry, (struct table_version){0, SELF}, list, result, false);
 	world->known[flow].adopted = world->known[flow].held;
+}
+
+static void withhold(struct world *world, unsigned int flow, const struct entry *entry,
+		     uint8_t where)
+{
+	enum table_list list = TABLE_YOUNG + where % 3;
+	struct known *known = &world->known[flow];
+	struct table_version version = {++world->hlc, SELF};
+	enum table_result result;
+	uint64_t mark = where;
+
+	if (known->held && table_list_shared(known->list))
+		return;
+	if (known->held && known->list == list)
+		mark = known->position;
+	result = table_withhold(world->table, entry, version.hlc, world->now, list, where);
+	apply(world, flow, entry, version, list, result, false);
+	if (result != TABLE_FULL)
+		known->position = mark;
+}
+
+/* Told to the others, or forgotten. */
+static void release(struct world *world, unsigned int flow, bool drop)
+{
+	struct known *known = &world->known[flow];
+	table_ref ref;
+
+	if (!known->held)
+		return;
+	ref = table_find(world->table, &known->entry.flow);
+	if (drop && known->list != TABLE_JOURNAL) {
+		table_drop(world->table, ref);
+		*known = (struct known){0};
+	} else if (!drop && !table_list_shared(known->list)) {
+		table_publish(world->table, ref, ++world->hlc);
+		known->version.hlc = known->adopted ? known->version.hlc : world->hlc;
+		known->list = TABLE_JOURNAL;
+		known->position = ++world->position;
+	}
 }
 
 /* Forgets what it was told to fetch, or was told wrong: only slower. */
@@ -269,7 +311,7 @@ static void step(struct world *world, const uint8_t op[4])
 	struct table_version version = {world->hlc - MIN(world->hlc, op[3] / 4), op[3] % 4 + 5};
 	struct table_cursor *cursor = &world->cursors[op[3] % CURSORS];
 
-	switch (op[0] % 12) {
+	switch (op[0] % 15) {
 	case 0:
 	case 1:
 		version = (struct table_version){++world->hlc, SELF};
@@ -285,7 +327,7 @@ static void step(struct world *world, const uint8_t op[4])
 		fetch(world, flow, op[2]);
 		break;
 	case 5:
-		adopt(world, flow, &entry);
+		adopt(world, flow, &entry, op[3]);
 		break;
 	case 6:
 		inject(world);
@@ -306,6 +348,13 @@ static void step(struct world *world, const uint8_t op[4])
 		break;
 	case 11:
 		read_journal(world, cursor, op[2]);
+		break;
+	case 12:
+		withhold(world, flow, &entry, op[3]);
+		break;
+	case 13:
+	case 14:
+		release(world, flow, op[0] % 15 == 13);
 		break;
 	}
 	world->hlc++;
