@@ -7,7 +7,7 @@
 
 /* Work of one turn. */
 #define READS 1024
-#define WRITES 16
+#define WRITES 32
 
 /* Between looks at IPVS: when awake, when asleep, and the first after a packet, whose connection
  * then has its third one too. */
@@ -33,6 +33,8 @@
  * that, and when only the confirmation is waited for. */
 #define PUMP_MS 2
 #define CONFIRM_MS 50
+/* A timer of 0 ms would be run again at once, before anything else of the loop. */
+#define NEXT_TURN_MS 1
 /* After an error, which will not go away at once. */
 #define RETRY_MS 100
 
@@ -115,21 +117,21 @@ void io_tap_on_readable(uv_poll_t *readable, int status, int events)
 		return;
 	}
 	drain(tap);
-	if (tap->captured < MANY || now(tap) >= tap->last_beat + REST)
+	if (tap->behind || tap->captured < MANY || now(tap) >= tap->last_beat + REST)
 		return;
 	uv_poll_stop(readable);
-	uv_timer_start(&tap->rest, io_tap_on_rest, tap->behind ? 0 : REST_MS, 0);
+	uv_timer_start(&tap->rest, io_tap_on_rest, REST_MS, 0);
 }
 
 void io_tap_on_rest(uv_timer_t *rest)
 {
 	struct io_tap *tap = rest->data;
 
-	if (drain(tap) < MANY) {
+	if (drain(tap) < MANY || tap->behind) {
 		uv_poll_start(&tap->readable, UV_READABLE, io_tap_on_readable);
 		return;
 	}
-	uv_timer_start(rest, io_tap_on_rest, tap->behind ? 0 : REST_MS, 0);
+	uv_timer_start(rest, io_tap_on_rest, REST_MS, 0);
 	if (now(tap) < tap->last_beat + UNSEEN_MAX)
 		uv_timer_start(&tap->beat, io_tap_on_beat, REST_MS + WOKEN_MS, 0);
 }
@@ -358,7 +360,7 @@ void io_tap_on_pump(uv_timer_t *pump)
 	if (failed)
 		uv_timer_start(pump, io_tap_on_pump, RETRY_MS, 0);
 	else if (more)
-		uv_timer_start(pump, io_tap_on_pump, 0, 0);
+		uv_timer_start(pump, io_tap_on_pump, NEXT_TURN_MS, 0);
 	else if (pace_waiting(&tap->pace))
 		uv_timer_start(pump, io_tap_on_pump,
 			       pace_allows(&tap->pace, IO_TAP_PAYLOAD_MAX) ? CONFIRM_MS : PUMP_MS,
