@@ -644,7 +644,7 @@ static unsigned int held_collect(const struct director *director, struct held *h
 	uint64_t cursor = 0;
 
 	while (sync_walk(sync, &cursor, &held[n].entry, &held[n].info))
-		n++;
+		n += held[n].info.shared;
 	qsort(held, n, sizeof(*held), held_compare);
 	return n;
 }

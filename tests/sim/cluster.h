@@ -65,7 +65,7 @@ unsigned int cluster_noticed(const struct cluster *cluster, unsigned int d,
 
 void cluster_run(struct cluster *cluster, usec_t time);
 
-/* NULL when all directors that are up hold the same entries in the same versions, and their
+/* NULL when all directors that are up share the same entries in the same versions, and their
  * kernels the same destinations and states; else a sentence. */
 const char *cluster_difference(const struct cluster *cluster);
 
