@@ -15,6 +15,7 @@
 
 #include "director/io_clock.h"
 #include "director/io_node.h"
+#include "proto/version.h"
 #include "tests/identity_fixture.h"
 
 #define IP_UDP 28
@@ -132,6 +133,7 @@ static bool member_open(struct member *member, const char *profile, const struct
 	struct io_node_options options = {
 		.loop = &member->loop,
 		.node = {.identity = &member->identity,
+			 .versions = VERSION_RANGE,
 			 .epoch = (uint64_t)time(NULL),
 			 .join = join,
 			 .join_count = join_count,
