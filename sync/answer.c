@@ -61,7 +61,7 @@ static bool wanted(const struct answer *answer, const struct table_meta *meta)
 
 	if (answer->origin && answer->origin != meta->version.origin)
 		return false;
-	if (hlc != 0 && hlc <= answer->since)
+	if (hlc >= HLC_TIMES && hlc <= answer->since)
 		return false;
 	if (!ranges_have(&answer->ranges, RANGE_OF(meta->range)))
 		return false;

@@ -7,6 +7,10 @@
 
 #include "proto/base.h"
 
+/* Below this a version is no time, but the boot epoch of who found the entry in its kernel: older
+ * than all that was reported, and what is found later is newer. */
+#define HLC_TIMES (UINT64_C(1) << 40)
+
 struct hlc {
 	uint64_t last; /* the highest version given out or seen */
 };

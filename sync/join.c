@@ -19,7 +19,7 @@ static void join_done(struct sync *sync)
 	join->done = true;
 	join->goal = sync->counters.injected + table_list_count(sync->table, TABLE_INJECT) +
 		     table_list_count(sync->table, TABLE_UNCONFIRMED);
-	for (unsigned int i = 0; i < join->seen.len; i++)
+	for (unsigned int i = 0; join->shares_done == join->shares && i < join->seen.len; i++)
 		followed_note(sync, &join->seen.journals[i]);
 	sync->lost_changes++;
 }

@@ -16,6 +16,7 @@ int sync_new(const struct sync_options *options, struct sync **ret_sync)
 {
 	struct table_options table = {
 		.self = options->identity->id,
+		.adopted = MIN(options->epoch, HLC_TIMES - 1),
 		.entries_max = options->entries_max,
 		.paths_max = TABLE_PATHS_MAX,
 	};

@@ -21,6 +21,7 @@ int table_new(const struct table_options *options, struct table **ret_table)
 	if (!table)
 		return -ENOMEM;
 	table->entries_max = max;
+	table->adopted = options->adopted;
 	table->origins[0] = options->self;
 	table->origins_len = 1;
 	memcpy(table->hash_key, options->hash_key, sizeof(table->hash_key));
@@ -308,6 +309,7 @@ enum table_result table_adopt(struct table *table, const struct entry *entry, ui
 	if (!ref)
 		return TABLE_FULL;
 	slot_at(table, ref)->refreshed = now;
+	slot_at(table, ref)->hlc = table->adopted;
 	slot_at(table, ref)->bits |= SLOT_ADOPTED;
 	return TABLE_NEW;
 }

@@ -34,7 +34,8 @@ static inline bool table_list_shared(enum table_list list)
 }
 
 struct table_options {
-	uint64_t self; /* our director's id */
+	uint64_t self;    /* our director's id */
+	uint64_t adopted; /* the version of what is adopted, below all that is captured */
 	uint32_t entries_max;
 	uint32_t paths_max; /* different services, real servers, flags, fwmarks: any combination */
 	uint8_t hash_key[16]; /* random: nobody outside can make flows collide */
@@ -79,8 +80,8 @@ enum table_result table_capture(struct table *table, const struct entry *entry, 
 enum table_result table_withhold(struct table *table, const struct entry *entry, uint64_t hlc,
 				 uint32_t now, enum table_list list, uint64_t mark);
 
-/* The local kernel holds the flow at start: version (0, self), to the tail of the journal or of a
- * list that is not shared. A flow already known is left as it is: TABLE_STALE. */
+/* The local kernel holds the flow at start: version (options.adopted, self), to the tail of the
+ * journal or of a list that is not shared. A flow already known is left as it is: TABLE_STALE. */
 enum table_result table_adopt(struct table *table, const struct entry *entry, uint32_t now,
 			      enum table_list list);
 

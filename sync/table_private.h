@@ -92,6 +92,7 @@ struct table {
 	struct region bucket_region;
 	table_ref *buckets;
 	uint32_t buckets_len;
+	uint64_t adopted;
 	uint32_t entries_max;
 	uint32_t sweep_v4, sweep_v6;
 	struct fetched fetched[FETCHED];
