@@ -4,11 +4,14 @@
  *	hour [SECONDS]    3600: 32 members, 10 % of the packets lost
  *	stalled [SECONDS] 600: 4 of 32 members stopped for 8 s of every 8.1 s
  *	split [SEEDS]     100: half of 4, 5, 8, 32 members cut off, or a third crashed
- *	idle              bytes a second, by members */
+ *	idle              bytes a second, by members
+ *	flood [PACKETS]   1000000: what it takes to refuse one */
+#include <sodium.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 
+#include "proto/seal.h"
 #include "tests/sim/membership_sim.h"
 
 #define S USEC_PER_SEC
@@ -185,6 +188,63 @@ static void idle(void)
 	}
 }
 
+/* A ping's size; sender and epoch are of a member, but for a stranger's. */
+static size_t flood_packet(struct sim *sim, const char *reason, uint8_t *data, size_t cap)
+{
+	struct membership *core = sim_core(sim, 0);
+	const struct identity *self = sim_identity(sim, 0), *other = sim_identity(sim, 1);
+	struct packet packet = {.version = 1, .kind = 1, .sender = other->id, .len = 64};
+	struct packet_key key;
+	struct member_info info;
+	size_t len = 0;
+
+	randombytes_buf_deterministic(data, cap, (const uint8_t[randombytes_SEEDBYTES]){1});
+	membership_find(core, other->id, &info);
+	packet.epoch = info.epoch;
+	packet.sequence = 1 << 20;
+	packet.body = data + PACKET_HEADER;
+	if (strcmp(reason, "stranger") == 0)
+		packet.sender = 1;
+	if (strcmp(reason, "stale") == 0)
+		packet.epoch = 1;
+	packet_key_init(self, &other->certificate, &key);
+	packet_pack(&key, self->certificate.cluster, &packet, data, cap, &len);
+	data[len - 1] ^= 1;
+	return len;
+}
+
+static void flood(unsigned int packets)
+{
+	static const char *const reasons[] = {"version", "stranger", "stale", "mac"};
+	struct sim *sim = cluster(6, 8, true);
+	struct membership_event event = {.type = MEMBERSHIP_DATAGRAM};
+	struct membership_update update;
+	uint8_t data[256];
+	char condition[64];
+	double start;
+
+	event.data = data;
+	event.remote = sim_endpoint(1, 0);
+	event.now.mono = sim_now(sim);
+	for (unsigned int r = 0; r < ARRAY_SIZE(reasons); r++) {
+		uint64_t before = sim_counter(sim, 0, reasons[r]);
+
+		event.len = flood_packet(sim, reasons[r], data, sizeof(data));
+		data[0] = r == 0 ? 0xff : data[0];
+		start = wall();
+		for (unsigned int i = 0; i < packets; i++)
+			membership_step(sim_core(sim, 0), &event, &update);
+		start = wall() - start;
+		if (sim_counter(sim, 0, reasons[r]) != before + packets) {
+			fprintf(stderr, "not refused as %s\n", reasons[r]);
+			exit(1);
+		}
+		snprintf(condition, sizeof(condition), ", \"reason\": \"%s\"", reasons[r]);
+		say("refused_packet_ns", start / packets * 1e9, "ns", 8, condition);
+	}
+	sim_free(sim);
+}
+
 int main(int argc, char **argv)
 {
 	static const unsigned int counts[] = {4, 5, 8, 32};
@@ -199,11 +259,14 @@ int main(int argc, char **argv)
 		stalled(number ? number : 600);
 	} else if (strcmp(what, "idle") == 0) {
 		idle();
+	} else if (strcmp(what, "flood") == 0) {
+		flood(number ? number : 1000000);
 	} else if (strcmp(what, "split") == 0) {
 		for (unsigned int i = 0; i < 8; i++)
 			split_or_crash(counts[i / 2], number ? number : 100, i % 2);
 	} else {
-		fprintf(stderr, "usage: %s scale|hour|stalled|split|idle [NUMBER]\n", argv[0]);
+		fprintf(stderr, "usage: %s scale|hour|stalled|split|idle|flood [NUMBER]\n",
+			argv[0]);
 		return 2;
 	}
 	return 0;
