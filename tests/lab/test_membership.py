@@ -113,6 +113,27 @@ def test_leave_and_remove(cluster):
     wait_for(lambda: events(cluster, first, "member-left", subject=second.name), 5, "the incident is over")
 
 
+def test_udp_alone_is_cut(cluster):
+    """Between two of three, while their streams go on."""
+    t = cluster.topology
+    first, second, third = t.directors
+    t.cut([first], [second], only="ip protocol udp")
+    cut = time.time()
+    pair = (first, second), (second, first)
+    for d, other in pair:
+        partly = wait_for(lambda: events(cluster, d, "member-partly-reachable", subject=other.name), 15, "told")
+        assert partly[0]["fields"]["evidence"] == "udp" and told_at(partly[0]) - cut < 8
+        assert members(cluster, d)[other.name]["partly_reachable"]
+    t.cut()
+    for d, other in pair:
+        whole = wait_for(lambda: events(cluster, d, "member-reachable", subject=other.name), 15, "told")
+        assert whole[0]["incident"] == events(cluster, d, "member-partly-reachable")[0]["incident"]
+        assert not members(cluster, d)[other.name]["partly_reachable"]
+    for d in t.directors:
+        assert not events(cluster, d, *(BAD - {"member-partly-reachable"})), events(cluster, d)
+    assert not events(cluster, third, "member-partly-reachable")
+
+
 def test_cut_off(cluster):
     t = cluster.topology
     *others, lost = cluster.directors

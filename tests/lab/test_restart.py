@@ -84,6 +84,7 @@ def configured(director):
 def test_restart(busy, how):
     cluster, client = busy
     t, director = cluster.topology, cluster.directors[0]
+    addresses = director.start("ip -o monitor address dev lvsmesh-vip", name="addresses")
     end(cluster, director, how)
     # These nobody captures: the daemon finds them when it starts.
     late = more_connections(t, 20)
@@ -94,6 +95,7 @@ def test_restart(busy, how):
     assert cluster.status(director)["entries"]["held"] >= COUNT + 20
     cluster.wait_replicated(COUNT + 20)
     nobody_noticed(cluster, client)
+    assert "Deleted" not in addresses.output(), addresses.output()
     cluster.fail(director)
     assert tools.check(late)["broken"] == 0
     assert tools.check(client)["broken"] == 0

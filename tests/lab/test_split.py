@@ -17,7 +17,7 @@ def make(topology):
     """A cluster of directors that all know one another. changed: {name: keys of its section `cluster`}."""
     def start(directors, changed=None):
         t = topology(directors=directors, reals=1)
-        cluster = Cluster(t, families=[4], membership={"profile": "fast"})
+        cluster = Cluster(t, families=[4])
         for director in t.directors:
             cluster.start_director(director, (changed or {}).get(director.name))
         cluster.wait_ready()
@@ -26,7 +26,7 @@ def make(topology):
     return start
 
 
-def told(cluster, director, name, deadline=60):
+def told(cluster, director, name, deadline=90):
     """The only event of that name, as soon as it is there."""
     found = wait_for(lambda: events(cluster, director, name), deadline, f"{name} on {director.name}", 0.1)
     assert len(found) == 1

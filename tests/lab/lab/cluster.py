@@ -89,14 +89,12 @@ def all_alive(cluster, directors):
 
 
 class Cluster:
-    """services: what the configuration says under that name; the function above makes the usual ones.
-    membership: what it says under `cluster` that is other than usual."""
+    """services: what the configuration says under that name; the function above makes the usual ones."""
 
-    def __init__(self, topology, mode="lvsmesh", services=None, membership=None, **options):
+    def __init__(self, topology, mode="lvsmesh", services=None, **options):
         assert mode in MODES
         self.topology = topology
         self.mode = mode
-        self.membership = membership or {}
         self.services = globals()["services"](topology, **options) if services is None else services
         self.daemons = {}
         self.programs = {}  # of a director; else lvsmeshd
@@ -180,14 +178,14 @@ class Cluster:
         return self._files[director] / "state"
 
     def write_config(self, director, membership=None, **changed):
-        """JSON is YAML too. membership: more than the cluster's own; changed: top-level keys that are other than
+        """JSON is YAML too. membership: keys of the section `cluster`, changed: top-level keys, that are other than
         usual."""
         own = self._files[director]
         settings = {
             "node": {"name": director.name, "identity": str(own / "identity"), "state": str(own / "state")},
             "cluster": {"listen": [endpoint(director.address[4], CLUSTER_PORT)],
                         "join": [endpoint(d.address[4], CLUSTER_PORT) for d in self.directors
-                                 if d is not director], **self.membership, **(membership or {})},
+                                 if d is not director], **(membership or {})},
             "control": str(self.control(director)),
             "services": self.services,
         }

@@ -1,0 +1,173 @@
+"""What must neither evict a director nor stop it: damaged and old state, a second process with its identity, a
+flood of what it has to refuse."""
+
+import contextlib
+import itertools
+import random
+import socket
+import time
+
+import pytest
+
+from lab import tools
+from lab.cluster import CLUSTER_PORT, Cluster, all_alive, events, members
+from lab.host import wait_for
+from test_daemon import vips
+
+DONE, FAILED = 0, 1
+ETH_P_ALL = 3
+PORT_BYTES = CLUSTER_PORT.to_bytes(2, "big")
+BURSTS, REPEATS, BURST = 5, 10, 15
+BAD = ("member-failed", "member-left", "quorum-lost", "split-brain-suspected", "split-brain-confirmed",
+       "identity-twice", "config-divergence")
+
+
+@pytest.fixture
+def cluster(topology):
+    made = Cluster(topology(reals=1), families=[4]).start()
+    wait_for(lambda: all_alive(made, made.directors), 20, "all know all", interval=0.1)
+    return made
+
+
+def refused(cluster, director):
+    """{reason: count} of membership."""
+    return cluster.status(director)["counters"]["membership"]
+
+
+def unharmed(cluster, directors):
+    """All are alive to these, which have told nothing bad of anybody."""
+    wait_for(lambda: all_alive(cluster, directors), 20, "all are alive", 0.1)
+    for d in directors:
+        assert not events(cluster, d, *BAD), events(cluster, d, *BAD)
+
+
+def ended(cluster, director, deadline=20):
+    """The status with which its daemon ends by itself, and what it said."""
+    daemon = cluster.daemons.pop(director)
+    return wait_for(lambda: not daemon.running() and daemon, deadline, "it ends").popen.returncode, daemon.errors()
+
+
+def test_damaged_roster(cluster):
+    """A director starts without those it knew before, says so, and finds them again."""
+    first, *others = cluster.directors
+    roster = cluster.state(first) / "roster"
+    for damage in (lambda data: data[:len(data) // 2], lambda data: b"\xff" * 3000):
+        assert cluster.stop_daemon(first) == DONE
+        roster.write_bytes(damage(roster.read_bytes()))
+        cluster.start_director(first)
+        cluster.wait_ready([first])
+        assert f"{roster} is damaged" in cluster.daemons[first].errors()
+        unharmed(cluster, cluster.directors)
+    # Another cluster's: whoever is in it is no member of this one.
+    keys = cluster.topology.directory / "foreign"
+    first.run([tools.program("lvsmesh"), "keygen", "cluster", keys])
+    first.run([tools.program("lvsmesh"), "keygen", "node", "d1", "--cluster", keys, "--output", keys / "d1"])
+    assert cluster.stop_daemon(first) == DONE
+    cluster.start_director(first, node={"name": "d1", "identity": str(keys / "d1"),
+                                        "state": str(cluster.state(first))})
+    wait_for(lambda: cluster.status(first), 10, "it runs")
+    wait_for(lambda: events(cluster, first, "message-refused", subject="membership/certificate"), 10, "it says so")
+    assert refused(cluster, first)["certificate"] >= 2 and list(members(cluster, first)) == ["d1"]
+    unharmed(cluster, [])
+    assert cluster.stop_daemon(first) == DONE
+
+
+def test_state_that_went_back(cluster):
+    """The others know a director from a later boot: it starts again behind that."""
+    first = cluster.directors[0]
+    epoch = cluster.state(first) / "epoch"
+    before = int(epoch.read_text())
+    assert cluster.stop_daemon(first) == DONE
+    epoch.write_text(f"{before - 100}\n")
+    cluster.start_director(first)
+    status, said = ended(cluster, first)
+    assert status == FAILED and f"others know this director from epoch {before}" in said, said
+    assert "identity-twice" not in said
+    cluster.start_director(first)
+    cluster.wait_ready([first])
+    assert cluster.status(first)["epoch"] == int(epoch.read_text()) == before + 1
+    unharmed(cluster, cluster.directors)
+    # What is not a number is not guessed at.
+    for damaged in "", "17", "seventeen\n", f"{2 ** 64}\n":
+        cluster.stop_daemon(first)
+        epoch.write_text(damaged)
+        cluster.start_director(first)
+        status, said = ended(cluster, first)
+        assert status == FAILED and f"{epoch} is damaged" in said, said
+        cluster.daemons[first] = first.start(["true"])
+    epoch.unlink()
+    cluster.start_director(first)
+    cluster.wait_ready([first])
+    assert int(epoch.read_text()) > before
+    unharmed(cluster, cluster.directors)
+
+
+def test_one_identity_twice(cluster):
+    """d3's host gets d2's identity: both processes say so, and nobody is taken for dead."""
+    first, second, third = cluster.directors
+    assert cluster.stop_daemon(third) == DONE
+    twin = {"name": "d2", "identity": str(cluster.state(second).parent / "identity"),
+            "state": str(cluster.state(third))}
+    # Its boots are not the other's; as after a lost state it ends first, to be started again.
+    (cluster.state(third) / "epoch").write_text("1000\n")
+    cluster.start_director(third, node=twin)
+    assert ended(cluster, third)[0] == FAILED
+    cluster.start_director(third, node=twin)
+    for d in second, third:
+        wait_for(lambda d=d: events(cluster, d, "identity-twice"), 30, f"{d.name} is told", 0.1)
+        assert cluster.status(d)["membership"]["identity_twice"]
+        assert any("identity" in p for p in cluster.status(d)["problems"])
+    for d in first, second:
+        assert not events(cluster, d, *(set(BAD) - {"identity-twice"})), events(cluster, d)
+        assert vips(d)
+    assert members(cluster, first)["d2"]["state"] == "alive"
+    assert members(cluster, second)["d1"]["state"] == "alive"
+
+
+def overhear(router, sender, receiver, count):
+    """Membership's datagrams from one director to another, as the router passes them on."""
+    heard = []
+    end = time.monotonic() + 30
+    with router.entered(), socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(ETH_P_ALL)) as s:
+        s.bind((sender.name, ETH_P_ALL))
+        s.settimeout(1)
+        while len(heard) < count and time.monotonic() < end:
+            with contextlib.suppress(TimeoutError):
+                packet = s.recv(2000)
+                ip, to = packet[:20], socket.inet_aton(receiver.address[4])
+                if ip[9] == socket.IPPROTO_UDP and ip[16:20] == to and packet[22:24] == PORT_BYTES:
+                    heard.append(packet[28:])
+    assert len(heard) == count
+    return heard
+
+
+def disguised(datagram, rng):
+    """As if the same sender had said something else later; the MAC is not known."""
+    sequence = int.from_bytes(datagram[22:30], "little") + 10000
+    return datagram[:22] + sequence.to_bytes(8, "little") + rng.randbytes(len(datagram) - 30)
+
+
+def test_flood(cluster):
+    """All that a stranger on the network can make, in bursts: nobody is taken for dead, and every datagram is
+    counted by its reason."""
+    t = cluster.topology
+    first, second = t.directors[:2]
+    chance = random.Random(1)
+    heard = overhear(t.router, second, first, BURST)
+    kinds = {"repeated": heard, "mac": [disguised(d, chance) for d in heard],
+             "stranger": [d[:6] + chance.randbytes(len(d) - 6) for d in heard],
+             "version": [b"\xff" + chance.randbytes(len(d)) for d in heard]}
+    before = refused(cluster, first)
+    with t.router.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
+        s.connect((first.address[4], CLUSTER_PORT))
+        for burst in range(1, BURSTS + 1):
+            for _ in range(REPEATS):
+                for datagram in itertools.chain(*kinds.values()):
+                    s.send(datagram)
+            # No more than its socket has room for.
+            wait_for(lambda: all(refused(cluster, first)[kind] - before[kind] >= burst * REPEATS * BURST
+                                 for kind in kinds), 20, "all are counted")
+    unharmed(cluster, cluster.directors)
+    for d in t.directors:
+        assert not events(cluster, d, "member-partly-reachable")
+    assert 1 <= len(events(cluster, first, "message-refused")) <= len(kinds)
