@@ -5,7 +5,9 @@
 
 #include "director/kernel_conns.h"
 
+/* Rounds until what is missing is believed: when it is more than moves anyway, and otherwise. */
 #define LOST_ROUNDS 2
+#define FEW_LOST_ROUNDS 16
 #define UNKNOWN_ROUNDS 3
 #define BACKOFF_MAX 8
 #define FTP_PORT 21
@@ -13,7 +15,7 @@
 /* What is counted of a real server, once of its connections and once of its templates. */
 struct count {
 	uint32_t sure, possible;
-	uint32_t rounds; /* in a row in which the kernel had fewer */
+	uint32_t rounds, few_rounds; /* in a row in which the kernel had clearly fewer; fewer */
 	uint8_t backoff;
 	bool lost;
 };
@@ -82,16 +84,18 @@ bool compare_lost(const struct compare *compare, const struct entry *entry)
 /* Returns how many are lost. */
 static uint32_t count_judge(struct count *count, uint32_t held)
 {
-	bool fewer = count->sure > held && count->sure - held > 2 + count->sure / 64;
-	uint32_t missing = fewer ? count->sure - held : 0;
+	uint32_t missing = count->sure > held ? count->sure - held : 0;
+	bool clearly = missing > 2 + count->sure / 64;
 
-	count->rounds = fewer ? count->rounds + 1 : 0;
-	count->lost = fewer && count->rounds >= (uint32_t)LOST_ROUNDS << count->backoff;
-	if (!fewer)
+	count->rounds = clearly ? count->rounds + 1 : 0;
+	count->few_rounds = missing ? count->few_rounds + 1 : 0;
+	if (!missing)
 		count->backoff = 0;
+	count->lost = count->rounds >= (uint32_t)LOST_ROUNDS << count->backoff ||
+		      count->few_rounds >= (uint32_t)FEW_LOST_ROUNDS << count->backoff;
 	if (!count->lost)
 		return 0;
-	count->rounds = 0;
+	count->rounds = count->few_rounds = 0;
 	count->backoff = (uint8_t)MIN(count->backoff + 1, BACKOFF_MAX);
 	return missing;
 }

@@ -104,6 +104,14 @@ static bool is_own(const struct table_meta *meta)
 	return (meta->list == TABLE_JOURNAL && !meta->returned) || !table_list_shared(meta->list);
 }
 
+/* Whether this kernel, which does not outlive its boot, had the flow when we stamped that; 0 was
+ * found in it, in some life. */
+static bool kernel_had(const struct sync *sync, struct table_version version, struct now now)
+{
+	return version.origin == sync->identity->id &&
+	       (version.hlc == 0 || hlc_wall(version.hlc) + now.mono >= now.wall);
+}
+
 /* A peer was quicker than the reading of the kernel's connections, and has told what we ourselves
  * had stamped in an earlier life: the kernel is right, as in kernel_went_on(). */
 static void adopt_after_merge(struct sync *sync, const struct entry *entry, struct now now)
@@ -113,7 +121,7 @@ static void adopt_after_merge(struct sync *sync, const struct entry *entry, stru
 	struct entry told;
 
 	table_get(sync->table, ref, &told, &meta);
-	if (is_own(&meta) || meta.version.origin != sync->identity->id)
+	if (is_own(&meta) || !kernel_had(sync, meta.version, now))
 		return;
 	if (!entry_agrees(entry, &told))
 		capture(sync, entry, TABLE_JOURNAL, now);
@@ -149,7 +157,7 @@ void sync_adopting(struct sync *sync, bool adopting)
  * kernel is right, and needs a version above the peer's. What was captured in this life may have a
  * lower one only because the clock was set back in between. */
 static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
-			   struct table_version version, struct entry *ret_held)
+			   struct table_version version, struct now now, struct entry *ret_held)
 {
 	struct table_meta meta;
 	table_ref ref;
@@ -161,7 +169,7 @@ static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
 		return false;
 	table_get(sync->table, ref, ret_held, &meta);
 	if (meta.adopted)
-		return !entry_agrees(ret_held, entry);
+		return kernel_had(sync, version, now) && !entry_agrees(ret_held, entry);
 	return is_own(&meta) && meta.version.hlc < version.hlc;
 }
 
@@ -194,13 +202,13 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 		sync->counters.expired++;
 		return false;
 	}
-	if (kernel_went_on(sync, entry, version, &held)) {
+	if (kernel_went_on(sync, entry, version, now, &held)) {
 		capture(sync, &held, TABLE_JOURNAL, now);
 		return false;
 	}
 	switch (table_merge(sync->table, entry, version, mono_seconds(now) - age)) {
 	case TABLE_NEW:
-		if (sync->adopting && version.origin == sync->identity->id)
+		if (sync->adopting && kernel_had(sync, version, now))
 			table_settle(sync->table, table_find(sync->table, &entry->flow));
 		sync->counters.learned++;
 		return true;

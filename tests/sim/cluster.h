@@ -16,7 +16,7 @@ void cluster_free(struct cluster *cluster);
 uint64_t cluster_random(struct cluster *cluster);
 struct now cluster_now(const struct cluster *cluster);
 
-/* A crash loses the daemon; with kernel, its connection table too. */
+/* A crash loses the daemon; with kernel, it is the machine that boots: its table is empty. */
 void cluster_crash(struct cluster *cluster, unsigned int d, bool kernel);
 void cluster_start(struct cluster *cluster, unsigned int d);
 /* Which versions of the protocol a director speaks from its next start on. */
@@ -28,6 +28,12 @@ bool cluster_up(const struct cluster *cluster, unsigned int d);
 void cluster_cut(struct cluster *cluster, unsigned int a, unsigned int b, bool cut);
 /* The network between two swallows everything, and tells neither; what is on its way waits. */
 void cluster_hole(struct cluster *cluster, unsigned int a, unsigned int b, bool hole);
+/* Between two directors flow at most so many bytes in a millisecond; 0: any. */
+void cluster_throttle(struct cluster *cluster, unsigned int a, unsigned int b, size_t bytes);
+/* A director that is down will start with the epoch of some boots ago: its disk went back in time.
+ */
+void cluster_rollback(struct cluster *cluster, unsigned int d, unsigned int boots);
+uint64_t cluster_epoch(const struct cluster *cluster, unsigned int d);
 /* One injected message of so many is lost by each kernel; 0: none. */
 void cluster_lossy(struct cluster *cluster, unsigned int one_in);
 /* The kernels take injected entries, and are seen to have taken them, only so often. */
@@ -48,6 +54,8 @@ bool cluster_packet(struct cluster *cluster, unsigned int d, const struct entry 
 void cluster_unreported(struct cluster *cluster, unsigned int d, const struct entry *entry);
 /* A fault: a director's table loses an entry that it had learned, and nobody notices. */
 void cluster_forget(struct cluster *cluster, unsigned int d, const struct flow *flow);
+/* The kernel loses all that go to this real server (the last byte of its address). */
+void cluster_lose_server(struct cluster *cluster, unsigned int d, unsigned int server);
 /* The kernel loses one in so many of its entries. */
 void cluster_lose(struct cluster *cluster, unsigned int d, unsigned int one_in);
 /* The entry in a director's kernel. */

@@ -833,6 +833,20 @@ static void test_earlier_life(void **state)
 		assert_true(info.own);
 		sync_free(sync);
 	}
+	/* What we stamped before this host booted says more than a kernel that learned since. */
+	forged.version.hlc = ((start.wall - start.mono) / USEC_PER_MSEC - 1) << 16;
+	for (int order = 0; order < 2; order++) {
+		sync = make_asking();
+		sync_adopting(sync, true);
+		if (order == 0)
+			sync_adopt(sync, &ended, start);
+		assert_int_equal(receive(sync, &forged), 0);
+		if (order == 1)
+			sync_adopt(sync, &ended, start);
+		assert_int_equal(held(sync, &ended, &info).state, 1);
+		assert_true(sync_inject_pending(sync));
+		sync_free(sync);
+	}
 	/* Another's word is newer than what was found, and than an older one of ours. */
 	forged.version.origin = certificate_id(&peer.certificate);
 	sync = make_asking();

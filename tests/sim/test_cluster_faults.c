@@ -1,0 +1,333 @@
+/* Whole directors under faults that are drawn from a seed: cuts, holes, slow networks, crashes of
+ * daemons and of whole machines, disks that go back in time, kernels that drop what is injected or
+ * lose what they had, floods. Two things must hold, whatever happens:
+ *
+ * 1. Once the faults stop, all tables and all kernels become equal.
+ * 2. What a director captured and a peer that is ready acknowledged is not lost as long as that
+ * peer lives: all end with it, or with something that was captured later.
+ *
+ * SEED=n replays one run. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/sim/cluster.h"
+
+#define FLOWS 400
+#define FLOOD 1000
+#define SERVERS 4
+#define STEPS 200
+#define PATIENCE 240 /* s, until all are equal */
+
+/* A packet that a kernel took: what its director may end with, sooner or later. */
+struct capture {
+	usec_t time;
+	uint64_t position, epoch; /* in its director's journal; epoch 0: it was not reported */
+	unsigned int flow;
+	uint16_t state;
+	uint8_t server;
+};
+
+struct captures {
+	struct capture *list; /* in order of position, within an epoch */
+	unsigned int count, cap;
+};
+
+struct run {
+	struct cluster *cluster;
+	uint64_t seed;
+	unsigned int count;
+	struct captures captures[CLUSTER_MAX];
+	/* How many of d's captures e has acknowledged. */
+	unsigned int acknowledged[CLUSTER_MAX][CLUSTER_MAX];
+	/* The last capture of each flow that e has acknowledged in its present life; 0: none. */
+	usec_t held[CLUSTER_MAX][FLOWS + FLOOD];
+	unsigned int flooded;
+};
+
+static unsigned int draw(struct run *run, unsigned int below)
+{
+	return (unsigned int)(cluster_random(run->cluster) % below);
+}
+
+static void carried(struct run *run, unsigned int d, unsigned int flow, const struct entry *entry,
+		    bool reported)
+{
+	struct captures *captures = &run->captures[d];
+	struct node_status status = {0};
+
+	if (captures->count == captures->cap) {
+		captures->cap = 2 * captures->cap + 1024;
+		captures->list = realloc(captures->list, captures->cap * sizeof(*captures->list));
+		assert_non_null(captures->list);
+	}
+	if (reported)
+		node_status(cluster_node(run->cluster, d), &status);
+	captures->list[captures->count++] = (struct capture){
+		.time = cluster_now(run->cluster).mono,
+		.position = status.sync.position,
+		.epoch = reported ? cluster_epoch(run->cluster, d) : 0,
+		.flow = flow,
+		.state = entry->state,
+		.server = entry->daddr[3],
+	};
+}
+
+static void packet(struct run *run, unsigned int d, unsigned int flow, uint16_t state,
+		   unsigned int server)
+{
+	struct entry entry = cluster_entry(flow, server, state, true);
+
+	entry.timeout = 3600;
+	if (state != 1)
+		entry.flags |= ENTRY_INACTIVE;
+	bool reported = cluster_packet(run->cluster, d, &entry);
+
+	if (cluster_kernel(run->cluster, d, &entry.flow, &entry))
+		carried(run, d, flow, &entry, reported);
+}
+
+/* Some packets end a flow, and others begin it again. */
+static void traffic(struct run *run, unsigned int d)
+{
+	static const uint16_t states[] = {1, 1, 1, 1, 4, 5, 7, 8};
+	unsigned int flow = draw(run, FLOWS);
+
+	for (unsigned int i = 0; i < 16; i++, flow = (flow + 1) % FLOWS) {
+		packet(run, d, flow, states[draw(run, ARRAY_SIZE(states))], flow % SERVERS);
+	}
+}
+
+static void flood(struct run *run, unsigned int d)
+{
+	unsigned int n = MIN(FLOOD - run->flooded, 250u);
+
+	for (; n > 0; n--, run->flooded++)
+		packet(run, d, FLOWS + run->flooded, 1, run->flooded % SERVERS);
+}
+
+static bool is_ready(const struct run *run, unsigned int d)
+{
+	struct node_status status = {0};
+
+	if (cluster_up(run->cluster, d))
+		node_status(cluster_node(run->cluster, d), &status);
+	return status.ready;
+}
+
+/* What each peer that lives, and has joined, has acknowledged by now. */
+static void look_at_acks(struct run *run, unsigned int d)
+{
+	const struct captures *captures = &run->captures[d];
+
+	if (!cluster_up(run->cluster, d))
+		return;
+	for (unsigned int i = NODE_DIALLED_MAX; i < NODE_STREAMS_MAX; i++) {
+		struct node_stream_status status;
+		unsigned int e = 0, *at;
+
+		node_stream_status(cluster_node(run->cluster, d), i, cluster_now(run->cluster),
+				   &status);
+		if (status.phase != NODE_STREAM_READY || !status.for_sync)
+			continue;
+		while (e < run->count && cluster_identity(run->cluster, e)->id != status.id)
+			e++;
+		if (e == run->count || !is_ready(run, e) ||
+		    status.epoch != cluster_epoch(run->cluster, e))
+			continue;
+		for (at = &run->acknowledged[d][e]; *at < captures->count; ++*at) {
+			const struct capture *capture = &captures->list[*at];
+
+			if (capture->epoch == cluster_epoch(run->cluster, d) &&
+			    capture->position > status.sync.position)
+				break;
+			if (capture->epoch == cluster_epoch(run->cluster, d))
+				run->held[e][capture->flow] =
+					MAX(run->held[e][capture->flow], capture->time);
+		}
+	}
+}
+
+static void crash(struct run *run, unsigned int d, bool kernel)
+{
+	cluster_crash(run->cluster, d, kernel);
+	memset(run->held[d], 0, sizeof(run->held[d]));
+	if (draw(run, 8) == 0)
+		cluster_rollback(run->cluster, d, 1 + draw(run, 3));
+}
+
+static void fault(struct run *run)
+{
+	struct cluster *cluster = run->cluster;
+	unsigned int d = draw(run, run->count), e = draw(run, run->count);
+
+	switch (draw(run, 24)) {
+	case 0:
+	case 1:
+		if (d != e)
+			cluster_cut(cluster, d, e, draw(run, 2));
+		break;
+	case 2:
+		if (d != e)
+			cluster_hole(cluster, d, e, draw(run, 2));
+		break;
+	case 3:
+		if (d != e)
+			cluster_throttle(cluster, d, e, draw(run, 2) ? 1 + draw(run, 400) : 0);
+		break;
+	case 4:
+		if (cluster_up(cluster, d))
+			crash(run, d, draw(run, 3) == 0);
+		break;
+	case 5:
+	case 6:
+	case 7:
+		if (!cluster_up(cluster, d))
+			cluster_start(cluster, d);
+		break;
+	case 8:
+		cluster_lossy(cluster, draw(run, 2) ? 2 + draw(run, 8) : 0);
+		break;
+	case 9:
+		cluster_slow(cluster, draw(run, 2) ? draw(run, 50) * USEC_PER_MSEC : 0);
+		break;
+	case 10:
+		cluster_lose_server(cluster, d, draw(run, SERVERS));
+		break;
+	case 11:
+		flood(run, d);
+		break;
+	default:
+		traffic(run, d);
+	}
+}
+
+static void faults_stop(struct run *run)
+{
+	cluster_lossy(run->cluster, 0);
+	cluster_slow(run->cluster, 0);
+	for (unsigned int d = 0; d < run->count; d++) {
+		for (unsigned int e = 0; e < run->count; e++) {
+			cluster_cut(run->cluster, d, e, false);
+			cluster_hole(run->cluster, d, e, false);
+			cluster_throttle(run->cluster, d, e, 0);
+		}
+		if (!cluster_up(run->cluster, d))
+			cluster_start(run->cluster, d);
+	}
+}
+
+/* Whether something that was captured at that time or later is what the first director ended with.
+ */
+static bool kept(const struct run *run, unsigned int flow, usec_t since, const struct entry *end)
+{
+	for (unsigned int d = 0; d < run->count; d++) {
+		for (unsigned int i = run->captures[d].count; i > 0; i--) {
+			const struct capture *capture = &run->captures[d].list[i - 1];
+
+			if (capture->time < since)
+				break;
+			if (capture->flow == flow && capture->state == end->state &&
+			    capture->server == end->daddr[3])
+				return true;
+		}
+	}
+	return false;
+}
+
+static void check_acknowledged(struct run *run)
+{
+	struct entry *ends = calloc(FLOWS + FLOOD, sizeof(*ends));
+	struct sync_info info;
+	struct entry entry;
+	uint64_t cursor = 0;
+
+	assert_non_null(ends);
+	while (sync_walk(node_sync(cluster_node(run->cluster, 0)), &cursor, &entry, &info)) {
+		unsigned int flow = (unsigned int)entry.flow.caddr[2] << 8 | entry.flow.caddr[3];
+
+		assert_true(flow < FLOWS + FLOOD);
+		ends[flow] = entry;
+	}
+	for (unsigned int flow = 0; flow < FLOWS + FLOOD; flow++) {
+		usec_t since = 0;
+
+		for (unsigned int d = 0; d < run->count; d++)
+			since = MAX(since, run->held[d][flow]);
+		if (since && !kept(run, flow, since, &ends[flow]))
+			fail_msg("SEED=%lu: flow %u was acknowledged at %lu ms and ended in state "
+				 "%u at server %u",
+				 (unsigned long)run->seed, flow,
+				 (unsigned long)(since / USEC_PER_MSEC), ends[flow].state,
+				 ends[flow].daddr[3]);
+	}
+	free(ends);
+}
+
+static uint64_t run_faults(uint64_t seed)
+{
+	struct run *run = calloc(1, sizeof(*run));
+	const char *difference = "not looked at";
+	uint64_t drawn;
+
+	assert_non_null(run);
+	run->seed = seed;
+	run->count = 2 + (unsigned int)(seed % 4);
+	run->cluster = cluster_new(seed, run->count);
+	cluster_run(run->cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < STEPS; i++) {
+		fault(run);
+		for (unsigned int ms = draw(run, 60); ms > 0; ms--) {
+			cluster_run(run->cluster, USEC_PER_MSEC);
+			if (ms % 8 == 0)
+				for (unsigned int d = 0; d < run->count; d++)
+					look_at_acks(run, d);
+		}
+	}
+	faults_stop(run);
+	for (unsigned int i = 0; i < PATIENCE && difference; i++) {
+		cluster_run(run->cluster, USEC_PER_SEC);
+		difference = cluster_difference(run->cluster);
+	}
+	if (difference)
+		fail_msg("SEED=%lu: %s", (unsigned long)seed, difference);
+	check_acknowledged(run);
+	drawn = cluster_random(run->cluster);
+	cluster_free(run->cluster);
+	for (unsigned int d = 0; d < CLUSTER_MAX; d++)
+		free(run->captures[d].list);
+	free(run);
+	return drawn;
+}
+
+static void test_faults(void **state)
+{
+	const char *only = getenv("SEED");
+
+	(void)state;
+	for (uint64_t seed = 1; seed <= 6 && !only; seed++)
+		run_faults(seed);
+	if (only)
+		run_faults(strtoul(only, NULL, 10));
+}
+
+/* A seed repeats a run to the last draw. */
+static void test_repeats(void **state)
+{
+	(void)state;
+	if (!getenv("SEED"))
+		assert_true(run_faults(1) == run_faults(1));
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_faults),
+		cmocka_unit_test(test_repeats),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
