@@ -20,6 +20,7 @@
 #define TAP_INTERFACE_DEFAULT "lvsmesh-tap"
 #define TAP_SUBNET_DEFAULT "169.254.117.0/30"
 #define FLOOD_RATE_DEFAULT 10000
+#define JOIN_TIMEOUT_DEFAULT (120 * USEC_PER_SEC)
 #define MIN_AGE_MAX (3600 * USEC_PER_SEC)
 
 struct reader {
@@ -132,6 +133,15 @@ static int read_sync(const struct reader *reader, const struct raw_sync *raw,
 		     struct config_sync *sync)
 {
 	sync->flood_rate = raw && raw->flood_rate ? *raw->flood_rate : FLOOD_RATE_DEFAULT;
+	sync->join_timeout = JOIN_TIMEOUT_DEFAULT;
+	if (raw && raw->join_timeout &&
+	    config_service_duration(raw->join_timeout, &sync->join_timeout) < 0)
+		return outline_refuse(reader->outline, reader->fault,
+				      at(reader, "sync", "join-timeout"),
+				      "join-timeout \"%s\" is no duration; write one like 120s, or "
+				      "0s to wait for "
+				      "ever",
+				      raw->join_timeout);
 	if (!raw || !raw->min_age)
 		return 0;
 	if (config_service_duration(raw->min_age, &sync->min_age) < 0)

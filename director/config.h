@@ -26,6 +26,7 @@ struct config_tap {
 struct config_sync {
 	usec_t min_age;
 	uint32_t flood_rate; /* 0: no limit */
+	usec_t join_timeout; /* 0: none */
 };
 
 /* Where events are told besides the log. */

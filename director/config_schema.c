@@ -147,6 +147,7 @@ static const cyaml_schema_field_t cluster_fields[] = {
 
 static const cyaml_schema_field_t sync_fields[] = {
 	STRING("min-age", OPTIONAL, struct raw_sync, min_age, 31),
+	STRING("join-timeout", OPTIONAL, struct raw_sync, join_timeout, 31),
 	CYAML_FIELD_UINT_PTR("flood-rate", OPTIONAL, struct raw_sync, flood_rate),
 	CYAML_FIELD_END,
 };

@@ -67,7 +67,7 @@ struct raw_cluster {
 };
 
 struct raw_sync {
-	char *min_age;
+	char *min_age, *join_timeout;
 	uint32_t *flood_rate;
 };
 

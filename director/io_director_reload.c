@@ -32,6 +32,8 @@ static const char *changed(const struct config *a, const struct config *b)
 		return "cluster.profile";
 	if (ip_addr_compare(&a->witness, &b->witness) != 0)
 		return "cluster.witness";
+	if (a->sync.join_timeout != b->sync.join_timeout)
+		return "sync.join-timeout";
 	if (strcmp(a->control, b->control) != 0)
 		return "control";
 	if (strcmp(a->tap.interface, b->tap.interface) != 0 ||

@@ -41,6 +41,8 @@ int node_new(const struct node_options *options, struct node **ret_node)
 	memcpy(node->tap_address, options->tap_address, sizeof(node->tap_address));
 	memcpy(node->seed, options->seed, sizeof(node->seed));
 	node->withdraw = options->withdraw;
+	node->join_by =
+		options->join_timeout ? options->now.mono + options->join_timeout : USEC_NEVER;
 	node->config = options->config;
 	node->started = options->now.mono;
 	node->streams_len = NODE_DIALLED_MAX;
@@ -87,8 +89,12 @@ static bool peers_complete(const struct node *node)
 
 static void follow_peers(struct node *node, struct now now)
 {
-	node->followed = peers_complete(node);
-	if (node->followed)
+	bool late = now.mono >= node->join_by && !node->ready;
+
+	node->followed = late || peers_complete(node);
+	if (late)
+		sync_join_end(node->sync);
+	else if (node->followed)
 		sync_join(node->sync, now);
 }
 

@@ -29,9 +29,10 @@ struct node_options {
 	const struct endpoint *addresses; /* ours, TCP and UDP; copied */
 	unsigned int address_count;       /* 1 to MEMBERSHIP_ADDRESSES_MAX */
 	struct membership_profile profile;
-	uint64_t config;       /* digest of our configuration */
-	bool witness;          /* NODE_WITNESS comes */
-	bool withdraw;         /* take no traffic while in a minority */
+	uint64_t config;     /* digest of our configuration */
+	bool witness;        /* NODE_WITNESS comes */
+	bool withdraw;       /* take no traffic while in a minority */
+	usec_t join_timeout; /* take traffic without what peers have not given by then; 0: never */
 	const uint8_t *roster; /* as node_roster() wrote it in an earlier boot, or NULL */
 	size_t roster_len;
 	struct now now;

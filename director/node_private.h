@@ -111,6 +111,7 @@ struct node {
 	enum node_stop stop;
 	usec_t stop_by;
 	bool searching; /* nobody is known yet, and somebody may be found */
+	usec_t join_by; /* mono: goes without what has not come by then */
 	bool followed;  /* every member's own entries were complete */
 	struct node_kernel kernel;
 	usec_t started, ready_since, tick;

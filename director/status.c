@@ -179,6 +179,10 @@ static void problems_of_self(json_t *problems, const struct status_facts *facts,
 	if (!node->ready && !node->draining)
 		problem(problems, "Not ready to take traffic: %s.",
 			node->waiting_for ? node->waiting_for : "starting");
+	if (node->sync.join_ended)
+		problem(problems,
+			"It started without all entries of its peers: they had not come within "
+			"sync.join-timeout. Those that were missing come later.");
 	if (facts->forwarder_ok && node->forwarder_trusted > now.mono)
 		problem(problems,
 			"The forwarder stalled again and again: VIPs stay off until it has been "
@@ -268,6 +272,9 @@ static json_t *sync_make(const struct sync_status *sync)
 		{"repaired", sync->mended},
 		{"relayed", sync->relayed},
 		{"compared", sync->compared},
+		{"join_shares", sync->join_shares},
+		{"join_shares_done", sync->join_shares_done},
+		{"join_entries", sync->join_entries},
 		{"differed", sync->differed},
 		{"refused_full", sync->refused_full},
 		{"refused_entry", sync->refused_entry},

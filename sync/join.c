@@ -105,8 +105,14 @@ void sync_join(struct sync *sync, struct now now)
 
 void sync_join_end(struct sync *sync)
 {
-	if (!sync->join.done)
+	struct join *join = &sync->join;
+
+	if (join->complete)
+		return;
+	if (!join->done)
 		join_done(sync);
+	join->ended = join->complete = true;
+	sink_tell(sync);
 }
 
 bool join_take(struct sync *sync, struct stream *stream)

@@ -375,6 +375,7 @@ void sync_status(const struct sync *sync, struct sync_status *ret_status)
 	ret_status->refused_entry = sync->refused[SYNC_E_ENTRY];
 	ret_status->joined = sync->join.done;
 	ret_status->complete = sync->join.complete;
+	ret_status->join_ended = sync->join.ended;
 	ret_status->join_shares = sync->join.shares;
 	ret_status->join_shares_done = sync->join.shares_done;
 	ret_status->join_entries = sync->join.entries;

@@ -105,7 +105,7 @@ void sync_tick(struct sync *sync, struct now now);
  * shares. sync_status has how far it is; nobody to ask is done at once, or 5 s after the last one
  * was lost. A second call does nothing. */
 void sync_join(struct sync *sync, struct now now);
-/* Goes without the rest. */
+/* Goes without the rest, and without waiting for the kernel to take what has come. */
 void sync_join_end(struct sync *sync);
 /* What is replicated from now on (at first, everything): of flows that are new, or that no peer
  * knows of. What peers have been told of once they are always told of. options->services becomes
@@ -141,8 +141,9 @@ struct sync_status {
 	uint64_t relayed; /* of what was learned: of the dead, from peers that had more of them */
 	uint64_t refused_full, refused_entry;
 	uint64_t batches_out, batches_in;
-	bool joined;   /* every share of the start has come, or it ended without */
-	bool complete; /* and is in the kernel: what it holds is all that it could learn */
+	bool joined;     /* every share of the start has come, or it ended without */
+	bool join_ended; /* by sync_join_end() */
+	bool complete;   /* and is in the kernel: what it holds is all that it could learn */
 	unsigned int join_shares, join_shares_done;
 	uint64_t join_entries; /* that came in them */
 	/* Ours, and the peers are not told: too young; not established, and there are too many;

@@ -128,7 +128,7 @@ enum share {
 };
 
 struct join {
-	bool active, done, complete;
+	bool active, done, complete, ended;
 	uint64_t goal; /* so many injected ones make up what had come by then */
 	unsigned int shares, shares_done;
 	uint8_t share[SHARES_MAX]; /* enum share */

@@ -406,6 +406,7 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 		.profile = membership_default,
 		.now = director_now(cluster, d),
 		.syncid = SYNCID,
+		.join_timeout = CLUSTER_JOIN_TIMEOUT * USEC_PER_SEC,
 		.tap_address = {169, 254, 117, 1},
 		.entries_max = KERNEL_MODEL_MAX,
 	};

@@ -7,6 +7,7 @@
 #include "director/node.h"
 
 #define CLUSTER_MAX 8
+#define CLUSTER_JOIN_TIMEOUT 120 /* s */
 
 struct cluster;
 

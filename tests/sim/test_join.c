@@ -231,6 +231,49 @@ static void test_earlier_life(void **state)
 	cluster_free(cluster);
 }
 
+/* What is found in the kernel at a start is newer than what was found at the one before. */
+static void test_found_again(void **state)
+{
+	struct cluster *cluster = cluster_new(17, 2);
+	struct entry entry;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int life = 1; life <= 3; life++) {
+		entry = cluster_entry(1, life, ESTABLISHED, false);
+		cluster_crash(cluster, 0, false);
+		cluster_unreported(cluster, 0, &entry);
+		cluster_start(cluster, 0);
+		cluster_run(cluster, 3 * USEC_PER_SEC);
+		assert_int_equal(status_of(cluster, 1).entries, 1);
+		assert_same(cluster);
+	}
+	assert_true(cluster_kernel(cluster, 1, &entry.flow, &entry));
+	assert_int_equal(entry.daddr[3], 3);
+	cluster_free(cluster);
+}
+
+/* Who can't get everything goes without after the time that is configured, and says so. */
+static void test_join_timeout(void **state)
+{
+	struct cluster *cluster = with_a_gone(18, 4, 90);
+
+	(void)state;
+	cluster_start(cluster, 3);
+	cluster_lossy(cluster, 1);
+	cluster_run(cluster, (CLUSTER_JOIN_TIMEOUT - 1) * USEC_PER_SEC);
+	assert_false(is_ready(cluster, 3));
+	assert_false(status_of(cluster, 3).join_ended);
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	assert_true(is_ready(cluster, 3));
+	assert_true(status_of(cluster, 3).join_ended);
+	/* And gets the rest all the same. */
+	cluster_lossy(cluster, 0);
+	cluster_run(cluster, 5 * USEC_PER_SEC);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
 /* Traffic as it is: connections come, move and end, on all directors. */
 static void traffic(struct cluster *cluster, unsigned int count, usec_t time)
 {
@@ -299,7 +342,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_join),           cmocka_unit_test(test_join_interrupted),
 		cmocka_unit_test(test_half_delivered), cmocka_unit_test(test_lost_behind_a_cut),
-		cmocka_unit_test(test_earlier_life),   cmocka_unit_test(test_nothing_to_mend),
+		cmocka_unit_test(test_earlier_life),   cmocka_unit_test(test_found_again),
+		cmocka_unit_test(test_join_timeout),   cmocka_unit_test(test_nothing_to_mend),
 		cmocka_unit_test(test_mends),
 	};
 

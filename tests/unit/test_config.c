@@ -250,6 +250,7 @@ static void test_sync(void **state)
 	(void)state;
 	assert_int_equal(config->sync.min_age, 0);
 	assert_int_equal(config->sync.flood_rate, 10000);
+	assert_int_equal(config->sync.join_timeout, 120 * USEC_PER_SEC);
 	for (size_t i = 0; i < 3; i++)
 		assert_int_equal(config->services.services[i].sync_off, i == 2);
 	config_free(config);
