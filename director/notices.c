@@ -152,6 +152,7 @@ static void sentence(const struct membership_notice *notice, const char *directo
 	const char *name = notice->name;
 	double s = (double)notice->duration / (double)USEC_PER_SEC;
 	unsigned int view = notice->view, roster = notice->roster;
+	const char *too = notice->evidence & EVIDENCE_WITNESS ? " and the witness" : "";
 
 	switch (notice->type) {
 	case MEMBERSHIP_MEMBER_JOINED:
@@ -194,8 +195,8 @@ static void sentence(const struct membership_notice *notice, const char *directo
 		    roster);
 		break;
 	case MEMBERSHIP_SPLIT_SUSPECTED:
-		add(to, "The cluster is split, or %s %s crashed: %s sees %u of %u members.", names,
-		    notice->lost == 1 ? "has" : "have", director, view, roster);
+		add(to, "The cluster is split, or %s %s crashed: %s sees %u of %u members%s.",
+		    names, notice->lost == 1 ? "has" : "have", director, view, roster, too);
 		break;
 	case MEMBERSHIP_SPLIT_CONFIRMED:
 		if (notice->evidence & EVIDENCE_MUTUAL)
@@ -203,8 +204,7 @@ static void sentence(const struct membership_notice *notice, const char *directo
 			    director, names);
 		else
 			add(to, "The cluster is split: %s sees %u of %u members%s, and not %s.",
-			    director, view, roster,
-			    notice->evidence & EVIDENCE_WITNESS ? " and the witness" : "", names);
+			    director, view, roster, too, names);
 		break;
 	case MEMBERSHIP_SPLIT_HEALED:
 		add(to, "The split is over after %.1f s: %s sees %u of %u members.", s, director,

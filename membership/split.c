@@ -58,7 +58,9 @@ static void count_lost(const struct membership *m, struct lost *lost)
 	if (m->witness && m->witness_ok && lost->missing && !(lost->evidence & EXPLAINED) &&
 	    quorum_of(m) != QUORUM_MAJORITY) {
 		lost->evidence |= EVIDENCE_WITNESS;
-		lost->proof |= EVIDENCE_WITNESS;
+		/* The one other of a pair may have lost its power just as well. */
+		if (lost->all > 1)
+			lost->proof |= EVIDENCE_WITNESS;
 	}
 }
 

@@ -294,6 +294,7 @@ int main(int argc, char **argv)
 	if (argc > 6)
 		uv_check_start(&director.turn, look_at_probes);
 	printf("{\"event\": \"up\", \"at_us\": %llu}\n", (unsigned long long)now_us());
+	io_node_adopted_all(director.node);
 	io_node_forwarder(director.node, true);
 	uv_run(&director.loop, UV_RUN_DEFAULT);
 	return 0;

@@ -339,7 +339,8 @@ def test_strangers(topology):
     after = wait_for(lambda: cluster.status(d), 5)
     assert sum(after["counters"]["session"].values()) >= 4
     assert {name: value for name, value in after["counters"]["control"].items() if name != "slow"} == {
-        "overlong": 1, "json": 1, "command": 1, "field": 1, "filter": 1, "member": 0, "follow": 0, "busy": 1}
+        "overlong": 1, "json": 1, "command": 1, "field": 1, "filter": 1, "member": 0, "follow": 0, "evidence": 0,
+        "busy": 1}
     assert after["counters"]["control"]["slow"] >= 1
     assert after["entries"]["held"] == before["entries"]["held"] and after["problems"] == []
     assert tools.check(client)["broken"] == 0

@@ -637,6 +637,25 @@ static void test_pair_says_split_or_crash(void **state)
 	finish(sim);
 }
 
+/* A witness says which side is cut off; that the other one of a pair has lost its power it can't.
+ */
+static void test_witness_of_a_pair(void **state)
+{
+	struct sim_options options = {.seed = 132, .count = 2, .witness = true};
+	struct sim *sim = sim_new(&options);
+
+	(void)state;
+	sim_start(sim, 0, SIM_KEEP, 2);
+	sim_start(sim, 1, SIM_KEEP, 1);
+	sim_run(sim, 10 * S);
+	sim_event(sim, 0, (struct membership_event){.type = MEMBERSHIP_WITNESS, .ok = true});
+	sim_crash(sim, 1, true);
+	sim_run(sim, 15 * S);
+	assert_int_equal(sim_count(sim, 0, MEMBERSHIP_SPLIT_SUSPECTED, -1, 0), 1);
+	assert_int_equal(sim_count(sim, 0, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0), 0);
+	finish(sim);
+}
+
 static void test_operator_removes(void **state)
 {
 	struct sim *sim = cluster(140, 5);
@@ -831,6 +850,7 @@ int main(void)
 		cmocka_unit_test(test_split_is_confirmed_by_others),
 		cmocka_unit_test(test_split_seen_from_a_busy_host),
 		cmocka_unit_test(test_pair_says_split_or_crash),
+		cmocka_unit_test(test_witness_of_a_pair),
 		cmocka_unit_test(test_operator_removes),
 		cmocka_unit_test(test_second_network_carries_on),
 		cmocka_unit_test(test_roster_survives),

@@ -181,6 +181,7 @@ int main(int argc, char **argv)
 	    !member_open(&member, argv[2], endpoints, endpoints + 1, (unsigned int)argc - 4))
 		return 1;
 	uv_read_start((uv_stream_t *)&member.input, input_alloc, input_read);
+	io_node_adopted_all(member.node); /* there is no kernel to read */
 	io_node_forwarder(member.node, true);
 	printf("{\"event\": \"ready\"}\n");
 	return uv_run(&member.loop, UV_RUN_DEFAULT);
