@@ -85,6 +85,8 @@ void director_watch(struct io_director *director)
 	watch_config(director, log, now);
 	watch_names(director, log, now);
 	observe_replication(&peers, log, now);
+	observe_conflicts(&director->observer, director->config->node_name, status.sync.conflicts,
+			  log, now);
 	observe_identity(&director->observer, &director->identity->certificate, log, now);
 	observe_refused(&director->observer, node, log, now);
 	watch_flood(director, &status.sync, now);

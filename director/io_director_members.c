@@ -18,9 +18,14 @@ void director_noticed(void *context, const struct membership_notice *notice)
 {
 	struct io_director *director = context;
 	const struct membership *membership = node_membership(io_node_get(director->node));
+	struct node_status status;
 	struct event event;
 
-	notice_event(membership, director->config->node_name, notice, &event);
+	node_status(io_node_get(director->node), &status);
+	if (notice->type == MEMBERSHIP_MEMBER_FAILED)
+		director->changed = status.sync.both_changed;
+	notice_event(membership, director->config->node_name, notice,
+		     status.sync.both_changed - director->changed, &event);
 	event_raise(io_alert_log(director->alert), &event, notice->now);
 	io_alert_kick(director->alert);
 }

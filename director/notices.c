@@ -269,7 +269,7 @@ static void view_fields(const struct membership *membership, const char *directo
 }
 
 void notice_event(const struct membership *membership, const char *director,
-		  const struct membership_notice *notice, struct event *ret_event)
+		  const struct membership_notice *notice, uint64_t changed, struct event *ret_event)
 {
 	bool of_member = notice->member != 0 && notice->name[0];
 	bool evidence = notice->type >= MEMBERSHIP_SUSPECTED;
@@ -286,6 +286,9 @@ void notice_event(const struct membership *membership, const char *director,
 		evidence_sentence(notice, director, accuser, &to);
 	else
 		sentence(notice, director, *names ? names : "the others", &to);
+	if (notice->type == MEMBERSHIP_SPLIT_HEALED)
+		add(&to, " Of the connections that both sides changed, %" PRIu64 " of %s gave way.",
+		    changed, director);
 	event_init(ret_event, kind, of_member ? notice->name : director, "%s", text);
 	if (of_member)
 		member_fields(membership, notice, ret_event);
@@ -299,4 +302,6 @@ void notice_event(const struct membership *membership, const char *director,
 		evidence_fields(notice, accuser, ret_event);
 	else
 		view_fields(membership, director, notice, ret_event);
+	if (notice->type == MEMBERSHIP_SPLIT_HEALED)
+		event_number(ret_event, "changed", (int64_t)changed);
 }

@@ -6,9 +6,11 @@
 #include "director/event.h"
 #include "membership/membership.h"
 
-/* Fills in the event; director: our name. */
+/* Fills in the event; director: our name. changed: for the end of a split, how many of our
+ * connections that both sides changed gave way. */
 void notice_event(const struct membership *membership, const char *director,
-		  const struct membership_notice *notice, struct event *ret_event);
+		  const struct membership_notice *notice, uint64_t changed,
+		  struct event *ret_event);
 
 /* "refused, witness": bit number i's name, NULL: there are no more. */
 const char *notice_evidence_name(unsigned int i);

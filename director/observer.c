@@ -79,6 +79,26 @@ void observe_replication(const struct peers *peers, struct event_log *log, struc
 	}
 }
 
+void observe_conflicts(struct observer *observer, const char *director, uint64_t conflicts,
+		       struct event_log *log, struct now now)
+{
+	uint64_t count = conflicts - observer->conflicts;
+	struct event event;
+
+	if (count == 0 ||
+	    (observer->conflicts && now.mono < observer->conflicts_at + OBSERVER_CONFLICTS))
+		return;
+	event_init(&event, EVENT_CONNECTION_CONFLICT, director,
+		   "%" PRIu64 " connection%s of %s w%s given another real server by another "
+		   "director: the later choice holds, and clients of the other may see a reset.",
+		   count, count == 1 ? "" : "s", director, count == 1 ? "as" : "ere");
+	event_number(&event, "count", (int64_t)count);
+	event_number(&event, "total", (int64_t)conflicts);
+	event_raise(log, &event, now);
+	observer->conflicts = conflicts;
+	observer->conflicts_at = now.mono;
+}
+
 void observe_forwarder(const char *director, usec_t stalled_since, struct event_log *log,
 		       struct now now)
 {

@@ -14,6 +14,8 @@
 #define OBSERVER_LAG_OVER (1 * USEC_PER_SEC)
 #define OBSERVER_LAG_JOINING (60 * USEC_PER_SEC)
 
+#define OBSERVER_CONFLICTS (60 * USEC_PER_SEC)
+
 /* Other services for so long are no change on its way through the cluster. */
 #define OBSERVER_DIVERGENCE (30 * USEC_PER_SEC)
 
@@ -36,6 +38,8 @@ struct observer {
 	uint64_t refused[OBSERVER_COUNTERS];
 	uint64_t minute[OBSERVER_COUNTERS]; /* as it began */
 	usec_t minute_at;                   /* mono */
+	uint64_t conflicts;                 /* told of */
+	usec_t conflicts_at;                /* mono */
 };
 
 /* All zero is a new one. */
@@ -56,6 +60,9 @@ void observe_identity(struct observer *observer, const struct certificate *certi
  * named: all there are, sorted when this returns. */
 void observe_names(struct observer_named *named, unsigned int count, struct event_log *log,
 		   struct now now);
+/* conflicts: sync_status's. At once, and then once a minute while they go on. */
+void observe_conflicts(struct observer *observer, const char *director, uint64_t conflicts,
+		       struct event_log *log, struct now now);
 /* What a counter of the node counts. */
 enum observer_refusal {
 	OBSERVER_NO_REFUSAL,

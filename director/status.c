@@ -276,6 +276,8 @@ static json_t *sync_make(const struct sync_status *sync)
 		{"join_shares_done", sync->join_shares_done},
 		{"join_entries", sync->join_entries},
 		{"differed", sync->differed},
+		{"both_changed", sync->both_changed},
+		{"conflicts", sync->conflicts},
 		{"refused_full", sync->refused_full},
 		{"refused_entry", sync->refused_entry},
 		{"batches_in", sync->batches_in},

@@ -187,9 +187,28 @@ static void publish(struct sync *sync, const struct flow *flow, struct now now)
 		table_publish(sync->table, ref, hlc_stamp(&sync->hlc, now.wall));
 }
 
+/* A peer's entry took the place of one that our kernel had told of. since: the highest version
+ * known when that peer was heard last before it was away, 0: it was not. */
+static void count_met(struct sync *sync, const struct entry *entry, struct table_version version,
+		      uint64_t since)
+{
+	struct table_met met = table_met(sync->table);
+	struct entry ours = *entry;
+	bool both;
+
+	if (!met.hlc || version.origin == sync->identity->id)
+		return;
+	ours.state = met.state;
+	both = since && met.hlc > since && version.hlc > since;
+	sync->counters.both_changed += both;
+	if (met.elsewhere && !policy_is_closing(entry) && !policy_is_closing(&ours) &&
+	    (both || hlc_wall(version.hlc - met.hlc) <= TABLE_REFRESH * USEC_PER_SEC))
+		sync->counters.conflicts++;
+}
+
 /* What a peer said of one entry. True: it was news. */
 static bool merge(struct sync *sync, const struct entry *entry, struct table_version version,
-		  uint32_t age, struct now now)
+		  uint32_t age, uint64_t since, struct now now)
 {
 	struct entry held;
 
@@ -213,6 +232,7 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 		sync->counters.learned++;
 		return true;
 	case TABLE_CHANGED:
+		count_met(sync, entry, version, since);
 		sync->counters.learned++;
 		return true;
 	case TABLE_SAME:
@@ -245,7 +265,8 @@ static unsigned int read_group(struct sync *sync, uint64_t origin, struct entry 
 	return n;
 }
 
-void sync_merge_batch(struct sync *sync, uint64_t origin, struct now now, struct merged *ret_merged)
+void sync_merge_batch(struct sync *sync, uint64_t origin, uint64_t since, struct now now,
+		      struct merged *ret_merged)
 {
 	struct table_version versions[TABLE_FETCH_MAX];
 	struct entry entries[TABLE_FETCH_MAX];
@@ -256,7 +277,7 @@ void sync_merge_batch(struct sync *sync, uint64_t origin, struct now now, struct
 	while ((n = read_group(sync, origin, entries, versions, ages, &merged.read)) > 0) {
 		table_fetch(sync->table, entries, n);
 		for (unsigned int i = 0; i < n; i++) {
-			if (!merge(sync, &entries[i], versions[i], ages[i], now))
+			if (!merge(sync, &entries[i], versions[i], ages[i], since, now))
 				continue;
 			merged.news++;
 			merged.covered +=

@@ -139,6 +139,10 @@ struct sync_status {
 	uint64_t compared, differed; /* tables of peers; parts of the key space in them */
 	uint64_t mended;             /* learned from these: something had been lost */
 	uint64_t relayed; /* of what was learned: of the dead, from peers that had more of them */
+	/* Entries that our kernel told of, and a peer's later word replaced. That both changed
+	 * while they were out of touch; that went on with another real server, then or within a
+	 * minute. Only who gives way counts, so that the sum over all directors is exact. */
+	uint64_t both_changed, conflicts;
 	uint64_t refused_full, refused_entry;
 	uint64_t batches_out, batches_in;
 	bool joined;     /* every share of the start has come, or it ended without */

@@ -38,6 +38,11 @@ struct journal {
 	uint64_t hlc; /* no captured version above it is in what was applied; 0: not known */
 };
 
+/* A peer whose stream ended, and the highest version known when it was heard last. */
+struct away {
+	uint64_t id, hlc;
+};
+
 #define LOST_MAX 64
 
 struct lost {
@@ -90,7 +95,8 @@ struct source {
 	bool donor;           /* was asked for a share */
 	struct journal relay; /* how far it will be known then */
 	uint64_t since;
-	struct lost lost; /* as the publisher said last */
+	struct lost lost;    /* as the publisher said last */
+	uint64_t since_away; /* the highest version known when the peer was heard before, or 0 */
 };
 
 struct stream {
@@ -98,6 +104,7 @@ struct stream {
 	const struct certificate *peer;
 	uint64_t peer_id, peer_epoch;
 	usec_t heard, said; /* mono */
+	uint64_t heard_hlc; /* the highest version known then */
 	uint64_t entries, bytes;
 	union {
 		struct source source;
@@ -180,7 +187,8 @@ struct sync {
 	/* How far the peers' journals were applied, the last used first: it survives the streams.
 	 */
 	struct journal followed[SYNC_STREAMS_MAX];
-	unsigned int lost_changes; /* how often those that we follow no more changed */
+	struct away away[SYNC_STREAMS_MAX]; /* the last first */
+	unsigned int lost_changes;          /* how often those that we follow no more changed */
 	struct join join;
 	struct digest digest;
 	struct check check;
@@ -219,8 +227,8 @@ struct merged {
 };
 
 /* Merges the batch that the reader has read, but for entries of another origin than this one (0:
- * any). */
-void sync_merge_batch(struct sync *sync, uint64_t origin, struct now now,
+ * any). since: see struct source; 0 but for what the peer captured while it was away. */
+void sync_merge_batch(struct sync *sync, uint64_t origin, uint64_t since, struct now now,
 		      struct merged *ret_merged);
 
 /* sink.c. output: the next frame, which is due; its length. */

@@ -2,6 +2,34 @@
 #include "proto/arena.h"
 #include "sync/sync_private.h"
 
+static void stream_heard(const struct sync *sync, struct stream *stream, struct now now)
+{
+	stream->heard = now.mono;
+	stream->heard_hlc = sync->hlc.last;
+}
+
+static uint64_t away_since(const struct sync *sync, uint64_t id)
+{
+	for (unsigned int i = 0; i < SYNC_STREAMS_MAX && sync->away[i].id; i++)
+		if (sync->away[i].id == id)
+			return sync->away[i].hlc;
+	return 0;
+}
+
+/* A stream that did not come to its journal's end says nothing new. */
+static void away_note(struct sync *sync, const struct stream *stream)
+{
+	struct away *away = sync->away;
+	unsigned int i = 0;
+
+	if (!source_caught_up(&stream->source))
+		return;
+	while (i < SYNC_STREAMS_MAX - 1 && away[i].id && away[i].id != stream->peer_id)
+		i++;
+	memmove(&away[1], &away[0], i * sizeof(*away));
+	away[0] = (struct away){stream->peer_id, stream->heard_hlc};
+}
+
 int sync_open(struct sync *sync, unsigned int number, bool source, const struct certificate *peer,
 	      uint64_t peer_epoch, struct now now)
 {
@@ -17,7 +45,9 @@ int sync_open(struct sync *sync, unsigned int number, bool source, const struct 
 		.heard = now.mono,
 		.said = now.mono,
 	};
-	if (!source)
+	if (source)
+		stream->source.since_away = away_since(sync, stream->peer_id);
+	else
 		sink_open(sync, stream, now);
 	return 0;
 }
@@ -29,10 +59,12 @@ void sync_close(struct sync *sync, unsigned int number)
 	if (!stream->open)
 		return;
 	stream->open = false;
-	if (stream->is_source)
+	if (stream->is_source) {
+		away_note(sync, stream);
 		ask_dropped(sync, stream);
-	else
+	} else {
 		sink_close(sync, stream);
+	}
 }
 
 usec_t sync_output_time(const struct sync *sync, unsigned int number)
@@ -130,7 +162,7 @@ int sync_receive(struct sync *sync, unsigned int number, uint8_t kind, const uin
 	if (r < 0)
 		sync->refused[-r]++;
 	else
-		stream->heard = now.mono;
+		stream_heard(sync, stream, now);
 	return r;
 }
 

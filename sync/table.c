@@ -322,6 +322,27 @@ static bool slot_agrees(const struct table *table, table_ref ref, const struct e
 	return entry_agrees(&held, entry);
 }
 
+static struct table_met meet(const struct table *table, table_ref ref, const struct entry *entry)
+{
+	struct table_meta meta;
+	struct entry held;
+
+	table_get(table, ref, &held, &meta);
+	if (meta.list != TABLE_JOURNAL || meta.returned || meta.adopted)
+		return (struct table_met){0};
+	return (struct table_met){
+		.hlc = meta.version.hlc,
+		.state = held.state,
+		.elsewhere = held.dport != entry->dport ||
+			     memcmp(held.daddr, entry->daddr, sizeof(held.daddr)) != 0,
+	};
+}
+
+struct table_met table_met(const struct table *table)
+{
+	return table->met;
+}
+
 enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_version version, uint32_t refreshed)
 {
@@ -332,8 +353,11 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 	struct slot *slot;
 	uint16_t origin;
 
+	table->met = (struct table_met){0};
 	if (ref) {
 		slot = slot_at(table, ref);
+		if (slot_list(slot) == TABLE_JOURNAL)
+			table->met = meet(table, ref, entry);
 		int order = version_compare(
 			version, (struct table_version){slot->hlc, table->origins[slot->origin]});
 

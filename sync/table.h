@@ -97,6 +97,15 @@ void table_drop(struct table *table, table_ref ref);
 enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_version version, uint32_t refreshed);
 
+/* What the last table_merge() came upon that this director's own kernel had told. */
+struct table_met {
+	uint64_t hlc; /* its version; 0: nothing of the kind */
+	uint16_t state;
+	bool elsewhere; /* another real server than that of the entry merged */
+};
+
+struct table_met table_met(const struct table *table);
+
 /* Asks memory for all that these flows will need, so that a table which no cache holds does not
  * wait for each of them: to be called before so many are captured, merged or looked for. */
 #define TABLE_FETCH_MAX 32

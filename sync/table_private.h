@@ -99,6 +99,7 @@ struct table {
 	uint32_t *path_buckets;
 	uint32_t path_buckets_len; /* a power of 2 */
 	uint64_t path_keys[PATH_WORDS];
+	struct table_met met;
 	uint16_t origins_len;
 	uint64_t origins[TABLE_ORIGINS_MAX];
 	uint8_t hash_key[16];

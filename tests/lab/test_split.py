@@ -52,6 +52,7 @@ def closed(cluster, director, *opening):
     assert len({e["incident"] for e in listed}) == 1
     assert [e["role"] for e in listed] == ["opens", *(["worsens"] * (len(opening) - 1)), "closes"]
     assert listed[-1]["lasted_s"] == pytest.approx(told_at(listed[-1]) - told_at(listed[0]), abs=2)
+    assert listed[-1]["fields"]["changed"] == 0
     # Each held the other failed, in boots that still last.
     assert "mutual" in listed[-1]["fields"]["evidence"]
 

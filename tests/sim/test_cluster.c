@@ -276,6 +276,91 @@ static void test_forwarder(void **state)
 	cluster_free(cluster);
 }
 
+/* Apart, two directors carry the same connections; some with different real servers. */
+static void test_both_changed(void **state)
+{
+	struct cluster *cluster = cluster_new(11, 2);
+	struct sync_status a, b;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < 20; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, false);
+
+		cluster_carry(cluster, 0, &entry);
+	}
+	cluster_run(cluster, USEC_PER_SEC);
+	cluster_cut(cluster, 0, 1, true);
+	cluster_run(cluster, USEC_PER_SEC);
+	/* 0 to 3: with the real server they had, ended by both; 4 to 6: to another one by d2; 7 to
+	 * 9 by one side only. */
+	for (unsigned int i = 0; i < 10; i++) {
+		struct entry entry = cluster_entry(i, 1, i < 4 ? FIN_WAIT : ESTABLISHED, false);
+
+		if (i <= 7)
+			cluster_carry(cluster, 0, &entry);
+		cluster_run(cluster, 10 * USEC_PER_MSEC);
+		entry = cluster_entry(i, i >= 4 && i < 7 ? 2 : 1, i < 4 ? FIN_WAIT : ESTABLISHED,
+				      false);
+		if (i != 7)
+			cluster_carry(cluster, 1, &entry);
+	}
+	assert_int_equal(status_of(cluster, 0).both_changed, 0);
+	cluster_cut(cluster, 0, 1, false);
+	cluster_run(cluster, 10 * USEC_PER_SEC);
+	assert_same(cluster);
+	a = status_of(cluster, 0);
+	b = status_of(cluster, 1);
+	assert_int_equal(a.both_changed, 7);
+	assert_int_equal(a.conflicts, 3);
+	assert_int_equal(b.both_changed, 0);
+	assert_int_equal(b.conflicts, 0);
+	/* In touch it is no conflict when a flow comes another way, with the real server it has. */
+	for (unsigned int i = 10; i < 20; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, false);
+
+		cluster_carry(cluster, 1, &entry);
+	}
+	cluster_run(cluster, USEC_PER_SEC);
+	assert_int_equal(status_of(cluster, 0).conflicts, 3);
+	assert_int_equal(status_of(cluster, 0).both_changed, 7);
+	cluster_free(cluster);
+}
+
+/* Packets of each flow reach all directors in turn, and each kernel has chosen a real server of its
+ * own: what is said of that does not grow beyond what the kernels say. */
+static void test_no_storm(void **state)
+{
+	enum { FLOWS = 20, ROUNDS = 50, DIRECTORS = 3 };
+	struct cluster *cluster = cluster_new(12, DIRECTORS);
+	uint64_t captured = 0, learned = 0, conflicts = 0;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int round = 0; round < ROUNDS; round++) {
+		for (unsigned int i = 0; i < FLOWS; i++) {
+			unsigned int d = (round + i) % DIRECTORS;
+			struct entry entry = cluster_entry(i, 1 + d, ESTABLISHED, false);
+
+			cluster_carry(cluster, d, &entry);
+		}
+		cluster_run(cluster, 3 * USEC_PER_MSEC);
+	}
+	cluster_run(cluster, 5 * USEC_PER_SEC);
+	assert_same(cluster);
+	for (unsigned int d = 0; d < DIRECTORS; d++) {
+		struct sync_status status = status_of(cluster, d);
+
+		captured += status.captured;
+		learned += status.learned;
+		conflicts += status.conflicts;
+	}
+	assert_true(captured <= FLOWS * ROUNDS);
+	assert_true(learned <= captured * (DIRECTORS - 1));
+	assert_in_range(conflicts, FLOWS, learned);
+	cluster_free(cluster);
+}
+
 static void test_resumes(void **state)
 {
 	struct cluster *cluster = cluster_new(4, 2);
@@ -642,6 +727,8 @@ int main(void)
 		cmocka_unit_test(test_ready_interrupted),
 		cmocka_unit_test(test_moves),
 		cmocka_unit_test(test_forwarder),
+		cmocka_unit_test(test_both_changed),
+		cmocka_unit_test(test_no_storm),
 		cmocka_unit_test(test_resumes),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_kernel_differs),

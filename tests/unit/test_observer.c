@@ -171,6 +171,26 @@ static void test_forwarder(void **state)
 	}
 }
 
+/* At once, and what comes soon after that together, when a minute has passed. */
+static void test_conflicts(void **state)
+{
+	struct world *world = *state;
+	struct observer observer = {0};
+	static const uint64_t conflicts[] = {0, 2, 3, 9};
+
+	for (size_t i = 0; i < ARRAY_SIZE(conflicts); i++) {
+		observe_conflicts(&observer, "d1", conflicts[i], world->log, world->now);
+		assert_int_equal(observer.conflicts, i ? 2 : 0);
+		world->now.mono += USEC_PER_SEC;
+	}
+	assert_string_equal(reported(world), "connection-conflict d1,");
+	observe_conflicts(&observer, "d1", 9, world->log, world->now);
+	assert_int_equal(observer.conflicts, 9);
+	assert_string_equal(reported(world), "connection-conflict d1,");
+	observe_conflicts(&observer, "d1", 9, world->log, world->now);
+	assert_string_equal(reported(world), "");
+}
+
 static void test_identity(void **state)
 {
 	struct world *world = *state;
@@ -324,6 +344,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_config, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forwarder, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_identity, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_names, setup, teardown),
