@@ -4,6 +4,8 @@
 #include "director/ctl.h"
 #include "director/observer.h"
 
+#define LAGS_MS 1000
+
 static json_int_t number_of(const json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
@@ -54,6 +56,20 @@ static void self_print(const json_t *status)
 	       age_of(forwarder, "for_s", age));
 }
 
+/* Whether sync works, in a word. */
+static const char *replication_of(const json_t *status, const json_t *peers, const json_t *entries)
+{
+	if (!is_true(status, "ready"))
+		return "still starting";
+	if (number_of(peers, "alive") < number_of(peers, "of"))
+		return "INCOMPLETE";
+	if (number_of(peers, "worst_lag_ms") > LAGS_MS)
+		return "LAGS";
+	if (number_of(entries, "refused_full") > 0)
+		return "TABLE WAS FULL";
+	return number_of(peers, "of") > 0 ? "works" : "nobody to replicate to";
+}
+
 static void cluster_print(const json_t *status)
 {
 	const json_t *membership = json_object_get(status, "membership");
@@ -72,8 +88,13 @@ static void cluster_print(const json_t *status)
 	       json_is_string(json_object_get(membership, "split")) ? text_of(membership, "split")
 								    : "",
 	       number_of(membership, "health"));
-	printf("  peers          %lld of %lld connected, the slowest %lld ms behind\n",
-	       number_of(peers, "alive"), number_of(peers, "of"), number_of(peers, "worst_lag_ms"));
+	printf("  replication    %s: %lld of %lld peers connected, the slowest %lld ms behind; "
+	       "compared %lld times, %lld repaired, %lld in conflict\n",
+	       replication_of(status, peers, entries), number_of(peers, "alive"),
+	       number_of(peers, "of"), number_of(peers, "worst_lag_ms"),
+	       number_of(entries, "compared"),
+	       number_of(entries, "repaired") + number_of(entries, "repaired_kernel"),
+	       number_of(entries, "conflicts"));
 	printf("  connections    %lld known, %lld of them carried here; %lld on their way into the "
 	       "kernel\n",
 	       number_of(entries, "held"), number_of(entries, "own"),

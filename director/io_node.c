@@ -99,9 +99,9 @@ static void tell(struct io_node *node, const struct node_update *update)
 
 	if (update->inject)
 		options->inject(options->context);
-	if (update->services)
+	if (update->services && options->services)
 		options->services(options->context);
-	if (update->adopt)
+	if (update->adopt && options->adopt)
 		options->adopt(options->context);
 	while (update->notices && node_notice(node->node, &notice))
 		options->notice(options->context, &notice);

@@ -22,6 +22,7 @@ struct io_node_options {
 	void (*inject)(void *context); /* io_node_inject() has something; said often */
 	/* Whether to take traffic; not called before that is known. */
 	void (*announce)(void *context, bool announce);
+	/* NULL where there is no kernel to compare with. */
 	void (*services)(void *context); /* io_node_services() is wanted; said often */
 	void (*adopt)(void *context);    /* node_update.adopt */
 	void (*notice)(void *context, const struct membership_notice *notice);

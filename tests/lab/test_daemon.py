@@ -105,7 +105,7 @@ def test_status(topology):
     cluster.wait_replicated(20)
     wait_for(lambda: cluster.status(d)["problems"] == [], 10, "all is well", interval=0.1)
     code, said = control(cluster, d, ["status"])
-    assert code == DONE and "All is well." in said, said
+    assert code == DONE and "All is well." in said and "replication    works: 2 of 2 peers" in said, said
     status = cluster.status(d)
     assert status["name"] == d.name
     assert status["peers"] == {"alive": 2, "of": 2, "worst_lag_ms": status["peers"]["worst_lag_ms"]}
@@ -128,6 +128,7 @@ def test_status(topology):
     wait_for(lambda: cluster.status(d)["peers"]["alive"] == 1, 10, "the loss is seen")
     code, said = control(cluster, d, ["status"])
     assert code == REFUSED and t.directors[2].name in said and "not connected both ways" in said, said
+    assert "replication    INCOMPLETE: 1 of 2 peers" in said, said
     peers = {p["name"]: p for p in cluster.lvsmesh(d, "peers", "--json")["peers"]}
     assert peers[t.directors[1].name]["alive"] and not peers[t.directors[2].name]["alive"]
 
