@@ -27,7 +27,7 @@ enum table_list {
 };
 
 /* Whether the other directors are to know what hangs in the list: all else is in no journal,
- * snapshot, share or digest. */
+ * share or digest. */
 static inline bool table_list_shared(enum table_list list)
 {
 	return list < TABLE_YOUNG;
