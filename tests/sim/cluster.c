@@ -782,3 +782,21 @@ struct entry cluster_entry(unsigned int i, unsigned int server, uint16_t state, 
 	entry.dport = 443;
 	return entry;
 }
+
+struct sync_status cluster_sync_status(struct cluster *cluster, unsigned int d)
+{
+	struct node_status status;
+
+	node_status(cluster_node(cluster, d), &status);
+	return status.sync;
+}
+
+void cluster_seeds(uint64_t last, void (*run)(uint64_t seed))
+{
+	const char *only = getenv("SEED");
+
+	for (uint64_t seed = 1; !only && seed <= last; seed++)
+		run(seed);
+	if (only)
+		run(strtoul(only, NULL, 10));
+}

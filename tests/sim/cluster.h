@@ -79,10 +79,14 @@ void cluster_run(struct cluster *cluster, usec_t time);
 const char *cluster_difference(const struct cluster *cluster);
 
 struct node *cluster_node(struct cluster *cluster, unsigned int d);
+struct sync_status cluster_sync_status(struct cluster *cluster, unsigned int d);
 const struct identity *cluster_identity(const struct cluster *cluster, unsigned int d);
 struct endpoint cluster_endpoint(unsigned int d);
 
 /* Entry number i of a kind that tests use: TCP, IPv4 or (odd i, when v6) IPv6. */
 struct entry cluster_entry(unsigned int i, unsigned int server, uint16_t state, bool v6);
+
+/* Runs it for the seeds 1 to last, or only for that in the environment's SEED. */
+void cluster_seeds(uint64_t last, void (*run)(uint64_t seed));
 
 #endif

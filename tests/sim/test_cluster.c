@@ -11,14 +11,6 @@
 #define ESTABLISHED 1
 #define FIN_WAIT 4
 
-static struct sync_status status_of(struct cluster *cluster, unsigned int d)
-{
-	struct node_status status;
-
-	node_status(cluster_node(cluster, d), &status);
-	return status.sync;
-}
-
 static void assert_same(struct cluster *cluster)
 {
 	const char *difference = cluster_difference(cluster);
@@ -37,7 +29,7 @@ static void assert_acknowledged(struct cluster *cluster, unsigned int d, unsigne
 		if (status.phase != NODE_STREAM_READY || !status.for_sync)
 			continue;
 		assert_true(status.sync.synced);
-		assert_int_equal(status.sync.position, status_of(cluster, d).position);
+		assert_int_equal(status.sync.position, cluster_sync_status(cluster, d).position);
 		assert_int_equal(status.sync.lag, 0);
 		sinks--;
 	}
@@ -229,8 +221,8 @@ static void test_moves(void **state)
 		assert_true(cluster_kernel(cluster, d, &entry.flow, &held));
 		assert_int_equal(held.state, FIN_WAIT);
 	}
-	assert_int_equal(status_of(cluster, 0).entries_own, 0);
-	assert_int_equal(status_of(cluster, 1).entries_own, 1);
+	assert_int_equal(cluster_sync_status(cluster, 0).entries_own, 0);
+	assert_int_equal(cluster_sync_status(cluster, 1).entries_own, 1);
 	assert_same(cluster);
 	cluster_free(cluster);
 }
@@ -305,12 +297,12 @@ static void test_both_changed(void **state)
 		if (i != 7)
 			cluster_carry(cluster, 1, &entry);
 	}
-	assert_int_equal(status_of(cluster, 0).both_changed, 0);
+	assert_int_equal(cluster_sync_status(cluster, 0).both_changed, 0);
 	cluster_cut(cluster, 0, 1, false);
 	cluster_run(cluster, 10 * USEC_PER_SEC);
 	assert_same(cluster);
-	a = status_of(cluster, 0);
-	b = status_of(cluster, 1);
+	a = cluster_sync_status(cluster, 0);
+	b = cluster_sync_status(cluster, 1);
 	assert_int_equal(a.both_changed, 7);
 	assert_int_equal(a.conflicts, 3);
 	assert_int_equal(b.both_changed, 0);
@@ -322,8 +314,8 @@ static void test_both_changed(void **state)
 		cluster_carry(cluster, 1, &entry);
 	}
 	cluster_run(cluster, USEC_PER_SEC);
-	assert_int_equal(status_of(cluster, 0).conflicts, 3);
-	assert_int_equal(status_of(cluster, 0).both_changed, 7);
+	assert_int_equal(cluster_sync_status(cluster, 0).conflicts, 3);
+	assert_int_equal(cluster_sync_status(cluster, 0).both_changed, 7);
 	cluster_free(cluster);
 }
 
@@ -349,7 +341,7 @@ static void test_no_storm(void **state)
 	cluster_run(cluster, 5 * USEC_PER_SEC);
 	assert_same(cluster);
 	for (unsigned int d = 0; d < DIRECTORS; d++) {
-		struct sync_status status = status_of(cluster, d);
+		struct sync_status status = cluster_sync_status(cluster, d);
 
 		captured += status.captured;
 		learned += status.learned;
@@ -381,10 +373,10 @@ static void test_resumes(void **state)
 
 		cluster_carry(cluster, 0, &entry);
 	}
-	before = status_of(cluster, 1);
+	before = cluster_sync_status(cluster, 1);
 	cluster_cut(cluster, 0, 1, false);
 	cluster_run(cluster, 5 * USEC_PER_SEC);
-	after = status_of(cluster, 1);
+	after = cluster_sync_status(cluster, 1);
 	assert_int_equal(after.learned - before.learned, 1);
 	assert_int_equal(after.stale - before.stale, 0);
 	assert_same(cluster);
@@ -469,16 +461,18 @@ static void test_kernel_differs(void **state)
 	}
 	cluster_run(cluster, 60 * USEC_PER_SEC);
 	for (unsigned int d = 0; d < 3; d++) {
-		assert_int_equal(status_of(cluster, d).repaired, 0);
-		assert_int_equal(status_of(cluster, d).adopted, 0);
+		assert_int_equal(cluster_sync_status(cluster, d).repaired, 0);
+		assert_int_equal(cluster_sync_status(cluster, d).adopted, 0);
 	}
 	cluster_lose(cluster, 1, 2);
 	assert_in_range(cluster_kernel_count(cluster, 1), 100, 200);
 	cluster_run(cluster, 8 * USEC_PER_SEC);
 	assert_same(cluster);
 	assert_int_equal(cluster_kernel_count(cluster, 1), 300);
-	assert_in_range(status_of(cluster, 1).repaired, 100, 300);
-	assert_int_equal(status_of(cluster, 0).repaired + status_of(cluster, 2).repaired, 0);
+	assert_in_range(cluster_sync_status(cluster, 1).repaired, 100, 300);
+	assert_int_equal(cluster_sync_status(cluster, 0).repaired +
+				 cluster_sync_status(cluster, 2).repaired,
+			 0);
 
 	for (unsigned int i = 300; i < 500; i++) {
 		struct entry entry = cluster_entry(i, i % 4, ESTABLISHED, true);
@@ -488,7 +482,7 @@ static void test_kernel_differs(void **state)
 	cluster_run(cluster, 10 * USEC_PER_SEC);
 	assert_same(cluster);
 	assert_int_equal(cluster_kernel_count(cluster, 0), 500);
-	assert_int_equal(status_of(cluster, 2).adopted, 200);
+	assert_int_equal(cluster_sync_status(cluster, 2).adopted, 200);
 	cluster_free(cluster);
 }
 
@@ -539,7 +533,7 @@ static void test_metronome(void **state)
 	memcpy(entry.flow.vaddr, tap, sizeof(tap));
 	cluster_carry(cluster, 0, &entry);
 	cluster_run(cluster, USEC_PER_SEC);
-	assert_int_equal(status_of(cluster, 0).entries, 0);
+	assert_int_equal(cluster_sync_status(cluster, 0).entries, 0);
 	assert_int_equal(cluster_kernel_count(cluster, 1), 0);
 	cluster_free(cluster);
 }
@@ -707,15 +701,8 @@ static void chaos(uint64_t seed)
 /* Crashes of daemons, cuts, lost injections, jumping clocks: once it stops, all are equal. */
 static void test_chaos(void **state)
 {
-	const char *only = getenv("SEED");
-
 	(void)state;
-	if (only) {
-		chaos(strtoul(only, NULL, 10));
-		return;
-	}
-	for (uint64_t seed = 1; seed <= 20; seed++)
-		chaos(seed);
+	cluster_seeds(20, chaos);
 }
 
 int main(void)

@@ -10,14 +10,6 @@
 #define ESTABLISHED 1
 #define FIN_WAIT 4
 
-static struct sync_status status_of(struct cluster *cluster, unsigned int d)
-{
-	struct node_status status;
-
-	node_status(cluster_node(cluster, d), &status);
-	return status.sync;
-}
-
 static bool is_ready(struct cluster *cluster, unsigned int d)
 {
 	struct node_status status;
@@ -64,7 +56,7 @@ static void test_join(void **state)
 	(void)state;
 	cluster_start(cluster, 3);
 	cluster_run(cluster, 7 * USEC_PER_SEC);
-	joined = status_of(cluster, 3);
+	joined = cluster_sync_status(cluster, 3);
 	assert_int_equal(joined.learned, 3000);
 	assert_int_equal(joined.stale, 0);
 	assert_int_equal(joined.join_shares, 8);
@@ -103,20 +95,20 @@ static void test_join_interrupted(void **state)
 		/* While the journals come, or the rest. */
 		do {
 			cluster_run(cluster, USEC_PER_MSEC);
-			status = status_of(cluster, 3);
+			status = cluster_sync_status(cluster, 3);
 		} while (at % 2 ? status.join_shares == 0 : status.learned == 0);
 		cluster_run(cluster, at * 2 * USEC_PER_MSEC);
-		status = status_of(cluster, 3);
+		status = cluster_sync_status(cluster, 3);
 		shares += status.join_shares > 0 && !status.joined;
 		journals += status.join_shares == 0;
 		cluster_crash(cluster, at / 2 % 2, true);
 		cluster_narrow(cluster, 0);
 		cluster_run(cluster, 7 * USEC_PER_SEC);
 		assert_true(is_ready(cluster, 3));
-		assert_int_equal(status_of(cluster, 3).entries, 1500);
+		assert_int_equal(cluster_sync_status(cluster, 3).entries, 1500);
 		assert_same(cluster);
 		/* Nothing began from the start again. */
-		assert_in_range(status_of(cluster, 3).stale, 0, 1000);
+		assert_in_range(cluster_sync_status(cluster, 3).stale, 0, 1000);
 		cluster_free(cluster);
 	}
 	/* The times were not chosen in vain. */
@@ -145,25 +137,25 @@ static void test_half_delivered(void **state)
 		cluster_carry(cluster, 0, &entry);
 	}
 	cluster_run(cluster, 100 * USEC_PER_MSEC);
-	assert_int_equal(status_of(cluster, 3).entries, 1200);
-	assert_int_equal(status_of(cluster, 1).entries, 1000);
+	assert_int_equal(cluster_sync_status(cluster, 3).entries, 1200);
+	assert_int_equal(cluster_sync_status(cluster, 1).entries, 1000);
 	cluster_hole(cluster, 0, 1, false);
 	cluster_hole(cluster, 0, 2, false);
 	cluster_crash(cluster, 0, true);
 	cluster_run(cluster, 200 * USEC_PER_MSEC);
 	for (unsigned int d = 1; d < 3; d++) {
-		assert_int_equal(status_of(cluster, d).entries, 1200);
-		assert_int_equal(status_of(cluster, d).relayed, 200);
-		assert_int_equal(status_of(cluster, d).stale, 0);
+		assert_int_equal(cluster_sync_status(cluster, d).entries, 1200);
+		assert_int_equal(cluster_sync_status(cluster, d).relayed, 200);
+		assert_int_equal(cluster_sync_status(cluster, d).stale, 0);
 	}
-	assert_int_equal(status_of(cluster, 3).relayed, 0);
+	assert_int_equal(cluster_sync_status(cluster, 3).relayed, 0);
 	assert_same(cluster);
 	/* Who comes later gets them too, and asks nobody a second time. */
 	cluster_start(cluster, 0);
 	cluster_run(cluster, 2 * USEC_PER_SEC);
-	assert_int_equal(status_of(cluster, 0).join_entries, 1200);
-	assert_int_equal(status_of(cluster, 0).relayed, 0);
-	assert_int_equal(status_of(cluster, 0).stale, 0);
+	assert_int_equal(cluster_sync_status(cluster, 0).join_entries, 1200);
+	assert_int_equal(cluster_sync_status(cluster, 0).relayed, 0);
+	assert_int_equal(cluster_sync_status(cluster, 0).stale, 0);
 	assert_same(cluster);
 	cluster_free(cluster);
 }
@@ -189,12 +181,12 @@ static void test_lost_behind_a_cut(void **state)
 	cluster_crash(cluster, 3, true);
 	cluster_run(cluster, USEC_PER_SEC);
 	for (unsigned int d = 0; d < 2; d++) {
-		assert_int_equal(status_of(cluster, d).entries, 0);
+		assert_int_equal(cluster_sync_status(cluster, d).entries, 0);
 		cluster_cut(cluster, d, 2, false);
 	}
 	cluster_run(cluster, 5 * USEC_PER_SEC);
 	for (unsigned int d = 0; d < 2; d++)
-		assert_int_equal(status_of(cluster, d).relayed, 100);
+		assert_int_equal(cluster_sync_status(cluster, d).relayed, 100);
 	assert_same(cluster);
 	cluster_free(cluster);
 }
@@ -220,13 +212,13 @@ static void test_earlier_life(void **state)
 	cluster_start(cluster, 1);
 	cluster_run(cluster, 3 * USEC_PER_SEC);
 	for (unsigned int d = 0; d < 3; d++)
-		assert_int_equal(status_of(cluster, d).entries_own, 100);
+		assert_int_equal(cluster_sync_status(cluster, d).entries_own, 100);
 	assert_same(cluster);
 	cluster_start(cluster, 3);
 	cluster_run(cluster, 3 * USEC_PER_SEC);
-	assert_int_equal(status_of(cluster, 3).learned, 300);
-	assert_int_equal(status_of(cluster, 3).stale, 0);
-	assert_int_equal(status_of(cluster, 3).join_entries, 0);
+	assert_int_equal(cluster_sync_status(cluster, 3).learned, 300);
+	assert_int_equal(cluster_sync_status(cluster, 3).stale, 0);
+	assert_int_equal(cluster_sync_status(cluster, 3).join_entries, 0);
 	assert_same(cluster);
 	cluster_free(cluster);
 }
@@ -245,7 +237,7 @@ static void test_found_again(void **state)
 		cluster_unreported(cluster, 0, &entry);
 		cluster_start(cluster, 0);
 		cluster_run(cluster, 3 * USEC_PER_SEC);
-		assert_int_equal(status_of(cluster, 1).entries, 1);
+		assert_int_equal(cluster_sync_status(cluster, 1).entries, 1);
 		assert_same(cluster);
 	}
 	assert_true(cluster_kernel(cluster, 1, &entry.flow, &entry));
@@ -263,10 +255,10 @@ static void test_join_timeout(void **state)
 	cluster_lossy(cluster, 1);
 	cluster_run(cluster, (CLUSTER_JOIN_TIMEOUT - 1) * USEC_PER_SEC);
 	assert_false(is_ready(cluster, 3));
-	assert_false(status_of(cluster, 3).join_ended);
+	assert_false(cluster_sync_status(cluster, 3).join_ended);
 	cluster_run(cluster, 2 * USEC_PER_SEC);
 	assert_true(is_ready(cluster, 3));
-	assert_true(status_of(cluster, 3).join_ended);
+	assert_true(cluster_sync_status(cluster, 3).join_ended);
 	/* And gets the rest all the same. */
 	cluster_lossy(cluster, 0);
 	cluster_run(cluster, 5 * USEC_PER_SEC);
@@ -296,7 +288,7 @@ static void test_nothing_to_mend(void **state)
 	(void)state;
 	traffic(cluster, 3, 150 * USEC_PER_SEC);
 	for (unsigned int d = 0; d < 3; d++) {
-		struct sync_status status = status_of(cluster, d);
+		struct sync_status status = cluster_sync_status(cluster, d);
 
 		assert_true(status.compared >= 2);
 		assert_int_equal(status.mended, 0);
@@ -325,14 +317,14 @@ static void test_mends(void **state)
 		if (i % 3 != 1)
 			cluster_forget(cluster, 1, &entry.flow);
 	}
-	assert_int_equal(status_of(cluster, 1).entries, 593);
+	assert_int_equal(cluster_sync_status(cluster, 1).entries, 593);
 	cluster_run(cluster, 90 * USEC_PER_SEC);
-	status = status_of(cluster, 1);
+	status = cluster_sync_status(cluster, 1);
 	assert_int_equal(status.mended, 7);
 	assert_in_range(status.differed, 7, 20);
 	assert_in_range(status.stale, 0, 20);
 	for (unsigned int d = 0; d < 3; d += 2)
-		assert_int_equal(status_of(cluster, d).mended, 0);
+		assert_int_equal(cluster_sync_status(cluster, d).mended, 0);
 	assert_same(cluster);
 	cluster_free(cluster);
 }

@@ -47,14 +47,6 @@ static struct cluster *make_cluster(uint64_t seed)
 	return cluster;
 }
 
-static struct sync_status status_of(struct cluster *cluster, unsigned int d)
-{
-	struct node_status status;
-
-	node_status(cluster_node(cluster, d), &status);
-	return status.sync;
-}
-
 static void carry(struct cluster *cluster, unsigned int d, unsigned int i, uint16_t state)
 {
 	struct entry entry = cluster_entry(i, i % 4, state, false);
@@ -101,8 +93,8 @@ static void test_min_age(void **state)
 	cluster_start(cluster, 2);
 	cluster_run(cluster, USEC_PER_SEC);
 	assert_kernels(cluster, 15);
-	assert_int_equal(status_of(cluster, 0).spared, 5);
-	assert_int_equal(status_of(cluster, 0).young, 1);
+	assert_int_equal(cluster_sync_status(cluster, 0).spared, 5);
+	assert_int_equal(cluster_sync_status(cluster, 0).young, 1);
 	assert_null(cluster_difference(cluster));
 	cluster_free(cluster);
 }
@@ -158,7 +150,7 @@ static void test_off(void **state)
 	cluster_run(cluster, 2 * USEC_PER_SEC);
 	carry(cluster, 0, 200, ESTABLISHED);
 	cluster_run(cluster, USEC_PER_SEC);
-	assert_int_equal(status_of(cluster, 0).withheld, 1);
+	assert_int_equal(cluster_sync_status(cluster, 0).withheld, 1);
 	tell_policy(cluster, 0, off(false));
 	cluster_run(cluster, USEC_PER_SEC);
 	assert_kernels(cluster, 201);
@@ -168,7 +160,7 @@ static void test_off(void **state)
 
 static uint64_t learned(struct cluster *cluster, unsigned int d)
 {
-	return status_of(cluster, d).learned;
+	return cluster_sync_status(cluster, d).learned;
 }
 
 /* A flood on one director costs the others what the rate says, and those that are established come
@@ -200,12 +192,12 @@ static void test_flood(void **state)
 		for (unsigned int d = 1; d < 3; d++)
 			assert_true(cluster_kernel(cluster, d, &entry.flow, &entry));
 	}
-	flooded = status_of(cluster, 0);
+	flooded = cluster_sync_status(cluster, 0);
 	assert_int_equal(flooded.shed + flooded.waiting + flooded.position, flows + established);
 	assert_in_range(flooded.waiting, WAITING_MAX - 30, WAITING_MAX);
 	/* It ends, and those that wait arrive in their turn. */
 	cluster_run(cluster, 1200 * USEC_PER_MSEC);
-	assert_int_equal(status_of(cluster, 0).waiting, 0);
+	assert_int_equal(cluster_sync_status(cluster, 0).waiting, 0);
 	assert_kernels(cluster, (unsigned int)(flows + established - flooded.shed));
 	assert_null(cluster_difference(cluster));
 	cluster_free(cluster);
@@ -282,23 +274,16 @@ static void chaos(uint64_t seed)
 	if (difference)
 		fail_msg("seed %lu, all shared: %s", (unsigned long)seed, difference);
 	for (unsigned int d = 0; d < count; d++) {
-		assert_int_equal(status_of(cluster, d).young, 0);
-		assert_int_equal(status_of(cluster, d).waiting, 0);
+		assert_int_equal(cluster_sync_status(cluster, d).young, 0);
+		assert_int_equal(cluster_sync_status(cluster, d).waiting, 0);
 	}
 	cluster_free(cluster);
 }
 
 static void test_chaos(void **state)
 {
-	const char *only = getenv("SEED");
-
 	(void)state;
-	if (only) {
-		chaos(strtoul(only, NULL, 10));
-		return;
-	}
-	for (uint64_t seed = 1; seed <= 20; seed++)
-		chaos(seed);
+	cluster_seeds(20, chaos);
 }
 
 int main(void)
