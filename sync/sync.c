@@ -190,9 +190,8 @@ static void publish(struct sync *sync, const struct flow *flow, struct now now)
 /* A peer's entry took the place of one that our kernel had told of. since: the highest version
  * known when that peer was heard last before it was away, 0: it was not. */
 static void count_met(struct sync *sync, const struct entry *entry, struct table_version version,
-		      uint64_t since)
+		      struct table_met met, uint64_t since)
 {
-	struct table_met met = table_met(sync->table);
 	struct entry ours = *entry;
 	bool both;
 
@@ -210,6 +209,7 @@ static void count_met(struct sync *sync, const struct entry *entry, struct table
 static bool merge(struct sync *sync, const struct entry *entry, struct table_version version,
 		  uint32_t age, uint64_t since, struct now now)
 {
+	struct table_met met;
 	struct entry held;
 
 	if (!kernel_wire_valid(entry)) {
@@ -225,14 +225,14 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 		capture(sync, &held, TABLE_JOURNAL, now);
 		return false;
 	}
-	switch (table_merge(sync->table, entry, version, mono_seconds(now) - age)) {
+	switch (table_merge(sync->table, entry, version, mono_seconds(now) - age, &met)) {
 	case TABLE_NEW:
 		if (sync->adopting && kernel_had(sync, version, now))
 			table_settle(sync->table, table_find(sync->table, &entry->flow));
 		sync->counters.learned++;
 		return true;
 	case TABLE_CHANGED:
-		count_met(sync, entry, version, since);
+		count_met(sync, entry, version, met, since);
 		sync->counters.learned++;
 		return true;
 	case TABLE_SAME:

@@ -22,7 +22,7 @@ int table_new(const struct table_options *options, struct table **ret_table)
 		return -ENOMEM;
 	table->entries_max = max;
 	table->adopted = options->adopted;
-	table->origins[0] = options->self;
+	table->origins[0].id = options->self;
 	table->origins_len = 1;
 	memcpy(table->hash_key, options->hash_key, sizeof(table->hash_key));
 	if (slab_init(&table->v4, SLOT_SIZE_V4, max) < 0 ||
@@ -108,6 +108,7 @@ static void slot_free(struct table *table, table_ref ref)
 	table_list_remove(table, ref);
 	table_index_remove(table, ref);
 	slot_drop_path(table, slot);
+	table->origins[slot->origin].entries--;
 	slab_give(ref & REF_V6 ? &table->v6 : &table->v4, ref & ~REF_V6);
 }
 
@@ -140,7 +141,15 @@ uint32_t table_count(const struct table *table)
 	return table->v4.count + table->v6.count;
 }
 
-/* A slot for a flow that is not held, in the list given. 0: full. */
+bool table_origin(const struct table *table, unsigned int i, struct table_origin *ret_origin)
+{
+	if (i >= table->origins_len)
+		return false;
+	*ret_origin = table->origins[i];
+	return true;
+}
+
+/* A slot for a flow that is not held, in the list given; ours until slot_set_origin(). 0: full. */
 static table_ref slot_new(struct table *table, const struct entry *entry, uint32_t hash,
 			  enum table_list list)
 {
@@ -163,6 +172,7 @@ static table_ref slot_new(struct table *table, const struct entry *entry, uint32
 	memcpy(slot->caddr, entry->flow.caddr, ref_address_size(ref));
 	slot->cport = entry->flow.cport;
 	slot->bits |= SLOT_TAKEN;
+	table->origins[slot->origin].entries++;
 	table_index_add(table, ref, hash);
 	table_list_append(table, ref, list);
 	table_index_grow(table);
@@ -199,7 +209,7 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 		else
 			table_index_flow(table, ref, &flow);
 		*ret_meta = (struct table_meta){
-			.version = {slot->hlc, table->origins[slot->origin]},
+			.version = {slot->hlc, table->origins[slot->origin].id},
 			.position = slot_position(slot),
 			.list = slot_list(slot),
 			.refreshed = slot->refreshed,
@@ -241,14 +251,26 @@ static bool origin_index(struct table *table, uint64_t origin, uint16_t *ret_ind
 {
 	uint16_t i = 0;
 
-	while (i < table->origins_len && table->origins[i] != origin)
+	while (i < table->origins_len && table->origins[i].id != origin)
 		i++;
-	if (i == TABLE_ORIGINS_MAX)
-		return false;
-	if (i == table->origins_len)
-		table->origins[table->origins_len++] = origin;
+	if (i == table->origins_len) {
+		i = 1;
+		while (i < table->origins_len && table->origins[i].entries > 0)
+			i++;
+		if (i == TABLE_ORIGINS_MAX)
+			return false;
+		table->origins[i].id = origin;
+		table->origins_len = MAX(table->origins_len, (uint16_t)(i + 1));
+	}
 	*ret_index = i;
 	return true;
+}
+
+static void slot_set_origin(struct table *table, struct slot *slot, uint16_t origin)
+{
+	table->origins[slot->origin].entries--;
+	table->origins[origin].entries++;
+	slot->origin = origin;
 }
 
 static enum table_result take(struct table *table, const struct entry *entry, uint64_t hlc,
@@ -278,7 +300,7 @@ static enum table_result take(struct table *table, const struct entry *entry, ui
 	if (!table_list_shared(list))
 		slot_set_position(slot, mark);
 	slot->hlc = hlc;
-	slot->origin = 0;
+	slot_set_origin(table, slot, 0);
 	slot->refreshed = now;
 	slot->bits &= (uint8_t) ~(SLOT_ADOPTED | SLOT_RETURNED);
 	return result;
@@ -338,28 +360,25 @@ static struct table_met meet(const struct table *table, table_ref ref, const str
 	};
 }
 
-struct table_met table_met(const struct table *table)
-{
-	return table->met;
-}
-
 enum table_result table_merge(struct table *table, const struct entry *entry,
-			      struct table_version version, uint32_t refreshed)
+			      struct table_version version, uint32_t refreshed,
+			      struct table_met *ret_met)
 {
 	uint32_t hash = table_index_hash(table, &entry->flow);
 	table_ref ref = table_index_find(table, &entry->flow, hash);
 	enum table_result result = ref ? TABLE_CHANGED : TABLE_NEW;
+	struct table_met met = {0};
 	bool settled = false;
 	struct slot *slot;
 	uint16_t origin;
 
-	table->met = (struct table_met){0};
 	if (ref) {
 		slot = slot_at(table, ref);
 		if (slot_list(slot) == TABLE_JOURNAL)
-			table->met = meet(table, ref, entry);
+			met = meet(table, ref, entry);
 		int order = version_compare(
-			version, (struct table_version){slot->hlc, table->origins[slot->origin]});
+			version,
+			(struct table_version){slot->hlc, table->origins[slot->origin].id});
 
 		if (order <= 0)
 			return order == 0 ? TABLE_SAME : TABLE_STALE;
@@ -378,12 +397,13 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 	}
 	slot = slot_at(table, ref);
 	slot->hlc = version.hlc;
-	slot->origin = origin;
+	slot_set_origin(table, slot, origin);
 	slot->refreshed = refreshed;
 	slot->bits &= (uint8_t) ~(SLOT_ADOPTED | SLOT_RETURNED);
 	slot->bits |= origin == 0 ? SLOT_RETURNED : 0;
 	if (settled)
 		table_settle(table, ref);
+	*ret_met = met;
 	return result;
 }
 

@@ -41,7 +41,7 @@ struct table_options {
 	uint8_t hash_key[16]; /* random: nobody outside can make flows collide */
 };
 
-/* How many directors' entries one table can tell apart. */
+/* Of how many directors one table can hold entries at once. */
 #define TABLE_ORIGINS_MAX 1024
 /* Enough paths for anybody, in at most 64 MiB. */
 #define TABLE_PATHS_MAX (1u << 20)
@@ -91,20 +91,19 @@ void table_publish(struct table *table, table_ref ref, uint64_t hlc);
 /* Forgets the entry. Not in the journal. */
 void table_drop(struct table *table, table_ref ref);
 
-/* A peer's word. When it wins it goes to TABLE_INJECT, except that an adopted slot of the same
- * destination and state only takes the version, and is settled. refreshed: s, mono, as table_meta.
- */
-enum table_result table_merge(struct table *table, const struct entry *entry,
-			      struct table_version version, uint32_t refreshed);
-
-/* What the last table_merge() came upon that this director's own kernel had told. */
+/* What a peer's word took the place of, that this director's own kernel had told. */
 struct table_met {
 	uint64_t hlc; /* its version; 0: nothing of the kind */
 	uint16_t state;
 	bool elsewhere; /* another real server than that of the entry merged */
 };
 
-struct table_met table_met(const struct table *table);
+/* A peer's word. When it wins it goes to TABLE_INJECT, except that an adopted slot of the same
+ * destination and state only takes the version, and is settled. refreshed: s, mono, as table_meta.
+ * ret_met is written when the result is TABLE_NEW or TABLE_CHANGED. */
+enum table_result table_merge(struct table *table, const struct entry *entry,
+			      struct table_version version, uint32_t refreshed,
+			      struct table_met *ret_met);
 
 /* Asks memory for all that these flows will need, so that a table which no cache holds does not
  * wait for each of them: to be called before so many are captured, merged or looked for. */
@@ -121,6 +120,16 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 uint64_t table_ref_position(const struct table *table, table_ref ref);
 
 uint32_t table_count(const struct table *table);
+
+/* A director, and how many of the entries held have it as origin. */
+struct table_origin {
+	uint64_t id;
+	uint32_t entries;
+};
+
+/* Number i from 0, ourselves first; others may have none. False: there are no more. */
+bool table_origin(const struct table *table, unsigned int i, struct table_origin *ret_origin);
+
 uint32_t table_list_count(const struct table *table, enum table_list list);
 /* The list's first slot, the oldest. */
 table_ref table_list_head(const struct table *table, enum table_list list);

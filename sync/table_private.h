@@ -99,9 +99,9 @@ struct table {
 	uint32_t *path_buckets;
 	uint32_t path_buckets_len; /* a power of 2 */
 	uint64_t path_keys[PATH_WORDS];
-	struct table_met met;
+	/* A place without slots is anybody's, but for the first, which is ours. */
+	struct table_origin origins[TABLE_ORIGINS_MAX];
 	uint16_t origins_len;
-	uint64_t origins[TABLE_ORIGINS_MAX];
 	uint8_t hash_key[16];
 };
 

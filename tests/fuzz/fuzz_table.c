@@ -11,6 +11,7 @@
 #define ENTRIES_MAX 40
 #define PATHS_MAX 24
 #define SELF 7
+#define ORIGINS 9 /* of merged ones: 5 to 8 */
 #define CURSORS 2
 
 struct known {
@@ -109,7 +110,8 @@ static void check_paths(const struct world *world)
 
 static void check(const struct world *world)
 {
-	unsigned int lists[TABLE_LISTS] = {0}, seen = 0;
+	unsigned int lists[TABLE_LISTS] = {0}, origins[ORIGINS] = {0}, seen = 0;
+	struct table_origin origin;
 	uint64_t walk = 0;
 
 	for (int i = 0; i < FLOWS; i++) {
@@ -124,7 +126,14 @@ static void check(const struct world *world)
 		table_get(world->table, ref, &entry, &meta);
 		check_entry(known, &entry, &meta);
 		lists[known->list]++;
+		origins[known->version.origin]++;
 	}
+	for (unsigned int i = 0; table_origin(world->table, i, &origin); i++) {
+		assert(origin.entries == origins[origin.id]);
+		origins[origin.id] = 0;
+	}
+	for (unsigned int i = 0; i < ORIGINS; i++)
+		assert(origins[i] == 0);
 	for (enum table_list list = 0; list < TABLE_LISTS; list++)
 		assert(table_list_count(world->table, list) == lists[list]);
 	while (table_walk(world->table, &walk))
@@ -310,6 +319,7 @@ static void step(struct world *world, const uint8_t op[4])
 	struct entry entry = make_entry(flow, op[2]);
 	struct table_version version = {world->hlc - MIN(world->hlc, op[3] / 4), op[3] % 4 + 5};
 	struct table_cursor *cursor = &world->cursors[op[3] % CURSORS];
+	struct table_met met;
 
 	switch (op[0] % 15) {
 	case 0:
@@ -321,7 +331,7 @@ static void step(struct world *world, const uint8_t op[4])
 	case 2:
 	case 3:
 		apply(world, flow, &entry, version, TABLE_INJECT,
-		      table_merge(world->table, &entry, version, world->now), true);
+		      table_merge(world->table, &entry, version, world->now, &met), true);
 		break;
 	case 4:
 		fetch(world, flow, op[2]);

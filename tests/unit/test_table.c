@@ -86,6 +86,14 @@ static void check_journal(struct table *table, const struct model *model, uint64
 	table_cursor_close(table, &cursor);
 }
 
+static enum table_result merge(struct table *table, const struct entry *entry,
+			       struct table_version version, uint32_t refreshed)
+{
+	struct table_met met;
+
+	return table_merge(table, entry, version, refreshed, &met);
+}
+
 static bool newer(struct table_version a, struct table_version b)
 {
 	return a.hlc > b.hlc || (a.hlc == b.hlc && a.origin > b.origin);
@@ -103,7 +111,7 @@ static void random_change(struct table *table, struct model *model, uint64_t *hl
 		version = (struct table_version){*hlc, SELF};
 		assert_int_equal(result, model[i].held ? TABLE_CHANGED : TABLE_NEW);
 	} else {
-		result = table_merge(table, &entry, version, now);
+		result = merge(table, &entry, version, now);
 		if (model[i].held && !newer(version, model[i].version)) {
 			assert_true(result == TABLE_STALE || result == TABLE_SAME);
 			return;
@@ -205,7 +213,7 @@ static void test_limits(void **state)
 	}
 	entry = make_entry(10, 1);
 	assert_int_equal(table_capture(table, &entry, 100, 0), TABLE_FULL);
-	assert_int_equal(table_merge(table, &entry, (struct table_version){1, 1}, 0), TABLE_FULL);
+	assert_int_equal(merge(table, &entry, (struct table_version){1, 1}, 0), TABLE_FULL);
 	/* Those that are held still change, and room comes back with time. */
 	entry = make_entry(3, 2);
 	assert_int_equal(table_capture(table, &entry, 101, 1000), TABLE_CHANGED);
@@ -213,6 +221,58 @@ static void test_limits(void **state)
 	assert_int_equal(table_count(table), 1);
 	entry = make_entry(10, 1);
 	assert_int_equal(table_capture(table, &entry, 102, 1000), TABLE_NEW);
+	table_free(table);
+}
+
+static uint32_t entries_of(const struct table *table, uint64_t id)
+{
+	struct table_origin origin;
+
+	for (unsigned int i = 0; table_origin(table, i, &origin); i++) {
+		if (origin.id == id)
+			return origin.entries;
+	}
+	return 0;
+}
+
+/* Entries are counted where they have their origin, and a director without any makes room for
+ * another. */
+static void test_origins(void **state)
+{
+	struct table *table = make_table(2 * TABLE_ORIGINS_MAX);
+	struct entry entry = make_entry(0, 1);
+	struct table_origin origin;
+
+	(void)state;
+	assert_true(table_origin(table, 0, &origin));
+	assert_int_equal(origin.id, SELF);
+	assert_int_equal(origin.entries, 0);
+	assert_false(table_origin(table, 1, &origin));
+	assert_int_equal(merge(table, &entry, (struct table_version){5, 100}, 0), TABLE_NEW);
+	assert_int_equal(entries_of(table, 100), 1);
+	assert_int_equal(merge(table, &entry, (struct table_version){6, 101}, 0), TABLE_CHANGED);
+	assert_int_equal(entries_of(table, 100), 0);
+	assert_int_equal(entries_of(table, 101), 1);
+	assert_int_equal(table_capture(table, &entry, 7, 0), TABLE_CHANGED);
+	assert_int_equal(entries_of(table, 101), 0);
+	assert_int_equal(entries_of(table, SELF), 1);
+	/* One of each of as many directors as there may be. */
+	for (unsigned int i = 1; i < TABLE_ORIGINS_MAX; i++) {
+		entry = make_entry(i, 1);
+		assert_int_equal(merge(table, &entry, (struct table_version){5, 100 + i}, 2000),
+				 TABLE_NEW);
+		assert_int_equal(entries_of(table, 100 + i), 1);
+	}
+	entry = make_entry(5000, 1);
+	assert_int_equal(merge(table, &entry, (struct table_version){5, 50}, 2000), TABLE_FULL);
+	/* Ours ends, and makes no room for others. */
+	assert_int_equal(table_sweep(table, 2000, 4 * TABLE_ORIGINS_MAX), 1);
+	assert_int_equal(entries_of(table, SELF), 0);
+	assert_int_equal(merge(table, &entry, (struct table_version){5, 50}, 2000), TABLE_FULL);
+	table_drop(table, table_list_head(table, TABLE_INJECT));
+	assert_int_equal(merge(table, &entry, (struct table_version){5, 50}, 2000), TABLE_NEW);
+	assert_int_equal(entries_of(table, 50), 1);
+	assert_int_equal(entries_of(table, 101), 0);
 	table_free(table);
 }
 
@@ -246,7 +306,7 @@ static void test_paths(void **state)
 	table_get(table, table_find(table, &entry.flow), &held, NULL);
 	assert_int_equal(held.daddr[0], 89 % 3);
 	entry.flow.cport = 999;
-	assert_int_equal(table_merge(table, &entry, (struct table_version){1, 1}, 0), TABLE_FULL);
+	assert_int_equal(merge(table, &entry, (struct table_version){1, 1}, 0), TABLE_FULL);
 	assert_int_equal(table_count(table), 90);
 	/* All of one go to another, the last of them first: then there is room again. */
 	for (unsigned int i = 0; i < 90; i += 3) {
@@ -307,7 +367,7 @@ static void test_adopted(void **state)
 	assert_int_equal(table_adopt(table, &kernel, 0, TABLE_JOURNAL), TABLE_NEW);
 	assert_int_equal(table_adopt(table, &kernel, 0, TABLE_JOURNAL), TABLE_STALE);
 	/* The same: the version is taken, the kernel needs nothing. */
-	assert_int_equal(table_merge(table, &peer, (struct table_version){5, 1}, 0), TABLE_CHANGED);
+	assert_int_equal(merge(table, &peer, (struct table_version){5, 1}, 0), TABLE_CHANGED);
 	table_get(table, table_find(table, &peer.flow), NULL, &meta);
 	assert_int_equal(meta.list, TABLE_IDLE);
 	assert_int_equal(meta.version.hlc, 5);
@@ -316,7 +376,7 @@ static void test_adopted(void **state)
 	peer = make_entry(2, 1);
 	peer.daddr[1] = 9;
 	table_adopt(table, &kernel, 0, TABLE_JOURNAL);
-	assert_int_equal(table_merge(table, &peer, (struct table_version){5, 1}, 0), TABLE_CHANGED);
+	assert_int_equal(merge(table, &peer, (struct table_version){5, 1}, 0), TABLE_CHANGED);
 	table_get(table, table_find(table, &peer.flow), NULL, &meta);
 	assert_int_equal(meta.list, TABLE_INJECT);
 	table_free(table);
@@ -344,8 +404,7 @@ static void test_returned(void **state)
 	(void)state;
 	/* The kernel has had it all the time: the journal tells its version from now on. */
 	assert_int_equal(table_adopt(table, &entry, 0, TABLE_JOURNAL), TABLE_NEW);
-	assert_int_equal(table_merge(table, &entry, (struct table_version){5, SELF}, 0),
-			 TABLE_CHANGED);
+	assert_int_equal(merge(table, &entry, (struct table_version){5, SELF}, 0), TABLE_CHANGED);
 	assert_int_equal(list_of(table, 0, &position), TABLE_JOURNAL);
 	assert_int_equal(position, 2);
 	table_get(table, table_find(table, &entry.flow), NULL, &meta);
@@ -355,14 +414,14 @@ static void test_returned(void **state)
 	assert_false(meta.returned);
 	/* It does not have it. */
 	entry = make_entry(1, 1);
-	assert_int_equal(table_merge(table, &entry, (struct table_version){5, SELF}, 0), TABLE_NEW);
+	assert_int_equal(merge(table, &entry, (struct table_version){5, SELF}, 0), TABLE_NEW);
 	assert_int_equal(list_of(table, 1, &position), TABLE_INJECT);
 	table_settle(table, table_find(table, &entry.flow));
 	assert_int_equal(list_of(table, 1, &position), TABLE_JOURNAL);
 	assert_int_equal(position, 4);
 	/* Another's. */
 	entry = make_entry(2, 1);
-	assert_int_equal(table_merge(table, &entry, (struct table_version){5, 1}, 0), TABLE_NEW);
+	assert_int_equal(merge(table, &entry, (struct table_version){5, 1}, 0), TABLE_NEW);
 	ref = table_find(table, &entry.flow);
 	table_settle(table, ref);
 	table_get(table, ref, NULL, &meta);
@@ -404,10 +463,8 @@ static void test_withheld(void **state)
 	assert_int_equal(mark, 2);
 	/* A peer that knows of the flow has the same say as ever. */
 	entry = make_entry(2, 2);
-	assert_int_equal(table_merge(table, &entry, (struct table_version){2, SELF}, 0),
-			 TABLE_STALE);
-	assert_int_equal(table_merge(table, &entry, (struct table_version){20, 1}, 0),
-			 TABLE_CHANGED);
+	assert_int_equal(merge(table, &entry, (struct table_version){2, SELF}, 0), TABLE_STALE);
+	assert_int_equal(merge(table, &entry, (struct table_version){20, 1}, 0), TABLE_CHANGED);
 	assert_int_equal(list_of(table, 2, &mark), TABLE_INJECT);
 	assert_int_equal(table_list_count(table, TABLE_YOUNG), 0);
 	/* Adopted ones too, and all of them may be forgotten. */
@@ -430,6 +487,7 @@ int main(void)
 		cmocka_unit_test(test_limits),   cmocka_unit_test(test_options),
 		cmocka_unit_test(test_adopted),  cmocka_unit_test(test_paths),
 		cmocka_unit_test(test_returned), cmocka_unit_test(test_withheld),
+		cmocka_unit_test(test_origins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
