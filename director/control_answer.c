@@ -141,6 +141,24 @@ static json_t *members_next(struct control_answer *answer, struct now now)
 	return item;
 }
 
+/* Peers: those that are gone come last. */
+
+static json_t *peers_next(struct control_answer *answer, struct now now)
+{
+	unsigned int cursor = (unsigned int)answer->cursor;
+	struct status_facts facts;
+	json_t *item = NULL;
+	struct peer peer;
+
+	if (answer->next < answer->peers.count)
+		return status_peer(&answer->peers.peers[answer->next++], now);
+	answer->source->facts(answer->source->context, &facts);
+	if (peers_gone(facts.node, &answer->peers, &cursor, &peer))
+		item = status_peer(&peer, now);
+	answer->cursor = cursor;
+	return item;
+}
+
 /* Connections. */
 
 static const char *origin_name(const struct control_answer *answer,
@@ -270,8 +288,7 @@ static int line_next(struct control_answer *answer, struct now now, unsigned int
 		item = members_next(answer, now);
 		break;
 	case CONTROL_PEERS:
-		if (answer->next < answer->peers.count)
-			item = status_peer(&answer->peers.peers[answer->next++], now);
+		item = peers_next(answer, now);
 		break;
 	case CONTROL_SERVICES:
 		item = services_next(answer);

@@ -189,11 +189,13 @@ static const struct column peer_columns[] = {
 	{"ADDRESS", 0, 0},
 	{"STATE", 0, 0},
 	{"FOR", 0, SCOLS_FL_RIGHT},
+	{"POSITION", 0, SCOLS_FL_RIGHT},
 	{"RECEIVED", 0, SCOLS_FL_RIGHT},
 	{"BEHIND", 0, SCOLS_FL_RIGHT},
 	{"SENT", 0, SCOLS_FL_RIGHT},
 	{"UNSENT", 0, SCOLS_FL_RIGHT},
 	{"LAG", 0, SCOLS_FL_RIGHT},
+	{"HELD", 0, SCOLS_FL_RIGHT},
 	{"WHY", 0, 0},
 };
 
@@ -201,22 +203,26 @@ static void peer_row(struct libscols_table *table, const json_t *item)
 {
 	const json_t *receive = json_object_get(item, "receive");
 	const json_t *send = json_object_get(item, "send");
-	struct number seconds, received, behind, sent, unsent, lag;
+	const char *name = text_of(item, "name");
+	struct number seconds, position, received, behind, sent, unsent, lag, held;
 	char age[32], delay[32];
 	const char *texts[] = {
-		text_of(item, "name"),
+		name ? name : text_of(item, "id"),
 		text_of(item, "address"),
 		text_of(item, "state"),
 		age,
+		number_of(receive, "position", &position),
 		number_of(receive, "entries", &received),
 		number_of(receive, "behind", &behind),
 		number_of(send, "entries", &sent),
 		number_of(send, "behind", &unsent),
 		delay,
+		number_of(item, "held", &held),
 		json_is_true(json_object_get(item, "alive")) ? "" : text_of(item, "why"),
 	};
 
-	snprintf(age, sizeof(age), "%s s", number_of(item, "for_s", &seconds));
+	snprintf(age, sizeof(age), json_is_integer(json_object_get(item, "for_s")) ? "%s s" : "%s",
+		 number_of(item, "for_s", &seconds));
 	snprintf(delay, sizeof(delay), json_is_object(send) ? "%s ms" : "%s",
 		 number_of(send, "lag_ms", &lag));
 	row_add(table, texts, sizeof(texts) / sizeof(texts[0]));

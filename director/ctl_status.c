@@ -4,8 +4,6 @@
 #include "director/ctl.h"
 #include "director/observer.h"
 
-#define LAGS_MS 1000
-
 static json_int_t number_of(const json_t *object, const char *key)
 {
 	return json_integer_value(json_object_get(object, key));
@@ -56,18 +54,68 @@ static void self_print(const json_t *status)
 	       age_of(forwarder, "for_s", age));
 }
 
-/* Whether sync works, in a word. */
-static const char *replication_of(const json_t *status, const json_t *peers, const json_t *entries)
+/* Whether replication works: what the daemon says, for a person. */
+static const char *replication_of(const json_t *status)
 {
-	if (!is_true(status, "ready"))
-		return "still starting";
-	if (number_of(peers, "alive") < number_of(peers, "of"))
-		return "INCOMPLETE";
-	if (number_of(peers, "worst_lag_ms") > LAGS_MS)
-		return "LAGS";
-	if (number_of(entries, "refused_full") > 0)
-		return "TABLE WAS FULL";
-	return number_of(peers, "of") > 0 ? "works" : "nobody to replicate to";
+	static const struct {
+		const char *word, *text;
+	} texts[] = {
+		{"starting", "still starting"},
+		{"off", "off for all services"},
+		{"alone", "nobody to replicate to"},
+		{"stalled", "STALLED"},
+		{"full", "TABLE IS FULL"},
+		{"incomplete", "INCOMPLETE"},
+		{"lagging", "LAGS"},
+	};
+	const char *word = text_of(status, "replication");
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++)
+		if (strcmp(texts[i].word, word) == 0)
+			return texts[i].text;
+	return word;
+}
+
+/* What has gone wrong since the start, as far as anything has. */
+static void repairs_print(const json_t *status)
+{
+	static const struct {
+		const char *name, *text;
+	} texts[] = {
+		{"repaired", "were missing here"},
+		{"repaired_kernel", "were missing in the kernel"},
+		{"injected_again", "injected again"},
+		{"conflicts", "in conflict"},
+		{"both_changed", "changed on both sides of a cut"},
+		{"refused_full", "refused for want of room"},
+		{"shed", "shed in floods"},
+	};
+	const json_t *entries = json_object_get(status, "entries");
+	const char *separator = "; ";
+
+	printf("  tables         compared with those of peers %lld times",
+	       number_of(entries, "compared"));
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		json_int_t value = number_of(entries, texts[i].name);
+
+		if (value == 0)
+			continue;
+		printf("%s%lld %s", separator, value, texts[i].text);
+		separator = ", ";
+	}
+	printf("%s\n", *separator == ';' ? ", nothing amiss" : "");
+}
+
+static void drops_print(const json_t *status)
+{
+	const json_t *tap = json_object_get(json_object_get(status, "counters"), "tap");
+	json_int_t capture = number_of(tap, "capture_drops");
+	json_int_t inject = number_of(tap, "inject_drops");
+
+	if (capture + inject > 0)
+		printf("                 dropped by the kernel: %lld packets on their way here, "
+		       "%lld messages on their way into it\n",
+		       capture, inject);
 }
 
 static void cluster_print(const json_t *status)
@@ -88,13 +136,11 @@ static void cluster_print(const json_t *status)
 	       json_is_string(json_object_get(membership, "split")) ? text_of(membership, "split")
 								    : "",
 	       number_of(membership, "health"));
-	printf("  replication    %s: %lld of %lld peers connected, the slowest %lld ms behind; "
-	       "compared %lld times, %lld repaired, %lld in conflict\n",
-	       replication_of(status, peers, entries), number_of(peers, "alive"),
-	       number_of(peers, "of"), number_of(peers, "worst_lag_ms"),
-	       number_of(entries, "compared"),
-	       number_of(entries, "repaired") + number_of(entries, "repaired_kernel"),
-	       number_of(entries, "conflicts"));
+	printf("  replication    %s: %lld of %lld peers connected, the slowest %lld ms behind\n",
+	       replication_of(status), number_of(peers, "alive"), number_of(peers, "of"),
+	       number_of(peers, "worst_lag_ms"));
+	repairs_print(status);
+	drops_print(status);
 	printf("  connections    %lld known, %lld of them carried here; %lld on their way into the "
 	       "kernel\n",
 	       number_of(entries, "held"), number_of(entries, "own"),

@@ -56,7 +56,7 @@ void observe_replication(const struct peers *peers, struct event_log *log, struc
 	for (unsigned int i = 0; i < peers->count; i++) {
 		const struct peer *peer = &peers->peers[i];
 		const struct sync_stream_status *sync = &peer->out.sync;
-		usec_t limit = sync->joining ? OBSERVER_LAG_JOINING : OBSERVER_LAG;
+		usec_t limit = sync->joining ? PEER_LAG_JOINING : OBSERVER_LAG;
 		struct event event;
 
 		if (peer->out.phase != NODE_STREAM_READY)
@@ -66,7 +66,7 @@ void observe_replication(const struct peers *peers, struct event_log *log, struc
 				   "Member %s is %" PRIu64 " s behind with our connections: those "
 				   "younger than that are lost if this director dies.",
 				   peer->name, sync->lag / USEC_PER_SEC);
-		else if (sync->lag < OBSERVER_LAG_OVER)
+		else if (sync->lag < PEER_LAG)
 			event_init(&event, EVENT_REPLICATION_CAUGHT_UP, peer->name,
 				   "Member %s has all our connections again.", peer->name);
 		else

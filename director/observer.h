@@ -7,12 +7,10 @@
 #include "director/event_log.h"
 #include "director/peers.h"
 
-/* A peer that has acknowledged nothing for so long is behind, and has caught up when it is below
- * the second. It is not judged by entries: a burst that is on its way is no fault, and one that is
- * stuck gets old. A peer that still gets what there was when it came has longer. */
+/* A peer that has acknowledged nothing for so long, or while it still gets what there was when it
+ * came for PEER_LAG_JOINING, is reported, and has caught up below PEER_LAG. It is not judged by
+ * entries: a burst that is on its way is no fault, and one that is stuck gets old. */
 #define OBSERVER_LAG (5 * USEC_PER_SEC)
-#define OBSERVER_LAG_OVER (1 * USEC_PER_SEC)
-#define OBSERVER_LAG_JOINING (60 * USEC_PER_SEC)
 
 #define OBSERVER_CONFLICTS (60 * USEC_PER_SEC)
 

@@ -1,11 +1,18 @@
 #include "director/peers.h"
 
-static struct peer *peer_find(struct peers *peers, uint64_t id)
+static int peer_number(const struct peers *peers, uint64_t id)
 {
 	for (unsigned int i = 0; i < peers->count; i++)
 		if (peers->peers[i].id == id)
-			return &peers->peers[i];
-	return NULL;
+			return (int)i;
+	return -1;
+}
+
+static struct peer *peer_find(struct peers *peers, uint64_t id)
+{
+	int i = peer_number(peers, id);
+
+	return i < 0 ? NULL : &peers->peers[i];
 }
 
 static struct peer *peer_add(struct peers *peers, const struct endpoint *where)
@@ -70,12 +77,34 @@ static const char *peer_state(const struct peer *peer)
 	}
 }
 
+static bool peer_lags(const struct peer *peer)
+{
+	const struct sync_stream_status *sync = &peer->out.sync;
+
+	return peer->out.phase == NODE_STREAM_READY &&
+	       sync->lag > (sync->joining ? PEER_LAG_JOINING : PEER_LAG);
+}
+
+/* Of the entries held here. */
+static void peers_count(const struct sync *sync, struct peers *peers)
+{
+	uint64_t id, entries;
+
+	for (unsigned int i = 0; sync_origin(sync, i, &id, &entries); i++) {
+		struct peer *peer = peer_find(peers, id);
+
+		if (peer)
+			peer->entries = entries;
+	}
+}
+
 void peers_collect(const struct node *node, struct now now, struct peers *ret_peers)
 {
 	struct node_stream_status status;
 
 	ret_peers->count = 0;
 	ret_peers->alive = 0;
+	ret_peers->lagging = 0;
 	ret_peers->lag = 0;
 	for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++) {
 		node_stream_status(node, i, now, &status);
@@ -84,6 +113,7 @@ void peers_collect(const struct node *node, struct now now, struct peers *ret_pe
 		else
 			accepted_add(ret_peers, &status);
 	}
+	peers_count(node_sync(node), ret_peers);
 	for (unsigned int i = 0; i < ret_peers->count; i++) {
 		struct peer *peer = &ret_peers->peers[i];
 
@@ -91,7 +121,27 @@ void peers_collect(const struct node *node, struct now now, struct peers *ret_pe
 		peer->alive =
 			peer->in.phase == NODE_STREAM_READY && peer->out.phase == NODE_STREAM_READY;
 		ret_peers->alive += peer->alive;
+		peer->lags = peer_lags(peer);
+		ret_peers->lagging += peer->lags;
 		if (peer->out.phase == NODE_STREAM_READY)
 			ret_peers->lag = MAX(ret_peers->lag, peer->out.sync.lag);
 	}
+}
+
+bool peers_gone(const struct node *node, const struct peers *peers, unsigned int *cursor,
+		struct peer *ret_peer)
+{
+	struct member_info info;
+	uint64_t id, entries;
+
+	/* The first are we. */
+	do {
+		++*cursor;
+		if (!sync_origin(node_sync(node), *cursor, &id, &entries))
+			return false;
+	} while (entries == 0 || peer_number(peers, id) >= 0);
+	*ret_peer = (struct peer){.id = id, .entries = entries, .state = "gone"};
+	if (membership_find(node_membership(node), id, &info))
+		memcpy(ret_peer->name, info.name, sizeof(ret_peer->name));
+	return true;
 }

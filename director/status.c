@@ -1,4 +1,4 @@
-#include "director/status.h"
+#include "director/status_private.h"
 
 #include <inttypes.h>
 #include <stdarg.h>
@@ -6,8 +6,6 @@
 
 #include "director/event_json.h"
 
-/* Beyond it a peer that dies now takes young connections with it. */
-#define LAG_MAX (1 * USEC_PER_SEC)
 /* Entries in one bucket of the kernel's table before every packet pays for the walk. */
 #define CHAIN_MAX 8
 /* A flood is spoken of for so long after its last flow. */
@@ -18,21 +16,6 @@ char *status_id(uint64_t id, char *text)
 {
 	snprintf(text, STATUS_ID_TEXT, "%016" PRIx64, id);
 	return text;
-}
-
-static json_int_t seconds(usec_t usec)
-{
-	return (json_int_t)(usec / USEC_PER_SEC);
-}
-
-static json_int_t since(usec_t then, struct now now)
-{
-	return then < now.mono ? seconds(now.mono - then) : 0;
-}
-
-static json_int_t number(uint64_t value)
-{
-	return value > INT64_MAX ? INT64_MAX : (json_int_t)value;
 }
 
 __attribute__((format(printf, 2, 3))) static void problem(json_t *problems, const char *format, ...)
@@ -108,7 +91,7 @@ static void problems_of_peers(json_t *problems, const struct status_facts *facts
 			problem(problems, "Peer %s%s%s is not connected both ways (%s)%s%s.",
 				peer->name, *peer->name ? " at " : "", where, peer->state,
 				peer->why ? ": " : "", peer->why ? peer->why : "");
-		else if (peer->out.sync.lag > LAG_MAX)
+		else if (peer->lags)
 			problem(problems,
 				"Peer %s is %" PRIu64 " ms behind: connections younger than that "
 				"are lost if this director dies.",
@@ -206,7 +189,8 @@ static void problems_of_self(json_t *problems, const struct status_facts *facts,
 		problem(problems,
 			"The certificate expires in %lld days: make a new one with `lvsmesh keygen "
 			"node %s`.",
-			(long long)(seconds(not_after - now.wall) / 86400), certificate->name);
+			(long long)((not_after - now.wall) / USEC_PER_SEC / 86400),
+			certificate->name);
 }
 
 static json_t *problems_make(const struct status_facts *facts, const struct node_status *node,
@@ -250,52 +234,6 @@ static json_t *counters_make(const struct status_facts *facts)
 	return groups;
 }
 
-static json_t *sync_make(const struct sync_status *sync)
-{
-	const struct {
-		const char *name;
-		uint64_t value;
-	} values[] = {
-		{"held", sync->entries},
-		{"own", sync->entries_own},
-		{"position", sync->position},
-		{"inject_pending", sync->inject_pending},
-		{"inject_unconfirmed", sync->inject_unconfirmed},
-		{"captured", sync->captured},
-		{"adopted", sync->adopted},
-		{"learned", sync->learned},
-		{"stale", sync->stale},
-		{"expired", sync->expired},
-		{"injected", sync->injected},
-		{"injected_again", sync->injected_again},
-		{"repaired_kernel", sync->repaired},
-		{"repaired", sync->mended},
-		{"relayed", sync->relayed},
-		{"compared", sync->compared},
-		{"join_shares", sync->join_shares},
-		{"join_shares_done", sync->join_shares_done},
-		{"join_entries", sync->join_entries},
-		{"differed", sync->differed},
-		{"both_changed", sync->both_changed},
-		{"conflicts", sync->conflicts},
-		{"refused_full", sync->refused_full},
-		{"refused_entry", sync->refused_entry},
-		{"batches_in", sync->batches_in},
-		{"batches_out", sync->batches_out},
-		{"young", sync->young},
-		{"waiting", sync->waiting},
-		{"local", sync->local},
-		{"withheld", sync->withheld},
-		{"spared", sync->spared},
-		{"shed", sync->shed},
-	};
-	json_t *object = json_object();
-
-	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
-		json_object_set_new(object, values[i].name, json_integer(number(values[i].value)));
-	return object;
-}
-
 static json_t *config_make(const struct status_facts *facts, struct now now)
 {
 	return json_pack("{s:s?, s:s?, s:I, s:I, s:I, s:s?}", "path", facts->config_path, "digest",
@@ -322,57 +260,22 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 	return json_pack(
 		"{s:s, s:s, s:s, s:I, s:s, s:I, s:b, s:s?, s:b,"
 		" s:{s:b, s:I},"
-		" s:{s:i, s:i, s:I},"
+		" s:s, s:{s:i, s:i, s:I},"
 		" s:{s:I, s:b, s:I, s:s?},"
 		" s:o, s:b, s:b, s:o, s:o, s:b, s:o, s:o, s:o}",
 		"name", facts->identity->certificate.name, "id", status_id(facts->identity->id, id),
 		"cluster", cluster, "epoch", number(facts->epoch), "version", LVSMESH_VERSION,
 		"uptime_s", since(facts->started, now), "ready", node.ready, "waiting_for",
 		node.waiting_for, "announcing", facts->announcing, "forwarder", "ok",
-		facts->forwarder_ok, "for_s", since(facts->forwarder_since, now), "peers", "alive",
+		facts->forwarder_ok, "for_s", since(facts->forwarder_since, now), "replication",
+		replication_name(status_replication(facts, &node, &peers)), "peers", "alive",
 		(int)peers.alive, "of", (int)peers.count, "worst_lag_ms",
 		number(peers.lag / USEC_PER_MSEC), "services", "configured",
 		number(facts->config->services.count), "programmed", facts->programmed, "checked_s",
 		since(facts->programmed_at, now), "error", facts->program_error, "membership",
 		status_membership(node_membership(facts->node)), "draining", node.draining,
-		"drained", node.drained, "entries", sync_make(&node.sync), "config",
+		"drained", node.drained, "entries", status_entries(&node.sync), "config",
 		config_make(facts, now), "adopted", facts->adopted, "counters",
 		counters_make(facts), "incidents", incidents_make(facts->events), "problems",
 		problems_make(facts, &node, &peers, now));
-}
-
-static json_t *receive_make(const struct node_stream_status *stream)
-{
-	if (stream->phase != NODE_STREAM_READY)
-		return json_null();
-	return json_pack("{s:b, s:I, s:I, s:I, s:I}", "synced", stream->sync.synced, "position",
-			 number(stream->sync.position), "behind", number(stream->sync.behind),
-			 "entries", number(stream->sync.entries), "bytes",
-			 number(stream->sync.bytes));
-}
-
-static json_t *send_make(const struct node_stream_status *stream)
-{
-	json_t *object = receive_make(stream);
-
-	if (json_is_object(object))
-		json_object_set_new(object, "lag_ms",
-				    json_integer(number(stream->sync.lag / USEC_PER_MSEC)));
-	return object;
-}
-
-json_t *status_peer(const struct peer *peer, struct now now)
-{
-	const struct node_stream_status *stream =
-		peer->out.phase == NODE_STREAM_READY ? &peer->out : &peer->in;
-	char where[ENDPOINT_TEXT], id[STATUS_ID_TEXT];
-
-	return json_pack("{s:s?, s:s?, s:s, s:b, s:s, s:I, s:s?, s:I, s:o, s:o, s:o}", "name",
-			 *peer->name ? peer->name : NULL, "id",
-			 peer->id ? status_id(peer->id, id) : NULL, "address",
-			 endpoint_format(&peer->where, where), "alive", peer->alive, "state",
-			 peer->state, "for_s", since(stream->since, now), "why", peer->why, "epoch",
-			 number(stream->epoch), "version",
-			 stream->version ? json_integer(stream->version) : json_null(), "receive",
-			 receive_make(&peer->in), "send", send_make(&peer->out));
 }

@@ -54,6 +54,22 @@ struct status_facts {
  * what else is wrong. */
 json_t *status_make(const struct status_facts *facts, struct now now);
 
+/* Whether replication works, in a word for the first thing that speaks against it. */
+enum replication {
+	REPLICATION_STARTING,   /* not ready yet */
+	REPLICATION_OFF,        /* no service is replicated: sync is off for all */
+	REPLICATION_ALONE,      /* there is no other director */
+	REPLICATION_STALLED,    /* the kernel reports no connections, or takes none */
+	REPLICATION_FULL,       /* the table has no room for new ones */
+	REPLICATION_INCOMPLETE, /* some peer is not connected both ways */
+	REPLICATION_LAGGING,    /* some peer is behind, see PEER_LAG */
+	REPLICATION_WORKS,
+};
+
+enum replication status_replication(const struct status_facts *facts,
+				    const struct node_status *node, const struct peers *peers);
+const char *replication_name(enum replication replication); /* "starting", "off", ... */
+
 /* One peer, as `peers` lists it; NULL: no memory. */
 json_t *status_peer(const struct peer *peer, struct now now);
 

@@ -1,16 +1,6 @@
 #include "director/config_digest.h"
 #include "director/notices.h"
-#include "director/status.h"
-
-static json_int_t number(uint64_t value)
-{
-	return value > INT64_MAX ? INT64_MAX : (json_int_t)value;
-}
-
-static json_int_t since(usec_t then, struct now now)
-{
-	return then < now.mono ? number((now.mono - then) / USEC_PER_SEC) : 0;
-}
+#include "director/status_private.h"
 
 static const char *quorum_name(enum membership_quorum quorum)
 {

@@ -426,6 +426,17 @@ bool sync_walk(const struct sync *sync, uint64_t *cursor, struct entry *ret_entr
 	return true;
 }
 
+bool sync_origin(const struct sync *sync, unsigned int i, uint64_t *ret_id, uint64_t *ret_entries)
+{
+	struct table_origin origin;
+
+	if (!table_origin(sync->table, i, &origin))
+		return false;
+	*ret_id = origin.id;
+	*ret_entries = origin.entries;
+	return true;
+}
+
 uint64_t sync_refused(const struct sync *sync, int error)
 {
 	return sync->refused[error];

@@ -173,6 +173,9 @@ void sync_status(const struct sync *sync, struct sync_status *ret_status);
 void sync_stream_status(const struct sync *sync, unsigned int stream, struct now now,
 			struct sync_stream_status *ret_status);
 uint64_t sync_refused(const struct sync *sync, int error); /* by enum sync_error */
+/* Number i from 0, ourselves first, of the directors whose entries are held, and how many: some may
+ * have none. False: there are no more. */
+bool sync_origin(const struct sync *sync, unsigned int i, uint64_t *ret_id, uint64_t *ret_entries);
 
 /* What the table says of an entry besides the entry itself. */
 struct sync_info {

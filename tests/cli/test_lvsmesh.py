@@ -1,10 +1,11 @@
-"""The operator's command without a daemon: exit statuses, messages, keygen, check."""
+"""The operator's command, without a daemon or with one that is made up: exit statuses, messages, keygen, check."""
 
 import os
 import stat
 import subprocess
 
 import pytest
+from fake_daemon import fake_daemon
 
 DONE, REFUSED, USAGE, NO_DAEMON = range(4)
 
@@ -113,6 +114,60 @@ def test_check(tmp_path):
     result = expect(REFUSED, "check", bad)
     assert result.stderr.startswith(f"{bad}:") and "frobnicate" in result.stderr
     assert "missing.yaml" in expect(REFUSED, "check", tmp_path / "missing.yaml").stderr
+
+
+def ask(tmp_path, items, status, *arguments):
+    """(What the command prints, what it asked)."""
+    with fake_daemon(tmp_path / "sock", items) as requests:
+        said = expect(status, *arguments, "--control", tmp_path / "sock").stdout
+    (tmp_path / "sock").unlink()
+    return said, requests[0]
+
+
+@pytest.mark.parametrize("word, text", [
+    ("works", "works"),
+    ("starting", "still starting"),
+    ("off", "off for all services"),
+    ("alone", "nobody to replicate to"),
+    ("stalled", "STALLED"),
+    ("full", "TABLE IS FULL"),
+    ("incomplete", "INCOMPLETE"),
+    ("lagging", "LAGS"),
+    ("of a later version", "of a later version"),
+])
+def test_replication(word, text, tmp_path):
+    said, _ = ask(tmp_path, [{"replication": word, "peers": {"alive": 1, "of": 2, "worst_lag_ms": 7}}], DONE, "status")
+    assert f"\n  replication    {text}: 1 of 2 peers connected, the slowest 7 ms behind\n" in said
+
+
+def test_what_went_wrong(tmp_path):
+    entries = {"compared": 12}
+    said, _ = ask(tmp_path, [{"entries": entries}], DONE, "status")
+    assert "\n  tables         compared with those of peers 12 times, nothing amiss\n" in said
+    assert "dropped" not in said
+    entries |= {"repaired": 1, "repaired_kernel": 2, "injected_again": 3, "conflicts": 4, "both_changed": 5,
+                "refused_full": 6, "shed": 7}
+    counters = {"tap": {"capture_drops": 8, "inject_drops": 9}, "sync": {"entry": 10, "order": 0}}
+    said, _ = ask(tmp_path, [{"entries": entries, "counters": counters, "problems": ["The sky."]}], REFUSED, "status")
+    assert ("12 times; 1 were missing here, 2 were missing in the kernel, 3 injected again, 4 in conflict, "
+            "5 changed on both sides of a cut, 6 refused for want of room, 7 shed in floods\n") in said
+    assert "dropped by the kernel: 8 packets on their way here, 9 messages on their way into it\n" in said
+    assert "refused        sync/entry 10\n" in said
+    assert said.endswith("What is wrong:\n  - The sky.\n")
+
+
+def test_peers(tmp_path):
+    stream = {"synced": True, "position": 71, "behind": 3, "entries": 80, "bytes": 4000}
+    peers = [{"name": "d2", "id": "2", "address": "192.0.2.2:7946", "state": "ready", "alive": True, "for_s": 9,
+              "why": None, "held": 50, "receive": stream, "send": stream | {"behind": 4, "entries": 90, "lag_ms": 5}},
+             {"name": None, "id": "00ab", "address": None, "state": "gone", "alive": False, "for_s": None,
+              "why": None, "held": 6, "receive": None, "send": None}]
+    said, request = ask(tmp_path, peers, DONE, "peers")
+    assert request == {"command": "peers"}
+    assert [line.split() for line in said.splitlines()] == [
+        "PEER ADDRESS STATE FOR POSITION RECEIVED BEHIND SENT UNSENT LAG HELD WHY".split(),
+        "d2 192.0.2.2:7946 ready 9 s 71 80 3 90 4 5 ms 50".split(),
+        "00ab - gone - - - - - - - 6 -".split()]
 
 
 def test_full_disk():

@@ -108,6 +108,7 @@ def test_status(topology):
     assert code == DONE and "All is well." in said and "replication    works: 2 of 2 peers" in said, said
     status = cluster.status(d)
     assert status["name"] == d.name
+    assert status["replication"] == "works"
     assert status["peers"] == {"alive": 2, "of": 2, "worst_lag_ms": status["peers"]["worst_lag_ms"]}
     assert status["entries"]["held"] == 20
     assert sum(cluster.status(x)["entries"]["own"] for x in t.directors) == 20
@@ -117,7 +118,10 @@ def test_status(topology):
     services = cluster.lvsmesh(d, "services", "--json")["services"]
     assert [s["name"] for s in services] == ["web4-0", "web6-0"]
     assert all(s["programmed"] and not s["foreign"] and len(s["real_servers"]) == 4 for s in services)
-    names = {c["origin"] for c in held(cluster, d).values()}
+    origins = [c["origin"] for c in held(cluster, d).values()]
+    peers = cluster.lvsmesh(d, "peers", "--json")["peers"]
+    assert {p["name"]: p["held"] for p in peers} == {x.name: origins.count(x.name) for x in t.directors[1:]}
+    names = set(origins)
     assert names <= {x.name for x in t.directors}
     for name in names:
         listed = cluster.lvsmesh(d, "connections", f"origin={name}", f"vip={t.vip(4)}:80", "--json")["connections"]

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "director/observer.h"
+#include "director/peers.h"
 #include "tests/sim/cluster.h"
 
 #define ESTABLISHED 1
@@ -698,6 +699,94 @@ static void chaos(uint64_t seed)
 	cluster_free(cluster);
 }
 
+static uint64_t held_of(struct cluster *cluster, const struct peers *peers, unsigned int d)
+{
+	for (unsigned int i = 0; i < peers->count; i++)
+		if (peers->peers[i].id == cluster_identity(cluster, d)->id)
+			return peers->peers[i].entries;
+	fail_msg("d%u is no peer", d + 1);
+	return 0;
+}
+
+/* Every entry is counted where it was carried last, also when that director is gone. */
+static void test_peers(void **state)
+{
+	struct cluster *cluster = cluster_new(31, 3);
+	struct node *node = cluster_node(cluster, 0);
+	static struct peers peers;
+	unsigned int cursor = 0;
+	struct peer gone;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < 90; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+		cluster_carry(cluster, i < 20 ? 0 : i < 50 ? 1 : 2, &entry);
+	}
+	cluster_run(cluster, 100 * USEC_PER_MSEC);
+	peers_collect(node, cluster_now(cluster), &peers);
+	assert_int_equal(peers.count, 2);
+	assert_int_equal(held_of(cluster, &peers, 1), 30);
+	assert_int_equal(held_of(cluster, &peers, 2), 40);
+	assert_false(peers_gone(node, &peers, &cursor, &gone));
+	for (unsigned int i = 20; i < 25; i++) {
+		struct entry entry = cluster_entry(i, 1, FIN_WAIT, true);
+
+		cluster_carry(cluster, 2, &entry);
+	}
+	cluster_run(cluster, 100 * USEC_PER_MSEC);
+	peers_collect(node, cluster_now(cluster), &peers);
+	assert_int_equal(held_of(cluster, &peers, 1), 25);
+	assert_int_equal(held_of(cluster, &peers, 2), 45);
+
+	cluster_tell(cluster, 2, (struct node_event){.type = NODE_LEAVE});
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	cluster_crash(cluster, 2, true);
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	peers_collect(node, cluster_now(cluster), &peers);
+	assert_int_equal(peers.count, 1);
+	assert_int_equal(peers.lagging, 0);
+	cursor = 0;
+	assert_true(peers_gone(node, &peers, &cursor, &gone));
+	assert_string_equal(gone.name, "d3");
+	assert_string_equal(gone.state, "gone");
+	assert_int_equal(gone.id, cluster_identity(cluster, 2)->id);
+	assert_int_equal(gone.entries, 45);
+	assert_false(peers_gone(node, &peers, &cursor, &gone));
+	cluster_free(cluster);
+}
+
+/* A peer on a narrow line is behind as long as it has not acknowledged what is older. */
+static void test_peer_lags(void **state)
+{
+	struct cluster *cluster = cluster_new(32, 2);
+	static struct peers peers;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	cluster_throttle(cluster, 0, 1, 1);
+	for (unsigned int i = 0; i < 100; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+		cluster_carry(cluster, 0, &entry);
+	}
+	cluster_run(cluster, PEER_LAG - 100 * USEC_PER_MSEC);
+	peers_collect(cluster_node(cluster, 0), cluster_now(cluster), &peers);
+	assert_int_equal(peers.alive, 1);
+	assert_int_equal(peers.lagging, 0);
+	cluster_run(cluster, 200 * USEC_PER_MSEC);
+	peers_collect(cluster_node(cluster, 0), cluster_now(cluster), &peers);
+	assert_int_equal(peers.alive, 1);
+	assert_int_equal(peers.lagging, 1);
+	assert_true(peers.peers[0].lags && peers.lag > PEER_LAG);
+	cluster_throttle(cluster, 0, 1, 0);
+	cluster_run(cluster, 200 * USEC_PER_MSEC);
+	peers_collect(cluster_node(cluster, 0), cluster_now(cluster), &peers);
+	assert_int_equal(peers.lagging, 0);
+	cluster_free(cluster);
+}
+
 /* Crashes of daemons, cuts, lost injections, jumping clocks: once it stops, all are equal. */
 static void test_chaos(void **state)
 {
@@ -724,6 +813,8 @@ int main(void)
 		cmocka_unit_test(test_crash),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_leave),
+		cmocka_unit_test(test_peers),
+		cmocka_unit_test(test_peer_lags),
 		cmocka_unit_test(test_chaos),
 	};
 

@@ -297,6 +297,8 @@ static void test_status(void **state)
 			 0);
 	assert_int_equal(held, ENTRIES);
 	assert_int_equal(captured, 0);
+	assert_string_equal(text_of(status, "replication"), "starting");
+	assert_true(json_is_false(json_object_get(json_object_get(status, "entries"), "complete")));
 	assert_true(has_problem(status, "Not ready"));
 	assert_true(has_problem(status, "expires in"));
 	assert_false(has_problem(status, "stalled"));
@@ -334,6 +336,7 @@ static json_t *peer_json(void)
 				  .id = 2,
 				  .where = elsewhere,
 				  .state = "sends only",
+				  .entries = 5,
 				  .in = {.phase = NODE_STREAM_READY}};
 
 	return status_peer(&peer, start);
@@ -372,7 +375,67 @@ static void test_peers(void **state)
 	assert_true(json_is_false(json_object_get(peer, "alive")));
 	assert_true(json_is_object(json_object_get(peer, "receive")));
 	assert_true(json_is_null(json_object_get(peer, "send")));
+	assert_int_equal(json_integer_value(json_object_get(peer, "held")), 5);
+	assert_true(json_is_null(json_object_get(peer, "epoch")));
 	json_decref(peer);
+
+	/* One that is gone, of whom not much is known. */
+	peer = status_peer(&(struct peer){.id = 3, .state = "gone", .entries = 7}, start);
+	assert_true(json_is_null(json_object_get(peer, "name")));
+	assert_string_equal(text_of(peer, "id"), "0000000000000003");
+	assert_string_equal(text_of(peer, "state"), "gone");
+	assert_true(json_is_null(json_object_get(peer, "address")));
+	assert_true(json_is_null(json_object_get(peer, "for_s")));
+	assert_int_equal(json_integer_value(json_object_get(peer, "held")), 7);
+	json_decref(peer);
+}
+
+/* The first thing that speaks against it is said. */
+static void test_replication(void **state)
+{
+	static const struct {
+		const char *word;
+		bool ready, off, silent, blocked;
+		unsigned int of, alive, lagging;
+		uint64_t entries;
+	} cases[] = {
+		{.word = "starting", .off = true, .silent = true},
+		{.word = "starting", .of = 2, .alive = 2},
+		{.word = "off", .ready = true, .off = true, .of = 2, .alive = 1},
+		{.word = "alone", .ready = true, .silent = true},
+		{.word = "stalled", .ready = true, .silent = true, .of = 2, .alive = 1},
+		{.word = "stalled", .ready = true, .blocked = true, .of = 2, .alive = 2},
+		{.word = "full", .ready = true, .of = 2, .alive = 1, .entries = 100},
+		{.word = "incomplete", .ready = true, .of = 2, .alive = 1, .lagging = 1},
+		{.word = "incomplete", .ready = true, .of = 1},
+		{.word = "lagging", .ready = true, .of = 2, .alive = 2, .lagging = 1},
+		{.word = "works", .ready = true, .of = 2, .alive = 2, .entries = 99},
+	};
+	struct world *world = *state;
+	static struct peers peers;
+
+	world->facts.entries_max = 100;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct node_status node = {.ready = cases[i].ready,
+					   .sync.entries = cases[i].entries};
+		enum replication replication;
+
+		peers.count = cases[i].of;
+		peers.alive = cases[i].alive;
+		peers.lagging = cases[i].lagging;
+		world->facts.silent_since = cases[i].silent;
+		world->facts.blocked_since = cases[i].blocked;
+		for (size_t s = 0; s < world->config->services.count; s++)
+			world->config->services.services[s].sync_off = cases[i].off;
+		replication = status_replication(&world->facts, &node, &peers);
+		if (strcmp(replication_name(replication), cases[i].word) != 0)
+			fail_msg("case %zu: %s", i, replication_name(replication));
+	}
+	/* One service is enough. */
+	world->config->services.services[0].sync_off = true;
+	assert_int_equal(status_replication(&world->facts, &(struct node_status){.ready = true},
+					    &(struct peers){.count = 1, .alive = 1}),
+			 REPLICATION_WORKS);
 }
 
 static void test_services(void **state)
@@ -731,6 +794,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_connections, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peers, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_services, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_members, setup, teardown),

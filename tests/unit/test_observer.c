@@ -141,11 +141,11 @@ static void test_replication(void **state)
 		{NODE_STREAM_HANDSHAKE, false, OBSERVER_LAG + 1, ""},
 		{NODE_STREAM_READY, false, OBSERVER_LAG + 1, "replication-lagging d2,"},
 		{NODE_STREAM_READY, false, OBSERVER_LAG * 2, ""},
-		{NODE_STREAM_READY, false, OBSERVER_LAG_OVER, ""},
+		{NODE_STREAM_READY, false, PEER_LAG, ""},
 		{NODE_STREAM_HANDSHAKE, true, 0, ""},
-		{NODE_STREAM_READY, false, OBSERVER_LAG_OVER - 1, "replication-caught-up d2,"},
-		{NODE_STREAM_READY, true, OBSERVER_LAG_JOINING, ""},
-		{NODE_STREAM_READY, true, OBSERVER_LAG_JOINING + 1, "replication-lagging d2,"},
+		{NODE_STREAM_READY, false, PEER_LAG - 1, "replication-caught-up d2,"},
+		{NODE_STREAM_READY, true, PEER_LAG_JOINING, ""},
+		{NODE_STREAM_READY, true, PEER_LAG_JOINING + 1, "replication-lagging d2,"},
 		{NODE_STREAM_READY, false, 0, "replication-caught-up d2,"},
 	};
 
