@@ -8,7 +8,7 @@ static const char *const why_names[WHY_MAX] = {
 	[WHY_CLOSED] = "closed",     [WHY_TIMEOUT] = "timeout",   [WHY_SILENT] = "silent",
 	[WHY_MISTAKEN] = "mistaken", [WHY_REPLACED] = "replaced", [WHY_EVICTED] = "evicted",
 	[WHY_REMOVED] = "removed",   [WHY_FINISHED] = "finished", [WHY_KIND] = "kind",
-	[WHY_MEMORY] = "memory",
+	[WHY_MEMORY] = "memory",     [WHY_STALLED] = "stalled",
 };
 
 const char *stream_why_name(unsigned int why)
@@ -263,6 +263,8 @@ void stream_tick(struct node *node, unsigned int number, struct now now)
 		stream_close_why(node, number, WHY_TIMEOUT, now);
 	else if (stream->use == STREAM_SYNC && sync_silent(node->sync, number, now))
 		stream_close_why(node, number, WHY_SILENT, now);
+	else if (stream->use == STREAM_SYNC && sync_stalled(node->sync, number, now))
+		stream_close_why(node, number, WHY_STALLED, now);
 }
 
 /* The next frame's body to data + SESSION_HEADER. False: there is none now. */

@@ -66,7 +66,7 @@ void observe_replication(const struct peers *peers, struct event_log *log, struc
 				   "Member %s is %" PRIu64 " s behind with our connections: those "
 				   "younger than that are lost if this director dies.",
 				   peer->name, sync->lag / USEC_PER_SEC);
-		else if (sync->lag < PEER_LAG)
+		else if (sync->lag < PEER_LAG && !sync->joining)
 			event_init(&event, EVENT_REPLICATION_CAUGHT_UP, peer->name,
 				   "Member %s has all our connections again.", peer->name);
 		else

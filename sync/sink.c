@@ -211,6 +211,43 @@ usec_t sink_lag(const struct sink *sink, struct now now)
 								      : 0;
 }
 
+/* It has acknowledged nothing for so long, though there was something. */
+static usec_t stands_still(const struct sink *sink, struct now now)
+{
+	usec_t since = MAX(sink->mark_time, sink->moved);
+
+	return sink->acked < sink->mark && now.mono > since ? now.mono - since : 0;
+}
+
+bool sink_joining(const struct sink *sink, struct now now)
+{
+	return sink->acked < sink->end && stands_still(sink, now) < SYNC_SILENCE;
+}
+
+bool sink_stalled(const struct sink *sink, struct now now)
+{
+	return stands_still(sink, now) >= SYNC_STALL;
+}
+
+/* Whoever has acknowledged all that there was has until now. */
+static void mark(const struct sync *sync, struct sink *sink, struct now now)
+{
+	if (sink->acked < sink->mark)
+		return;
+	sink->mark = table_position(sync->table);
+	sink->mark_time = now.mono;
+}
+
+void sink_tick(struct sync *sync, struct now now)
+{
+	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
+		struct stream *stream = &sync->streams[i];
+
+		if (stream->open && !stream->is_source && stream->sink.subscribed)
+			mark(sync, &stream->sink, now);
+	}
+}
+
 /* What the peer says */
 
 int sink_subscribe(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Subscribe *message)
@@ -242,10 +279,9 @@ int sink_ack(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Ack *m
 		return -SYNC_E_ORDER;
 	if (message->position > sink->cursor.position)
 		return -SYNC_E_POSITION;
+	if (message->position > sink->acked)
+		sink->moved = now.mono;
 	sink->acked = message->position;
-	if (sink->acked >= sink->mark) {
-		sink->mark = table_position(sync->table);
-		sink->mark_time = now.mono;
-	}
+	mark(sync, sink, now);
 	return 0;
 }

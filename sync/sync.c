@@ -290,6 +290,7 @@ void sync_merge_batch(struct sync *sync, uint64_t origin, uint64_t since, struct
 void sync_tick(struct sync *sync, struct now now)
 {
 	sync->counters.expired += table_sweep(sync->table, mono_seconds(now), SWEEP_BUDGET);
+	sink_tick(sync, now);
 	join_tick(sync, now);
 	ask_tick(sync);
 	digest_tick(sync, now);

@@ -48,6 +48,7 @@ const char *sync_error_name(int error);
 
 #define SYNC_CLOCK_AHEAD (3600 * USEC_PER_SEC)
 #define SYNC_SILENCE (5 * USEC_PER_SEC)
+#define SYNC_STALL (30 * USEC_PER_SEC)
 
 struct sync_options {
 	const struct identity *identity; /* borrowed: signs batches */
@@ -96,6 +97,9 @@ int sync_output(struct sync *sync, unsigned int stream, struct now now, uint8_t 
 usec_t sync_output_time(const struct sync *sync, unsigned int stream);
 /* True when nothing was heard on the stream for SYNC_SILENCE. */
 bool sync_silent(const struct sync *sync, unsigned int stream, struct now now);
+/* True when there was something to acknowledge for SYNC_STALL, and the peer has acknowledged none
+ * of it: it talks, and does not read. */
+bool sync_stalled(const struct sync *sync, unsigned int stream, struct now now);
 
 /* Bounded housekeeping (expiry); to be called about every 100 ms. */
 void sync_tick(struct sync *sync, struct now now);
@@ -161,7 +165,7 @@ struct sync_status {
 
 struct sync_stream_status {
 	bool synced;       /* source: has what there was when it began; sink: all is acknowledged */
-	bool joining;      /* sink: has not acknowledged all there was when it began */
+	bool joining;      /* sink: acknowledges, and not yet all that there was when it began */
 	uint64_t position; /* source: applied; sink: acknowledged */
 	uint64_t behind; /* entries: source: not yet received, as the peer said last; sink: not sent
 			  */

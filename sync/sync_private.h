@@ -69,6 +69,7 @@ struct sink {
 	uint64_t acked, end; /* the journal's tail when it subscribed */
 	uint64_t mark;       /* the journal's tail at mark_time */
 	usec_t mark_time;    /* mono */
+	usec_t moved;        /* mono, when it acknowledged more than before */
 	struct answer answer;
 	unsigned int lost_said; /* sync->lost_changes when it was told */
 	usec_t lost_time;       /* mono, when */
@@ -242,6 +243,9 @@ int sink_ack(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Ack *m
 	     struct now now);
 /* The age of the oldest change that the peer has not acknowledged. */
 usec_t sink_lag(const struct sink *sink, struct now now);
+bool sink_joining(const struct sink *sink, struct now now);
+bool sink_stalled(const struct sink *sink, struct now now);
+void sink_tick(struct sync *sync, struct now now);
 uint64_t sink_unsent(const struct sync *sync, const struct sink *sink);
 /* Tells all peers that we are complete. */
 void sink_tell(struct sync *sync);

@@ -96,6 +96,13 @@ bool sync_silent(const struct sync *sync, unsigned int number, struct now now)
 	return stream->open && now.mono > stream->heard + SYNC_SILENCE;
 }
 
+bool sync_stalled(const struct sync *sync, unsigned int number, struct now now)
+{
+	const struct stream *stream = &sync->streams[number];
+
+	return stream->open && !stream->is_source && sink_stalled(&stream->sink, now);
+}
+
 /* The small messages, by kind from SYNC_KIND_SUBSCRIBE. */
 static const struct message {
 	const ProtobufCMessageDescriptor *descriptor;
@@ -185,7 +192,7 @@ void sync_stream_status(const struct sync *sync, unsigned int number, struct now
 	}
 	ret_status->position = sink->acked;
 	ret_status->behind = sink_unsent(sync, sink);
-	ret_status->joining = sink->acked < sink->end;
+	ret_status->joining = sink_joining(sink, now);
 	ret_status->synced =
 		sink->begun && ret_status->behind == 0 && sink->acked == sink->cursor.position;
 	ret_status->lag = sink_lag(sink, now);

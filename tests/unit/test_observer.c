@@ -143,6 +143,7 @@ static void test_replication(void **state)
 		{NODE_STREAM_READY, false, OBSERVER_LAG * 2, ""},
 		{NODE_STREAM_READY, false, PEER_LAG, ""},
 		{NODE_STREAM_HANDSHAKE, true, 0, ""},
+		{NODE_STREAM_READY, true, 0, ""},
 		{NODE_STREAM_READY, false, PEER_LAG - 1, "replication-caught-up d2,"},
 		{NODE_STREAM_READY, true, PEER_LAG_JOINING, ""},
 		{NODE_STREAM_READY, true, PEER_LAG_JOINING + 1, "replication-lagging d2,"},

@@ -688,6 +688,41 @@ static void test_sink(void **state)
 	sync_free(sync);
 }
 
+/* A subscriber that talks and acknowledges nothing is stalled, in time; what it says does not
+ * matter. */
+static void test_stalled(void **state)
+{
+	struct sync *sync = make_sync();
+	struct entry entry = make_entry(1);
+	struct sync_stream_status status;
+	struct now now = start;
+	size_t len;
+
+	(void)state;
+	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, now);
+	assert_int_equal(subscribe(sync, 0, 0), 0);
+	assert_int_equal(sink_output(sync, SINK, now, &len), -EAGAIN);
+	/* There is nothing to acknowledge. */
+	now.mono += 2 * SYNC_STALL;
+	sync_tick(sync, now);
+	assert_false(sync_stalled(sync, SINK, now));
+	assert_int_equal(sync_capture(sync, &entry, now), 0);
+	sync_tick(sync, now);
+	now.mono += SYNC_STALL - 1;
+	assert_false(sync_stalled(sync, SINK, now));
+	now.mono++;
+	sync_tick(sync, now);
+	assert_true(sync_stalled(sync, SINK, now));
+	sync_stream_status(sync, SINK, now, &status);
+	assert_int_equal(status.lag, SYNC_STALL);
+	assert_int_equal(status.behind, 1);
+	/* What was there all the time is enough. */
+	assert_int_equal(sink_output(sync, SINK, now, &len), 0);
+	assert_int_equal(ack(sync, 1), 0);
+	assert_false(sync_stalled(sync, SINK, now));
+	sync_free(sync);
+}
+
 /* What a peer may want, and when. */
 static void test_want(void **state)
 {
@@ -1088,17 +1123,18 @@ static void test_expiry(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_batches),      cmocka_unit_test(test_begin),
-		cmocka_unit_test(test_want),         cmocka_unit_test(test_completes),
-		cmocka_unit_test(test_shares),       cmocka_unit_test(test_shares_lost),
-		cmocka_unit_test(test_relay),        cmocka_unit_test(test_mended),
-		cmocka_unit_test(test_lying_sums),   cmocka_unit_test(test_refused_batches),
-		cmocka_unit_test(test_left_out),     cmocka_unit_test(test_every_bit),
-		cmocka_unit_test(test_sink),         cmocka_unit_test(test_inject),
-		cmocka_unit_test(test_stale_inject), cmocka_unit_test(test_from_start),
-		cmocka_unit_test(test_signed_once),  cmocka_unit_test(test_expiry),
-		cmocka_unit_test(test_journal_gap),  cmocka_unit_test(test_falls_behind),
-		cmocka_unit_test(test_earlier_life), cmocka_unit_test(test_repair),
+		cmocka_unit_test(test_batches),         cmocka_unit_test(test_begin),
+		cmocka_unit_test(test_stalled),         cmocka_unit_test(test_want),
+		cmocka_unit_test(test_completes),       cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_shares_lost),     cmocka_unit_test(test_relay),
+		cmocka_unit_test(test_mended),          cmocka_unit_test(test_lying_sums),
+		cmocka_unit_test(test_refused_batches), cmocka_unit_test(test_left_out),
+		cmocka_unit_test(test_every_bit),       cmocka_unit_test(test_sink),
+		cmocka_unit_test(test_inject),          cmocka_unit_test(test_stale_inject),
+		cmocka_unit_test(test_from_start),      cmocka_unit_test(test_signed_once),
+		cmocka_unit_test(test_expiry),          cmocka_unit_test(test_journal_gap),
+		cmocka_unit_test(test_falls_behind),    cmocka_unit_test(test_earlier_life),
+		cmocka_unit_test(test_repair),
 	};
 
 	if (sodium_init() < 0)
