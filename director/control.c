@@ -21,8 +21,10 @@ static const struct {
 	[CONTROL_E_JSON] = {"json", "the request is not one line of JSON"},
 	[CONTROL_E_COMMAND] = {"command", "there is no such command"},
 	[CONTROL_E_FIELD] = {"field", "the command does not have such a field"},
-	[CONTROL_E_FILTER] = {"filter", "a filter is words like 192.0.2.1:80, client=ADDRESS, "
-					"vip=ADDRESS, real=ADDRESS, state=STATE, origin=DIRECTOR"},
+	[CONTROL_E_FILTER] = {"filter",
+			      "a filter is words like 192.0.2.1:80, client=ADDRESS, "
+			      "vip=ADDRESS, real=ADDRESS, service=NAME, protocol=PROTOCOL, "
+			      "state=STATE, origin=DIRECTOR, own, learned"},
 	[CONTROL_E_FOLLOW] = {"follow", "follow is true or false"},
 	[CONTROL_E_EVIDENCE] = {"evidence", "evidence is true or false"},
 	[CONTROL_E_MEMBER] = {"member", "member is the name or the id of one"},
@@ -55,27 +57,44 @@ static bool address_parse(const char *text, struct endpoint *ret_endpoint)
 	return true;
 }
 
+static bool value_parse(const char *name, const char *value, struct control_filter *filter)
+{
+	char *place = NULL;
+
+	if (strcmp(name, "client") == 0)
+		return address_parse(value, &filter->client);
+	if (strcmp(name, "vip") == 0)
+		return address_parse(value, &filter->vip);
+	if (strcmp(name, "real") == 0)
+		return address_parse(value, &filter->real);
+	if (strcmp(name, "state") == 0 && kernel_conns_is_state(value))
+		place = filter->state;
+	else if (strcmp(name, "protocol") == 0 && kernel_conns_is_protocol(value))
+		place = filter->protocol;
+	else if (strcmp(name, "service") == 0)
+		place = filter->service;
+	else if (strcmp(name, "origin") == 0)
+		place = filter->origin;
+	if (!place || *value == '\0')
+		return false;
+	strcpy(place, value);
+	return true;
+}
+
 static bool word_parse(char *word, struct control_filter *filter)
 {
 	char *value = strchr(word, '=');
 
-	if (!value)
-		return address_parse(word, &filter->any);
-	*value++ = '\0';
-	if (strcmp(word, "client") == 0)
-		return address_parse(value, &filter->client);
-	if (strcmp(word, "vip") == 0)
-		return address_parse(value, &filter->vip);
-	if (strcmp(word, "real") == 0)
-		return address_parse(value, &filter->real);
-	if (*value == '\0')
-		return false;
-	if (strcmp(word, "state") == 0)
-		strcpy(filter->state, value);
-	else if (strcmp(word, "origin") == 0)
-		strcpy(filter->origin, value);
+	if (value) {
+		*value++ = '\0';
+		return value_parse(word, value, filter);
+	}
+	if (strcmp(word, "own") == 0)
+		filter->own = true;
+	else if (strcmp(word, "learned") == 0)
+		filter->learned = true;
 	else
-		return false;
+		return address_parse(word, &filter->any);
 	return true;
 }
 
@@ -108,12 +127,39 @@ static bool address_match(const struct endpoint *want, uint8_t family, const uin
 	       (want->port == 0 || want->port == port);
 }
 
+bool control_filter_service(struct control_filter *filter, const struct service_set *services)
+{
+	if (!filter->service[0])
+		return true;
+	for (size_t i = 0; i < services->count; i++) {
+		if (strcmp(services->services[i].name, filter->service) == 0) {
+			filter->key = services->services[i].key;
+			return true;
+		}
+	}
+	return false;
+}
+
+static bool service_match(const struct service_key *key, const struct entry *entry)
+{
+	const struct flow *flow = &entry->flow;
+
+	if (key->fwmark)
+		return key->fwmark == entry->fwmark && key->vip.ip.family == flow->family;
+	return key->protocol == flow->protocol &&
+	       address_match(&key->vip, flow->family, flow->vaddr, flow->vport);
+}
+
 bool control_filter_match(const struct control_filter *filter, const struct entry *entry,
-			  const char *origin, const char *id)
+			  const char *origin, const char *id, bool own)
 {
 	const struct flow *flow = &entry->flow;
 	uint8_t family = flow->family;
 
+	if ((filter->own && !own) || (filter->learned && own))
+		return false;
+	if (filter->service[0] && !service_match(&filter->key, entry))
+		return false;
 	if (filter->client.ip.family &&
 	    !address_match(&filter->client, family, flow->caddr, flow->cport))
 		return false;
@@ -128,6 +174,9 @@ bool control_filter_match(const struct control_filter *filter, const struct entr
 	    !address_match(&filter->any, family, entry->daddr, entry->dport))
 		return false;
 	if (filter->state[0] && strcasecmp(filter->state, kernel_conns_state_name(entry)) != 0)
+		return false;
+	if (filter->protocol[0] &&
+	    strcasecmp(filter->protocol, kernel_conns_protocol_name(entry)) != 0)
 		return false;
 	return !filter->origin[0] || strcmp(filter->origin, origin) == 0 ||
 	       strcmp(filter->origin, id) == 0;

@@ -4,6 +4,7 @@
 #ifndef DIRECTOR_CONTROL_H
 #define DIRECTOR_CONTROL_H
 
+#include "director/service.h"
 #include "proto/endpoint.h"
 #include "sync/entry.h"
 
@@ -48,18 +49,25 @@ const char *control_error_text(int error);
 /* Everything that is set must match. An address without a port matches every port. */
 struct control_filter {
 	struct endpoint client, vip, real, any;
-	char state[CONTROL_WORD_MAX];  /* as the kernel writes it, in any case */
-	char origin[CONTROL_WORD_MAX]; /* a director's name, or its id */
+	char state[CONTROL_WORD_MAX]; /* as the kernel writes it, in any case */
+	char protocol[CONTROL_WORD_MAX];
+	char origin[CONTROL_WORD_MAX];  /* a director's name, or its id */
+	char service[CONTROL_WORD_MAX]; /* its name: control_filter_service() */
+	struct service_key key;         /* which that is; all zero: not known yet */
+	bool own, learned;
 };
 
-/* Words between spaces: client=A, vip=A, real=A, state=S, origin=O, or A alone: any of the three
- * addresses. A: "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]:80".
- * 0 or -CONTROL_E_FILTER. */
+/* Words between spaces: client=A, vip=A, real=A, service=NAME, protocol=P, state=S, origin=O, own,
+ * learned, or A alone: any of the three addresses. A: "192.0.2.1", "192.0.2.1:80", "2001:db8::1",
+ * "[2001:db8::1]:80". 0 or -CONTROL_E_FILTER: also of a state or a protocol that nothing has. */
 int control_filter_parse(const char *text, struct control_filter *ret_filter);
 
-/* origin, id: how the entry's origin would be listed. */
+/* To be called once before the first match. False: no service has that name. */
+bool control_filter_service(struct control_filter *filter, const struct service_set *services);
+
+/* origin, id: how the entry's origin would be listed; own: our kernel carried it last. */
 bool control_filter_match(const struct control_filter *filter, const struct entry *entry,
-			  const char *origin, const char *id);
+			  const char *origin, const char *id, bool own);
 
 struct control_request {
 	enum control_command command;

@@ -10,6 +10,13 @@
 /* Entries looked at for one piece. */
 #define WALK_MAX 2048
 
+/* The director that an entry comes from, as it is listed; the next one is often of the same. */
+struct origin {
+	uint64_t id;
+	char text[STATUS_ID_TEXT];
+	char name[CERTIFICATE_NAME_MAX + 1]; /* the same when it is not known */
+};
+
 struct control_answer {
 	const struct control_source *source;
 	struct control_request request;
@@ -20,7 +27,8 @@ struct control_answer {
 	uint64_t count;
 
 	struct peers peers; /* the ones listed; names of origins */
-	json_t *item;       /* the only one, of status and what acts */
+	struct origin origin;
+	json_t *item; /* the only one, of status and what acts */
 
 	uint64_t cursor;                       /* of the walk over connections or events */
 	uint64_t evidence;                     /* likewise */
@@ -162,14 +170,31 @@ static json_t *peers_next(struct control_answer *answer, struct now now)
 /* Connections. */
 
 static const char *origin_name(const struct control_answer *answer,
-			       const struct status_facts *facts, uint64_t id, const char *text)
+			       const struct status_facts *facts, uint64_t id,
+			       struct member_info *info)
 {
 	if (id == facts->identity->id)
 		return facts->identity->certificate.name;
 	for (unsigned int i = 0; i < answer->peers.count; i++)
 		if (answer->peers.peers[i].id == id)
 			return answer->peers.peers[i].name;
-	return text;
+	return membership_find(node_membership(facts->node), id, info) ? info->name : "";
+}
+
+static const struct origin *origin_find(struct control_answer *answer,
+					const struct status_facts *facts, uint64_t id)
+{
+	struct origin *origin = &answer->origin;
+	struct member_info info;
+	const char *name;
+
+	if (origin->id == id && origin->text[0])
+		return origin;
+	origin->id = id;
+	status_id(id, origin->text);
+	name = origin_name(answer, facts, id, &info);
+	snprintf(origin->name, sizeof(origin->name), "%s", *name ? name : origin->text);
+	return origin;
 }
 
 static char *address_text(uint8_t family, const uint8_t *bytes, uint16_t port, char *text)
@@ -212,17 +237,17 @@ static json_t *connections_next(struct control_answer *answer, struct now now, u
 
 	answer->source->facts(answer->source->context, &facts);
 	while (*walked < WALK_MAX) {
-		char id[STATUS_ID_TEXT];
-		const char *origin;
+		const struct origin *origin;
 
 		if (!sync_walk(node_sync(facts.node), &answer->cursor, &entry, &info)) {
 			*ret_end = true;
 			return NULL;
 		}
 		++*walked;
-		origin = origin_name(answer, &facts, info.origin, status_id(info.origin, id));
-		if (control_filter_match(&answer->request.filter, &entry, origin, id))
-			return entry_make(&entry, &info, origin, now);
+		origin = origin_find(answer, &facts, info.origin);
+		if (control_filter_match(&answer->request.filter, &entry, origin->name,
+					 origin->text, info.own))
+			return entry_make(&entry, &info, origin->name, now);
 	}
 	return NULL;
 }
@@ -391,6 +416,13 @@ static int answer_begin(struct control_answer *answer, struct now now, const cha
 		*ret_error = "kernel";
 		return services_begin(answer, &facts, ret_message);
 	case CONTROL_CONNECTIONS:
+		if (!control_filter_service(&answer->request.filter, &facts.config->services)) {
+			*ret_error = control_error_name(CONTROL_E_FILTER);
+			*ret_message = "the configuration has no service of that name";
+			return -EINVAL;
+		}
+		peers_collect(facts.node, now, &answer->peers);
+		break;
 	case CONTROL_PEERS:
 		peers_collect(facts.node, now, &answer->peers);
 		break;

@@ -119,8 +119,12 @@ static const char help_connections[] =
 	"match:\n"
 	"  ADDRESS[:PORT]         client, VIP or real server\n"
 	"  client=ADDRESS[:PORT]  vip=ADDRESS[:PORT]  real=ADDRESS[:PORT]\n"
+	"  service=NAME           of the configuration\n"
+	"  protocol=PROTOCOL      TCP, UDP, SCTP\n"
 	"  state=STATE            ESTABLISHED, FIN_WAIT, ...\n"
-	"  origin=DIRECTOR        the director whose kernel last carried it, by name or id\n";
+	"  origin=DIRECTOR        the director whose kernel last carried it, by name or id\n"
+	"  own                    that is this one\n"
+	"  learned                that is another one\n";
 
 static const char help_events[] =
 	"Usage: lvsmesh events [--follow] [--evidence] [--json] [--control PATH]\n"

@@ -72,7 +72,8 @@ static json_t *line_read(struct ctl_client *client)
 static int broken(void)
 {
 	ctl_error("the daemon's answer broke off: %s",
-		  errno == EAGAIN ? "it takes too long" : "its log may say why");
+		  errno == EAGAIN ? "it takes too long"
+				  : "it ended, or was not listened to for 10 s");
 	return CTL_REFUSED;
 }
 

@@ -1,5 +1,7 @@
 #include "director/kernel_conns.h"
 
+#include <strings.h>
+
 struct state {
 	const char *name;
 	bool active; /* counts as an active connection of its real server */
@@ -72,6 +74,30 @@ const char *kernel_conns_protocol_name(const struct entry *entry)
 	const struct protocol *protocol = protocol_find(entry->flow.protocol);
 
 	return protocol ? protocol->name : "?";
+}
+
+static bool is_one_of(const struct state *states, unsigned int count, const char *name)
+{
+	for (unsigned int i = 0; i < count; i++)
+		if (strcasecmp(states[i].name, name) == 0)
+			return true;
+	return false;
+}
+
+bool kernel_conns_is_state(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++)
+		if (is_one_of(protocols[i].states, protocols[i].count, name))
+			return true;
+	return is_one_of(template_states, ARRAY_SIZE(template_states), name);
+}
+
+bool kernel_conns_is_protocol(const char *name)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++)
+		if (strcasecmp(protocols[i].name, name) == 0)
+			return true;
+	return false;
 }
 
 /* A word of the line; text is not ended by NUL. */

@@ -55,5 +55,8 @@ int kernel_conns_complete(const struct service_set *services, struct entry *entr
 const char *kernel_conns_state_name(const struct entry *entry);
 /* "TCP", "UDP", "SCTP"; "IP": a fwmark's template; "?". */
 const char *kernel_conns_protocol_name(const struct entry *entry);
+/* Whether some entry is called so, in any case of letters. */
+bool kernel_conns_is_state(const char *name);
+bool kernel_conns_is_protocol(const char *name);
 
 #endif

@@ -25,5 +25,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(request.command == CONTROL_EVENTS || !request.follow);
 	check(memchr(request.filter.state, '\0', sizeof(request.filter.state)));
 	check(memchr(request.filter.origin, '\0', sizeof(request.filter.origin)));
+	check(memchr(request.filter.protocol, '\0', sizeof(request.filter.protocol)));
+	check(memchr(request.filter.service, '\0', sizeof(request.filter.service)));
 	return 0;
 }

@@ -127,6 +127,9 @@ def test_status(topology):
         listed = cluster.lvsmesh(d, "connections", f"origin={name}", f"vip={t.vip(4)}:80", "--json")["connections"]
         assert listed and all(c["origin"] == name for c in listed)
     assert cluster.lvsmesh(d, "connections", "state=CLOSE", "--json")["connections"] == []
+    for whose, count in ("own", origins.count(d.name)), ("learned", 20 - origins.count(d.name)):
+        listed = cluster.lvsmesh(d, "connections", "service=web4-0", whose, "--json")["connections"]
+        assert len(listed) == count, whose
 
     cluster.kill_daemon(t.directors[2])
     wait_for(lambda: cluster.status(d)["peers"]["alive"] == 1, 10, "the loss is seen")

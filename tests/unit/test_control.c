@@ -51,6 +51,9 @@ static void test_refused(void **state)
 		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"client=\"}"},
 		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"state=\"}"},
 		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"age=5\"}"},
+		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"state=ESTAB\"}"},
+		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"protocol=icmp\"}"},
+		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"service=\"}"},
 		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"web\"}"},
 		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"origin="
 				   "0123456789012345678901234567890123456789012345678901234567\"}"},
@@ -77,14 +80,35 @@ static const struct entry entry = {
 	.daddr = {10, 1, 0, 21},
 	.dport = 8080,
 	.state = 1,
+	.fwmark = 7,
 };
+
+static struct service configured[] = {
+	{.name = "web",
+	 .key = {.vip = {.ip = {.family = AF_INET, .bytes = {203, 0, 113, 10}}, .port = 80},
+		 .protocol = IPPROTO_TCP}},
+	{.name = "all",
+	 .key = {.vip = {.ip = {.family = AF_INET, .bytes = {203, 0, 113, 10}}},
+		 .protocol = IPPROTO_TCP}},
+	{.name = "quic",
+	 .key = {.vip = {.ip = {.family = AF_INET, .bytes = {203, 0, 113, 10}}, .port = 80},
+		 .protocol = IPPROTO_UDP}},
+	{.name = "tls",
+	 .key = {.vip = {.ip = {.family = AF_INET, .bytes = {203, 0, 113, 10}}, .port = 443},
+		 .protocol = IPPROTO_TCP}},
+	{.name = "seven", .key = {.vip.ip.family = AF_INET, .fwmark = 7}},
+	{.name = "seven6", .key = {.vip.ip.family = AF_INET6, .fwmark = 7}},
+	{.name = "eight", .key = {.vip.ip.family = AF_INET, .fwmark = 8}},
+};
+static const struct service_set services = {configured, ARRAY_SIZE(configured)};
 
 static bool matches(const char *text)
 {
 	struct control_filter filter;
 
 	assert_int_equal(control_filter_parse(text, &filter), 0);
-	return control_filter_match(&filter, &entry, "d1", "00000000000000ff");
+	assert_true(control_filter_service(&filter, &services));
+	return control_filter_match(&filter, &entry, "d1", "00000000000000ff", true);
 }
 
 static void test_filter(void **state)
@@ -109,6 +133,11 @@ static void test_filter(void **state)
 	assert_true(matches("origin=d1"));
 	assert_true(matches("origin=00000000000000ff"));
 	assert_false(matches("origin=d2"));
+	assert_true(matches("service=web") && matches("service=all") && matches("service=seven"));
+	assert_false(matches("service=quic") || matches("service=tls"));
+	assert_false(matches("service=seven6") || matches("service=eight"));
+	assert_true(matches("protocol=tcp") && !matches("protocol=UDP"));
+	assert_true(matches("own") && !matches("learned"));
 	assert_true(matches(" client=192.0.2.1   state=ESTABLISHED origin=d1 "));
 	assert_false(matches("client=192.0.2.1 state=CLOSE"));
 }

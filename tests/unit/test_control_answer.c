@@ -249,6 +249,23 @@ static void test_connections(void **state)
 	    &lines);
 	check_ok(&lines, 1);
 	lines_fini(&lines);
+
+	ask(world, "{\"command\": \"connections\", \"filter\": \"service=web own\"}", 65536,
+	    &lines);
+	check_ok(&lines, ENTRIES);
+	lines_fini(&lines);
+	ask(world, "{\"command\": \"connections\", \"filter\": \"service=dns\"}", 65536, &lines);
+	check_ok(&lines, 0);
+	lines_fini(&lines);
+	ask(world, "{\"command\": \"connections\", \"filter\": \"learned\"}", 65536, &lines);
+	check_ok(&lines, 0);
+	lines_fini(&lines);
+	ask(world, "{\"command\": \"connections\", \"filter\": \"service=mail\"}", 65536, &lines);
+	assert_true(json_is_false(json_object_get(lines.head, "ok")));
+	assert_string_equal(text_of(lines.head, "error"), "filter");
+	assert_string_equal(text_of(lines.head, "message"),
+			    "the configuration has no service of that name");
+	lines_fini(&lines);
 }
 
 static bool has_problem(const json_t *status, const char *words)
