@@ -409,6 +409,10 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 
 /* Expiry */
 
+/* In seconds: to look at an entry more often would find nothing, and cost the most of what a small
+ * table costs. */
+#define SWEEP_EVERY 4u
+
 uint32_t table_lifetime(uint32_t timeout)
 {
 	uint32_t grace = MIN(TABLE_REFRESH, MAX(timeout / 2, 10u));
@@ -422,17 +426,21 @@ static bool slot_expired(const struct slot *slot, uint32_t now)
 }
 
 static uint32_t sweep_slab(struct table *table, const struct slab *slab, table_ref bit,
-			   uint32_t *at, uint32_t now, uint32_t budget)
+			   struct sweep *sweep, uint32_t now, uint32_t budget)
 {
 	uint32_t dropped = 0;
 
-	for (budget = MIN(budget, slab->top); budget > 0; budget--) {
+	if (now / SWEEP_EVERY != sweep->time / SWEEP_EVERY)
+		*sweep = (struct sweep){.time = now, .at = sweep->at};
+	budget = MIN(budget, slab->top - MIN(sweep->seen, slab->top));
+	sweep->seen += budget;
+	for (; budget > 0; budget--) {
 		const struct slot *slot;
 
-		*at = *at >= slab->top ? 1 : *at + 1;
-		slot = slab_at(slab, *at);
+		sweep->at = sweep->at >= slab->top ? 1 : sweep->at + 1;
+		slot = slab_at(slab, sweep->at);
 		if ((slot->bits & SLOT_TAKEN) && slot_expired(slot, now)) {
-			slot_free(table, *at | bit);
+			slot_free(table, sweep->at | bit);
 			dropped++;
 		}
 	}

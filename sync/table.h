@@ -149,7 +149,8 @@ table_ref table_walk(const struct table *table, uint64_t *cursor);
 #define TABLE_REFRESH 60u /* s */
 uint32_t table_lifetime(uint32_t timeout);
 
-/* Looks at up to budget slots, going round, and drops the expired. Returns how many it dropped. */
+/* Looks at up to budget slots, going round, none twice within some seconds, and drops the expired.
+ * Returns how many it dropped. */
 uint32_t table_sweep(struct table *table, uint32_t now, uint32_t budget);
 
 /* The journal. Positions start at 1 and only grow; a changed entry moves to the next position. */

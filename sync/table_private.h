@@ -82,6 +82,12 @@ struct list {
 	uint32_t count;
 };
 
+struct sweep {
+	uint32_t at;   /* the slot that was looked at last */
+	uint32_t seen; /* slots looked at since time */
+	uint32_t time; /* s */
+};
+
 struct table {
 	struct slab v4, v6, paths, options;
 	struct list lists[TABLE_LISTS];
@@ -94,7 +100,7 @@ struct table {
 	uint32_t buckets_len;
 	uint64_t adopted;
 	uint32_t entries_max;
-	uint32_t sweep_v4, sweep_v6;
+	struct sweep sweep_v4, sweep_v6;
 	struct fetched fetched[FETCHED];
 	uint32_t *path_buckets;
 	uint32_t path_buckets_len; /* a power of 2 */

@@ -224,6 +224,33 @@ static void test_limits(void **state)
 	table_free(table);
 }
 
+/* What is expired is found within seconds, and nothing is looked at more often than that, however
+ * large the budget. */
+static void test_sweep(void **state)
+{
+	struct table *table = make_table(100);
+	struct entry entry;
+
+	(void)state;
+	for (unsigned int i = 0; i < 40; i++) {
+		entry = make_entry(i, 1);
+		assert_int_equal(table_capture(table, &entry, i + 1, i < 10 ? 1000 : 2000),
+				 TABLE_NEW);
+	}
+	assert_int_equal(table_sweep(table, 2000, 1000), 10);
+	for (unsigned int i = 0; i < 10; i++) {
+		entry = make_entry(i, 1);
+		assert_int_equal(table_capture(table, &entry, i + 41, 1000), TABLE_NEW);
+	}
+	assert_int_equal(table_sweep(table, 2000, 1000), 0);
+	assert_int_equal(table_sweep(table, 2005, 1000), 10);
+	/* A budget for a part goes on where the last one ended. */
+	for (unsigned int i = 0; i < 8; i++)
+		assert_true(table_sweep(table, 3500, 10) <= 10);
+	assert_int_equal(table_count(table), 0);
+	table_free(table);
+}
+
 static uint32_t entries_of(const struct table *table, uint64_t id)
 {
 	struct table_origin origin;
@@ -484,10 +511,10 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_model),    cmocka_unit_test(test_cursors),
-		cmocka_unit_test(test_limits),   cmocka_unit_test(test_options),
-		cmocka_unit_test(test_adopted),  cmocka_unit_test(test_paths),
-		cmocka_unit_test(test_returned), cmocka_unit_test(test_withheld),
-		cmocka_unit_test(test_origins),
+		cmocka_unit_test(test_sweep),    cmocka_unit_test(test_limits),
+		cmocka_unit_test(test_options),  cmocka_unit_test(test_adopted),
+		cmocka_unit_test(test_paths),    cmocka_unit_test(test_returned),
+		cmocka_unit_test(test_withheld), cmocka_unit_test(test_origins),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
