@@ -3,7 +3,11 @@
 
 #include "proto/seal.h"
 
-#define ACK_INTERVAL (50 * USEC_PER_MSEC)
+/* An ack goes with the batch that comes so long after the last one: a timer would wake us, and the
+ * peer, for it alone. */
+#define ACK_WITH_BATCH (100 * USEC_PER_MSEC)
+/* When no more batches come. */
+#define ACK_AFTER_BATCH (200 * USEC_PER_MSEC)
 #define ACK_IDLE USEC_PER_SEC
 
 bool source_caught_up(const struct source *source)
@@ -30,7 +34,7 @@ static size_t output_ack(struct source *source, uint8_t *data)
 {
 	Lvsmesh__Pb__Ack message = LVSMESH__PB__ACK__INIT;
 
-	source->ack_due = false;
+	source->ack_after = ACK_IDLE;
 	message.position = source->position;
 	return lvsmesh__pb__ack__pack(&message, data);
 }
@@ -45,7 +49,7 @@ usec_t source_time(const struct stream *stream)
 		return USEC_NEVER;
 	if (source->ask_due)
 		return 0;
-	return stream->said + (source->ack_due ? ACK_INTERVAL : ACK_IDLE);
+	return stream->said + source->ack_after;
 }
 
 size_t source_output(struct sync *sync, struct stream *stream, uint8_t *data, uint8_t *ret_kind)
@@ -77,6 +81,7 @@ int source_begin(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Be
 	     (message->journal != source->journal || message->start != source->position)))
 		return -SYNC_E_POSITION;
 	source->begun = true;
+	source->ack_after = ACK_IDLE;
 	source->journal = message->journal;
 	source->position = message->start;
 	source->end = message->end;
@@ -137,13 +142,14 @@ static void batch_merge(struct sync *sync, struct stream *stream, bool wanted, s
 		sync->counters.mended += merged.covered;
 }
 
-static void journal_applied(struct sync *sync, struct stream *stream, uint64_t position)
+static void journal_applied(struct sync *sync, struct stream *stream, uint64_t position,
+			    struct now now)
 {
 	struct source *source = &stream->source;
 
 	source->position = position;
 	source->pending = 0;
-	source->ack_due = true;
+	source->ack_after = now.mono < stream->said + ACK_WITH_BATCH ? ACK_AFTER_BATCH : 0;
 	followed_note(sync, &(struct journal){
 				    .id = stream->peer_id,
 				    .journal = source->journal,
@@ -176,7 +182,7 @@ int source_batch(struct sync *sync, struct stream *stream, const uint8_t *body, 
 	sync->counters.batches_in++;
 	stream->bytes += len;
 	if (!head.wanted)
-		journal_applied(sync, stream, head.last);
+		journal_applied(sync, stream, head.last, now);
 	else if (head.wanted_end)
 		ask_ended(sync, stream);
 	return 0;

@@ -86,8 +86,8 @@ enum ask {
 
 struct source {
 	bool subscribed, begun;
-	bool complete; /* the publisher says so */
-	bool ack_due;
+	bool complete;    /* the publisher says so */
+	usec_t ack_after; /* what was said last */
 	uint64_t journal, position, end;
 	uint64_t pending; /* as the publisher said last */
 	enum ask ask;     /* what it has yet to end with answering */

@@ -62,7 +62,7 @@ static void test_replicates(void **state)
 	cluster_run(cluster, 20 * USEC_PER_MSEC);
 	assert_int_equal(cluster_kernel_count(cluster, 2), 400);
 	/* And what was sent is acknowledged. */
-	cluster_run(cluster, 50 * USEC_PER_MSEC);
+	cluster_run(cluster, 200 * USEC_PER_MSEC);
 	assert_acknowledged(cluster, 0, 2);
 	assert_same(cluster);
 	cluster_free(cluster);

@@ -25,6 +25,11 @@ static struct identity us, peer;
 static const struct now start = {.mono = 50 * USEC_PER_SEC, .wall = FIXTURE_WALL};
 static uint8_t body[SYNC_BODY_MAX];
 
+static struct now at(usec_t mono)
+{
+	return (struct now){.mono = mono, .wall = FIXTURE_WALL};
+}
+
 static struct entry make_entry(unsigned int i)
 {
 	struct entry entry = {.state = 1, .timeout = 900, .dport = 80, .flags = 3};
@@ -129,7 +134,7 @@ static struct forged good_batch(bool wanted)
 	};
 }
 
-static int receive(struct sync *sync, const struct forged *forged)
+static int receive_at(struct sync *sync, const struct forged *forged, struct now now)
 {
 	struct batch *batch;
 	size_t len;
@@ -140,7 +145,28 @@ static int receive(struct sync *sync, const struct forged *forged)
 	batch_free(batch);
 	record_sign(forged->signer, SYNC_KIND_BATCH, forged->epoch, forged->head.last,
 		    body + SIGNATURE_SIZE, len, body);
-	return sync_receive(sync, SOURCE, SYNC_KIND_BATCH, body, len + SIGNATURE_SIZE, start);
+	return sync_receive(sync, SOURCE, SYNC_KIND_BATCH, body, len + SIGNATURE_SIZE, now);
+}
+
+static int receive(struct sync *sync, const struct forged *forged)
+{
+	return receive_at(sync, forged, start);
+}
+
+/* A journal's batch of one entry, up to position; what is to be said at once then. */
+static int receive_next(struct sync *sync, uint64_t position, usec_t mono)
+{
+	struct forged forged = good_batch(false);
+	size_t len;
+	uint8_t kind;
+	int r;
+
+	forged.head.first = position - 1;
+	forged.head.last = position;
+	assert_int_equal(receive_at(sync, &forged, at(mono)), 0);
+	r = sync_output(sync, SOURCE, at(mono), body, &kind, &len);
+	assert_true(r < 0 || kind == SYNC_KIND_ACK);
+	return r;
 }
 
 static uint64_t entries(const struct sync *sync)
@@ -190,6 +216,28 @@ static void test_batches(void **state)
 }
 
 /* A peer that becomes complete has a journal that is longer than when the stream began. */
+/* An ack goes with a batch, and of several only with one of them; after the last it is not long in
+ * coming. */
+static void test_acks(void **state)
+{
+	struct sync *sync = make_source();
+	usec_t mono = start.mono + USEC_PER_SEC;
+
+	(void)state;
+	assert_int_equal(receive_next(sync, 1, mono), 0);
+	for (uint64_t i = 1; i < 10; i++) {
+		mono += 10 * USEC_PER_MSEC;
+		assert_int_equal(receive_next(sync, 1 + i, mono), -EAGAIN);
+	}
+	mono += 10 * USEC_PER_MSEC;
+	assert_int_equal(receive_next(sync, 11, mono), 0);
+	mono += 10 * USEC_PER_MSEC;
+	assert_int_equal(receive_next(sync, 12, mono), -EAGAIN);
+	assert_in_range(sync_output_time(sync, SOURCE), mono + USEC_PER_MSEC,
+			mono + 200 * USEC_PER_MSEC);
+	sync_free(sync);
+}
+
 static void test_completes(void **state)
 {
 	struct forged forged = good_batch(false);
@@ -1123,18 +1171,18 @@ static void test_expiry(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_batches),         cmocka_unit_test(test_begin),
-		cmocka_unit_test(test_stalled),         cmocka_unit_test(test_want),
-		cmocka_unit_test(test_completes),       cmocka_unit_test(test_shares),
-		cmocka_unit_test(test_shares_lost),     cmocka_unit_test(test_relay),
-		cmocka_unit_test(test_mended),          cmocka_unit_test(test_lying_sums),
-		cmocka_unit_test(test_refused_batches), cmocka_unit_test(test_left_out),
-		cmocka_unit_test(test_every_bit),       cmocka_unit_test(test_sink),
-		cmocka_unit_test(test_inject),          cmocka_unit_test(test_stale_inject),
-		cmocka_unit_test(test_from_start),      cmocka_unit_test(test_signed_once),
-		cmocka_unit_test(test_expiry),          cmocka_unit_test(test_journal_gap),
-		cmocka_unit_test(test_falls_behind),    cmocka_unit_test(test_earlier_life),
-		cmocka_unit_test(test_repair),
+		cmocka_unit_test(test_batches),      cmocka_unit_test(test_acks),
+		cmocka_unit_test(test_begin),        cmocka_unit_test(test_stalled),
+		cmocka_unit_test(test_want),         cmocka_unit_test(test_completes),
+		cmocka_unit_test(test_shares),       cmocka_unit_test(test_shares_lost),
+		cmocka_unit_test(test_relay),        cmocka_unit_test(test_mended),
+		cmocka_unit_test(test_lying_sums),   cmocka_unit_test(test_refused_batches),
+		cmocka_unit_test(test_left_out),     cmocka_unit_test(test_every_bit),
+		cmocka_unit_test(test_sink),         cmocka_unit_test(test_inject),
+		cmocka_unit_test(test_stale_inject), cmocka_unit_test(test_from_start),
+		cmocka_unit_test(test_signed_once),  cmocka_unit_test(test_expiry),
+		cmocka_unit_test(test_journal_gap),  cmocka_unit_test(test_falls_behind),
+		cmocka_unit_test(test_earlier_life), cmocka_unit_test(test_repair),
 	};
 
 	if (sodium_init() < 0)
