@@ -16,7 +16,8 @@ struct io_node {
 	struct io_streams *streams;
 	struct io_datagrams *datagrams;
 	uv_timer_t timer;
-	usec_t timeout;        /* mono, the timer's */
+	usec_t timeout;      /* mono, the timer's */
+	struct now captured; /* the time of all that is captured in one turn; mono 0: nothing yet */
 	bool announce, refuse; /* as told */
 	bool told_done, told_epoch;
 	unsigned int open; /* parts to be closed yet */
@@ -192,11 +193,14 @@ void io_node_join(struct io_node *node, const struct endpoint *join, unsigned in
 
 void io_node_captured(struct io_node *node, const uint8_t *data, size_t len)
 {
-	node_capture(node->node, clock_now(), data, len);
+	if (!node->captured.mono)
+		node->captured = clock_now();
+	node_capture(node->node, node->captured, data, len);
 }
 
 void io_node_captured_all(struct io_node *node)
 {
+	node->captured.mono = 0;
 	step(node, &(struct node_event){.type = NODE_TICK});
 }
 

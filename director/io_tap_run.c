@@ -32,7 +32,7 @@
 /* Between looks at the backup's queue while something is in it: when more could be written but for
  * that, and when only the confirmation is waited for. */
 #define PUMP_MS 2
-#define CONFIRM_MS 50
+#define CONFIRM_MS 100
 /* A timer of 0 ms would be run again at once, before anything else of the loop. */
 #define NEXT_TURN_MS 1
 /* After an error, which will not go away at once. */
@@ -131,9 +131,10 @@ void io_tap_on_rest(uv_timer_t *rest)
 		uv_poll_start(&tap->readable, UV_READABLE, io_tap_on_readable);
 		return;
 	}
+	if (now(tap) >= tap->last_beat + UNSEEN_MAX)
+		io_tap_on_beat(&tap->beat);
 	uv_timer_start(rest, io_tap_on_rest, REST_MS, 0);
-	if (now(tap) < tap->last_beat + UNSEEN_MAX)
-		uv_timer_start(&tap->beat, io_tap_on_beat, REST_MS + WOKEN_MS, 0);
+	uv_timer_start(&tap->beat, io_tap_on_beat, REST_MS + WOKEN_MS, 0);
 }
 
 static bool put(struct io_tap *tap, const uint8_t *packet, size_t len)
