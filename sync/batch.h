@@ -5,7 +5,7 @@
 
 #include "sync/table.h"
 
-#define BATCH_ENTRIES_MAX 4096
+#define BATCH_ENTRIES_MAX 4096 /* of one family */
 /* No packed batch is longer. */
 #define BATCH_MAX (160 * 1024)
 
@@ -18,7 +18,8 @@ void batch_free(struct batch *batch);
 /* Empties it. */
 void batch_clear(struct batch *batch);
 
-/* False: it does not fit any more; pack, clear, add again. age: s. */
+/* False: it does not fit any more; pack, clear, add again. The entry is copied. age: s since its
+ * origin's kernel reported it. */
 bool batch_add(struct batch *batch, const struct entry *entry, struct table_version version,
 	       uint32_t age);
 unsigned int batch_count(const struct batch *batch);
@@ -42,7 +43,8 @@ void batch_reader_free(struct batch_reader *reader);
 int batch_read(struct batch_reader *reader, const uint8_t *data, size_t len,
 	       struct batch_head *ret_head);
 
-/* The next entry; false: the end. ret_entry->options is valid until the next call. */
+/* The next entry; false: the end. It decodes, no more: whether a kernel would take it is for
+ * kernel_wire_valid() to say. ret_entry->options is valid until the next call. */
 bool batch_next(struct batch_reader *reader, struct entry *ret_entry,
 		struct table_version *ret_version, uint32_t *ret_age);
 

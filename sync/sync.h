@@ -2,7 +2,12 @@
  * each peer and direction. PROTOCOL.md, "Sync", has the messages; ARCHITECTURE.md the data flow.
  *
  * A *source* is a stream on which we receive a peer's entries, a *sink* one on which a peer
- * receives ours. Who the peer is has been proved before (proto/session.h). */
+ * receives ours. Who the peer is has been proved before (proto/session.h).
+ *
+ * It has no clock and no socket, and knows neither members nor services: it is told whose streams
+ * there are, what the kernel reported, and what is not to be replicated. It does not know how fast
+ * the kernel takes what is injected (sync/pace.h). What it drops or refuses it counts. One thread
+ * at a time. Times are struct now: mono orders, wall only stamps. */
 #ifndef SYNC_SYNC_H
 #define SYNC_SYNC_H
 
@@ -51,19 +56,21 @@ const char *sync_error_name(int error);
 #define SYNC_STALL (30 * USEC_PER_SEC)
 
 struct sync_options {
-	const struct identity *identity; /* borrowed: signs batches */
+	const struct identity *identity; /* borrowed until sync_free(): signs batches */
 	uint64_t epoch;                  /* our boot epoch: batches are signed with it */
 	uint64_t journal;                /* random: positions belong to it */
 	uint8_t hash_key[16];            /* random */
 	uint8_t syncid;                  /* of the kernel's threads */
-	uint32_t entries_max;
+	uint32_t entries_max;            /* of all families; address space is taken for all */
 };
 
+/* 0 or -ENOMEM. options is copied but for the identity. */
 int sync_new(const struct sync_options *options, struct sync **ret_sync);
 void sync_free(struct sync *sync);
 
 /* An entry that the local kernel reported: stamped, put at the journal's tail, unless it is one
- * that the peers are not told of, or not yet. 0, -ENOSPC (full, counted). */
+ * that the peers are not told of, or not yet. 0, also when it is not held for that; -ENOSPC (full,
+ * counted). The entry is one that sync/kernel_wire.h gave out, and is copied. */
 int sync_capture(struct sync *sync, const struct entry *entry, struct now now);
 
 /* Several, at most SYNC_CAPTURE_MAX: as one by one, and cheaper where the table is large. */
@@ -72,19 +79,22 @@ void sync_capture_group(struct sync *sync, const struct entry *entries, unsigned
 			struct now now);
 
 /* An entry found in the local kernel at start, whose history is unknown: older than whatever
- * a peer knows of the flow. */
+ * a peer knows of the flow. 0 or -ENOSPC, as sync_capture(). */
 int sync_adopt(struct sync *sync, const struct entry *entry, struct now now);
 
 /* Whether they are still being read. Meanwhile what peers give back of what we stamped in an
  * earlier life is taken to be in the kernel, which may have gone on since: it is not injected. */
 void sync_adopting(struct sync *sync, bool adopting);
 
-/* Streams. peer: certificate of whoever is at the other end, borrowed until sync_close(). */
-int sync_open(struct sync *sync, unsigned int stream, bool source, const struct certificate *peer,
-	      uint64_t peer_epoch, struct now now);
+/* Streams, numbered by the caller below SYNC_STREAMS_MAX; one that is open under the number is
+ * closed before. peer: certificate of whoever is at the other end, borrowed until sync_close(). */
+void sync_open(struct sync *sync, unsigned int stream, bool source, const struct certificate *peer,
+	       uint64_t peer_epoch, struct now now);
+/* One that is not open is left alone. How far it came is remembered. */
 void sync_close(struct sync *sync, unsigned int stream);
 
-/* 0, or -SYNC_E_*: close the stream. */
+/* One frame, whole, of an open stream; body is borrowed for the call. 0, or -SYNC_E_*, counted:
+ * close the stream. */
 int sync_receive(struct sync *sync, unsigned int stream, uint8_t kind, const uint8_t *body,
 		 size_t len, struct now now);
 
@@ -101,7 +111,9 @@ bool sync_silent(const struct sync *sync, unsigned int stream, struct now now);
  * of it: it talks, and does not read. */
 bool sync_stalled(const struct sync *sync, unsigned int stream, struct now now);
 
-/* Bounded housekeeping (expiry); to be called about every 100 ms. */
+/* Bounded housekeeping (expiry, the start, comparisons with peers); to be called about every 100
+ * ms.
+ */
 void sync_tick(struct sync *sync, struct now now);
 
 /* The start. Every stream that can be had as a source has its peer's journal (synced): now what no
@@ -123,8 +135,10 @@ void sync_hasten(struct sync *sync, bool hasten);
 usec_t sync_mature_time(const struct sync *sync);
 void sync_mature(struct sync *sync, struct now now);
 
-/* Injection. Entries pulled stay unconfirmed until sync_injected(); after sync_inject_lost() all
- * unconfirmed ones, in their then newest state, are pulled again. */
+/* Injection. The payload of the next sync message for the kernel's backup thread, at most cap bytes
+ * (at least KERNEL_WIRE_HEADER and an entry); its length, 0: nothing is due. Entries pulled stay
+ * unconfirmed until sync_injected(); after sync_inject_lost() all unconfirmed ones, in their then
+ * newest state, are pulled again. */
 size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap);
 bool sync_inject_pending(const struct sync *sync);
 void sync_injected(struct sync *sync);
@@ -139,6 +153,9 @@ struct sync_status {
 	uint64_t position;             /* of the journal's tail */
 	usec_t stamped;                /* UTC in the highest version given out or seen */
 	uint64_t inject_pending, inject_unconfirmed;
+	/* Since the start, entries: reported by the kernel; found in it; news from peers, and what
+	 * was none; ended, here or on the way here; confirmed in the kernel; pulled again for the
+	 * kernel dropped them, or had lost them (sync_repair()). */
 	uint64_t captured, adopted, learned, stale, expired, injected, injected_again, repaired;
 	uint64_t compared, differed; /* tables of peers; parts of the key space in them */
 	uint64_t mended;             /* learned from these: something had been lost */
@@ -147,7 +164,7 @@ struct sync_status {
 	 * while they were out of touch; that went on with another real server, then or within a
 	 * minute. Only who gives way counts, so that the sum over all directors is exact. */
 	uint64_t both_changed, conflicts;
-	uint64_t refused_full, refused_entry;
+	uint64_t refused_full, refused_entry; /* no room; SYNC_E_ENTRY */
 	uint64_t batches_out, batches_in;
 	bool joined;     /* every share of the start has come, or it ended without */
 	bool join_ended; /* by sync_join_end() */
@@ -192,7 +209,8 @@ struct sync_info {
 };
 
 /* Walks the entries: *cursor starts at 0 and is only to be given back; false: the end. Entries that
- * come or go meanwhile may or may not be seen, others are seen once. */
+ * come or go meanwhile may or may not be seen, others are seen once. ret_entry->options is valid
+ * until the next change. */
 bool sync_walk(const struct sync *sync, uint64_t *cursor, struct entry *ret_entry,
 	       struct sync_info *ret_info);
 

@@ -30,8 +30,8 @@ static void away_note(struct sync *sync, const struct stream *stream)
 	away[0] = (struct away){stream->peer_id, stream->heard_hlc};
 }
 
-int sync_open(struct sync *sync, unsigned int number, bool source, const struct certificate *peer,
-	      uint64_t peer_epoch, struct now now)
+void sync_open(struct sync *sync, unsigned int number, bool source, const struct certificate *peer,
+	       uint64_t peer_epoch, struct now now)
 {
 	struct stream *stream = &sync->streams[number];
 
@@ -49,7 +49,6 @@ int sync_open(struct sync *sync, unsigned int number, bool source, const struct 
 		stream->source.since_away = away_since(sync, stream->peer_id);
 	else
 		sink_open(sync, stream, now);
-	return 0;
 }
 
 void sync_close(struct sync *sync, unsigned int number)

@@ -2,7 +2,8 @@
  * journal of what was captured here, and what still has to reach the kernel. Merging is a join:
  * an entry is replaced only by a newer version, so order, repetition and loss do not matter.
  *
- * It has no clock and does no I/O; it does not know peers (sync/sync.h does). */
+ * It has no clock and does no I/O; it does not know peers (sync/sync.h does), nor whether an entry
+ * makes sense (sync/kernel_wire.h). Entries given to it are copied. */
 #ifndef SYNC_TABLE_H
 #define SYNC_TABLE_H
 
@@ -106,10 +107,12 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_met *ret_met);
 
 /* Asks memory for all that these flows will need, so that a table which no cache holds does not
- * wait for each of them: to be called before so many are captured, merged or looked for. */
+ * wait for each of them: to be called before so many, at most TABLE_FETCH_MAX, are captured, merged
+ * or looked for. Changes nothing. */
 #define TABLE_FETCH_MAX 32
 void table_fetch(struct table *table, const struct entry *entries, unsigned int count);
 
+/* 0: not held. */
 table_ref table_find(const struct table *table, const struct flow *flow);
 /* ret_entry->options belongs to the table and is valid until the slot changes. Either may be NULL.
  */
