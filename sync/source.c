@@ -12,7 +12,7 @@
 
 bool source_caught_up(const struct source *source)
 {
-	return source->begun && source->position >= source->end;
+	return source->told && source->position >= source->end;
 }
 
 /* What we say */
@@ -101,6 +101,7 @@ int source_heartbeat(struct sync *sync, struct stream *stream,
 	/* What it learned of its own earlier lives is in its journal by now. */
 	if (message->complete && !source->complete)
 		source->end = MAX(source->end, message->position);
+	source->told = true;
 	source->pending = message->pending;
 	source->complete = message->complete;
 	ask_next(sync, stream);

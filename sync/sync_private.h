@@ -86,6 +86,7 @@ enum ask {
 
 struct source {
 	bool subscribed, begun;
+	bool told;        /* had a heartbeat */
 	bool complete;    /* the publisher says so */
 	usec_t ack_after; /* what was said last */
 	uint64_t journal, position, end;
@@ -268,7 +269,7 @@ int source_heartbeat(struct sync *sync, struct stream *stream,
 		     const Lvsmesh__Pb__Heartbeat *message);
 int source_batch(struct sync *sync, struct stream *stream, const uint8_t *body, size_t len,
 		 struct now now);
-/* Has all that there was when it began. */
+/* Has all that there was when it began, and knows whether the peer is complete. */
 bool source_caught_up(const struct source *source);
 
 /* followed.c */

@@ -72,18 +72,6 @@ static int source_says(struct sync *sync, size_t *ret_len)
 	return kind;
 }
 
-/* A source that has subscribed, and been told that there is a journal of 10. */
-static struct sync *make_source(void)
-{
-	struct sync *sync = make_sync();
-	size_t len;
-
-	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
-	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
-	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 10), 0);
-	return sync;
-}
-
 static int heartbeat(struct sync *sync, uint64_t position, bool complete)
 {
 	Lvsmesh__Pb__Heartbeat message = LVSMESH__PB__HEARTBEAT__INIT;
@@ -93,6 +81,19 @@ static int heartbeat(struct sync *sync, uint64_t position, bool complete)
 	message.complete = complete;
 	len = lvsmesh__pb__heartbeat__pack(&message, body);
 	return sync_receive(sync, SOURCE, SYNC_KIND_HEARTBEAT, body, len, start);
+}
+
+/* A source that has subscribed, and been told that there is a journal of 10. */
+static struct sync *make_source(void)
+{
+	struct sync *sync = make_sync();
+	size_t len;
+
+	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 10), 0);
+	assert_int_equal(heartbeat(sync, 10, false), 0);
+	return sync;
 }
 
 /* A source whose peer has no journal, but the whole table, which it was asked for. */
@@ -427,6 +428,7 @@ static void test_mended(void **state)
 	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
 	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
 	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
+	assert_int_equal(heartbeat(sync, 0, true), 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		assert_int_equal(sums(sync, data, sizeof(data)), 0);
 		sync_tick(sync, start);
@@ -461,6 +463,7 @@ static void test_lying_sums(void **state)
 	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
 	assert_int_equal(sums(sync, data, 4096 * 8), -SYNC_E_KIND);
 	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
+	assert_int_equal(heartbeat(sync, 0, true), 0);
 	assert_int_equal(sums(sync, data, 4096 * 8 - 1), -SYNC_E_MALFORMED);
 	assert_int_equal(sums(sync, data, 4096 * 8 + 1), -SYNC_E_MALFORMED);
 	memset(data, 0x55, sizeof(data));
@@ -520,6 +523,10 @@ static void test_begin(void **state)
 				 -bad[i].error);
 	}
 	assert_int_equal(begin(sync, PEER_JOURNAL, 10, 10), 0);
+	/* Whether that peer has more than its journal is not known yet. */
+	sync_stream_status(sync, SOURCE, start, &status);
+	assert_false(status.synced);
+	assert_int_equal(heartbeat(sync, 10, false), 0);
 	sync_stream_status(sync, SOURCE, start, &status);
 	assert_true(status.synced);
 	/* A peer that does not know the position any more gives all, and asks for nothing. */
