@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "director/control_answer.h"
+#include "director/status_private.h"
 #include "sync/kernel_wire.h"
 #include "tests/identity_fixture.h"
 
@@ -455,6 +456,66 @@ static void test_replication(void **state)
 			 REPLICATION_WORKS);
 }
 
+/* Each number under its own name, and none is left out. */
+static void test_entries(void **state)
+{
+	const struct sync_status sync = {
+		.entries = 1,
+		.entries_own = 2,
+		.position = 3,
+		.inject_pending = 4,
+		.inject_unconfirmed = 5,
+		.captured = 6,
+		.adopted = 7,
+		.learned = 8,
+		.stale = 9,
+		.expired = 10,
+		.injected = 11,
+		.injected_again = 12,
+		.repaired = 13,
+		.mended = 14,
+		.relayed = 15,
+		.compared = 16,
+		.differed = 17,
+		.both_changed = 18,
+		.conflicts = 19,
+		.refused_full = 20,
+		.refused_entry = 21,
+		.batches_in = 22,
+		.batches_out = 23,
+		.young = 24,
+		.waiting = 25,
+		.local = 26,
+		.withheld = 27,
+		.spared = 28,
+		.shed = 29,
+		.join_shares = 30,
+		.join_shares_done = 31,
+		.join_entries = 32,
+		.joined = true,
+		.complete = true,
+	};
+	json_t *want = json_pack(
+		"{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i,"
+		" s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i,"
+		" s:b, s:b, s:b}",
+		"held", 1, "own", 2, "position", 3, "inject_pending", 4, "inject_unconfirmed", 5,
+		"captured", 6, "adopted", 7, "learned", 8, "stale", 9, "expired", 10, "injected",
+		11, "injected_again", 12, "repaired_kernel", 13, "repaired", 14, "relayed", 15,
+		"compared", 16, "differed", 17, "both_changed", 18, "conflicts", 19, "refused_full",
+		20, "refused_entry", 21, "batches_in", 22, "batches_out", 23, "young", 24,
+		"waiting", 25, "local", 26, "withheld", 27, "spared", 28, "shed", 29, "join_shares",
+		30, "join_shares_done", 31, "join_entries", 32, "joined", 1, "complete", 1,
+		"join_ended", 0);
+	json_t *entries = status_entries(&sync);
+
+	(void)state;
+	assert_non_null(want);
+	assert_true(json_equal(entries, want));
+	json_decref(entries);
+	json_decref(want);
+}
+
 static void test_services(void **state)
 {
 	struct world *world = *state;
@@ -812,6 +873,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_status, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
+		cmocka_unit_test(test_entries),
 		cmocka_unit_test_setup_teardown(test_services, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_members, setup, teardown),

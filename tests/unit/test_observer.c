@@ -225,32 +225,36 @@ static void test_identity(void **state)
 	}
 }
 
-static void test_refused(void **state)
+static const struct endpoint own = {{AF_INET, {192, 0, 2, 1}}, 7946};
+
+static struct node *make_node(struct identity *identity)
 {
-	struct world *world = *state;
-	struct endpoint address = {.ip = {.family = AF_INET, .bytes = {192, 0, 2, 1}}, .port = 1};
-	struct identity identity;
-	static const struct endpoint own = {{AF_INET, {192, 0, 2, 1}}, 7946};
-	struct node_options options = {.identity = &identity,
+	struct node_options options = {.identity = identity,
 				       .epoch = 1,
 				       .versions = VERSION_RANGE,
 				       .entries_max = 10,
 				       .addresses = &own,
 				       .address_count = 1,
 				       .profile = membership_default};
+	struct node *node;
+
+	fixture_identity(1, 1, identity);
+	assert_int_equal(node_new(&options, &node), 0);
+	return node;
+}
+
+static void test_refused(void **state)
+{
+	struct world *world = *state;
+	struct identity identity;
 	static const uint8_t garbage[64] = "GET / HTTP/1.0\r\n\r\n";
 	struct node_event event = {
 		.type = NODE_STREAM_OPENED, .stream = NODE_DIALLED_MAX, .now = world->now};
 	struct node_update update;
 	struct node_counter counter;
-	struct node *node;
+	struct node *node = make_node(&identity);
 	unsigned int count = 0;
 
-	fixture_identity(1, 1, &identity);
-	options.addresses = &address;
-	options.address_count = 1;
-	options.profile = membership_default;
-	assert_int_equal(node_new(&options, &node), 0);
 	while (node_counter(node, count, &counter))
 		count++;
 	assert_in_range(count, 1, OBSERVER_COUNTERS);
@@ -299,25 +303,15 @@ static void test_names(void **state)
 static void test_flood(void **state)
 {
 	struct world *world = *state;
-	static const struct endpoint own = {{AF_INET, {192, 0, 2, 1}}, 7946};
 	struct identity identity, stranger;
-	struct node_options options = {.identity = &identity,
-				       .epoch = 1,
-				       .versions = VERSION_RANGE,
-				       .entries_max = 10,
-				       .addresses = &own,
-				       .address_count = 1,
-				       .profile = membership_default};
 	struct packet packet = {.version = VERSION_WIRE, .kind = 1, .epoch = 1};
 	struct packet_key key;
 	struct node_event event = {.type = NODE_DATAGRAM, .now = world->now, .remote = own};
 	struct node_update update;
-	struct node *node;
+	struct node *node = make_node(&identity);
 	uint8_t data[128];
 
-	fixture_identity(1, 1, &identity);
 	fixture_identity(1, 2, &stranger);
-	assert_int_equal(node_new(&options, &node), 0);
 	assert_int_equal(packet_key_init(&stranger, &identity.certificate, &key), 0);
 	packet.sender = stranger.id;
 	assert_int_equal(packet_pack(&key, identity.certificate.cluster, &packet, data,
