@@ -1,0 +1,125 @@
+"""The programs of the benches do what tests/bench wants of them: each gets as little to do as it can, and what it says
+has to be there and plausible. No figure is judged here. Where namespaces can't be made, that part is skipped."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).resolve().parent
+BUILD = Path(os.environ["LVSMESH_BUILD"])
+# They end as they are, with their memory.
+ENVIRONMENT = {**os.environ, "ASAN_OPTIONS": "detect_leaks=0"}
+# A network of our own, and names for namespaces that nobody else has.
+APART = ["unshare", "-nm" if os.geteuid() == 0 else "-Urnm", "sh", "-c",
+         'mount -t tmpfs tmpfs /run && test -w /dev/net/tun && exec "$@"', "sh"]
+
+
+def lines(*command, **options):
+    text = subprocess.run(command, check=True, stdout=subprocess.PIPE, env=ENVIRONMENT, timeout=60, **options).stdout
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_tables():
+    """bench_sync: the entries of both families, and every figure."""
+    figures = lines(BUILD / "tests/sim/bench_sync", "0")
+    assert {(f["family"], f["entries"]) for f in figures} == {(4, 10000), (6, 10000)}
+    assert {f["metric"] for f in figures} > {"cpu_us_per_entry", "memory_bytes_per_entry", "wire_bytes_per_entry"}
+    assert all(f["value"] >= 0 for f in figures)
+
+
+@pytest.mark.parametrize("command", (("bench_membership_stub", "scale", "20"), ("bench_membership", "flood", "100")))
+def test_simulated_members(command):
+    """bench_membership, with and without real signatures."""
+    figures = lines(BUILD / "tests/sim" / command[0], *command[1:])
+    assert figures
+    assert all(f["bench"] == "membership" and f["value"] >= 0 for f in figures)
+
+
+class Member:
+    """A director without IPVS, on an address of the loopback that no other run of this takes."""
+
+    def __init__(self, number, *join):
+        command = [BUILD / "tests/lab/tools/member", str(number), "fast", *map(self._endpoint, (number, *join))]
+        self._popen = subprocess.Popen(command, bufsize=0, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                       env=ENVIRONMENT)
+        self.wait_event(event="ready")
+
+    @staticmethod
+    def _endpoint(number):
+        return f"{IPv4Address((127 << 24) + (os.getpid() << 2) + number)}:7946"
+
+    def wait_event(self, **fields):
+        while select.select([self._popen.stdout], [], [], 20)[0]:
+            event = json.loads(self._popen.stdout.readline())
+            if fields.items() <= event.items():
+                return event
+        raise TimeoutError(fields)
+
+    def tell(self, command):
+        self._popen.stdin.write(command + b"\n")
+
+    def wait(self):
+        return self._popen.wait(20)
+
+    def kill(self):
+        self._popen.kill()
+        self._popen.communicate()
+
+
+def test_members():
+    """member: two of them find each other, say how they are, and one is told that the other leaves."""
+    first = Member(1)
+    second = Member(2, 1)
+    try:
+        for member in (first, second):
+            member.wait_event(what="member-joined")
+            member.tell(b"status")
+            assert member.wait_event(event="status").keys() == {"event", "view", "bytes"}
+        second.tell(b"leave")
+        first.wait_event(what="member-left", member="d2")
+        assert second.wait() == 0
+    finally:
+        first.kill()
+        second.kill()
+
+
+def test_directors():
+    """beside_director and what beside.py makes of it: what the first one's kernel tells is in the second one's kernel.
+    conntrack_load: the kernel takes its connections, where it tracks any."""
+    if subprocess.run([*APART, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("no namespaces here, or no TUN")
+    said, = lines(*APART, sys.executable, __file__)
+    assert said["taken"]["distinct"] == 200
+    assert said["status"]["learned"] == 200
+    assert said["connections"] in (10, None)
+
+
+def tracked(namespace):
+    """Connections in its connection tracking; None where the kernel has none."""
+    shown = subprocess.run(["ip", "netns", "exec", namespace, "cat", "/proc/sys/net/netfilter/nf_conntrack_count"],
+                           check=False, capture_output=True)
+    return int(shown.stdout) if shown.returncode == 0 else None
+
+
+def main():
+    sys.path.insert(0, str(HERE))
+    import beside  # noqa: PLC0415
+
+    beside.FIRST = []
+    with beside.started(beside.Lvsmesh, str(BUILD)) as (daemons, names):
+        daemons.start_both()
+        said = {"taken": daemons.load(0, 200, 1000), "status": daemons.status(daemons.ends[1])}
+        subprocess.run(["ip", "netns", "exec", names[0], BUILD / "tests/beside/conntrack_load", "0", "10", "1000", "1"],
+                       check=False, capture_output=True)
+        said["connections"] = tracked(names[0])
+    print(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main()
