@@ -9,6 +9,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+/* A UDP datagram of this size passes unfragmented. */
+#define MTU 65535
+
+/* Messages of one entry that may wait while our loop is busy: a tenth of a second of a million a
+ * second, for half a megabyte. More are dropped. */
+#define BACKLOG 65536
+
 static int say(char *error, int r, const char *what, const char *remedy)
 {
 	snprintf(error, IO_TAP_DEVICE_ERROR, "%s: %s%s%s", what, strerror(-r), *remedy ? "; " : "",
@@ -43,24 +50,24 @@ static int attach(const char *interface, int *ret_fd, char *error)
 }
 
 /* ioctl() takes the interface's name and one value. */
-static int configure(int sock, const struct io_tap_device_options *options)
+static int configure(int sock, const char *interface, uint32_t address, unsigned int prefix)
 {
 	struct ifreq request = {0};
 	struct sockaddr_in *in = (struct sockaddr_in *)&request.ifr_addr;
 
-	snprintf(request.ifr_name, IFNAMSIZ, "%s", options->interface);
-	request.ifr_mtu = (int)options->mtu;
+	snprintf(request.ifr_name, IFNAMSIZ, "%s", interface);
+	request.ifr_mtu = MTU;
 	if (ioctl(sock, SIOCSIFMTU, &request) < 0)
 		return -errno;
-	request.ifr_qlen = (int)options->backlog;
+	request.ifr_qlen = BACKLOG;
 	if (ioctl(sock, SIOCSIFTXQLEN, &request) < 0)
 		return -errno;
 	memset(&request.ifr_addr, 0, sizeof(request.ifr_addr));
 	in->sin_family = AF_INET;
-	in->sin_addr.s_addr = htonl(options->address);
+	in->sin_addr.s_addr = htonl(address);
 	if (ioctl(sock, SIOCSIFADDR, &request) < 0)
 		return -errno;
-	in->sin_addr.s_addr = htonl(~(UINT32_MAX >> options->prefix));
+	in->sin_addr.s_addr = htonl(~(UINT32_MAX >> prefix));
 	if (ioctl(sock, SIOCSIFNETMASK, &request) < 0)
 		return -errno;
 	if (ioctl(sock, SIOCGIFFLAGS, &request) < 0)
@@ -84,21 +91,22 @@ static void disable_ipv6(const char *interface)
 	close(fd);
 }
 
-int io_tap_device_open(const struct io_tap_device_options *options, int *ret_fd, char *error)
+int io_tap_device_open(const char *interface, uint32_t address, unsigned int prefix, int *ret_fd,
+		       char *error)
 {
 	int fd = -1, sock, r;
 
-	r = attach(options->interface, &fd, error);
+	r = attach(interface, &fd, error);
 	if (r < 0)
 		return r;
-	disable_ipv6(options->interface);
+	disable_ipv6(interface);
 	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	r = sock < 0 ? -errno : configure(sock, options);
+	r = sock < 0 ? -errno : configure(sock, interface, address, prefix);
 	if (sock >= 0)
 		close(sock);
 	if (r < 0) {
 		close(fd);
-		return say(error, r, options->interface, "its address or MTU was refused");
+		return say(error, r, interface, "its address or MTU was refused");
 	}
 	*ret_fd = fd;
 	return 0;

@@ -15,15 +15,8 @@ static_assert(IO_TAP_DEVICE_ERROR == IO_TAP_ERROR, "same buffer");
 /* One entry a message, so that each entry pushes out the one before it. */
 #define MASTER_MAXLEN 1
 
-/* Messages of one entry that may wait while our loop is busy: a tenth of a second of a million a
- * second, for half a megabyte. */
-#define BACKLOG 65536
-
 /* net.core.rmem_max where it can't be read: outside the first network namespace. */
 #define RMEM_MAX_USUAL 212992
-
-/* A UDP datagram of this size passes unfragmented. */
-#define MTU 65535
 
 static const struct vs_sysctl settings[] = {
 	/* The one message format that has IPv6, timeouts and fwmarks. */
@@ -238,13 +231,6 @@ static int start(struct io_tap *tap, char *error)
 
 int io_tap_setup(struct io_tap *tap, char *error)
 {
-	const struct io_tap_device_options device = {
-		.interface = tap->interface,
-		.address = tap->options.net.own,
-		.prefix = tap->options.prefix,
-		.mtu = MTU,
-		.backlog = BACKLOG,
-	};
 	int r;
 
 	snprintf(tap->save_path, sizeof(tap->save_path), "%s/vs-sysctl.saved",
@@ -258,7 +244,8 @@ int io_tap_setup(struct io_tap *tap, char *error)
 	    (r = open_proc("/proc/net/dev", &tap->device_fd, error)) < 0)
 		return r;
 	/* Fails if another of us runs here: before anything of its is touched. */
-	r = io_tap_device_open(&device, &tap->fd, error);
+	r = io_tap_device_open(tap->interface, tap->options.net.own, tap->options.prefix, &tap->fd,
+			       error);
 	if (r < 0)
 		return r;
 	tap->status.guarded = io_tap_guard(tap->interface, tap->options.net.peer) == 0;

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "proto/identity.h"
 
@@ -20,17 +21,18 @@ static inline void fixture_cluster(uint8_t cluster, struct cluster_key *ret_clus
 	keygen_cluster(seed, ret_cluster);
 }
 
-/* Node 1 is d1, ... Its keys come from its number alone, whatever it is called. */
-static inline void fixture_named(uint8_t cluster, uint8_t node, const char *name,
-				 struct identity *ret_identity)
+/* Its keys come from its number alone, whatever it is called; valid a day before and after that
+ * time, in seconds. */
+static inline void fixture_at(uint64_t seconds, uint8_t cluster, uint8_t node, const char *name,
+			      struct identity *ret_identity)
 {
 	struct ip_addr address = {.family = AF_INET, .bytes = {192, 0, 2, node}};
 	struct keygen_options options = {
 		.name = name,
 		.addresses = &address,
 		.address_count = 1,
-		.not_before = FIXTURE_SECONDS - FIXTURE_VALID,
-		.not_after = FIXTURE_SECONDS + FIXTURE_VALID,
+		.not_before = seconds - FIXTURE_VALID,
+		.not_after = seconds + FIXTURE_VALID,
 		.serial = node,
 	};
 	uint8_t seed[KEYGEN_NODE_SEED];
@@ -43,12 +45,28 @@ static inline void fixture_named(uint8_t cluster, uint8_t node, const char *name
 		abort();
 }
 
+static inline void fixture_named(uint8_t cluster, uint8_t node, const char *name,
+				 struct identity *ret_identity)
+{
+	fixture_at(FIXTURE_SECONDS, cluster, node, name, ret_identity);
+}
+
+/* Node 1 is d1, ... */
 static inline void fixture_identity(uint8_t cluster, uint8_t node, struct identity *ret_identity)
 {
 	char name[8];
 
 	snprintf(name, sizeof(name), "d%u", node);
 	fixture_named(cluster, node, name, ret_identity);
+}
+
+/* Valid now, by the clock: the only one that is not the same in every run. */
+static inline void fixture_now(uint8_t node, struct identity *ret_identity)
+{
+	char name[8];
+
+	snprintf(name, sizeof(name), "d%u", node);
+	fixture_at((uint64_t)time(NULL), 1, node, name, ret_identity);
 }
 
 #endif

@@ -182,25 +182,6 @@ static void terminate(uv_signal_t *term, int number)
 	io_tap_close(director->tap, tap_closed, director);
 }
 
-/* Certificates that are valid now, unlike the fixture's. */
-static void identity_make(uint8_t number, struct identity *ret_identity)
-{
-	const char name[] = {'d', (char)('0' + number), '\0'};
-	struct keygen_options options = {
-		.name = name,
-		.not_before = clock_now().wall / USEC_PER_SEC - 60,
-		.not_after = clock_now().wall / USEC_PER_SEC + 3600,
-		.serial = number,
-	};
-	uint8_t seed[KEYGEN_NODE_SEED];
-	struct cluster_key cluster;
-
-	memset(seed, number, sizeof(seed));
-	fixture_cluster(1, &cluster);
-	if (keygen_node(&cluster, &options, seed, ret_identity) != 0)
-		abort();
-}
-
 static int open_node(struct director *director, uint8_t number, unsigned int probe_ms, char *error)
 {
 	struct io_node_options options = {
@@ -278,7 +259,7 @@ int main(int argc, char **argv)
 	beside.kernel_cpu = atoi(argv[5]);
 	setvbuf(stdout, NULL, _IOLBF, 0);
 	director.probes = calloc(PROBES_MAX, sizeof(*director.probes));
-	identity_make(number, &director.identity);
+	fixture_now(number, &director.identity);
 	uv_loop_init(&director.loop);
 	uv_signal_init(&director.loop, &director.term);
 	uv_signal_init(&director.loop, &director.ask);

@@ -18,9 +18,6 @@
 #include "tests/beside/load.h"
 #include "tests/beside/tap_setup.h"
 
-#define MTU 65535
-#define BACKLOG 65536
-
 struct beside beside;
 
 static pid_t child;
@@ -75,16 +72,10 @@ static int share_times(uint32_t **ret_times)
 
 int io_tap_setup(struct io_tap *tap, char *error)
 {
-	const struct io_tap_device_options device = {
-		.interface = tap->interface,
-		.address = tap->options.net.own,
-		.prefix = tap->options.prefix,
-		.mtu = MTU,
-		.backlog = BACKLOG,
-	};
 	struct kernel kernel = {.syncid = tap->options.syncid};
 	uint32_t queue, drops;
-	int r = io_tap_device_open(&device, &tap->fd, error);
+	int r = io_tap_device_open(tap->interface, tap->options.net.own, tap->options.prefix,
+				   &tap->fd, error);
 
 	if (r < 0)
 		return r;

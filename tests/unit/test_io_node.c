@@ -124,24 +124,6 @@ static int side_open(struct world *world, struct side *side, uint8_t number,
 	return io_node_open(&options, &side->node, error);
 }
 
-/* Certificates that are valid now, unlike the fixture's. */
-static void identity_make(uint8_t number, struct identity *ret_identity)
-{
-	const char name[] = {'d', (char)('0' + number), '\0'};
-	struct keygen_options options = {
-		.name = name,
-		.not_before = (uint64_t)time(NULL) - 60,
-		.not_after = (uint64_t)time(NULL) + 600,
-		.serial = number,
-	};
-	uint8_t seed[KEYGEN_NODE_SEED];
-	struct cluster_key cluster;
-
-	memset(seed, number, sizeof(seed));
-	fixture_cluster(1, &cluster);
-	assert_int_equal(keygen_node(&cluster, &options, seed, ret_identity), 0);
-}
-
 static void too_late(uv_timer_t *timer)
 {
 	(void)timer;
@@ -156,8 +138,8 @@ static int setup(void **state)
 	uv_loop_init(&world->loop);
 	uv_timer_init(&world->loop, &world->deadline);
 	uv_timer_start(&world->deadline, too_late, DEADLINE_MS, 0);
-	identity_make(1, &world->a.identity);
-	identity_make(2, &world->b.identity);
+	fixture_now(1, &world->a.identity);
+	fixture_now(2, &world->b.identity);
 	world->a.listen = endpoint_free();
 	do
 		world->b.listen = endpoint_free();
@@ -286,7 +268,7 @@ static void guest_open(struct world *world, struct guest *guest, const struct si
 	struct session_frame frame;
 	const int small = 4096;
 
-	identity_make(3, &guest->identity);
+	fixture_now(3, &guest->identity);
 	assert_int_equal(session_new(&options, &guest->session), 0);
 	guest->fd = socket(AF_INET, SOCK_STREAM, 0);
 	assert_int_equal(setsockopt(guest->fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);

@@ -108,25 +108,6 @@ static void input_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 	}
 }
 
-static void identity_make(uint8_t number, struct identity *ret_identity)
-{
-	char name[8];
-	struct keygen_options options = {
-		.name = name,
-		.not_before = (uint64_t)time(NULL) - 3600,
-		.not_after = (uint64_t)time(NULL) + 3600,
-		.serial = number,
-	};
-	uint8_t seed[KEYGEN_NODE_SEED];
-	struct cluster_key cluster;
-
-	snprintf(name, sizeof(name), "d%u", number);
-	memset(seed, number, sizeof(seed));
-	fixture_cluster(1, &cluster);
-	if (keygen_node(&cluster, &options, seed, ret_identity) != 0)
-		abort();
-}
-
 static bool member_open(struct member *member, const char *profile, const struct endpoint *own,
 			const struct endpoint *join, unsigned int join_count)
 {
@@ -173,7 +154,7 @@ int main(int argc, char **argv)
 			return 2;
 	signal(SIGPIPE, SIG_IGN); /* as lvsmeshd does: a peer may be gone */
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	identity_make((uint8_t)atoi(argv[1]), &member.identity);
+	fixture_now((uint8_t)atoi(argv[1]), &member.identity);
 	uv_loop_init(&member.loop);
 	uv_pipe_init(&member.loop, &member.input, 0);
 	member.input.data = &member;
