@@ -62,9 +62,7 @@ void ask_ended(struct sync *sync, struct stream *stream)
 	source->ask = ASK_NOTHING;
 	if (ask == ASK_SHARE) {
 		join_share_ended(sync, source->share, true);
-	} else if (ask == ASK_DIFFERENCE) {
-		digest_ended(sync, stream);
-	} else {
+	} else if (ask == ASK_RELAY) {
 		followed_note(sync, &source->relay);
 		sync->lost_changes++;
 	}
@@ -75,7 +73,7 @@ void ask_dropped(struct sync *sync, struct stream *stream)
 {
 	if (stream->source.ask == ASK_SHARE)
 		join_share_ended(sync, stream->source.share, false);
-	digest_ended(sync, stream);
+	digest_dropped(sync, stream);
 	if (stream->source.begun)
 		sync->lost_changes++;
 }
@@ -109,8 +107,8 @@ size_t ask_output(struct sync *sync, struct stream *stream, uint8_t *data)
 		message.n_skip = skip_list(sync, skip);
 		message.skip = skip;
 	} else if (source->ask == ASK_DIFFERENCE) {
-		message.n_ranges = sync->check.pairs_len;
-		message.ranges = sync->check.pairs;
+		message.n_ranges = source->pairs_len;
+		message.ranges = source->pairs;
 	} else {
 		message.origin = source->relay.id;
 		message.since = source->since;

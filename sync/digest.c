@@ -98,18 +98,22 @@ size_t digest_output(struct sync *sync, struct sink *sink, uint8_t *data)
 
 /* Comparing */
 
-int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Sums *message)
+int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Sums *message,
+		   struct now now)
 {
+	struct source *source = &stream->source;
 	struct check *check = &sync->check;
 
-	if (!stream->source.begun)
+	if (!source->begun)
 		return -SYNC_E_KIND;
 	if (message->sums.len != RANGES * 8)
 		return -SYNC_E_MALFORMED;
-	if (check->stream || !sync->join.complete || !source_caught_up(&stream->source))
+	/* Others have to have their turn, whatever this one sends. */
+	if (check->stream || !sync->join.complete || !source_caught_up(source) ||
+	    (source->compared && now.mono < source->compared + INTERVAL / 2))
 		return 0;
+	source->compared = now.mono;
 	check->stream = stream;
-	check->walking = true;
 	check->cursor = 0;
 	check->horizon = message->horizon;
 	for (unsigned int i = 0; i < RANGES; i++)
@@ -136,22 +140,21 @@ static unsigned int find_pairs(struct check *check, uint32_t pairs[2 * WANT_PAIR
 	return n;
 }
 
-bool digest_take(struct sync *sync, const struct stream *stream)
+bool digest_take(struct sync *sync, struct stream *stream)
 {
+	struct source *source = &stream->source;
 	struct check *check = &sync->check;
 
-	if (check->stream != stream || check->walking)
+	if (check->stream != stream || !check->ended)
 		return false;
-	check->pairs_len = find_pairs(check, check->pairs);
+	source->horizon = check->horizon;
+	source->pairs_len = find_pairs(check, source->pairs);
 	sync->counters.compared++;
-	sync->counters.differed += check->pairs_len / 2;
-	if (check->pairs_len > 0)
-		return true;
-	check->stream = NULL;
-	return false;
+	sync->counters.differed += source->pairs_len / 2;
+	return source->pairs_len > 0;
 }
 
-void digest_ended(struct sync *sync, const struct stream *stream)
+void digest_dropped(struct sync *sync, const struct stream *stream)
 {
 	if (sync->check.stream == stream)
 		sync->check.stream = NULL;
@@ -162,9 +165,11 @@ void digest_tick(struct sync *sync, struct now now)
 	struct check *check = &sync->check;
 
 	publish(sync, now);
-	if (check->stream && check->walking &&
-	    sum(sync, check->horizon, &check->cursor, true, check->sums)) {
-		check->walking = false;
-		ask_next(sync, check->stream);
-	}
+	if (!check->stream || !sum(sync, check->horizon, &check->cursor, true, check->sums))
+		return;
+	/* If the peer has something else to answer first it is left to the next time. */
+	check->ended = true;
+	ask_next(sync, check->stream);
+	check->ended = false;
+	check->stream = NULL;
 }

@@ -128,10 +128,7 @@ static void batch_merge(struct sync *sync, struct stream *stream, bool wanted, s
 {
 	struct merged merged;
 
-	const struct source *source = &stream->source;
-	uint64_t since = wanted || source_caught_up(source) ? 0 : source->since_away;
-
-	sync_merge_batch(sync, wanted ? 0 : stream->peer_id, since, now, &merged);
+	sync_merge_batch(sync, stream, wanted, now, &merged);
 	stream->entries += merged.read;
 	if (!wanted)
 		return;

@@ -265,12 +265,16 @@ static unsigned int read_group(struct sync *sync, uint64_t origin, struct entry 
 	return n;
 }
 
-void sync_merge_batch(struct sync *sync, uint64_t origin, uint64_t since, struct now now,
+void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wanted, struct now now,
 		      struct merged *ret_merged)
 {
+	const struct source *source = &stream->source;
+	/* Of what the peer captured while it was away. */
+	uint64_t since = wanted || source_caught_up(source) ? 0 : source->since_away;
 	struct table_version versions[TABLE_FETCH_MAX];
 	struct entry entries[TABLE_FETCH_MAX];
 	uint32_t ages[TABLE_FETCH_MAX];
+	uint64_t origin = wanted ? 0 : stream->peer_id;
 	struct merged merged = {0};
 	unsigned int n;
 
@@ -281,7 +285,7 @@ void sync_merge_batch(struct sync *sync, uint64_t origin, uint64_t since, struct
 				continue;
 			merged.news++;
 			merged.covered +=
-				digest_covers(versions[i], entries[i].timeout, sync->check.horizon);
+				digest_covers(versions[i], entries[i].timeout, source->horizon);
 		}
 	}
 	*ret_merged = merged;

@@ -99,6 +99,11 @@ struct source {
 	uint64_t since;
 	struct lost lost;    /* as the publisher said last */
 	uint64_t since_away; /* the highest version known when the peer was heard before, or 0 */
+	/* Of ASK_DIFFERENCE: the parts, and up to where both should have had the same. */
+	unsigned int pairs_len;
+	uint32_t pairs[2 * WANT_PAIRS_MAX];
+	uint64_t horizon;
+	usec_t compared; /* mono, the last comparison's start; 0: none */
 };
 
 struct stream {
@@ -156,13 +161,12 @@ struct digest {
 	uint64_t sums[RANGES];
 };
 
-/* The comparison with a peer's sums, one at a time. */
+/* The comparison with a peer's sums, one at a time: until it is known what differs, however long
+ * the peer then takes to answer. */
 struct check {
 	struct stream *stream; /* NULL: none */
-	bool walking;
-	unsigned int from; /* where the next question starts */
-	unsigned int pairs_len;
-	uint32_t pairs[2 * WANT_PAIRS_MAX];
+	bool ended;            /* what differs is known */
+	unsigned int from;     /* where the next question starts */
 	uint64_t horizon, cursor;
 	uint64_t sums[RANGES]; /* the peer's, less ours */
 };
@@ -225,12 +229,12 @@ enum table_list policy_place(struct sync *sync, const struct entry *entry, bool 
 
 struct merged {
 	unsigned int read, news;
-	unsigned int covered; /* news that the sums of the last comparison cover */
+	unsigned int covered; /* news that the sums of the last comparison with this peer cover */
 };
 
-/* Merges the batch that the reader has read, but for entries of another origin than this one (0:
- * any). since: see struct source; 0 but for what the peer captured while it was away. */
-void sync_merge_batch(struct sync *sync, uint64_t origin, uint64_t since, struct now now,
+/* Merges the batch that the reader has read: what was wanted, or of the journal, which holds
+ * nothing of other origins. */
+void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wanted, struct now now,
 		      struct merged *ret_merged);
 
 /* sink.c. output: the next frame, which is due; its length. */
@@ -297,10 +301,11 @@ void ask_dropped(struct sync *sync, struct stream *stream);
 bool digest_covers(struct table_version version, uint32_t timeout, uint64_t horizon);
 void digest_tick(struct sync *sync, struct now now);
 size_t digest_output(struct sync *sync, struct sink *sink, uint8_t *data);
-int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Sums *message);
-/* Something differs from what this peer holds: sync->check has the parts. */
-bool digest_take(struct sync *sync, const struct stream *stream);
-void digest_ended(struct sync *sync, const struct stream *stream);
+int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Sums *message,
+		   struct now now);
+/* Something differs from what this peer holds: its source has the parts. */
+bool digest_take(struct sync *sync, struct stream *stream);
+void digest_dropped(struct sync *sync, const struct stream *stream);
 
 /* join.c */
 /* A share for this source: false: there is none. */

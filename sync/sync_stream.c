@@ -129,7 +129,7 @@ static int receive_message(struct sync *sync, struct stream *stream, uint8_t kin
 	case SYNC_KIND_LOST:
 		return lost_receive(sync, stream, (const Lvsmesh__Pb__Lost *)message);
 	case SYNC_KIND_SUMS:
-		return digest_receive(sync, stream, (const Lvsmesh__Pb__Sums *)message);
+		return digest_receive(sync, stream, (const Lvsmesh__Pb__Sums *)message, now);
 	case SYNC_KIND_BEGIN:
 		return source_begin(sync, stream, (const Lvsmesh__Pb__Begin *)message);
 	default:

@@ -396,7 +396,8 @@ static void test_relay(void **state)
 	sync_free(sync);
 }
 
-static int sums(struct sync *sync, uint8_t *data, size_t data_len)
+static int sums_at(struct sync *sync, unsigned int stream, uint8_t *data, size_t data_len,
+		   struct now now)
 {
 	Lvsmesh__Pb__Sums message = LVSMESH__PB__SUMS__INIT;
 	size_t len;
@@ -405,7 +406,16 @@ static int sums(struct sync *sync, uint8_t *data, size_t data_len)
 	message.sums.data = data;
 	message.sums.len = data_len;
 	len = lvsmesh__pb__sums__pack(&message, body);
-	return sync_receive(sync, SOURCE, SYNC_KIND_SUMS, body, len, start);
+	return sync_receive(sync, stream, SYNC_KIND_SUMS, body, len, now);
+}
+
+/* The next time that the peer may be compared with, each time. */
+static int sums(struct sync *sync, uint8_t *data, size_t data_len, unsigned int round)
+{
+	struct now now = start;
+
+	now.mono += round * 15 * USEC_PER_SEC;
+	return sums_at(sync, SOURCE, data, data_len, now);
 }
 
 /* What was missing is counted, unless it may have been on its way still, or have ended. */
@@ -430,7 +440,7 @@ static void test_mended(void **state)
 	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
 	assert_int_equal(heartbeat(sync, 0, true), 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
-		assert_int_equal(sums(sync, data, sizeof(data)), 0);
+		assert_int_equal(sums(sync, data, sizeof(data), i), 0);
 		sync_tick(sync, start);
 		assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
 		forged.entry = make_entry(10 + i);
@@ -461,17 +471,17 @@ static void test_lying_sums(void **state)
 	assert_int_equal(sync_capture(sync, &forged.entry, start), 0);
 	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
 	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
-	assert_int_equal(sums(sync, data, 4096 * 8), -SYNC_E_KIND);
+	assert_int_equal(sums(sync, data, 4096 * 8, 0), -SYNC_E_KIND);
 	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
 	assert_int_equal(heartbeat(sync, 0, true), 0);
-	assert_int_equal(sums(sync, data, 4096 * 8 - 1), -SYNC_E_MALFORMED);
-	assert_int_equal(sums(sync, data, 4096 * 8 + 1), -SYNC_E_MALFORMED);
+	assert_int_equal(sums(sync, data, 4096 * 8 - 1, 0), -SYNC_E_MALFORMED);
+	assert_int_equal(sums(sync, data, 4096 * 8 + 1, 0), -SYNC_E_MALFORMED);
 	memset(data, 0x55, sizeof(data));
 	for (uint32_t round = 0; round < 65; round++) {
 		Lvsmesh__Pb__Want *want;
 
-		assert_int_equal(sums(sync, data, 4096 * 8), 0);
-		assert_int_equal(sums(sync, data, 4096 * 8), 0);
+		assert_int_equal(sums(sync, data, 4096 * 8, round), 0);
+		assert_int_equal(sums(sync, data, 4096 * 8, round), 0);
 		assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
 		sync_tick(sync, start);
 		assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
@@ -486,6 +496,69 @@ static void test_lying_sums(void **state)
 	assert_int_equal(status.compared, 65);
 	assert_int_equal(status.differed, 65 * 64);
 	assert_int_equal(status.mended, 0);
+	sync_free(sync);
+}
+
+/* A source that has nothing to bring, but a table to compare with. */
+static void open_comparable(struct sync *sync, unsigned int stream, const struct identity *who)
+{
+	Lvsmesh__Pb__Heartbeat told = LVSMESH__PB__HEARTBEAT__INIT;
+	Lvsmesh__Pb__Begin message = LVSMESH__PB__BEGIN__INIT;
+	uint8_t kind;
+	size_t len;
+
+	sync_open(sync, stream, true, &who->certificate, PEER_EPOCH, start);
+	assert_int_equal(sync_output(sync, stream, start, body, &kind, &len), 0);
+	message.journal = stream;
+	len = lvsmesh__pb__begin__pack(&message, body);
+	assert_int_equal(sync_receive(sync, stream, SYNC_KIND_BEGIN, body, len, start), 0);
+	len = lvsmesh__pb__heartbeat__pack(&told, body);
+	assert_int_equal(sync_receive(sync, stream, SYNC_KIND_HEARTBEAT, body, len, start), 0);
+}
+
+static bool is_asked(struct sync *sync, unsigned int stream)
+{
+	uint8_t kind;
+	size_t len;
+
+	return sync_output(sync, stream, start, body, &kind, &len) == 0 && kind == SYNC_KIND_WANT;
+}
+
+/* A peer that is asked and does not answer, or sends sums without end, keeps nobody else from being
+ * compared with. */
+static void test_silent_sums(void **state)
+{
+	static uint8_t data[4096 * 8] = {1};
+	struct sync *sync = make_sync();
+	struct now later = start;
+	struct identity other;
+
+	(void)state;
+	fixture_identity(1, 3, &other);
+	sync_join(sync, start);
+	sync_tick(sync, start);
+	open_comparable(sync, SOURCE, &peer);
+	open_comparable(sync, SOURCE + 2, &other);
+	assert_int_equal(sums_at(sync, SOURCE, data, sizeof(data), start), 0);
+	assert_int_equal(sums_at(sync, SOURCE + 2, data, sizeof(data), start), 0);
+	sync_tick(sync, start);
+	assert_true(is_asked(sync, SOURCE));
+	assert_false(is_asked(sync, SOURCE + 2));
+	/* The first is not taken so soon again; the other is, whose sums had no place. */
+	assert_int_equal(sums_at(sync, SOURCE, data, sizeof(data), start), 0);
+	assert_int_equal(sums_at(sync, SOURCE + 2, data, sizeof(data), start), 0);
+	sync_tick(sync, start);
+	assert_true(is_asked(sync, SOURCE + 2));
+	/* It is asked nothing new before it has answered, and that holds up nobody either. */
+	later.mono += 15 * USEC_PER_SEC;
+	assert_int_equal(sums_at(sync, SOURCE, data, sizeof(data), later), 0);
+	sync_tick(sync, later);
+	assert_false(is_asked(sync, SOURCE));
+	sync_close(sync, SOURCE + 2);
+	open_comparable(sync, SOURCE + 2, &other);
+	assert_int_equal(sums_at(sync, SOURCE + 2, data, sizeof(data), later), 0);
+	sync_tick(sync, later);
+	assert_true(is_asked(sync, SOURCE + 2));
 	sync_free(sync);
 }
 
@@ -1178,18 +1251,31 @@ static void test_expiry(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_batches),      cmocka_unit_test(test_acks),
-		cmocka_unit_test(test_begin),        cmocka_unit_test(test_stalled),
-		cmocka_unit_test(test_want),         cmocka_unit_test(test_completes),
-		cmocka_unit_test(test_shares),       cmocka_unit_test(test_shares_lost),
-		cmocka_unit_test(test_relay),        cmocka_unit_test(test_mended),
-		cmocka_unit_test(test_lying_sums),   cmocka_unit_test(test_refused_batches),
-		cmocka_unit_test(test_left_out),     cmocka_unit_test(test_every_bit),
-		cmocka_unit_test(test_sink),         cmocka_unit_test(test_inject),
-		cmocka_unit_test(test_stale_inject), cmocka_unit_test(test_from_start),
-		cmocka_unit_test(test_signed_once),  cmocka_unit_test(test_expiry),
-		cmocka_unit_test(test_journal_gap),  cmocka_unit_test(test_falls_behind),
-		cmocka_unit_test(test_earlier_life), cmocka_unit_test(test_repair),
+		cmocka_unit_test(test_batches),
+		cmocka_unit_test(test_acks),
+		cmocka_unit_test(test_begin),
+		cmocka_unit_test(test_stalled),
+		cmocka_unit_test(test_want),
+		cmocka_unit_test(test_completes),
+		cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_shares_lost),
+		cmocka_unit_test(test_relay),
+		cmocka_unit_test(test_mended),
+		cmocka_unit_test(test_silent_sums),
+		cmocka_unit_test(test_lying_sums),
+		cmocka_unit_test(test_refused_batches),
+		cmocka_unit_test(test_left_out),
+		cmocka_unit_test(test_every_bit),
+		cmocka_unit_test(test_sink),
+		cmocka_unit_test(test_inject),
+		cmocka_unit_test(test_stale_inject),
+		cmocka_unit_test(test_from_start),
+		cmocka_unit_test(test_signed_once),
+		cmocka_unit_test(test_expiry),
+		cmocka_unit_test(test_journal_gap),
+		cmocka_unit_test(test_falls_behind),
+		cmocka_unit_test(test_earlier_life),
+		cmocka_unit_test(test_repair),
 	};
 
 	if (sodium_init() < 0)
