@@ -24,7 +24,7 @@ static const struct {
 	[CONTROL_E_FILTER] = {"filter",
 			      "a filter is words like 192.0.2.1:80, client=ADDRESS, "
 			      "vip=ADDRESS, real=ADDRESS, service=NAME, protocol=PROTOCOL, "
-			      "state=STATE, origin=DIRECTOR, own, learned"},
+			      "state=STATE as the kernel writes it, origin=DIRECTOR, own, learned"},
 	[CONTROL_E_FOLLOW] = {"follow", "follow is true or false"},
 	[CONTROL_E_EVIDENCE] = {"evidence", "evidence is true or false"},
 	[CONTROL_E_MEMBER] = {"member", "member is the name or the id of one"},

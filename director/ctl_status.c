@@ -93,7 +93,7 @@ static void repairs_print(const json_t *status)
 	const json_t *entries = json_object_get(status, "entries");
 	const char *separator = "; ";
 
-	printf("  tables         compared with those of peers %lld times",
+	printf("  tables         compared with those of peers: %lld",
 	       number_of(entries, "compared"));
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		json_int_t value = number_of(entries, texts[i].name);

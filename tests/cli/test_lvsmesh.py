@@ -143,13 +143,13 @@ def test_replication(word, text, tmp_path):
 def test_what_went_wrong(tmp_path):
     entries = {"compared": 12}
     said, _ = ask(tmp_path, [{"entries": entries}], DONE, "status")
-    assert "\n  tables         compared with those of peers 12 times, nothing amiss\n" in said
+    assert "\n  tables         compared with those of peers: 12, nothing amiss\n" in said
     assert "dropped" not in said
     entries |= {"repaired": 1, "repaired_kernel": 2, "injected_again": 3, "conflicts": 4, "both_changed": 5,
                 "refused_full": 6, "shed": 7}
     counters = {"tap": {"capture_drops": 8, "inject_drops": 9}, "sync": {"entry": 10, "order": 0}}
     said, _ = ask(tmp_path, [{"entries": entries, "counters": counters, "problems": ["The sky."]}], REFUSED, "status")
-    assert ("12 times; 1 were missing here, 2 were missing in the kernel, 3 injected again, 4 in conflict, "
+    assert ("peers: 12; 1 were missing here, 2 were missing in the kernel, 3 injected again, 4 in conflict, "
             "5 changed on both sides of a cut, 6 refused for want of room, 7 shed in floods\n") in said
     assert "dropped by the kernel: 8 packets on their way here, 9 messages on their way into it\n" in said
     assert "refused        sync/entry 10\n" in said
