@@ -5,6 +5,9 @@
 
 /* The first of these stays of small pages: most tables never need more. */
 #define HUGE_PAGE ((size_t)2 << 20)
+/* So much of it is had at once: a page fault for each page, and one more where it is read before it
+ * is written, would be a good part of what an entry costs. */
+#define SMALL_STEP ((size_t)64 << 10)
 
 int region_init(struct region *region, size_t max)
 {
@@ -36,13 +39,16 @@ void region_fini(struct region *region)
 
 bool region_commit(struct region *region, size_t len)
 {
-	size_t to = (len + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+	size_t step = len <= HUGE_PAGE ? SMALL_STEP : HUGE_PAGE;
+	size_t to = (len + step - 1) / step * step, from = region->committed;
 
-	if (len <= region->committed)
+	if (len <= from)
 		return true;
-	if (to > region->reserved || mprotect(region->base + region->committed,
-					      to - region->committed, PROT_READ | PROT_WRITE) < 0)
+	if (to > region->reserved ||
+	    mprotect(region->base + from, to - from, PROT_READ | PROT_WRITE) < 0)
 		return false;
+	if (to <= HUGE_PAGE) /* else, and with an older kernel, as it is touched */
+		madvise(region->base + from, to - from, MADV_POPULATE_WRITE);
 	region->committed = to;
 	return true;
 }
