@@ -88,25 +88,30 @@ def test_sip(topology):
     assert all(of[50000 + n] == of[40000 + n] for n in range(10))
 
 
-def test_sctp(topology):
-    t = topology(forwarding="nat")
+@pytest.mark.parametrize("family, forwarding", [(4, "nat"), (6, "direct")])
+def test_sctp(topology, family, forwarding):
+    t = topology(directors=2, forwarding=forwarding)
     t.router.run("modprobe sctp")
-    cluster = Cluster(t, services=services(t, [4], 36412, protocol="sctp")).start()
+    cluster = Cluster(t, services=services(t, [family], 36412, protocol="sctp")).start()
     t.route(t.directors[:1])
-    t.nat_gateway(t.directors[0])
+    if forwarding == "nat":
+        t.nat_gateway(t.directors[0])
+    af = socket.AF_INET if family == 4 else socket.AF_INET6
     listeners = []
     for real in t.reals:
         with real.entered():
-            listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, SCTP)
-        listener.bind((real.address[4], 36412))
+            listener = socket.socket(af, socket.SOCK_STREAM, SCTP)
+        # Not to any: SCTP would answer from an address of its own choice.
+        listener.bind((real.address[family] if forwarding == "nat" else t.vip(family), 36412))
         listener.listen()
         listeners.append(listener)
     clients = []
     for _ in range(8):
         with t.client.entered():
-            clients.append(socket.socket(socket.AF_INET, socket.SOCK_STREAM, SCTP))
+            clients.append(socket.socket(af, socket.SOCK_STREAM, SCTP))
         clients[-1].settimeout(10)
-        clients[-1].connect((t.vip(4), 36412))
+        clients[-1].bind((t.client.address[family], 0))
+        clients[-1].connect((t.vip(family), 36412))
         # The server's last packet establishes it for IPVS, and the client's next one makes it known.
         clients[-1].send(b"!")
     table = same_in_all(cluster, 8)
@@ -123,54 +128,88 @@ def test_sctp(topology):
         s.close()
 
 
+def open_from_all(t, family, port=PORT, count=16):
+    """So many connections, some from each of the client's addresses."""
+    client = tools.connect(t.client, tools.endpoint(t.vip(family), port), count, sources=t.client.addresses[family])
+    client.wait_event("open", 10, count)
+    return client
+
+
+def chosen(table):
+    """{client's address: its real servers' addresses}."""
+    of = {}
+    for flow, (real, _) in table.items():
+        of.setdefault(flow[1][0], set()).add(real[0])
+    return of
+
+
 def test_persistence(topology):
-    """A client that comes back through another director gets the same real server."""
+    """A client's connections go on when their director dies, and its next one goes to the same real server."""
     t = topology()
     cluster = Cluster(t, services=services(t, [4, 6], PORT, persistence="300s")).start()
     for real in t.reals:
         tools.serve(real, PORT)
-    first, second, _ = t.directors
-    t.route([first])
-    clients = [tools.connect(t.client, tools.endpoint(t.vip(family), PORT), 16,
-                             sources=t.client.addresses[family]) for family in (4, 6)]
-    for client in clients:
-        client.wait_event("open", 10, 16)
-    same_in_all(cluster, 32)
-    templates = same_in_all(cluster, 16, templates=True)
-    t.route([second])
-    late = tools.connect(t.client, tools.endpoint(t.vip(4), PORT), 16, sources=t.client.addresses[4])
-    late.wait_event("open", 10, 16)
-    chosen = {flow[1][0]: real for flow, real in templates.items()}
-    assert all(real == chosen[flow[1][0]] for flow, (real, _) in kernel_table(second).items())
+    t.route(t.directors[:1])
+    clients = [open_from_all(t, family) for family in (4, 6)]
+    of = chosen(same_in_all(cluster, 32))
+    same_in_all(cluster, 16, templates=True)
+    cluster.fail(t.directors[0])
+    t.route(t.directors[1:2])
+    # In another order: by rr they would go elsewhere.
+    t.client.addresses = {family: addresses[::-1] for family, addresses in t.client.addresses.items()}
+    clients += [open_from_all(t, family) for family in (4, 6)]
+    assert [tools.check(client)["broken"] for client in clients] == [0] * 4
+    table = kernel_table(t.directors[1])
+    assert len(table) == 64 and chosen(table) == of
 
 
-def test_fwmark(topology):
+@pytest.mark.parametrize("family", [4, 6])
+def test_fwmark(topology, family):
     """Two ports of one service by a mark, with persistence: its templates have the mark for an address."""
     t = topology()
-    reals = [{"address": real.address[4]} for real in t.reals]
+    reals = [{"address": real.address[family]} for real in t.reals]
     cluster = Cluster(t, services=[{"name": "marked", "fwmark": 7, "scheduler": "rr", "forwarding": "direct",
                                     "persistence": "300s", "real-servers": reals}]).start()
+    iptables = "iptables-legacy" if family == 4 else "ip6tables-legacy"
     for director in t.directors:
-        director.run(f"iptables-legacy -t mangle -A PREROUTING -d {t.vip(4)} -p tcp -m multiport "
+        director.run(f"{iptables} -t mangle -A PREROUTING -d {t.vip(family)} -p tcp -m multiport "
                      "--dports 80,443 -j MARK --set-mark 7")
-        if t.vip(4) not in director.run("ip address"):
+        if t.vip(family) not in director.run("ip address"):
             t.add_vips(director)
     for real in t.reals:
         tools.serve(real, 80, 443)
     t.route(t.directors[:1])
-    clients = [tools.connect(t.client, tools.endpoint(t.vip(4), port), 8, sources=t.client.addresses[4])
-               for port in (80, 443)]
-    for client in clients:
-        client.wait_event("open", 10, 8)
-    table = same_in_all(cluster, 16)
-    assert len(same_in_all(cluster, 8, templates=True)) == 8
-    by_client = {}
-    for flow, (real, _) in table.items():
-        by_client.setdefault(flow[1][0], set()).add(real[0])
-    assert all(len(chosen) == 1 for chosen in by_client.values())
+    clients = [open_from_all(t, family, port, 8) for port in (80, 443)]
+    of = chosen(same_in_all(cluster, 16))
+    assert all(len(reals) == 1 for reals in of.values())
+    same_in_all(cluster, 8, templates=True)
     cluster.fail(t.directors[0])
-    for client in clients:
-        assert tools.check(client)["broken"] == 0
+    t.route(t.directors[1:2])
+    t.client.addresses = {family: t.client.addresses[family][::-1]}
+    clients += [open_from_all(t, family, port, 8) for port in (80, 443)]
+    assert [tools.check(client)["broken"] for client in clients] == [0] * 4
+    assert chosen(kernel_table(t.directors[1])) == of
+
+
+@pytest.mark.parametrize("port", [0, 21])
+def test_ftp(topology, port):
+    """Data connections, which are to other ports than 21, go on as control connections do. A service of every port
+    sends a client's next one to the same real server too; one of port 21 does not: the kernel does not find the real
+    server of its templates when it is told of them."""
+    t = topology(directors=2)
+    cluster = Cluster(t, services=services(t, [4], port, persistence="300s")).start()
+    for real in t.reals:
+        tools.serve(real, 21, 50021)
+    t.route(t.directors[:1])
+    clients = [open_from_all(t, 4, to, 8) for to in (21, 50021)]
+    of = chosen(same_in_all(cluster, 16))
+    assert all(len(reals) == 1 for reals in of.values())
+    same_in_all(cluster, 8, templates=True)
+    cluster.fail(t.directors[0])
+    assert [tools.check(client)["broken"] for client in clients] == [0] * 2
+    t.client.addresses = {4: t.client.addresses[4][::-1]}
+    assert tools.check(open_from_all(t, 4, 50021, 8))["broken"] == 0
+    assert (chosen(kernel_table(t.directors[1])) == of) == (port == 0)
 
 
 def test_foreign_services_are_left_alone(topology):
