@@ -13,7 +13,7 @@ static const struct state tcp_states[] = {
 	{"FIN_WAIT", false}, {"TIME_WAIT", false},  {"CLOSE", false},   {"CLOSE_WAIT", false},
 	{"LAST_ACK", false}, {"LISTEN", false},     {"SYNACK", true},
 };
-static const struct state udp_states[] = {{"UDP", true}};
+static const struct state udp_states[] = {{"UDP", false}};
 static const struct state sctp_states[] = {
 	{"NONE", false},       {"INIT1", false},  {"INIT", false},       {"C-SENT", false},
 	{"C-REPLIED", false},  {"C-WAIT", false}, {"COOKIE", false},     {"C-ECHOED", false},

@@ -1,9 +1,10 @@
 """What the kernel carries is the truth: the table follows it, and what it lost it gets again."""
 
+import socket
 import time
 
 from lab import tools
-from lab.cluster import PORT, Cluster, kernel_table
+from lab.cluster import PORT, Cluster, kernel_table, services
 from lab.host import wait_for
 
 COUNT = 60
@@ -57,6 +58,32 @@ def test_lost_and_unreported(topology):
     cluster.fail(first)
     assert tools.check(client)["broken"] == 0
     assert tools.check(late)["broken"] == 0
+
+
+def counted(director, vip):
+    """(active, inactive) connections of a VIP, as its kernel's schedulers count them."""
+    lines = director.run("ipvsadm -Ln").splitlines()
+    start = next(i for i, line in enumerate(lines) if vip in line)
+    of = [line.split()[-2:] for line in lines[start + 1:start + 5]]
+    return sum(int(active) for active, _ in of), sum(int(inactive) for _, inactive in of)
+
+
+def test_found_datagrams(topology):
+    """Flows of UDP that a daemon finds when it starts count for the others' schedulers as they do where they are
+    carried."""
+    t = topology(directors=2)
+    cluster = Cluster(t, services=services(t, [4], 53, protocol="udp")).start()
+    first, second = t.directors
+    t.route([first])
+    cluster.kill_daemon(first)
+    with t.client.entered():
+        for _ in range(8):
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.sendto(b"?", (t.vip(4), 53))
+    cluster.start_director(first)
+    cluster.wait_ready([first])
+    wait_for(lambda: len(kernel_table(second)) == 8, 10, "the other director has them")
+    assert counted(first, t.vip(4)) == counted(second, t.vip(4)) == (0, 8)
 
 
 def test_entries_end_with_the_kernels(topology):
