@@ -12,6 +12,9 @@ struct io_adopt;
 struct io_adopt_options {
 	uv_loop_t *loop;
 	const char *path; /* /proc/net/ip_vs_conn */
+	/* After each piece it rests so many times as long as the kernel took for it: that grows
+	 * with the table, and nothing else bounds it. */
+	unsigned int rest;
 	void *context;
 	void (*entry)(void *context, const struct entry *entry);
 	/* A line was left out: enum kernel_conns_error. */

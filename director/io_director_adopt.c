@@ -6,6 +6,9 @@
 #include "director/io_log.h"
 
 #define CONNECTIONS_PATH "/proc/net/ip_vs_conn"
+/* At start others wait for it. Later it takes at most a tenth of a processor, however large a
+ * flood has made the kernel's table. */
+#define REST 9
 
 /* Connections that the kernel has kept */
 
@@ -67,6 +70,7 @@ void director_adopt(struct io_director *director)
 	const struct io_adopt_options options = {
 		.loop = &director->loop,
 		.path = CONNECTIONS_PATH,
+		.rest = director->adopted ? REST : 0,
 		.context = director,
 		.entry = adopt_entry,
 		.refused = adopt_refused,

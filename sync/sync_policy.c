@@ -49,13 +49,13 @@ static enum table_list place_spared(struct sync *sync)
 static enum table_list place_new(struct sync *sync, const struct entry *entry, bool adopted,
 				 struct now now)
 {
+	/* The kernel tells of it when it is established; until then it may be one of a flood. */
+	if (adopted && policy_is_half_open(entry))
+		return TABLE_LISTS;
 	if (policy_is_off(&sync->policy, entry)) {
 		sync->counters.withheld++;
 		return place_local(sync);
 	}
-	/* The kernel does not report these, and tells of all the others later. */
-	if (adopted && policy_is_half_open(entry))
-		return place_local(sync);
 	if (min_age(sync) > 0 && policy_is_closing(entry))
 		return place_spared(sync);
 	/* Nobody knows how old one is that was found. */

@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from .topology import mac_of
+
 ROOT = Path(__file__).resolve().parents[3]
 
 
@@ -17,7 +19,7 @@ def results_directory():
 
 def program(name):
     """A built program: lvsmeshd, lvsmesh, traffic, lagwatch."""
-    own = ("traffic", "lagwatch", "ipvs_probe", "lvsmeshd_next", "member")
+    own = ("traffic", "lagwatch", "ipvs_probe", "lvsmeshd_next", "member", "storm")
     folder = "tests/lab/tools" if name in own else "director"
     return build_directory() / folder / name
 
@@ -44,6 +46,18 @@ def watch(host, interface, *options):
     watcher = host.start([program("lagwatch"), *options, interface], name=f"lagwatch-{interface}")
     watcher.wait_event("ready")
     return watcher
+
+
+def storm(topology, director, port, count, *options):
+    """Starts a flood of first packets of clients that do not exist, to a director's port (IPv4), as from its router.
+    What the real servers would answer is lost. options: --rate, --udp."""
+    for real in topology.reals:
+        real.ip("route replace blackhole 198.18.0.0/15")
+    argv = ["--interface", director.name, "--to-mac", mac_of(director), "--to", topology.vip(4), "--port", port,
+            "--count", count, *options]
+    sender = topology.router.start([program("storm"), *argv], name="storm")
+    sender.wait_event("began")
+    return sender
 
 
 def check(client, deadline=30):

@@ -148,7 +148,7 @@ class Topology:
         _ip_batch([_link(host) for host in self.hosts if host is not self.router])
 
     def _router_up(self):
-        lines = [f"link add lan address {_mac(self.router)} type bridge mcast_snooping 0",
+        lines = [f"link add lan address {mac_of(self.router)} type bridge mcast_snooping 0",
                  "link set lo up", "link set lan up"]
         for host in self.directors + self.reals:
             lines += [f"link set {host.name} master lan", f"link set {host.name} up"]
@@ -199,7 +199,7 @@ class Topology:
     @staticmethod
     def _neighbours_of(host, segment):
         interface = "lan" if host.name == "router" else "eth0"
-        host.ip(*[f"neighbour replace {other.address[f]} lladdr {_mac(other)} nud permanent "
+        host.ip(*[f"neighbour replace {other.address[f]} lladdr {mac_of(other)} nud permanent "
                   f"dev {interface}" for other in segment if other is not host for f in FAMILIES])
 
     # What scenarios do
@@ -300,7 +300,7 @@ class Topology:
 
 
 def _link(host):
-    return (f"link add name {host.name} netns router type veth peer name eth0 address {_mac(host)} "
+    return (f"link add name {host.name} netns router type veth peer name eth0 address {mac_of(host)} "
             f"netns {host.name}")
 
 
@@ -316,7 +316,7 @@ def _nexthop(topology, director, family):
     return family * 100 + topology.directors.index(director)
 
 
-def _mac(host):
+def mac_of(host):
     """Of the interface on the segment; made from the host's number, so that it is known before."""
     last = host.address[4].split(".")[-1]
     kind = "c" if host.name.startswith("c") else "a"
