@@ -99,6 +99,13 @@ static void tap_captured(void *context, const uint8_t *payload, size_t len)
 	io_node_captured(director->node, payload, len);
 }
 
+static void tap_late(void *context, usec_t since)
+{
+	struct io_director *director = context;
+
+	io_node_late(director->node, since);
+}
+
 static void tap_captured_all(void *context)
 {
 	struct io_director *director = context;
@@ -443,6 +450,7 @@ static int tap_start(struct io_director *director, char *error)
 	options.state_dir = director->config->state;
 	options.callbacks = (struct io_tap_callbacks){
 		.captured = tap_captured,
+		.late = tap_late,
 		.captured_all = tap_captured_all,
 		.pull = tap_pull,
 		.confirmed = tap_confirmed,

@@ -198,6 +198,11 @@ void io_node_captured(struct io_node *node, const uint8_t *data, size_t len)
 	node_capture(node->node, node->captured, data, len);
 }
 
+void io_node_late(struct io_node *node, usec_t since)
+{
+	node_late(node->node, clock_now(), since);
+}
+
 void io_node_captured_all(struct io_node *node)
 {
 	node->captured.mono = 0;

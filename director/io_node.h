@@ -40,6 +40,8 @@ void io_node_close(struct io_node *node, void (*done)(void *context));
 void io_node_join(struct io_node *node, const struct endpoint *join, unsigned int count);
 /* One of the kernel's messages; _captured_all() when these were all that there are at once. */
 void io_node_captured(struct io_node *node, const uint8_t *data, size_t len);
+/* As node_late(). */
+void io_node_late(struct io_node *node, usec_t since);
 void io_node_captured_all(struct io_node *node);
 void io_node_adopted(struct io_node *node, const struct entry *entry);
 void io_node_services(struct io_node *node, const struct service_set *services);

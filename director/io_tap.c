@@ -51,6 +51,7 @@ static int watch(struct io_tap *tap)
 	uv_timer_init(loop, &tap->pump);
 	uv_timer_init(loop, &tap->rest);
 	tap->handles = 4;
+	tap->seen = uv_now(loop) * USEC_PER_MSEC;
 	tap->readable.data = tap->beat.data = tap->pump.data = tap->rest.data = tap;
 	if (io_tap_wake_open(&tap->wake, loop, if_nametoindex(tap->interface), tap->options.port,
 			     io_tap_on_wake, tap) == 0) {

@@ -29,6 +29,8 @@
 struct io_tap_callbacks {
 	/* A sync message of the kernel's; payload is valid until it returns. */
 	void (*captured)(void *ctx, const uint8_t *payload, size_t len);
+	/* We slept, and read now what came after `since` (mono); 0: all of that has been read. */
+	void (*late)(void *ctx, usec_t since);
 	/* Those were all that there were at once. */
 	void (*captured_all)(void *ctx);
 	/* Write the next message to inject into payload[cap]; its length, 0: none now (then

@@ -34,9 +34,13 @@ struct io_tap {
 	usec_t last_beat;
 	usec_t next_observe; /* of the backup's queue, where the pace does not wait for it */
 	usec_t next_repair, next_look, next_missed;
-	bool missed; /* and not said yet */
-	bool behind; /* there is more to read than was read in one turn */
-	bool deaf;   /* packets were dropped since the last beat */
+	usec_t seen;       /* then there was nothing to read */
+	bool late;         /* we slept, and what is read was sent meanwhile */
+	bool last;         /* of that there may be one message more, */
+	usec_t late_until; /* until then */
+	bool missed;       /* and not said yet */
+	bool behind;       /* there is more to read than was read in one turn */
+	bool deaf;         /* packets were dropped since the last beat */
 	bool was_stalled, was_silent, was_blocked;
 	struct io_tap_status status;
 

@@ -25,6 +25,11 @@
 /* They put off the look at IPVS too, for so long. */
 #define UNSEEN_MAX (100 * USEC_PER_MSEC)
 
+/* When nobody looked for so long, we slept. */
+#define SLEPT (3 * ASLEEP_MS * USEC_PER_MSEC)
+/* How long the kernel may hold back its last message, which comes when there is another one. */
+#define HELD_BACK (3 * USEC_PER_SEC)
+
 /* How long a packet keeps us awake that was none of IPVS': longer with each one. */
 #define HOLD_MIN (16 * USEC_PER_MSEC)
 #define HOLD_MAX USEC_PER_SEC
@@ -54,6 +59,32 @@ static usec_t now(const struct io_tap *tap)
 	return uv_now(tap->options.loop) * USEC_PER_MSEC;
 }
 
+static void late_end(struct io_tap *tap)
+{
+	tap->late = tap->last = false;
+	tap->options.callbacks.late(tap->options.ctx, 0);
+}
+
+static void late_look(struct io_tap *tap)
+{
+	if (now(tap) > tap->seen + SLEPT) {
+		tap->late = true;
+		tap->last = false;
+		tap->options.callbacks.late(tap->options.ctx, tap->seen);
+	} else if (tap->last && now(tap) > tap->late_until) {
+		late_end(tap);
+	}
+}
+
+static void all_seen(struct io_tap *tap)
+{
+	tap->seen = now(tap);
+	if (!tap->late || tap->last)
+		return;
+	tap->last = true;
+	tap->late_until = now(tap) + HELD_BACK;
+}
+
 static void take_sync(struct io_tap *tap, const struct tap_packet *packet)
 {
 	const struct io_tap_callbacks *callbacks = &tap->options.callbacks;
@@ -75,14 +106,17 @@ static void take_packet(struct io_tap *tap, const uint8_t *data, size_t len)
 	struct tap_packet packet;
 	int r = tap_packet_parse(&tap->options.net, data, len, &packet);
 
-	if (r > 0)
+	if (r > 0) {
 		tap->status.refused[r]++;
-	else if (packet.kind == TAP_SYNC)
+	} else if (packet.kind == TAP_SYNC) {
 		take_sync(tap, &packet);
-	else if (packet.kind == TAP_ECHO)
+		if (tap->last)
+			late_end(tap);
+	} else if (packet.kind == TAP_ECHO) {
 		metronome_echo(&tap->metronome);
-	else
+	} else {
 		tap->status.foreign_packets++;
+	}
 }
 
 /* Reads what waits, up to READS. How many of it were messages for others. */
@@ -92,6 +126,7 @@ static unsigned int drain(struct io_tap *tap)
 	uint64_t before = tap->status.captured_messages;
 	unsigned int count;
 
+	late_look(tap);
 	tap->behind = true;
 	for (unsigned int i = 0; i < READS && tap->behind; i++) {
 		ssize_t len = read(tap->fd, data, sizeof(data));
@@ -100,6 +135,8 @@ static unsigned int drain(struct io_tap *tap)
 		if (tap->behind)
 			take_packet(tap, data, (size_t)len);
 	}
+	if (!tap->behind)
+		all_seen(tap);
 	count = (unsigned int)(tap->status.captured_messages - before);
 	if (count > 0)
 		tap->options.callbacks.captured_all(tap->options.ctx);
@@ -278,6 +315,10 @@ void io_tap_on_beat(uv_timer_t *timer)
 	struct io_tap *tap = timer->data;
 
 	tap->last_beat = now(tap);
+	if (now(tap) > tap->seen + SLEPT)
+		drain(tap);
+	else if (!tap->behind)
+		all_seen(tap);
 	/* Before the look, so that no packet falls between the two. */
 	fall_asleep(tap);
 	look_at_drops(tap);

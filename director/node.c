@@ -168,6 +168,12 @@ void node_capture(struct node *node, struct now now, const uint8_t *data, size_t
 	}
 }
 
+void node_late(struct node *node, struct now now, usec_t since)
+{
+	capture_collected(node, now);
+	sync_late(node->sync, since ? now.wall - (now.mono - since) : 0);
+}
+
 static void want_output(struct node *node, struct now now, struct node_update *update)
 {
 	for (unsigned int i = 0; i < node->streams_len; i++) {

@@ -115,6 +115,9 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
  * done with it: a step has to follow, which says what comes of it. */
 void node_capture(struct node *node, struct now now, const uint8_t *data, size_t len);
 
+/* Until it is called with 0: what is captured was sent after `since` (mono), nobody knows when. */
+void node_late(struct node *node, struct now now, usec_t since);
+
 /* A free number for an accepted stream. When all are taken, the number of the oldest stream that
  * has not authenticated: close its socket first (without an event). NODE_STREAMS_MAX: none. */
 unsigned int node_accept(struct node *node);

@@ -59,12 +59,38 @@ static uint64_t mono_mark(struct now now)
 	return (now.mono + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
 }
 
+void sync_late(struct sync *sync, usec_t wall)
+{
+	sync->late = wall;
+}
+
+/* 0: a peer has a newer one. */
+static uint64_t late_version(struct sync *sync, const struct entry *entry)
+{
+	uint64_t version = hlc_version(sync->late);
+	table_ref ref = table_find(sync->table, &entry->flow);
+	struct table_meta meta;
+
+	if (ref) {
+		table_get(sync->table, ref, NULL, &meta);
+		if (meta.version.hlc >= version && meta.version.origin != sync->identity->id)
+			return 0;
+		version = MAX(version, meta.version.hlc + 1);
+	}
+	hlc_observe(&sync->hlc, version);
+	return version;
+}
+
 static int capture(struct sync *sync, const struct entry *entry, enum table_list list,
 		   struct now now)
 {
-	uint64_t hlc = hlc_stamp(&sync->hlc, now.wall);
+	uint64_t hlc = sync->late ? late_version(sync, entry) : hlc_stamp(&sync->hlc, now.wall);
 	enum table_result result;
 
+	if (hlc == 0) {
+		sync->counters.stale++;
+		return 0;
+	}
 	result = list == TABLE_JOURNAL ? table_capture(sync->table, entry, hlc, mono_seconds(now))
 				       : table_withhold(sync->table, entry, hlc, mono_seconds(now),
 							list, mono_mark(now));

@@ -78,6 +78,11 @@ int sync_capture(struct sync *sync, const struct entry *entry, struct now now);
 void sync_capture_group(struct sync *sync, const struct entry *entries, unsigned int count,
 			struct now now);
 
+/* Until it is called with 0: what is captured the kernel reported some time after `wall`, nobody
+ * knows when. It is stamped with that time, and where a peer has told of the flow since, it is
+ * stale. */
+void sync_late(struct sync *sync, usec_t wall);
+
 /* An entry found in the local kernel at start, whose history is unknown: older than whatever
  * a peer knows of the flow. 0 or -ENOSPC, as sync_capture(). */
 int sync_adopt(struct sync *sync, const struct entry *entry, struct now now);

@@ -180,6 +180,7 @@ struct sync {
 	uint8_t syncid;
 	bool adopting;
 	struct hlc hlc;
+	usec_t late; /* wall; 0: captured as it is reported */
 	struct table *table;
 	struct policy policy;
 	bool hasten;

@@ -80,6 +80,13 @@ static void captured(void *context, const uint8_t *payload, size_t len)
 	io_node_captured(director->node, payload, len);
 }
 
+static void late(void *context, usec_t since)
+{
+	struct director *director = context;
+
+	io_node_late(director->node, since);
+}
+
 static void captured_all(void *context)
 {
 	struct director *director = context;
@@ -224,6 +231,7 @@ static int open_tap(struct director *director, char *error)
 	options.ctx = director;
 	options.callbacks = (struct io_tap_callbacks){
 		.captured = captured,
+		.late = late,
 		.captured_all = captured_all,
 		.pull = pull,
 		.confirmed = confirmed,

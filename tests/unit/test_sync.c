@@ -10,6 +10,7 @@
 #include "proto/seal.h"
 #include "proto/sync.pb-c.h"
 #include "sync/batch.h"
+#include "sync/hlc.h"
 #include "sync/kernel_wire.h"
 #include "sync/sync.h"
 #include "tests/identity_fixture.h"
@@ -1104,6 +1105,48 @@ static void test_from_start(void **state)
 	sync_free(subscriber);
 }
 
+/* What the kernel reported while we slept is older than what a peer has told of the flow since,
+ * whichever of the two comes first, and newer than what we had. */
+static void test_late(void **state)
+{
+	usec_t asleep = start.wall + USEC_PER_SEC;
+	struct now woke = {.mono = start.mono + 9 * USEC_PER_SEC,
+			   .wall = start.wall + 9 * USEC_PER_SEC};
+	struct entry first = make_entry(1), second = make_entry(2);
+	struct sync *sync = make_source();
+	struct forged forged = good_batch(false);
+	struct sync_status status;
+
+	(void)state;
+	forged.version.hlc = hlc_version(asleep + USEC_PER_SEC);
+	forged.head.last = 5;
+	assert_int_equal(sync_capture(sync, &second, start), 0);
+	assert_int_equal(receive(sync, &forged), 0);
+	sync_late(sync, asleep);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_int_equal(sync_capture(sync, &first, woke), 0);
+		assert_int_equal(sync_capture(sync, &second, woke), 0);
+	}
+	sync_status(sync, &status);
+	assert_int_equal(status.stale, 2);
+	assert_int_equal(status.captured, 3);
+	assert_int_equal(status.entries_own, 1);
+
+	forged.entry = second;
+	forged.head.first = 5;
+	forged.head.last = 10;
+	assert_int_equal(receive(sync, &forged), 0);
+	sync_status(sync, &status);
+	assert_int_equal(status.stale, 2);
+	assert_int_equal(status.entries_own, 0);
+	/* What it reports now is newer. */
+	sync_late(sync, 0);
+	assert_int_equal(sync_capture(sync, &first, woke), 0);
+	sync_status(sync, &status);
+	assert_int_equal(status.entries_own, 1);
+	sync_free(sync);
+}
+
 /* Two peers at the same place get the same signed bytes; one that comes much later gets new ones,
  * with the ages that the entries have then. */
 static void test_signed_once(void **state)
@@ -1270,6 +1313,7 @@ int main(void)
 		cmocka_unit_test(test_inject),
 		cmocka_unit_test(test_stale_inject),
 		cmocka_unit_test(test_from_start),
+		cmocka_unit_test(test_late),
 		cmocka_unit_test(test_signed_once),
 		cmocka_unit_test(test_expiry),
 		cmocka_unit_test(test_journal_gap),

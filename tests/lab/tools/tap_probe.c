@@ -88,6 +88,12 @@ static void on_captured(void *ctx, const uint8_t *payload, size_t len)
 	}
 }
 
+static void on_late(void *ctx, usec_t since)
+{
+	(void)ctx;
+	(void)since;
+}
+
 static void on_captured_all(void *ctx)
 {
 	(void)ctx;
@@ -285,6 +291,7 @@ int main(int argc, char **argv)
 		probe.options.receive_size = (uint32_t)strtoul(argv[2], NULL, 10);
 	probe.options.callbacks = (struct io_tap_callbacks){
 		.captured = on_captured,
+		.late = on_late,
 		.captured_all = on_captured_all,
 		.pull = on_pull,
 		.confirmed = on_confirmed,
