@@ -11,14 +11,21 @@ static bool is_donor(const struct stream *stream)
 	       source_caught_up(&stream->source);
 }
 
+/* So many entries are on their way to the kernel. */
+static uint64_t on_the_way(const struct sync *sync)
+{
+	return (uint64_t)table_list_count(sync->table, TABLE_INJECT) +
+	       table_list_count(sync->table, TABLE_REPLACE) +
+	       table_list_count(sync->table, TABLE_UNCONFIRMED);
+}
+
 static void join_done(struct sync *sync)
 {
 	struct join *join = &sync->join;
 
 	join->active = false;
 	join->done = true;
-	join->goal = sync->counters.injected + table_list_count(sync->table, TABLE_INJECT) +
-		     table_list_count(sync->table, TABLE_UNCONFIRMED);
+	join->goal = sync->counters.injected + on_the_way(sync);
 	for (unsigned int i = 0; join->shares_done == join->shares && i < join->seen.len; i++)
 		followed_note(sync, &join->seen.journals[i]);
 	sync->lost_changes++;
@@ -31,9 +38,7 @@ static void look_complete(struct sync *sync)
 	struct join *join = &sync->join;
 
 	if (join->complete || !join->done ||
-	    (sync->counters.injected < join->goal &&
-	     (table_list_head(sync->table, TABLE_INJECT) ||
-	      table_list_head(sync->table, TABLE_UNCONFIRMED))))
+	    (sync->counters.injected < join->goal && on_the_way(sync) > 0))
 		return;
 	join->complete = true;
 	sink_tell(sync);

@@ -337,7 +337,9 @@ static uint32_t inject_timeout(const struct entry *entry, uint32_t refreshed, ui
 	return lifetime > age ? lifetime - age : 0;
 }
 
-/* Adds an entry with the timeout that is left; -ENOENT: none is; -ENOSPC: the message is full. */
+/* Adds an entry with the timeout that is left; -ENOENT: none is; -ENOSPC: the message is full. The
+ * kernel ignores the end of a connection that it holds with another real server: then it is told of
+ * its life first. */
 static int inject_add(struct sync *sync, table_ref ref, struct now now,
 		      struct kernel_wire_writer *writer)
 {
@@ -346,7 +348,16 @@ static int inject_add(struct sync *sync, table_ref ref, struct now now,
 
 	table_get(sync->table, ref, &entry, &meta);
 	entry.timeout = inject_timeout(&entry, meta.refreshed, mono_seconds(now));
-	return entry.timeout ? kernel_wire_add(writer, &entry) : -ENOENT;
+	if (!entry.timeout)
+		return -ENOENT;
+	if (meta.list == TABLE_REPLACE && entry.flags & ENTRY_INACTIVE) {
+		struct entry lives = entry;
+
+		lives.flags &= ~ENTRY_INACTIVE;
+		if (kernel_wire_add(writer, &lives) < 0)
+			return -ENOSPC;
+	}
+	return kernel_wire_add(writer, &entry);
 }
 
 static bool inject_repaired(struct sync *sync, struct now now, struct kernel_wire_writer *writer)
@@ -363,6 +374,13 @@ static bool inject_repaired(struct sync *sync, struct now now, struct kernel_wir
 	return true;
 }
 
+static table_ref inject_head(const struct sync *sync)
+{
+	table_ref ref = table_list_head(sync->table, TABLE_REPLACE);
+
+	return ref ? ref : table_list_head(sync->table, TABLE_INJECT);
+}
+
 size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap)
 {
 	struct kernel_wire_writer writer;
@@ -370,7 +388,7 @@ size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap)
 	int r = 0;
 
 	kernel_wire_write(&writer, data, cap, sync->syncid);
-	while (r != -ENOSPC && (ref = table_list_head(sync->table, TABLE_INJECT))) {
+	while (r != -ENOSPC && (ref = inject_head(sync))) {
 		r = inject_add(sync, ref, now, &writer);
 		if (r != -ENOSPC)
 			table_list_move(sync->table, ref,
@@ -383,7 +401,7 @@ size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap)
 
 bool sync_inject_pending(const struct sync *sync)
 {
-	return table_list_head(sync->table, TABLE_INJECT) != 0 || sync->repair_len > 0;
+	return inject_head(sync) || sync->repair_len > 0;
 }
 
 int sync_repair(struct sync *sync, const struct flow *flow)
@@ -406,7 +424,7 @@ void sync_injected(struct sync *sync)
 void sync_inject_lost(struct sync *sync)
 {
 	sync->counters.injected_again += table_list_count(sync->table, TABLE_UNCONFIRMED);
-	table_list_splice(sync->table, TABLE_UNCONFIRMED, TABLE_INJECT);
+	table_list_splice(sync->table, TABLE_UNCONFIRMED, TABLE_REPLACE);
 }
 
 /* For people */
@@ -419,7 +437,8 @@ void sync_status(const struct sync *sync, struct sync_status *ret_status)
 		table_list_count(sync->table, TABLE_JOURNAL) + sync_unshared(sync);
 	ret_status->position = table_position(sync->table);
 	ret_status->stamped = hlc_wall(sync->hlc.last);
-	ret_status->inject_pending = table_list_count(sync->table, TABLE_INJECT);
+	ret_status->inject_pending = table_list_count(sync->table, TABLE_INJECT) +
+				     table_list_count(sync->table, TABLE_REPLACE);
 	ret_status->inject_unconfirmed = table_list_count(sync->table, TABLE_UNCONFIRMED);
 	ret_status->young = table_list_count(sync->table, TABLE_YOUNG);
 	ret_status->waiting = table_list_count(sync->table, TABLE_WAITING);

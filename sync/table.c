@@ -344,6 +344,26 @@ static bool slot_agrees(const struct table *table, table_ref ref, const struct e
 	return entry_agrees(&held, entry);
 }
 
+static bool is_elsewhere(const struct table *table, table_ref ref, const struct entry *entry)
+{
+	const struct path_key *path = slot_path_key(table, slot_at(table, ref));
+
+	return path->dport != entry->dport ||
+	       memcmp(path->daddr, entry->daddr, sizeof(path->daddr)) != 0;
+}
+
+/* Where what was merged has to go. What was written is not in the kernel for certain, and nor is it
+ * that nothing else is. */
+static enum table_list inject_list(const struct table *table, table_ref ref,
+				   const struct entry *entry)
+{
+	enum table_list list = slot_list(slot_at(table, ref));
+
+	return list == TABLE_REPLACE || list == TABLE_UNCONFIRMED || is_elsewhere(table, ref, entry)
+		       ? TABLE_REPLACE
+		       : TABLE_INJECT;
+}
+
 static struct table_met meet(const struct table *table, table_ref ref, const struct entry *entry)
 {
 	struct table_meta meta;
@@ -355,8 +375,7 @@ static struct table_met meet(const struct table *table, table_ref ref, const str
 	return (struct table_met){
 		.hlc = meta.version.hlc,
 		.state = held.state,
-		.elsewhere = held.dport != entry->dport ||
-			     memcmp(held.daddr, entry->daddr, sizeof(held.daddr)) != 0,
+		.elsewhere = is_elsewhere(table, ref, entry),
 	};
 }
 
@@ -387,9 +406,11 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 	if (!origin_index(table, version.origin, &origin))
 		return TABLE_FULL;
 	if (ref) {
+		enum table_list list = inject_list(table, ref, entry);
+
 		if (!slot_set(table, slot_at(table, ref), entry))
 			return TABLE_FULL;
-		table_list_change(table, ref, TABLE_INJECT);
+		table_list_change(table, ref, list);
 	} else {
 		ref = slot_new(table, entry, hash, TABLE_INJECT);
 		if (!ref)

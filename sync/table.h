@@ -19,6 +19,7 @@ enum table_list {
 	TABLE_IDLE,        /* learned, and the kernel has it (or never will) */
 	TABLE_JOURNAL,     /* captured or adopted here: in order of last change */
 	TABLE_INJECT,      /* learned, the kernel has yet to get it */
+	TABLE_REPLACE,     /* the same, and it may hold another real server's */
 	TABLE_UNCONFIRMED, /* written towards the kernel */
 	/* Captured or adopted here, and the other directors do not know them (sync/policy.h). */
 	TABLE_YOUNG,   /* in order of first capture */
@@ -99,8 +100,9 @@ struct table_met {
 	bool elsewhere; /* another real server than that of the entry merged */
 };
 
-/* A peer's word. When it wins it goes to TABLE_INJECT, except that an adopted slot of the same
- * destination and state only takes the version, and is settled. refreshed: s, mono, as table_meta.
+/* A peer's word. When it wins it goes to TABLE_INJECT, or to TABLE_REPLACE where the kernel may
+ * hold it with another real server, except that an adopted slot of the same destination and state
+ * only takes the version, and is settled. refreshed: s, mono, as table_meta.
  * ret_met is written when the result is TABLE_NEW or TABLE_CHANGED. */
 enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_version version, uint32_t refreshed,

@@ -50,7 +50,7 @@ static struct entry make_entry(unsigned int flow, uint8_t what)
 	entry.flow.cport = 1000;
 	entry.flow.vport = 443;
 	entry.flow.template = flow % 3 != 0;
-	entry.flags = entry.flow.template ? ENTRY_TEMPLATE : 0;
+	entry.flags = entry.flow.template ? ENTRY_TEMPLATE : what & 0x40 ? ENTRY_INACTIVE : 0;
 	entry.daddr[0] = what % 4;
 	if (flow % 3 == 2) {
 		entry.options = &options[1];
@@ -143,6 +143,11 @@ static void check(const struct world *world)
 	check_paths(world);
 }
 
+static bool is_elsewhere(const struct known *known, const struct entry *entry)
+{
+	return memcmp(known->entry.daddr, entry->daddr, sizeof(entry->daddr)) != 0;
+}
+
 static void apply(struct world *world, unsigned int flow, const struct entry *entry,
 		  struct table_version version, enum table_list list, enum table_result result,
 		  bool merged)
@@ -164,6 +169,9 @@ static void apply(struct world *world, unsigned int flow, const struct entry *en
 		assert(result == (newer ? TABLE_CHANGED : same ? TABLE_SAME : TABLE_STALE));
 		if (!newer)
 			return;
+		if (known->list == TABLE_REPLACE || known->list == TABLE_UNCONFIRMED ||
+		    is_elsewhere(known, entry))
+			list = TABLE_REPLACE;
 		if (known->adopted && entry_agrees(entry, &known->entry))
 			list = version.origin == SELF ? TABLE_JOURNAL : TABLE_IDLE;
 	} else {
@@ -279,7 +287,8 @@ static void relist(struct world *world, enum table_list from, enum table_list to
 
 static void inject(struct world *world)
 {
-	table_ref ref = table_list_head(world->table, TABLE_INJECT);
+	table_ref replace = table_list_head(world->table, TABLE_REPLACE);
+	table_ref ref = replace ? replace : table_list_head(world->table, TABLE_INJECT);
 	struct entry entry;
 
 	if (!ref)
@@ -347,8 +356,8 @@ static void step(struct world *world, const uint8_t op[4])
 		relist(world, TABLE_UNCONFIRMED, TABLE_IDLE);
 		break;
 	case 8:
-		table_list_splice(world->table, TABLE_UNCONFIRMED, TABLE_INJECT);
-		relist(world, TABLE_UNCONFIRMED, TABLE_INJECT);
+		table_list_splice(world->table, TABLE_UNCONFIRMED, TABLE_REPLACE);
+		relist(world, TABLE_UNCONFIRMED, TABLE_REPLACE);
 		break;
 	case 9:
 		sweep(world, op[2] % 32);

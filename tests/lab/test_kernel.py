@@ -125,6 +125,30 @@ def test_another_real_server_replaces_the_entry(lab):
     tun.close()
 
 
+def test_the_end_of_a_connection_elsewhere_is_ignored(lab):
+    """Unless the same message says first that it lives there."""
+    tun = Tun(lab.d)
+    tun.start("backup")
+    lives = entry(lab, 1001, real=1, state=FIN_WAIT, timeout=120)
+    ends = lives._replace(flags=lives.flags | 0x100)
+
+    def counts():
+        """Active and inactive connections of each real server."""
+        lines = [line.split() for line in lab.d.run("ipvsadm -Ln").splitlines()]
+        return [[int(w[4]), int(w[5])] for r in lab.reals for w in lines
+                if len(w) > 5 and w[1] == tools.endpoint(r.address[4], PORT)]
+    tun.inject(entry(lab, 1001))
+    wait_entry(lab.d, "10.100.0.99", 1001)
+    tun.inject(ends, entry(lab, 1002))
+    wait_entry(lab.d, "10.100.0.99", 1002)
+    assert wait_entry(lab.d, "10.100.0.99", 1001)[0] == lab.reals[0].address[4]
+    tun.inject(lives, ends, entry(lab, 1003))
+    wait_entry(lab.d, "10.100.0.99", 1003)
+    assert wait_entry(lab.d, "10.100.0.99", 1001)[0::2] == (lab.reals[1].address[4], "FIN_WAIT")
+    wait_for(lambda: counts() == [[2, 0], [0, 1]], what="one that has ended")
+    tun.close()
+
+
 def test_a_stale_message_rewinds_an_entry(lab):
     """The kernel takes what comes: to order it is up to us."""
     tun = Tun(lab.d)

@@ -46,7 +46,8 @@ struct director {
 	int64_t clock;
 	usec_t booted; /* the machine: its mono counts from there */
 	unsigned int noticed[MEMBERSHIP_NOTICE_MAX];
-	usec_t taken;    /* when the kernel may take more, and is seen to have taken what it got */
+	usec_t taken;    /* when the kernel is seen to have taken what it got, and may take more; 0:
+			    at once */
 	bool lost;       /* not all of it */
 	bool adopt;      /* the connections are to be read again */
 	uint64_t wanted; /* epoch to start again with; 0: none */
@@ -412,7 +413,8 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 	};
 
 	director->wanted = 0;
-	director->adopt = false;
+	director->taken = 0;
+	director->lost = director->adopt = false;
 	for (unsigned int i = 0; i < cluster->count; i++)
 		join[i] = cluster_endpoint(i);
 	store_le64(options.seed, cluster_random(cluster));
@@ -558,12 +560,12 @@ static void inject(struct cluster *cluster, unsigned int d)
 
 	if (director->taken > cluster->time)
 		return;
-	if (cluster->slow && director->taken)
+	if (director->taken)
 		step(cluster, d,
 		     (struct node_event){.type = director->lost ? NODE_INJECT_LOST
 								: NODE_INJECTED});
 	director->lost = false;
-	director->taken = cluster->time + cluster->slow;
+	director->taken = cluster->slow ? cluster->time + cluster->slow : 0;
 	while ((len = node_inject(director->node, director_now(cluster, d), message,
 				  sizeof(message))) > 0) {
 		struct kernel_wire_reader reader;
@@ -660,7 +662,7 @@ void cluster_run(struct cluster *cluster, usec_t time)
 				ask_kernel(cluster, d);
 			if (director->up)
 				start_again(cluster, d);
-			if (director->up && (director->update.inject || cluster->slow))
+			if (director->up && (director->update.inject || director->taken))
 				inject(cluster, d);
 		}
 		for (unsigned int i = 0; i < LINKS_MAX; i++) {
@@ -702,13 +704,6 @@ static unsigned int held_collect(const struct director *director, struct held *h
 	return n;
 }
 
-/* The end of a connection that went elsewhere here: the kernel leaves its own as it is. */
-static bool ends_elsewhere(const struct entry *kernel, const struct entry *entry)
-{
-	return entry->flags & ENTRY_INACTIVE &&
-	       memcmp(kernel->daddr, entry->daddr, sizeof(entry->daddr)) != 0;
-}
-
 const char *cluster_difference(const struct cluster *cluster)
 {
 	static char text[160];
@@ -727,10 +722,14 @@ const char *cluster_difference(const struct cluster *cluster)
 			const struct entry *kernel =
 				kernel_model_find(director->kernel, &other[i].entry.flow);
 
-			if (!kernel || (!entry_agrees(kernel, &other[i].entry) &&
-					!ends_elsewhere(kernel, &other[i].entry)))
-				snprintf(text, sizeof(text), "d%u: entry %u: kernel %s", d + 1, i,
-					 kernel ? "differs" : "lacks it");
+			if (!kernel || !entry_agrees(kernel, &other[i].entry))
+				snprintf(text, sizeof(text),
+					 "d%u: client port %u: kernel has state %d, server %d, not "
+					 "%u, %u",
+					 d + 1, other[i].entry.flow.cport,
+					 kernel ? kernel->state : -1,
+					 kernel ? kernel->daddr[3] : -1, other[i].entry.state,
+					 other[i].entry.daddr[3]);
 		}
 		if (at == CLUSTER_MAX) {
 			struct held *swap = first;

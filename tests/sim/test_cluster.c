@@ -320,6 +320,53 @@ static void test_both_changed(void **state)
 	cluster_free(cluster);
 }
 
+/* One connection, two directors, two real servers, and the later one has ended: a kernel does not
+ * take that by itself. */
+static void test_ended_elsewhere(void **state)
+{
+	enum { FLOWS = 50 };
+	struct cluster *cluster = cluster_new(13, 3);
+	uint64_t captured = 0, learned = 0;
+	struct entry is;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < FLOWS; i++) {
+		struct entry lives = cluster_entry(i, 1, ESTABLISHED, true);
+		struct entry ends = cluster_entry(i, 2, FIN_WAIT, true);
+
+		ends.flags |= ENTRY_INACTIVE;
+		cluster_carry(cluster, 0, &lives);
+		/* By then all know that it lives, or none but the first. */
+		cluster_run(cluster, (1 + i % 2 * 50) * USEC_PER_MSEC);
+		if (i % 3 == 0)
+			cluster_lossy(cluster, 2);
+		cluster_carry(cluster, 1, &ends);
+		cluster_run(cluster, 50 * USEC_PER_MSEC);
+		cluster_lossy(cluster, 0);
+	}
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	assert_same(cluster);
+	for (unsigned int d = 0; d < 3; d++) {
+		struct sync_status status = cluster_sync_status(cluster, d);
+
+		for (unsigned int i = 0; i < FLOWS; i++) {
+			struct entry entry = cluster_entry(i, 2, FIN_WAIT, true);
+
+			assert_true(cluster_kernel(cluster, d, &entry.flow, &is));
+			assert_true(entry_agrees(&is, &entry));
+			assert_true(is.flags & ENTRY_INACTIVE);
+		}
+		captured += status.captured;
+		learned += status.learned;
+		assert_int_equal(status.conflicts, 0); /* nobody's choice was taken away */
+	}
+	/* What the kernels said, once to everybody, and nothing else. */
+	assert_int_equal(captured, 2 * FLOWS);
+	assert_true(learned <= 2 * captured);
+	cluster_free(cluster);
+}
+
 /* Packets of each flow reach all directors in turn, and each kernel has chosen a real server of its
  * own: what is said of that does not grow beyond what the kernels say. */
 static void test_no_storm(void **state)
@@ -805,6 +852,7 @@ int main(void)
 		cmocka_unit_test(test_forwarder),
 		cmocka_unit_test(test_both_changed),
 		cmocka_unit_test(test_no_storm),
+		cmocka_unit_test(test_ended_elsewhere),
 		cmocka_unit_test(test_resumes),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_kernel_differs),

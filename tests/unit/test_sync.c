@@ -916,6 +916,63 @@ static void test_inject(void **state)
 }
 
 /* What the local kernel carries before a peer's word about it was injected is not overridden. */
+/* The message for the kernel that is next: its entries, of one flow. */
+static unsigned int injected(struct sync *sync, struct entry list[2])
+{
+	static uint8_t message[1024];
+	struct kernel_wire_reader reader;
+	unsigned int n = 0;
+	size_t len = sync_inject(sync, start, message, sizeof(message));
+
+	assert_true(len > 0);
+	assert_int_equal(kernel_wire_read(&reader, message, len, 0), 0);
+	while (kernel_wire_next(&reader, &list[n]) > 0)
+		assert_true(++n <= 2);
+	return n;
+}
+
+/* The kernel ignores the end of a connection that it holds with another real server. */
+static void test_end_elsewhere(void **state)
+{
+	struct forged forged = good_batch(false);
+	struct sync *sync = make_source();
+	struct entry list[3];
+
+	(void)state;
+	assert_int_equal(receive(sync, &forged), 0);
+	assert_int_equal(injected(sync, list), 1);
+	sync_injected(sync);
+	/* With the real server that it has. */
+	forged.head.first = 10;
+	forged.head.last = 11;
+	forged.version.hlc++;
+	forged.entry.state = 4;
+	forged.entry.flags |= ENTRY_INACTIVE;
+	assert_int_equal(receive(sync, &forged), 0);
+	assert_int_equal(injected(sync, list), 1);
+	assert_true(list[0].flags & ENTRY_INACTIVE);
+	sync_injected(sync);
+	/* With another one: that it lives there comes first, as often as it has to be said. */
+	forged.head.first = 11;
+	forged.head.last = 12;
+	forged.version.hlc++;
+	forged.entry.daddr[0]++;
+	assert_int_equal(receive(sync, &forged), 0);
+	for (unsigned int i = 0; i < 2; i++) {
+		struct sync_status status;
+
+		sync_status(sync, &status);
+		assert_int_equal(status.inject_pending, 1);
+		assert_int_equal(injected(sync, list), 2);
+		assert_true(entry_agrees(&list[0], &forged.entry));
+		assert_true(entry_agrees(&list[1], &forged.entry));
+		assert_false(list[0].flags & ENTRY_INACTIVE);
+		assert_true(list[1].flags & ENTRY_INACTIVE);
+		sync_inject_lost(sync);
+	}
+	sync_free(sync);
+}
+
 static void test_stale_inject(void **state)
 {
 	struct forged forged = good_batch(true);
@@ -1311,6 +1368,7 @@ int main(void)
 		cmocka_unit_test(test_every_bit),
 		cmocka_unit_test(test_sink),
 		cmocka_unit_test(test_inject),
+		cmocka_unit_test(test_end_elsewhere),
 		cmocka_unit_test(test_stale_inject),
 		cmocka_unit_test(test_from_start),
 		cmocka_unit_test(test_late),

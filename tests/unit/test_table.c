@@ -405,7 +405,7 @@ static void test_adopted(void **state)
 	table_adopt(table, &kernel, 0, TABLE_JOURNAL);
 	assert_int_equal(merge(table, &peer, (struct table_version){5, 1}, 0), TABLE_CHANGED);
 	table_get(table, table_find(table, &peer.flow), NULL, &meta);
-	assert_int_equal(meta.list, TABLE_INJECT);
+	assert_int_equal(meta.list, TABLE_REPLACE);
 	table_free(table);
 }
 
@@ -492,7 +492,7 @@ static void test_withheld(void **state)
 	entry = make_entry(2, 2);
 	assert_int_equal(merge(table, &entry, (struct table_version){2, SELF}, 0), TABLE_STALE);
 	assert_int_equal(merge(table, &entry, (struct table_version){20, 1}, 0), TABLE_CHANGED);
-	assert_int_equal(list_of(table, 2, &mark), TABLE_INJECT);
+	assert_int_equal(list_of(table, 2, &mark), TABLE_REPLACE);
 	assert_int_equal(table_list_count(table, TABLE_YOUNG), 0);
 	/* Adopted ones too, and all of them may be forgotten. */
 	entry = make_entry(3, 1);
