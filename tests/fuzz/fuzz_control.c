@@ -1,4 +1,4 @@
-/* A request is refused for a known reason, or it is one that can be answered. */
+/* A request is refused for a known reason, or it is one that can be answered, and filters. */
 #include <stdlib.h>
 
 #include "director/control.h"
@@ -9,6 +9,21 @@ static void check(bool ok)
 {
 	if (!ok)
 		abort();
+}
+
+/* Only one of the two can be whose an entry is. */
+static void filter(struct control_filter *filter)
+{
+	struct service service = {.name = "web", .key = {.protocol = IPPROTO_TCP}};
+	const struct service_set services = {&service, 1};
+	const struct entry entry = {.flow = {.family = AF_INET, .protocol = IPPROTO_TCP}};
+	bool own, learned;
+
+	if (!control_filter_service(filter, &services))
+		return;
+	own = control_filter_match(filter, &entry, "d1", "1", true);
+	learned = control_filter_match(filter, &entry, "d1", "1", false);
+	check(filter->own || filter->learned ? !own || !learned : own == learned);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -27,5 +42,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(memchr(request.filter.origin, '\0', sizeof(request.filter.origin)));
 	check(memchr(request.filter.protocol, '\0', sizeof(request.filter.protocol)));
 	check(memchr(request.filter.service, '\0', sizeof(request.filter.service)));
+	filter(&request.filter);
 	return 0;
 }
