@@ -44,6 +44,7 @@ struct director {
 	struct node *node;
 	struct node_update update;
 	int64_t clock;
+	usec_t frozen; /* until then */
 	usec_t booted; /* the machine: its mono counts from there */
 	unsigned int noticed[MEMBERSHIP_NOTICE_MAX];
 	usec_t taken;    /* when the kernel is seen to have taken what it got, and may take more; 0:
@@ -357,6 +358,18 @@ void cluster_slow(struct cluster *cluster, usec_t interval)
 	cluster->slow = interval;
 }
 
+void cluster_freeze(struct cluster *cluster, unsigned int d, usec_t time)
+{
+	usec_t *frozen = &cluster->directors[d].frozen;
+
+	*frozen = MAX(*frozen, cluster->time + time);
+}
+
+static bool is_frozen(const struct cluster *cluster, unsigned int d)
+{
+	return cluster->directors[d].frozen > cluster->time;
+}
+
 void cluster_narrow(struct cluster *cluster, size_t bytes)
 {
 	cluster->narrow = bytes;
@@ -454,7 +467,8 @@ static void report(struct cluster *cluster, unsigned int d, const struct entry *
 		return;
 	node_capture(cluster->directors[d].node, director_now(cluster, d), message,
 		     kernel_wire_finish(&writer));
-	step(cluster, d, (struct node_event){.type = NODE_TICK});
+	if (!is_frozen(cluster, d))
+		step(cluster, d, (struct node_event){.type = NODE_TICK});
 }
 
 void cluster_carry(struct cluster *cluster, unsigned int d, const struct entry *entry)
@@ -478,7 +492,7 @@ bool cluster_packet(struct cluster *cluster, unsigned int d, const struct entry 
 	if (!kernel_model_carry(kernel, &is, cluster->time))
 		return false;
 	report(cluster, d, &is);
-	return cluster->directors[d].up;
+	return cluster->directors[d].up && !is_frozen(cluster, d);
 }
 
 void cluster_unreported(struct cluster *cluster, unsigned int d, const struct entry *entry)
@@ -590,6 +604,8 @@ static void inject(struct cluster *cluster, unsigned int d)
 
 static void fill(struct cluster *cluster, unsigned int d, unsigned int number, struct pipe *pipe)
 {
+	if (is_frozen(cluster, d))
+		return;
 	if (cluster->narrow ? pipe->len == 0 : PIPE_MAX - pipe->len >= NODE_OUTPUT_MIN)
 		pipe->len +=
 			node_output(cluster->directors[d].node, number, director_now(cluster, d),
@@ -602,7 +618,8 @@ static void deliver(struct cluster *cluster, struct link *link, bool to_b)
 	size_t len = pipe->len;
 	uint8_t *data;
 
-	if (len == 0 || cluster->hole[link->a][link->b])
+	if (len == 0 || cluster->hole[link->a][link->b] ||
+	    is_frozen(cluster, to_b ? link->b : link->a))
 		return;
 	if (cluster->throttle[link->a][link->b])
 		len = MIN(len, cluster->throttle[link->a][link->b]);
@@ -634,7 +651,7 @@ static void deliver_datagrams(struct cluster *cluster)
 		const struct datagram *d = &datagrams[i];
 
 		if (!cluster->directors[d->to].up || cluster->cut[d->from][d->to] ||
-		    cluster->hole[d->from][d->to])
+		    cluster->hole[d->from][d->to] || is_frozen(cluster, d->to))
 			continue;
 		step(cluster, d->to,
 		     (struct node_event){.type = NODE_DATAGRAM,
@@ -655,6 +672,8 @@ void cluster_run(struct cluster *cluster, usec_t time)
 
 			if (cluster->time % USEC_PER_SEC == 0)
 				kernel_model_expire(director->kernel, cluster->time);
+			if (is_frozen(cluster, d))
+				continue;
 			if (director->up &&
 			    director->update.timeout <= director_now(cluster, d).mono)
 				step(cluster, d, (struct node_event){.type = NODE_TICK});

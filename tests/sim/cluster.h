@@ -39,6 +39,9 @@ uint64_t cluster_epoch(const struct cluster *cluster, unsigned int d);
 void cluster_lossy(struct cluster *cluster, unsigned int one_in);
 /* The kernels take injected entries, and are seen to have taken them, only so often. */
 void cluster_slow(struct cluster *cluster, usec_t interval);
+/* A director does nothing for so long: its machine or its disk has stopped it. What is on its way
+ * to it waits, datagrams do not. */
+void cluster_freeze(struct cluster *cluster, unsigned int d, usec_t time);
 /* A stream carries at most so many bytes a millisecond each way; 0: as many as there are. */
 void cluster_narrow(struct cluster *cluster, size_t bytes);
 /* Shifts a director's wall clock. */
@@ -49,7 +52,7 @@ void cluster_clock(struct cluster *cluster, unsigned int d, int64_t usec);
 void cluster_carry(struct cluster *cluster, unsigned int d, const struct entry *entry);
 /* The same by the kernel's own rules: it goes where the kernel's entry goes, the end of a
  * connection that it does not know makes none, and it is reported when it is due. True: to a daemon
- * that runs. */
+ * that runs, and took it. */
 bool cluster_packet(struct cluster *cluster, unsigned int d, const struct entry *entry);
 /* It reaches the kernel, which does not report it. */
 void cluster_unreported(struct cluster *cluster, unsigned int d, const struct entry *entry);

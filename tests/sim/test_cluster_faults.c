@@ -1,6 +1,7 @@
 /* Whole directors under faults that are drawn from a seed: cuts, holes, slow networks, crashes of
- * daemons and of whole machines, disks that go back in time, kernels that drop what is injected or
- * lose what they had, floods. Two things must hold, whatever happens:
+ * daemons and of whole machines, directors that stand still, disks that go back in time, kernels
+ * that drop what is injected or lose what they had, floods, connections that are sprayed over all
+ * directors. Two things must hold, whatever happens:
  *
  * 1. Once the faults stop, all tables and all kernels become equal.
  * 2. What a director captured and a peer that is ready acknowledged is not lost as long as that
@@ -24,7 +25,7 @@
 
 /* A packet that a kernel took: what its director may end with, sooner or later. */
 struct capture {
-	usec_t time;
+	usec_t time;             /* or when a daemon that stands still will see it */
 	uint64_t position, life; /* in its director's journal; life 0: it was not reported */
 	unsigned int flow;
 	uint16_t state;
@@ -48,6 +49,7 @@ struct run {
 	struct capture held[CLUSTER_MAX][FLOWS + FLOOD];
 	unsigned int flooded;
 	unsigned int crashes[CLUSTER_MAX];
+	usec_t frozen[CLUSTER_MAX]; /* until then */
 };
 
 static unsigned int draw(struct run *run, unsigned int below)
@@ -75,7 +77,7 @@ static void carried(struct run *run, unsigned int d, unsigned int flow, const st
 	if (reported)
 		node_status(cluster_node(run->cluster, d), &status);
 	captures->list[captures->count++] = (struct capture){
-		.time = cluster_now(run->cluster).mono,
+		.time = MAX(cluster_now(run->cluster).mono, run->frozen[d]),
 		.position = status.sync.position,
 		.life = reported ? life(run, d) : 0,
 		.flow = flow,
@@ -179,6 +181,12 @@ static void crash(struct run *run, unsigned int d, bool kernel)
 		cluster_rollback(run->cluster, d, 1 + draw(run, 3));
 }
 
+static void freeze(struct run *run, unsigned int d, usec_t time)
+{
+	cluster_freeze(run->cluster, d, time);
+	run->frozen[d] = MAX(run->frozen[d], cluster_now(run->cluster).mono + time);
+}
+
 static void fault(struct run *run)
 {
 	struct cluster *cluster = run->cluster;
@@ -224,6 +232,9 @@ static void fault(struct run *run)
 		break;
 	case 12:
 		spray(run);
+		break;
+	case 13:
+		freeze(run, d, draw(run, 4000) * USEC_PER_MSEC);
 		break;
 	default:
 		traffic(run, d);
