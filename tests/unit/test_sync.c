@@ -1348,6 +1348,144 @@ static void test_expiry(void **state)
 	sync_free(sync);
 }
 
+/* A journal whose end never comes, and whose positions jump: it is never taken for followed,
+ * nothing is asked because of it, and it is followed as it says. */
+static void test_lying_journal(void **state)
+{
+	struct forged forged = good_batch(false);
+	struct sync *sync = make_sync();
+	struct sync_stream_status status;
+	uint8_t kind;
+	size_t len;
+
+	(void)state;
+	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	assert_int_equal(begin(sync, PEER_JOURNAL, 0, UINT64_MAX), 0);
+	for (uint64_t position = 1; position < UINT64_MAX / 4; position *= 4) {
+		forged.head.last = position;
+		assert_int_equal(heartbeat(sync, position, true), 0);
+		assert_int_equal(receive(sync, &forged), 0);
+		/* What is behind it already. */
+		assert_int_equal(heartbeat(sync, position - 1, true), -SYNC_E_POSITION);
+		assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
+		sync_join(sync, start);
+		sync_tick(sync, start);
+		assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
+		sync_stream_status(sync, SOURCE, start, &status);
+		assert_int_equal(status.position, position);
+		assert_false(status.synced);
+		forged.head.first = position;
+	}
+	assert_int_equal(entries(sync), 1);
+	sync_free(sync);
+}
+
+/* Answers the Want that is due with what everybody has. False: there is none. */
+static bool answer(struct sync *sync, const struct forged *forged)
+{
+	uint8_t kind;
+	size_t len;
+
+	if (sync_output(sync, SOURCE, start, body, &kind, &len) < 0)
+		return false;
+	assert_int_equal(kind, SYNC_KIND_WANT);
+	assert_int_equal(receive(sync, forged), 0);
+	return true;
+}
+
+/* Complete, or not, or complete again, and nothing comes of it: each share is asked for once. */
+static void test_lying_complete(void **state)
+{
+	struct forged forged = good_batch(true);
+	struct sync *sync = make_sync();
+	unsigned int wants = 0;
+	size_t len;
+
+	(void)state;
+	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
+	assert_int_equal(heartbeat(sync, 0, true), 0);
+	sync_join(sync, start);
+	for (unsigned int i = 0; i < 100; i++) {
+		assert_int_equal(heartbeat(sync, 0, i % 2), 0);
+		sync_tick(sync, start);
+		wants += answer(sync, &forged);
+	}
+	assert_int_equal(wants, 4);
+	assert_int_equal(entries(sync), 1);
+	sync_free(sync);
+}
+
+/* A peer that claims to have followed more of the dead each time costs one question at a time, and
+ * none before the last is answered. */
+static void test_lying_lost(void **state)
+{
+	struct forged forged = good_batch(true), journal = good_batch(false);
+	struct sync *sync = make_source();
+	unsigned int wants = 0;
+
+	(void)state;
+	sync_join(sync, start);
+	assert_int_equal(receive(sync, &journal), 0);
+	forged.head.first = forged.head.last = 10;
+	for (uint64_t i = 1; i <= 1000; i++) {
+		lost(sync, 5000 + i % 300, i, i);
+		sync_tick(sync, start);
+		if (i % 10 == 0)
+			wants += answer(sync, &forged);
+	}
+	assert_int_equal(wants, 100);
+	/* All of them were asked for without an end, and the peer is followed all the same. */
+	assert_true(answer(sync, &forged));
+	assert_false(answer(sync, &forged));
+	journal.head.first = 10;
+	journal.head.last = 11;
+	assert_int_equal(receive(sync, &journal), 0);
+	assert_int_equal(entries(sync), 1);
+	sync_free(sync);
+}
+
+/* A subscriber that wants everything, again and again, gets a piece a turn, behind the journal. */
+static void test_greedy(void **state)
+{
+	struct sync *sync = make_sync();
+	uint32_t ranges[2] = {0, 4095};
+	struct now now = start;
+	struct batch_head head;
+	struct batch_reader *reader;
+	uint8_t kind;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(batch_reader_new(&reader), 0);
+	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, now);
+	assert_int_equal(subscribe(sync, JOURNAL, 0), 0);
+	assert_int_equal(sink_output(sync, SINK, now, &len), -EAGAIN);
+	for (unsigned int i = 1; i <= 50; i++) {
+		struct entry entry = make_entry(i);
+
+		assert_int_equal(want(sync, ranges, 2, 0), 0);
+		assert_int_equal(want(sync, ranges, 2, 0), -SYNC_E_ORDER);
+		assert_int_equal(sync_capture(sync, &entry, now), 0);
+		now.mono += 10 * USEC_PER_MSEC;
+		for (unsigned int wanted = 0; wanted < 2; wanted++) {
+			assert_int_equal(sync_output(sync, SINK, now, body, &kind, &len), 0);
+			assert_int_equal(kind, SYNC_KIND_BATCH);
+			assert_int_equal(batch_read(reader, body + SIGNATURE_SIZE,
+						    len - SIGNATURE_SIZE, &head),
+					 0);
+			assert_int_equal(head.wanted, wanted);
+			assert_int_equal(head.last, i);
+		}
+		assert_true(head.wanted_end);
+		assert_int_equal(sync_output(sync, SINK, now, body, &kind, &len), -EAGAIN);
+	}
+	batch_reader_free(reader);
+	sync_free(sync);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -1363,6 +1501,10 @@ int main(void)
 		cmocka_unit_test(test_mended),
 		cmocka_unit_test(test_silent_sums),
 		cmocka_unit_test(test_lying_sums),
+		cmocka_unit_test(test_lying_journal),
+		cmocka_unit_test(test_lying_complete),
+		cmocka_unit_test(test_lying_lost),
+		cmocka_unit_test(test_greedy),
 		cmocka_unit_test(test_refused_batches),
 		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_every_bit),
