@@ -26,7 +26,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
 from bench import Figures, say  # noqa: E402
-from lab.measure import cpu_seconds, resident_bytes  # noqa: E402
+from lab.measure import cpu_seconds, percentile, resident_bytes  # noqa: E402
 
 DEADLINE = 30
 CORES = sorted(os.sched_getaffinity(0))
@@ -277,18 +277,24 @@ def undisturbed(measure):
                 raise
 
 
+TURNS = 3  # of both: what else happens on the machine for a while disturbs one of them, and not the median
+
+
 def bench_beside(figures, build, conditions):
     if DAEMONS == LOADS:
         return say("one processor: nothing to be told from the load's")
+    if not shutil.which("conntrackd"):
+        say("no conntrackd here: nothing to compare with")
     for rate, seconds in STEADY:
-        ours = undisturbed(lambda: steady(figures, Lvsmesh, build, rate, seconds, conditions))
-        if rate > CONNTRACKD_MAX:
-            continue
-        if not shutil.which("conntrackd"):
-            say("no conntrackd here: nothing to compare with")
-            continue
-        theirs = undisturbed(lambda: steady(figures, Conntrackd, build, rate, seconds, conditions))
-        figures.write("cpu_ratio_to_conntrackd", ours / theirs, "", what="processes", rate=rate, **conditions)
+        compared = rate <= CONNTRACKD_MAX and shutil.which("conntrackd")
+        used = {kind: [] for kind in ((Lvsmesh, Conntrackd) if compared else (Lvsmesh,))}
+        for turn in range(TURNS):
+            for kind, values in used.items():
+                values.append(undisturbed(lambda kind=kind, turn=turn, rate=rate, seconds=seconds: steady(
+                    figures, kind, build, rate, seconds, {"turn": turn, **conditions})))
+        if compared:
+            ratio = percentile(used[Lvsmesh], 50) / percentile(used[Conntrackd], 50)
+            figures.write("cpu_ratio_to_conntrackd", ratio, "", what="processes", rate=rate, **conditions)
 
 
 LOW_RATES = {100: 300, 1000: 2000}  # a second: how many of them

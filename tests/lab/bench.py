@@ -342,7 +342,7 @@ def killed_to_told(cluster, lost, others):
 
 # For a person
 
-APART = ("run", "director", "died_after_ms", "stalled_ms")
+APART = ("run", "turn", "director", "died_after_ms", "stalled_ms")
 
 
 def table(file):
