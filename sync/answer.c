@@ -95,8 +95,8 @@ size_t answer_output(struct sync *sync, struct stream *stream, struct now now, u
 {
 	struct answer *answer = &stream->sink.answer;
 	struct batch_head head = {
-		.first = stream->sink.cursor.position,
-		.last = stream->sink.cursor.position,
+		.first = stream->sink.sent,
+		.last = stream->sink.sent,
 		.wanted = true,
 	};
 

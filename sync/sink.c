@@ -12,17 +12,6 @@
 /* A batch that was made stays good for peers at its start: its ages are as of its time. */
 #define MADE_LIFETIME USEC_PER_SEC
 
-void sink_open(struct sync *sync, struct stream *stream, struct now now)
-{
-	stream->sink.mark_time = now.mono;
-	table_cursor_open(sync->table, &stream->sink.cursor, 0);
-}
-
-void sink_close(struct sync *sync, struct stream *stream)
-{
-	table_cursor_close(sync->table, &stream->sink.cursor);
-}
-
 void sink_tell(struct sync *sync)
 {
 	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
@@ -58,35 +47,35 @@ size_t batch_seal(struct sync *sync, const struct batch_head *head, uint8_t *dat
 /* Whoever is behind goes to where the others stand, and then shares their batches. */
 static uint64_t collect_end(const struct sync *sync, const struct sink *sink)
 {
-	return sink->cursor.position < sync->front ? sync->front : UINT64_MAX;
+	return sink->sent < sync->front ? sync->front : UINT64_MAX;
 }
 
-static void collect_journal(struct sync *sync, uint64_t end, struct now now)
+/* Up to the position given, or as much as there is room for. Returns up to where all is in. */
+static uint64_t collect_journal(struct sync *sync, uint64_t from, uint64_t end, struct now now)
 {
-	struct table_cursor *cursor = &sync->made.cursor;
+	struct table_reader reader;
 	table_ref ref;
 
-	while ((ref = table_cursor_peek(sync->table, cursor))) {
-		if (table_ref_position(sync->table, ref) > end) {
-			cursor->position = end;
-			return;
-		}
+	table_read(sync->table, from, &reader);
+	while ((ref = table_read_next(sync->table, &reader))) {
+		if (table_ref_position(sync->table, ref) > end)
+			return end;
 		if (!batch_collect(sync, ref, now))
-			return;
-		table_cursor_advance(sync->table, cursor);
+			return from;
+		from = table_ref_position(sync->table, ref);
 	}
+	/* The last changes may have left the journal, and nothing is missed in them. */
+	return table_position(sync->table);
 }
 
 /* Makes the batch that starts where the stream stands. */
 static void make_batch(struct sync *sync, const struct sink *sink, struct now now)
 {
 	struct made *made = &sync->made;
-	struct batch_head head = {.first = sink->cursor.position};
+	struct batch_head head = {.first = sink->sent};
 
-	table_cursor_copy(&made->cursor, &sink->cursor);
 	batch_clear(sync->batch);
-	collect_journal(sync, collect_end(sync, sink), now);
-	head.last = made->cursor.position;
+	head.last = collect_journal(sync, head.first, collect_end(sync, sink), now);
 	made->valid = true;
 	made->first = head.first;
 	made->last = head.last;
@@ -103,8 +92,7 @@ static bool made_fits(const struct sync *sync, const struct sink *sink, struct n
 {
 	const struct made *made = &sync->made;
 
-	return made->valid && made->first == sink->cursor.position &&
-	       now.mono < made->time + MADE_LIFETIME;
+	return made->valid && made->first == sink->sent && now.mono < made->time + MADE_LIFETIME;
 }
 
 static size_t output_journal(struct sync *sync, struct stream *stream, struct now now,
@@ -115,7 +103,7 @@ static size_t output_journal(struct sync *sync, struct stream *stream, struct no
 
 	if (!made_fits(sync, sink, now))
 		make_batch(sync, sink, now);
-	table_cursor_copy(&sink->cursor, &made->cursor);
+	sink->sent = made->last;
 	stream->entries += made->entries;
 	memcpy(data, made->body, made->len);
 	return made->len;
@@ -125,13 +113,13 @@ uint64_t sink_unsent(const struct sync *sync, const struct sink *sink)
 {
 	uint64_t entries = table_list_count(sync->table, TABLE_JOURNAL);
 
-	return MIN(table_position(sync->table) - sink->cursor.position, entries);
+	return MIN(table_position(sync->table) - sink->sent, entries);
 }
 
 /* When the journal's next batch is due: what others have got already, at once. */
 static usec_t journal_time(const struct sync *sync, const struct sink *sink)
 {
-	uint64_t position = sink->cursor.position;
+	uint64_t position = sink->sent;
 
 	if (table_position(sync->table) == position)
 		return USEC_NEVER;
@@ -260,11 +248,10 @@ int sink_subscribe(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__
 	sink->tell = true;
 	sink->end = table_position(sync->table);
 	if (message->journal == sync->journal && message->position <= sink->end)
-		sink->cursor.position = message->position;
+		sink->sent = message->position;
 	else if (message->journal == sync->journal)
 		sync->refused[SYNC_E_POSITION]++;
-	sink->cursor.next = 0;
-	sink->acked = sink->mark = sink->cursor.position;
+	sink->acked = sink->mark = sink->sent;
 	return 0;
 }
 
@@ -277,7 +264,7 @@ int sink_ack(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Ack *m
 		return -SYNC_E_KIND;
 	if (message->position < sink->acked)
 		return -SYNC_E_ORDER;
-	if (message->position > sink->cursor.position)
+	if (message->position > sink->sent)
 		return -SYNC_E_POSITION;
 	if (message->position > sink->acked)
 		sink->moved = now.mono;

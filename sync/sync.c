@@ -36,7 +36,6 @@ int sync_new(const struct sync_options *options, struct sync **ret_sync)
 		sync_free(sync);
 		return -ENOMEM;
 	}
-	table_cursor_open(sync->table, &sync->made.cursor, 0);
 	*ret_sync = sync;
 	return 0;
 }

@@ -64,8 +64,8 @@ struct answer {
 
 struct sink {
 	bool subscribed, begun;
-	bool tell; /* a heartbeat is due at once */
-	struct table_cursor cursor;
+	bool tell;           /* a heartbeat is due at once */
+	uint64_t sent;       /* up to there it was sent the journal */
 	uint64_t acked, end; /* the journal's tail when it subscribed */
 	uint64_t mark;       /* the journal's tail at mark_time */
 	usec_t mark_time;    /* mono */
@@ -125,9 +125,8 @@ struct made {
 	uint64_t first, last;
 	unsigned int entries;
 	size_t len;
-	struct table_cursor cursor; /* at its end */
-	usec_t time;                /* mono */
-	uint8_t *body;              /* SYNC_BODY_MAX */
+	usec_t time;   /* mono */
+	uint8_t *body; /* SYNC_BODY_MAX */
 };
 
 #define REPAIR_MAX 256
@@ -239,8 +238,6 @@ void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wante
 		      struct merged *ret_merged);
 
 /* sink.c. output: the next frame, which is due; its length. */
-void sink_open(struct sync *sync, struct stream *stream, struct now now);
-void sink_close(struct sync *sync, struct stream *stream);
 usec_t sink_time(const struct sync *sync, const struct stream *stream);
 size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data,
 		   uint8_t *ret_kind);

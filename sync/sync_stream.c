@@ -48,7 +48,7 @@ void sync_open(struct sync *sync, unsigned int number, bool source, const struct
 	if (source)
 		stream->source.since_away = away_since(sync, stream->peer_id);
 	else
-		sink_open(sync, stream, now);
+		stream->sink.mark_time = now.mono;
 }
 
 void sync_close(struct sync *sync, unsigned int number)
@@ -61,8 +61,6 @@ void sync_close(struct sync *sync, unsigned int number)
 	if (stream->is_source) {
 		away_note(sync, stream);
 		ask_dropped(sync, stream);
-	} else {
-		sink_close(sync, stream);
 	}
 }
 
@@ -192,7 +190,6 @@ void sync_stream_status(const struct sync *sync, unsigned int number, struct now
 	ret_status->position = sink->acked;
 	ret_status->behind = sink_unsent(sync, sink);
 	ret_status->joining = sink_joining(sink, now);
-	ret_status->synced =
-		sink->begun && ret_status->behind == 0 && sink->acked == sink->cursor.position;
+	ret_status->synced = sink->begun && ret_status->behind == 0 && sink->acked == sink->sent;
 	ret_status->lag = sink_lag(sink, now);
 }

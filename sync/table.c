@@ -6,12 +6,17 @@
 
 #include "sync/table_private.h"
 
-#define SLOT_SIZE_V4 48u
-#define SLOT_SIZE_V6 64u
+#define SLOT_SIZE_V4 32u
+#define SLOT_SIZE_V6 48u
 
 static_assert(offsetof(struct slot, caddr) + 4 <= SLOT_SIZE_V4, "IPv4's address");
 static_assert(offsetof(struct slot, caddr) + 16 <= SLOT_SIZE_V6, "IPv6's address");
-static_assert(SLOT_SIZE_V4 % _Alignof(struct slot) == 0, "alignment");
+static_assert(SLOT_SIZE_V6 % _Alignof(struct slot) == 0, "alignment");
+static_assert(TABLE_PATHS_MAX < 1u << PATH_BITS, "struct slot");
+static_assert(TABLE_ORIGINS_MAX <= 1u << ORIGIN_BITS, "struct slot");
+static_assert(TABLE_TIMEOUT_MAX < 1u << TIMEOUT_BITS, "struct slot");
+static_assert(TABLE_STATES <= 1u << STATE_BITS, "struct slot");
+static_assert(TABLE_LISTS <= 1u << LIST_BITS, "struct slot");
 
 int table_new(const struct table_options *options, struct table **ret_table)
 {
@@ -27,8 +32,9 @@ int table_new(const struct table_options *options, struct table **ret_table)
 	memcpy(table->hash_key, options->hash_key, sizeof(table->hash_key));
 	if (slab_init(&table->v4, SLOT_SIZE_V4, max) < 0 ||
 	    slab_init(&table->v6, SLOT_SIZE_V6, max) < 0 ||
-	    slab_init(&table->options, sizeof(struct options), max) < 0 ||
-	    table_paths_init(table, options->paths_max) < 0 || table_index_init(table) < 0) {
+	    slab_init(&table->options, sizeof(struct options), MIN(max, TABLE_PATHS_MAX)) < 0 ||
+	    table_paths_init(table, MIN(options->paths_max, TABLE_PATHS_MAX)) < 0 ||
+	    table_index_init(table) < 0 || table_lists_init(table) < 0) {
 		table_free(table);
 		return -ENOMEM;
 	}
@@ -45,6 +51,7 @@ void table_free(struct table *table)
 	slab_fini(&table->options);
 	table_paths_fini(table);
 	table_index_fini(table);
+	table_lists_fini(table);
 	free(table);
 }
 
@@ -53,9 +60,9 @@ void table_free(struct table *table)
 static void slot_drop_path(struct table *table, struct slot *slot)
 {
 	table_path_give(table, slot_path(table, slot));
-	if (slot->bits & SLOT_OPTIONS)
+	if (slot->options)
 		slab_give(&table->options, slot->path);
-	slot->bits &= (uint8_t)~SLOT_OPTIONS;
+	slot->options = 0;
 	slot->path = 0;
 }
 
@@ -85,7 +92,7 @@ static bool slot_set(struct table *table, struct slot *slot, const struct entry 
 
 	table_path_key(entry, &key);
 	/* Most changes are of the state alone. */
-	if (slot->path == 0 || entry->options || (slot->bits & SLOT_OPTIONS) ||
+	if (slot->path == 0 || entry->options || slot->options ||
 	    !path_key_same(slot_path_key(table, slot), &key)) {
 		uint32_t path = path_new(table, entry, &key);
 
@@ -93,11 +100,11 @@ static bool slot_set(struct table *table, struct slot *slot, const struct entry 
 			return false;
 		if (slot->path)
 			slot_drop_path(table, slot);
-		slot->path = path;
-		slot->bits |= entry->options ? SLOT_OPTIONS : 0;
+		slot->path = path & TABLE_PATHS_MAX;
+		slot->options = entry->options != NULL;
 	}
-	slot->state = (uint8_t)entry->state;
-	slot->timeout = entry->timeout;
+	slot->state = entry->state & (TABLE_STATES - 1u);
+	slot->timeout = MIN(entry->timeout, TABLE_TIMEOUT_MAX) & TABLE_TIMEOUT_MAX;
 	return true;
 }
 
@@ -117,9 +124,9 @@ void table_publish(struct table *table, table_ref ref, uint64_t hlc)
 	struct slot *slot = slot_at(table, ref);
 
 	assert(!table_list_shared(slot_list(slot)));
-	if (!(slot->bits & SLOT_ADOPTED))
+	if (!slot->adopted)
 		slot->hlc = hlc;
-	table_list_change(table, ref, TABLE_JOURNAL);
+	table_list_change(table, ref, TABLE_JOURNAL, 0);
 }
 
 void table_settle(struct table *table, table_ref ref)
@@ -127,7 +134,7 @@ void table_settle(struct table *table, table_ref ref)
 	const struct slot *slot = slot_at(table, ref);
 
 	assert(slot_list(slot) != TABLE_JOURNAL);
-	table_list_change(table, ref, slot->origin == 0 ? TABLE_JOURNAL : TABLE_IDLE);
+	table_list_change(table, ref, slot->origin == 0 ? TABLE_JOURNAL : TABLE_IDLE, 0);
 }
 
 void table_drop(struct table *table, table_ref ref)
@@ -151,30 +158,35 @@ bool table_origin(const struct table *table, unsigned int i, struct table_origin
 
 /* A slot for a flow that is not held, in the list given; ours until slot_set_origin(). 0: full. */
 static table_ref slot_new(struct table *table, const struct entry *entry, uint32_t hash,
-			  enum table_list list)
+			  enum table_list list, uint64_t mark)
 {
 	bool v6 = entry->flow.family == AF_INET6;
 	struct slab *slab = v6 ? &table->v6 : &table->v4;
 	struct slot *slot;
+	uint32_t number;
 	table_ref ref;
 
 	if (table_count(table) >= table->entries_max)
 		return 0;
-	ref = slab_take(slab);
-	if (!ref)
+	number = slab_take(slab);
+	if (!number)
 		return 0;
-	slot = slab_at(slab, ref);
-	if (!slot_set(table, slot, entry)) {
-		slab_give(slab, ref);
+	slot = slab_at(slab, number);
+	if (!table_lists_room(table) || !slot_set(table, slot, entry)) {
+		slab_give(slab, number);
 		return 0;
 	}
-	ref |= v6 ? REF_V6 : 0;
+	ref = number | (v6 ? REF_V6 : 0);
 	memcpy(slot->caddr, entry->flow.caddr, ref_address_size(ref));
 	slot->cport = entry->flow.cport;
-	slot->bits |= SLOT_TAKEN;
+	slot->taken = 1;
+	if (!table_index_add(table, ref, hash)) {
+		slot_drop_path(table, slot);
+		slab_give(slab, number);
+		return 0;
+	}
 	table->origins[slot->origin].entries++;
-	table_index_add(table, ref, hash);
-	table_list_append(table, ref, list);
+	table_list_append(table, ref, list, mark);
 	table_index_grow(table);
 	return ref;
 }
@@ -213,16 +225,11 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 			.position = slot_position(slot),
 			.list = slot_list(slot),
 			.refreshed = slot->refreshed,
-			.adopted = !!(slot->bits & SLOT_ADOPTED),
-			.returned = !!(slot->bits & SLOT_RETURNED),
+			.adopted = slot->adopted,
+			.returned = slot->returned,
 			.range = flow_range(&flow),
 		};
 	}
-}
-
-uint64_t table_ref_position(const struct table *table, table_ref ref)
-{
-	return slot_position(slot_at(table, ref));
 }
 
 table_ref table_walk(const struct table *table, uint64_t *cursor)
@@ -232,7 +239,7 @@ table_ref table_walk(const struct table *table, uint64_t *cursor)
 		table_ref ref = at < table->v4.top ? (table_ref)at + 1
 						   : ((table_ref)(at - table->v4.top) + 1) | REF_V6;
 
-		if (slot_at(table, ref)->bits & SLOT_TAKEN)
+		if (slot_at(table, ref)->taken)
 			return ref;
 	}
 	return 0;
@@ -270,7 +277,7 @@ static void slot_set_origin(struct table *table, struct slot *slot, uint16_t ori
 {
 	table->origins[slot->origin].entries--;
 	table->origins[origin].entries++;
-	slot->origin = origin;
+	slot->origin = origin & (TABLE_ORIGINS_MAX - 1u);
 }
 
 static enum table_result take(struct table *table, const struct entry *entry, uint64_t hlc,
@@ -288,21 +295,17 @@ static enum table_result take(struct table *table, const struct entry *entry, ui
 		if (!slot_set(table, slot_at(table, ref), entry))
 			return TABLE_FULL;
 		if (list != slot_list(slot_at(table, ref)) || list == TABLE_JOURNAL)
-			table_list_change(table, ref, list);
-		else
-			mark = slot_position(slot_at(table, ref));
+			table_list_change(table, ref, list, mark);
 	} else {
-		ref = slot_new(table, entry, hash, list);
+		ref = slot_new(table, entry, hash, list, mark);
 		if (!ref)
 			return TABLE_FULL;
 	}
 	slot = slot_at(table, ref);
-	if (!table_list_shared(list))
-		slot_set_position(slot, mark);
 	slot->hlc = hlc;
 	slot_set_origin(table, slot, 0);
 	slot->refreshed = now;
-	slot->bits &= (uint8_t) ~(SLOT_ADOPTED | SLOT_RETURNED);
+	slot->adopted = slot->returned = 0;
 	return result;
 }
 
@@ -327,12 +330,12 @@ enum table_result table_adopt(struct table *table, const struct entry *entry, ui
 
 	if (ref)
 		return TABLE_STALE;
-	ref = slot_new(table, entry, hash, list);
+	ref = slot_new(table, entry, hash, list, 0);
 	if (!ref)
 		return TABLE_FULL;
 	slot_at(table, ref)->refreshed = now;
 	slot_at(table, ref)->hlc = table->adopted;
-	slot_at(table, ref)->bits |= SLOT_ADOPTED;
+	slot_at(table, ref)->adopted = 1;
 	return TABLE_NEW;
 }
 
@@ -401,7 +404,7 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 
 		if (order <= 0)
 			return order == 0 ? TABLE_SAME : TABLE_STALE;
-		settled = (slot->bits & SLOT_ADOPTED) && slot_agrees(table, ref, entry);
+		settled = slot->adopted && slot_agrees(table, ref, entry);
 	}
 	if (!origin_index(table, version.origin, &origin))
 		return TABLE_FULL;
@@ -410,9 +413,9 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 
 		if (!slot_set(table, slot_at(table, ref), entry))
 			return TABLE_FULL;
-		table_list_change(table, ref, list);
+		table_list_change(table, ref, list, 0);
 	} else {
-		ref = slot_new(table, entry, hash, TABLE_INJECT);
+		ref = slot_new(table, entry, hash, TABLE_INJECT, 0);
 		if (!ref)
 			return TABLE_FULL;
 	}
@@ -420,8 +423,8 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 	slot->hlc = version.hlc;
 	slot_set_origin(table, slot, origin);
 	slot->refreshed = refreshed;
-	slot->bits &= (uint8_t) ~(SLOT_ADOPTED | SLOT_RETURNED);
-	slot->bits |= origin == 0 ? SLOT_RETURNED : 0;
+	slot->adopted = 0;
+	slot->returned = origin == 0;
 	if (settled)
 		table_settle(table, ref);
 	*ret_met = met;
@@ -460,7 +463,7 @@ static uint32_t sweep_slab(struct table *table, const struct slab *slab, table_r
 
 		sweep->at = sweep->at >= slab->top ? 1 : sweep->at + 1;
 		slot = slab_at(slab, sweep->at);
-		if ((slot->bits & SLOT_TAKEN) && slot_expired(slot, now)) {
+		if (slot->taken && slot_expired(slot, now)) {
 			slot_free(table, sweep->at | bit);
 			dropped++;
 		}

@@ -45,8 +45,12 @@ struct table_options {
 
 /* Of how many directors one table can hold entries at once. */
 #define TABLE_ORIGINS_MAX 1024
-/* Enough paths for anybody, in at most 64 MiB. */
-#define TABLE_PATHS_MAX (1u << 20)
+/* Enough paths for anybody, in at most 64 MiB; as many entries can have options. */
+#define TABLE_PATHS_MAX ((1u << 20) - 1)
+/* s, 48 days: what is longer is held as this. (ipvsadm sets at most 31 days.) */
+#define TABLE_TIMEOUT_MAX ((1u << 22) - 1)
+/* States are below. */
+#define TABLE_STATES 32
 
 enum table_result {
 	TABLE_NEW,     /* was not known */
@@ -59,7 +63,7 @@ enum table_result {
 /* What a slot says besides the entry. */
 struct table_meta {
 	struct table_version version;
-	uint64_t position; /* in the journal, from 1; of what is not shared: its mark, below 2^48 */
+	uint64_t position; /* in the journal, from 1; in TABLE_YOUNG: its mark; else nothing */
 	enum table_list list;
 	uint32_t refreshed; /* s, mono, when the kernel last reported it */
 	bool adopted;       /* found in the kernel at start, history unknown */
@@ -77,8 +81,8 @@ enum table_result table_capture(struct table *table, const struct entry *entry, 
 				uint32_t now);
 
 /* The same for a flow that is new or hangs in a list that is not shared: to the tail of such a
- * list. What hangs in that very list already stays in its place there, with the mark that it has.
- */
+ * list. What hangs in that very list already stays in its place there. mark: of TABLE_YOUNG, below
+ * 2^48 and not below that of the list's last; whoever stays keeps what it has. */
 enum table_result table_withhold(struct table *table, const struct entry *entry, uint64_t hlc,
 				 uint32_t now, enum table_list list, uint64_t mark);
 
@@ -138,12 +142,12 @@ bool table_origin(const struct table *table, unsigned int i, struct table_origin
 uint32_t table_list_count(const struct table *table, enum table_list list);
 /* The list's first slot, the oldest. */
 table_ref table_list_head(const struct table *table, enum table_list list);
-/* To another list's tail, mark 0. Not into or out of the journal. */
+/* To a list's tail. Neither into or out of the journal nor into TABLE_YOUNG. */
 void table_list_move(struct table *table, table_ref ref, enum table_list list);
 /* The kernel has it: to the journal's tail when the version is our own, else to TABLE_IDLE. Not
  * from the journal. */
 void table_settle(struct table *table, table_ref ref);
-/* All of one list before the head of another, order kept. Not the journal. */
+/* All of one list to the tail of another, order kept. Not the journal. */
 void table_list_splice(struct table *table, enum table_list from, enum table_list to);
 
 /* All slots in no order: *cursor starts at 0; 0: the end. A slot taken meanwhile may be missed. */
@@ -161,21 +165,14 @@ uint32_t table_sweep(struct table *table, uint32_t now, uint32_t budget);
 /* The journal. Positions start at 1 and only grow; a changed entry moves to the next position. */
 uint64_t table_position(const struct table *table); /* the tail's, 0 while empty */
 
-/* A reader's place: everything up to position has been read. Registered with the table, so that
- * changes do not lose the place. */
-struct table_cursor {
-	uint64_t position;
-	table_ref next; /* the first unread slot if known, 0: look from the tail */
-	struct table_cursor *link;
+/* A reader of what changed after a position, in order; valid until an entry changes. */
+struct table_reader {
+	uint64_t after;
+	uint32_t at;
 };
 
-void table_cursor_open(struct table *table, struct table_cursor *cursor, uint64_t position);
-void table_cursor_close(struct table *table, struct table_cursor *cursor);
-/* To where another reader stands. */
-void table_cursor_copy(struct table_cursor *cursor, const struct table_cursor *from);
-/* The first unread slot; 0: all is read, up to table_position(). */
-table_ref table_cursor_peek(struct table *table, struct table_cursor *cursor);
-/* Past the slot that peek returned. */
-void table_cursor_advance(struct table *table, struct table_cursor *cursor);
+void table_read(const struct table *table, uint64_t position, struct table_reader *ret_reader);
+/* The next; 0: all is read, up to table_position(). */
+table_ref table_read_next(const struct table *table, struct table_reader *reader);
 
 #endif

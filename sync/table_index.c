@@ -1,31 +1,38 @@
-/* The table by flow: linear hashing, chained through the slots. */
+/* The table by flow: linear hashing over lines of the cache, each with what tells most of its slots
+ * apart, so that looking for a flow touches one line and the slot, and growing no slot at all. */
 #include <assert.h>
 #include <errno.h>
 #include <sodium.h>
 
 #include "sync/table_private.h"
 
-#define BUCKETS_MIN 1024
+/* Lines at the start, 2^LEVEL_MIN, and how many slots one has on average. */
+#define LEVEL_MIN 12
+#define LINES_MIN (1u << LEVEL_MIN)
+#define LINE_FILL 6u
 
 static_assert(offsetof(struct flow, pe_digest) % 8 == 0, "compared by the 8 bytes");
+static_assert(sizeof(struct line) == 64, "a line of the cache");
 static_assert(FETCHED == 1 << (64 - 58), "fetched_place()");
 
 int table_index_init(struct table *table)
 {
-	size_t max = (size_t)table->entries_max * 2 + BUCKETS_MIN;
+	size_t max = (size_t)table->entries_max / LINE_FILL + LINES_MIN + 1;
 
-	if (region_init(&table->bucket_region, max * sizeof(table_ref)) < 0 ||
-	    !region_commit(&table->bucket_region, BUCKETS_MIN * sizeof(table_ref)))
+	if (slab_init(&table->spill, sizeof(struct line), table->entries_max) < 0 ||
+	    region_init(&table->line_region, max * sizeof(struct line)) < 0 ||
+	    !region_commit(&table->line_region, LINES_MIN * sizeof(struct line)))
 		return -ENOMEM;
-	table->buckets = (table_ref *)table->bucket_region.base;
-	table->buckets_len = BUCKETS_MIN;
+	table->lines = (struct line *)table->line_region.base;
+	table->lines_len = LINES_MIN;
 	memset(table->fetched, 0xff, sizeof(table->fetched)); /* no flow is like that */
 	return 0;
 }
 
 void table_index_fini(struct table *table)
 {
-	region_fini(&table->bucket_region);
+	region_fini(&table->line_region);
+	slab_fini(&table->spill);
 }
 
 /* No longer than what tells flows apart: SipHash takes its time by the 8 bytes. */
@@ -74,12 +81,33 @@ uint32_t table_index_hash(const struct table *table, const struct flow *flow)
 	return flow_same(&fetched->flow, flow) ? fetched->hash : flow_hash(table, flow);
 }
 
-static uint32_t hash_bucket(const struct table *table, uint32_t hash)
+/* The bits that decide between a line and the one that was split from it are in here: 2^28 lines
+ * are more than there can be. */
+static uint16_t hash_tag(uint32_t hash)
 {
-	uint32_t top = 1u << (31 - __builtin_clz(table->buckets_len));
-	uint32_t bucket = hash & (top * 2 - 1);
+	return (uint16_t)(hash >> LEVEL_MIN);
+}
 
-	return bucket < table->buckets_len ? bucket : hash & (top - 1);
+static struct line *hash_line(const struct table *table, uint32_t hash)
+{
+	uint32_t top = 1u << (31 - __builtin_clz(table->lines_len));
+	uint32_t number = hash & (top * 2 - 1);
+
+	return &table->lines[number < table->lines_len ? number : hash & (top - 1)];
+}
+
+static struct line *line_next(const struct table *table, const struct line *line)
+{
+	return line->next ? slab_at(&table->spill, line->next) : NULL;
+}
+
+static unsigned int line_count(const struct line *line)
+{
+	unsigned int n = 0;
+
+	while (n < LINE_SLOTS && line->refs[n])
+		n++;
+	return n;
 }
 
 /* Only templates are told apart by it. */
@@ -132,90 +160,142 @@ static bool slot_is(const struct table *table, table_ref ref, const struct flow 
 	       slot_pe_digest(table, slot, path) == flow->pe_digest;
 }
 
-table_ref table_index_find(const struct table *table, const struct flow *flow, uint32_t hash)
+/* Which of a line's slots have the tag, a bit each. Without branches: which it is cannot be
+ * foreseen. */
+static inline unsigned int line_match(const struct line *line, uint16_t tag)
 {
-	table_ref ref = table->buckets[hash_bucket(table, hash)];
+	unsigned int mask = 0;
 
-	while (ref && !slot_is(table, ref, flow))
-		ref = slot_at(table, ref)->chain;
-	return ref;
+	for (unsigned int i = 0; i < LINE_SLOTS; i++)
+		mask |= (unsigned int)(line->tags[i] == tag) << i;
+	return mask;
 }
 
-void table_index_add(struct table *table, table_ref ref, uint32_t hash)
+table_ref table_index_find(const struct table *table, const struct flow *flow, uint32_t hash)
 {
-	table_ref *bucket = &table->buckets[hash_bucket(table, hash)];
+	uint16_t tag = hash_tag(hash);
 
-	slot_at(table, ref)->chain = *bucket;
-	*bucket = ref;
+	for (const struct line *line = hash_line(table, hash); line;
+	     line = line_next(table, line)) {
+		for (unsigned int mask = line_match(line, tag); mask; mask &= mask - 1) {
+			table_ref ref = line->refs[__builtin_ctz(mask)];
+
+			if (ref && slot_is(table, ref, flow))
+				return ref;
+		}
+	}
+	return 0;
+}
+
+/* Behind those that are in the line. False: no memory. */
+static bool line_put(struct table *table, struct line *line, uint16_t tag, table_ref ref)
+{
+	unsigned int n;
+
+	while (line->next)
+		line = line_next(table, line);
+	n = line_count(line);
+	if (n == LINE_SLOTS) {
+		line->next = slab_take(&table->spill);
+		if (!line->next)
+			return false;
+		line = line_next(table, line);
+		n = 0;
+	}
+	line->tags[n] = tag;
+	line->refs[n] = ref;
+	return true;
+}
+
+bool table_index_add(struct table *table, table_ref ref, uint32_t hash)
+{
+	return line_put(table, hash_line(table, hash), hash_tag(hash), ref);
+}
+
+/* The last of a line and those behind it is taken out. */
+static void line_pop(struct table *table, struct line *line, uint16_t *ret_tag, table_ref *ret_ref)
+{
+	uint32_t *link = NULL;
+	unsigned int n;
+
+	while (line->next) {
+		link = &line->next;
+		line = line_next(table, line);
+	}
+	n = line_count(line) - 1;
+	*ret_tag = line->tags[n];
+	*ret_ref = line->refs[n];
+	line->refs[n] = 0;
+	if (n == 0 && link) {
+		slab_give(&table->spill, *link);
+		*link = 0;
+	}
 }
 
 void table_index_remove(struct table *table, table_ref ref)
 {
+	struct line *first, *line;
 	struct flow flow;
-	table_ref *at;
+	table_ref last;
+	uint16_t tag;
+	unsigned int i;
 
 	table_index_flow(table, ref, &flow);
-	at = &table->buckets[hash_bucket(table, table_index_hash(table, &flow))];
-	while (*at != ref)
-		at = &slot_at(table, *at)->chain;
-	*at = slot_at(table, ref)->chain;
-}
-
-/* What the splits after this one will need: slots, and those behind them in their chains. */
-FETCHING void fetch_splits(const struct table *table, uint32_t bucket)
-{
-	uint32_t last = table->buckets_len - 1;
-	table_ref ref = table->buckets[MIN(bucket + 12, last)];
-
-	slot_fetch(table, table->buckets[MIN(bucket + 24, last)]);
-	if (ref)
-		slot_fetch(table, slot_at(table, ref)->chain);
-}
-
-static bool split_bucket(struct table *table)
-{
-	uint32_t bucket = table->buckets_len - (1u << (31 - __builtin_clz(table->buckets_len)));
-	table_ref ref = table->buckets[bucket];
-
-	if (!region_commit(&table->bucket_region,
-			   ((size_t)table->buckets_len + 1) * sizeof(table_ref)))
-		return false;
-	fetch_splits(table, bucket);
-	table->buckets[bucket] = 0;
-	table->buckets[table->buckets_len++] = 0;
-	while (ref) {
-		table_ref next = slot_at(table, ref)->chain;
-		struct flow flow;
-
-		table_index_flow(table, ref, &flow);
-		table_index_add(table, ref, table_index_hash(table, &flow));
-		ref = next;
+	first = line = hash_line(table, table_index_hash(table, &flow));
+	for (;;) {
+		for (i = 0; i < LINE_SLOTS && line->refs[i] != ref; i++)
+			;
+		if (i < LINE_SLOTS)
+			break;
+		line = line_next(table, line);
+		assert(line);
 	}
-	return true;
+	line_pop(table, first, &tag, &last);
+	if (last != ref) {
+		line->tags[i] = tag;
+		line->refs[i] = last;
+	}
+}
+
+/* Half of a line's slots go to the new last line. It needs no memory besides that: what hung
+ * behind it is given back first. */
+static bool split_line(struct table *table)
+{
+	uint32_t level = 31u - (uint32_t)__builtin_clz(table->lines_len);
+	struct line *old = &table->lines[table->lines_len - (1u << level)], *new, all;
+
+	if (!region_commit(&table->line_region,
+			   ((size_t)table->lines_len + 1) * sizeof(struct line)))
+		return false;
+	new = &table->lines[table->lines_len++];
+	all = *old;
+	*old = *new = (struct line){0};
+	for (;;) {
+		uint32_t next = all.next;
+
+		for (unsigned int i = 0; i < line_count(&all); i++) {
+			bool moves = all.tags[i] >> (level - LEVEL_MIN) & 1;
+			bool put = line_put(table, moves ? new : old, all.tags[i], all.refs[i]);
+
+			assert(put);
+		}
+		if (!next)
+			return true;
+		all = *(struct line *)slab_at(&table->spill, next);
+		slab_give(&table->spill, next);
+	}
 }
 
 void table_index_grow(struct table *table)
 {
-	for (int i = 0; i < 2 && table->buckets_len / 2 < table_count(table); i++) {
-		if (!split_bucket(table))
-			return;
-	}
-}
-
-/* The head of what hangs beside the slot in its lists is all that a change of it touches. */
-FETCHING void fetch_beside(const struct table *table, table_ref ref, const struct flow *flow)
-{
-	const struct slot *slot = slot_at(table, ref);
-
-	if (slot->cport != flow->cport || load_le32(slot->caddr) != load_le32(flow->caddr))
-		slot_fetch(table, slot->chain);
-	__builtin_prefetch(slot_at(table, slot->prev), 1);
-	__builtin_prefetch(slot_at(table, slot->next), 1);
+	while (table->lines_len < table_count(table) / LINE_FILL && split_line(table))
+		;
 }
 
 void table_fetch(struct table *table, const struct entry *entries, unsigned int count)
 {
-	const table_ref *buckets[TABLE_FETCH_MAX];
+	const struct line *lines[TABLE_FETCH_MAX];
+	uint16_t tags[TABLE_FETCH_MAX];
 
 	assert(count <= TABLE_FETCH_MAX);
 	for (unsigned int i = 0; i < count; i++) {
@@ -224,13 +304,15 @@ void table_fetch(struct table *table, const struct entry *entries, unsigned int 
 
 		fetched->hash = flow_hash(table, flow);
 		fetched->flow = *flow;
-		buckets[i] = &table->buckets[hash_bucket(table, fetched->hash)];
-		__builtin_prefetch(buckets[i], 1);
+		tags[i] = hash_tag(fetched->hash);
+		lines[i] = hash_line(table, fetched->hash);
+		__builtin_prefetch(lines[i], 1);
 	}
-	for (unsigned int i = 0; i < count; i++)
-		slot_fetch(table, *buckets[i]);
 	for (unsigned int i = 0; i < count; i++) {
-		if (*buckets[i])
-			fetch_beside(table, *buckets[i], &entries[i].flow);
+		unsigned int mask = line_match(lines[i], tags[i]);
+
+		/* With one of 2^16 there is another one. */
+		if (mask)
+			slot_fetch(table, lines[i]->refs[__builtin_ctz(mask)]);
 	}
 }

@@ -8,28 +8,30 @@
 /* Two slabs, one a family: the numbers of IPv6 slots carry this bit. */
 #define REF_V6 0x80000000u
 
-/* slot.bits */
-#define SLOT_LIST 0x07u   /* enum table_list */
-#define SLOT_PINNED 0x08u /* some cursor's next */
-#define SLOT_ADOPTED 0x10u
-#define SLOT_TAKEN 0x20u
-#define SLOT_OPTIONS 0x40u /* slot.path is a number in table.options */
-#define SLOT_RETURNED 0x80u
+/* The widths of a slot's fields; limits follow from them. */
+#define TIMEOUT_BITS 22
+#define ORIGIN_BITS 10
+#define PATH_BITS 20
+#define STATE_BITS 5
+#define LIST_BITS 3
 
-/* An entry as it is held: 48 bytes with IPv4's address, 64 with IPv6's. */
+/* An entry as it is held: 32 bytes with IPv4's address, so that none lies across two lines of the
+ * cache, 48 with IPv6's. */
 struct slot {
-	uint32_t chain; /* next in the bucket; the slab's while free */
-	table_ref prev, next;
-	uint32_t path;
-	uint64_t hlc;
+	uint64_t hlc; /* its first half is the slab's while the slot is free */
 	uint32_t refreshed;
-	uint32_t timeout;
 	uint32_t position_low;
 	uint16_t position_high;
 	uint16_t cport;
-	uint16_t origin; /* index in table->origins; 0: ourselves */
-	uint8_t state;
-	uint8_t bits;
+	uint32_t timeout : TIMEOUT_BITS;
+	uint32_t origin : ORIGIN_BITS; /* index in table->origins; 0: ourselves */
+	uint32_t path : PATH_BITS;     /* or, with options, a number in table.options */
+	uint32_t state : STATE_BITS;
+	uint32_t list : LIST_BITS; /* enum table_list */
+	uint32_t taken : 1;
+	uint32_t options : 1;
+	uint32_t adopted : 1;
+	uint32_t returned : 1;
 	uint8_t caddr[];
 };
 
@@ -77,9 +79,31 @@ struct fetched {
 
 #define FETCHED 64
 
+/* A place in a list, as long as the slot is in that list with that number. */
+struct cell {
+	table_ref ref;
+	uint32_t number; /* the lower half of the slot's position */
+};
+
+/* A list is an array of cells in order. A slot that leaves or moves touches neither its cell nor
+ * others': a cell that holds no longer is passed over, and when there are more of these than of
+ * those that hold, the latter are moved to the front of the array, some with each slot that comes.
+ * [front, moved) are there already, [from, end) are still to be looked at, and come behind. */
 struct list {
-	table_ref head, tail;
-	uint32_t count;
+	struct region region;
+	struct cell *cells;
+	uint32_t front, moved, from, end;
+	bool moving;
+	uint32_t count; /* cells that hold */
+};
+
+/* A line of the cache, full of the index: of each slot a part of its flow's hash. */
+#define LINE_SLOTS 10
+
+struct line {
+	uint16_t tags[LINE_SLOTS];
+	table_ref refs[LINE_SLOTS]; /* those that are taken come first */
+	uint32_t next;              /* what did not fit, in table.spill; 0: none */
 };
 
 struct sweep {
@@ -90,14 +114,15 @@ struct sweep {
 
 struct table {
 	struct slab v4, v6, paths, options;
-	struct list lists[TABLE_LISTS];
-	struct table_cursor *cursors;
-	bool readers_wait; /* some cursor has read everything */
+	struct list lists[TABLE_LISTS]; /* that of TABLE_IDLE has only its count */
 	uint64_t position;
-	/* Linear hashing: buckets grow one by one, so that no insertion pays for all. */
-	struct region bucket_region;
-	table_ref *buckets;
-	uint32_t buckets_len;
+	uint32_t number;     /* the last in a list where it means nothing */
+	uint32_t lists_room; /* slots */
+	/* Linear hashing: lines are added one by one, so that no insertion pays for all. */
+	struct region line_region;
+	struct line *lines;
+	uint32_t lines_len;
+	struct slab spill;
 	uint64_t adopted;
 	uint32_t entries_max;
 	struct sweep sweep_v4, sweep_v6;
@@ -123,7 +148,7 @@ static inline size_t ref_address_size(table_ref ref)
 
 static inline struct options *slot_option_row(const struct table *table, const struct slot *slot)
 {
-	return slot->bits & SLOT_OPTIONS ? slab_at(&table->options, slot->path) : NULL;
+	return slot->options ? slab_at(&table->options, slot->path) : NULL;
 }
 
 static inline const struct entry_options *slot_options(const struct table *table,
@@ -158,7 +183,8 @@ FETCHING void slot_fetch(const struct table *table, table_ref ref)
 	const struct slot *slot = slot_at(table, ref);
 
 	__builtin_prefetch(slot, 1);
-	__builtin_prefetch(slot->caddr, 1);
+	if (ref & REF_V6) /* it may lie across two lines */
+		__builtin_prefetch(slot->caddr + 15, 1);
 }
 
 static inline uint64_t slot_position(const struct slot *slot)
@@ -173,16 +199,21 @@ static inline void slot_set_position(struct slot *slot, uint64_t position)
 	slot->position_high = (uint16_t)(position >> 32);
 }
 
-/* table_list.c: the lists and the readers of the journal. */
-
 static inline enum table_list slot_list(const struct slot *slot)
 {
-	return (enum table_list)(slot->bits & SLOT_LIST);
+	return (enum table_list)slot->list;
 }
 
-void table_list_append(struct table *table, table_ref ref, enum table_list to);
+/* table_list.c */
+
+int table_lists_init(struct table *table); /* 0, -ENOMEM */
+void table_lists_fini(struct table *table);
+/* Whether all slots that were ever taken can be in any list; before a new one is put there. */
+bool table_lists_room(struct table *table);
+/* To the tail of a list; the slot is in none. mark: of TABLE_YOUNG. */
+void table_list_append(struct table *table, table_ref ref, enum table_list to, uint64_t mark);
 void table_list_remove(struct table *table, table_ref ref);
-void table_list_change(struct table *table, table_ref ref, enum table_list to);
+void table_list_change(struct table *table, table_ref ref, enum table_list to, uint64_t mark);
 
 /* table_path.c */
 
@@ -203,10 +234,10 @@ void table_index_flow(const struct table *table, table_ref ref, struct flow *ret
 uint32_t table_index_hash(const struct table *table, const struct flow *flow);
 /* 0: no slot has the flow. */
 table_ref table_index_find(const struct table *table, const struct flow *flow, uint32_t hash);
-/* The slot has its flow by now, and no other slot has the same. */
-void table_index_add(struct table *table, table_ref ref, uint32_t hash);
+/* The slot has its flow by now, and no other slot has the same. False: no memory. */
+bool table_index_add(struct table *table, table_ref ref, uint32_t hash);
 void table_index_remove(struct table *table, table_ref ref);
-/* Two buckets more, when there are fewer than two a slot. Without memory chains get longer. */
+/* More lines, when there are few for so many slots. Without memory chains get longer. */
 void table_index_grow(struct table *table);
 
 #endif

@@ -210,6 +210,16 @@ static void say_cpu(const struct bench *bench, const char *change, double count)
 	say(bench, "entries_per_s", count / (bench->cpu[CAPTURE] + bench->cpu[SEND]), "1/s", text);
 }
 
+/* The mean of both ends: the sender's entries are in its journal, the receiver's in no list. */
+static void say_memory(const struct bench *bench, size_t before, const char *change)
+{
+	char text[40];
+
+	snprintf(text, sizeof(text), ", \"change\": \"%s\"", change);
+	say(bench, "memory_bytes_per_entry",
+	    (double)(resident_bytes() - before) / ENDS / bench->entries, "bytes", text);
+}
+
 static void clear(struct bench *bench)
 {
 	memset(bench->cpu, 0, sizeof(bench->cpu));
@@ -298,8 +308,7 @@ static void run(uint32_t entries, bool v6, int number)
 	clear(bench);
 	change_all(bench, 1, 1);
 	check(bench, entries);
-	say(bench, "memory_bytes_per_entry", (double)(resident_bytes() - before) / ENDS / entries,
-	    "bytes", "");
+	say_memory(bench, before, "new");
 	say(bench, "wire_bytes_per_entry", (double)bench->wire / entries, "bytes", "");
 	say_cpu(bench, "new", entries);
 	/* Each time in another order, so that nothing lies beside what it lay beside before. Powers
@@ -310,6 +319,7 @@ static void run(uint32_t entries, bool v6, int number)
 		change_all(bench, (uint16_t)(2 + i % 4), 2654435761 + 2000010ul * i);
 	}
 	check(bench, (uint64_t)entries * (2 + passes));
+	say_memory(bench, before, "changed");
 	say_cpu(bench, "changed", (double)entries * passes);
 }
 

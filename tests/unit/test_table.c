@@ -65,25 +65,23 @@ static void check(const struct table *table, const struct model *model, unsigned
 /* A reader sees, in order, each entry whose last change lies behind it, once. */
 static void check_journal(struct table *table, const struct model *model, uint64_t from)
 {
-	struct table_cursor cursor;
+	struct table_reader reader;
 	uint64_t last = from;
 	unsigned int seen = 0, want = 0;
 	table_ref ref;
 
 	for (unsigned int i = 0; i < FLOWS; i++)
 		want += model[i].order > from;
-	table_cursor_open(table, &cursor, from);
-	while ((ref = table_cursor_peek(table, &cursor))) {
+	table_read(table, from, &reader);
+	while ((ref = table_read_next(table, &reader))) {
 		struct table_meta meta;
 
 		table_get(table, ref, NULL, &meta);
 		assert_true(meta.position > last);
 		last = meta.position;
-		table_cursor_advance(table, &cursor);
 		seen++;
 	}
 	assert_int_equal(seen, want);
-	table_cursor_close(table, &cursor);
 }
 
 static enum table_result merge(struct table *table, const struct entry *entry,
@@ -156,47 +154,43 @@ static void test_model(void **state)
 	table_free(table);
 }
 
-/* Readers that stand in the middle while entries change under them miss nothing. */
-static void test_cursors(void **state)
+/* Readers that stand in the middle while entries change under them, and while what they left is
+ * tidied up, miss nothing. */
+static void test_readers(void **state)
 {
 	struct table *table = make_table(FLOWS);
-	struct table_cursor cursors[3];
-	uint64_t seen[3][FLOWS] = {0}, position[FLOWS] = {0}, hlc = 1;
+	uint64_t seen[3][FLOWS] = {0}, position[FLOWS] = {0}, read[3] = {0}, hlc = 1;
 
 	(void)state;
 	srand(2);
-	for (int c = 0; c < 3; c++)
-		table_cursor_open(table, &cursors[c], 0);
 	for (int round = 0; round < 50000; round++) {
+		struct table_reader reader;
+		struct entry entry;
 		int c = rand() % 5;
 		table_ref ref;
 
 		if (c >= 3) {
 			unsigned int i = (unsigned int)rand() % FLOWS;
-			struct entry entry = make_entry(i, 1);
 
+			entry = make_entry(i, 1);
 			table_capture(table, &entry, ++hlc, 0);
 			position[i] = table_position(table);
 			continue;
 		}
-		ref = table_cursor_peek(table, &cursors[c]);
-		if (ref) {
-			struct table_meta meta;
-			struct entry entry;
-
-			table_get(table, ref, &entry, &meta);
-			assert_true(meta.position > cursors[c].position);
-			for (unsigned int i = 0; i < FLOWS; i++) {
-				if (position[i] == meta.position)
-					seen[c][i] = meta.position;
-			}
-			table_cursor_advance(table, &cursors[c]);
+		table_read(table, read[c], &reader);
+		ref = table_read_next(table, &reader);
+		if (!ref)
+			continue;
+		assert_true(table_ref_position(table, ref) > read[c]);
+		read[c] = table_ref_position(table, ref);
+		for (unsigned int i = 0; i < FLOWS; i++) {
+			if (position[i] == read[c])
+				seen[c][i] = read[c];
 		}
 	}
 	for (int c = 0; c < 3; c++) {
 		for (unsigned int i = 0; i < FLOWS; i++)
-			assert_true(seen[c][i] == position[i] || position[i] > cursors[c].position);
-		table_cursor_close(table, &cursors[c]);
+			assert_true(seen[c][i] == position[i] || position[i] > read[c]);
 	}
 	table_free(table);
 }
@@ -300,6 +294,62 @@ static void test_origins(void **state)
 	assert_int_equal(merge(table, &entry, (struct table_version){5, 50}, 2000), TABLE_NEW);
 	assert_int_equal(entries_of(table, 50), 1);
 	assert_int_equal(entries_of(table, 101), 0);
+	table_free(table);
+}
+
+/* Nobody's word keeps an entry for years. */
+static void test_timeout(void **state)
+{
+	struct table *table = make_table(10);
+	struct entry entry = make_entry(0, 1);
+
+	(void)state;
+	entry.timeout = UINT32_MAX;
+	assert_int_equal(merge(table, &entry, (struct table_version){1, 1}, 0), TABLE_NEW);
+	table_get(table, table_find(table, &entry.flow), &entry, NULL);
+	assert_int_equal(entry.timeout, TABLE_TIMEOUT_MAX);
+	entry.timeout = TABLE_TIMEOUT_MAX - 1;
+	assert_int_equal(table_capture(table, &entry, 2, 0), TABLE_CHANGED);
+	table_get(table, table_find(table, &entry.flow), &entry, NULL);
+	assert_int_equal(entry.timeout, TABLE_TIMEOUT_MAX - 1);
+	table_free(table);
+}
+
+/* Lists of which little holds do not keep what left them, however the rest moves. */
+static void test_tidy(void **state)
+{
+	struct table *table = make_table(FLOWS);
+	struct entry entry;
+	uint64_t hlc = 1;
+
+	(void)state;
+	for (unsigned int i = 0; i < FLOWS; i++) {
+		entry = make_entry(i, 1);
+		assert_int_equal(table_capture(table, &entry, ++hlc, 0), TABLE_NEW);
+	}
+	/* So much that without it no memory was left for the journal. */
+	for (unsigned int i = 0; i < 200000; i++) {
+		unsigned int last = FLOWS - 1 - i % 2;
+
+		entry = make_entry(last, (uint16_t)(1 + i % 3));
+		assert_int_equal(table_capture(table, &entry, ++hlc, 0), TABLE_CHANGED);
+		entry = make_entry(0, 1);
+		assert_int_equal(merge(table, &entry, (struct table_version){++hlc, 1}, 0),
+				 TABLE_CHANGED);
+	}
+	assert_int_equal(table_list_count(table, TABLE_JOURNAL), FLOWS - 1);
+	assert_int_equal(table_list_count(table, TABLE_INJECT), 1);
+	for (unsigned int i = 1; i < FLOWS; i++) {
+		struct table_reader reader;
+		struct table_meta meta;
+		table_ref ref;
+
+		entry = make_entry(i, 1);
+		table_get(table, table_find(table, &entry.flow), NULL, &meta);
+		table_read(table, meta.position - 1, &reader);
+		ref = table_read_next(table, &reader);
+		assert_int_equal(ref, table_find(table, &entry.flow));
+	}
 	table_free(table);
 }
 
@@ -510,11 +560,12 @@ static void test_withheld(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_model),    cmocka_unit_test(test_cursors),
+		cmocka_unit_test(test_model),    cmocka_unit_test(test_readers),
 		cmocka_unit_test(test_sweep),    cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_options),  cmocka_unit_test(test_adopted),
 		cmocka_unit_test(test_paths),    cmocka_unit_test(test_returned),
 		cmocka_unit_test(test_withheld), cmocka_unit_test(test_origins),
+		cmocka_unit_test(test_timeout),  cmocka_unit_test(test_tidy),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
