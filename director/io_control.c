@@ -11,14 +11,12 @@
 
 #include "director/io_clock.h"
 
-/* Making it holds up the loop for a quarter of a millisecond, for each client. */
-#define CHUNK (16 * 1024)
 #define BACKLOG 16
 
 struct client {
 	uv_pipe_t pipe;
 	uv_timer_t timer;
-	uv_idle_t idle; /* the answer's next piece needs another turn */
+	uv_idle_t idle; /* the answer's next piece has to wait for the next turn */
 	struct io_control *control;
 	unsigned int handles;
 	bool closing;
@@ -30,7 +28,7 @@ struct client {
 	bool waiting; /* for the next one */
 	bool last;    /* what is being written is the end */
 	uv_write_t write;
-	char chunk[CHUNK];
+	char chunk[IO_CONTROL_PIECE];
 };
 
 struct io_control {
@@ -89,6 +87,15 @@ static void expired(uv_timer_t *timer)
 
 static void proceed(struct client *client);
 
+static void next_turn(uv_idle_t *idle)
+{
+	struct client *client = idle->data;
+
+	uv_idle_stop(idle);
+	proceed(client);
+}
+
+/* libuv calls this again and again in one turn as long as the socket has room. */
 static void written(uv_write_t *write, int status)
 {
 	struct client *client = container_of(write, struct client, write);
@@ -100,7 +107,7 @@ static void written(uv_write_t *write, int status)
 		return;
 	}
 	uv_timer_again(&client->timer);
-	proceed(client);
+	uv_idle_start(&client->idle, next_turn);
 }
 
 static void chunk_write(struct client *client, size_t len)
@@ -109,14 +116,6 @@ static void chunk_write(struct client *client, size_t len)
 
 	if (uv_write(&client->write, (uv_stream_t *)&client->pipe, &buf, 1, written) < 0)
 		client_close(client);
-}
-
-static void next_turn(uv_idle_t *idle)
-{
-	struct client *client = idle->data;
-
-	uv_idle_stop(idle);
-	proceed(client);
 }
 
 static void proceed(struct client *client)

@@ -74,7 +74,7 @@ static int setup(void **state)
 	struct node_options options = {.identity = &world->identity,
 				       .epoch = 1,
 				       .versions = VERSION_RANGE,
-				       .entries_max = 10};
+				       .entries_max = 2000};
 	struct config_error error;
 	struct control_source source = source_of(world);
 	char text[IO_CONTROL_ERROR_MAX];
@@ -181,6 +181,40 @@ static void test_pieces(void **state)
 	}
 	answer_read(world, fd, answer, sizeof(answer));
 	assert_non_null(strstr(answer, "\"count\":0"));
+}
+
+/* However fast the client reads, the loop has a turn between two pieces. */
+static void test_turns(void **state)
+{
+	static const char request[] = "{\"command\": \"connections\"}\n";
+	struct world *world = *state;
+	static char piece[1 << 20];
+	struct node_update update;
+	size_t total = 0;
+	int fd;
+
+	for (uint16_t i = 0; i < 2000; i++) {
+		struct entry entry = {.flow = {.vaddr = {203, 0, 113, 10},
+					       .cport = i,
+					       .family = AF_INET,
+					       .protocol = IPPROTO_TCP},
+				      .state = 1,
+				      .timeout = 900};
+
+		node_step(world->node, &(struct node_event){.type = NODE_ADOPTED, .entry = &entry},
+			  &update);
+	}
+	fd = dial(world);
+	assert_int_equal(write(fd, request, strlen(request)), strlen(request));
+	for (ssize_t got = -1; got != 0;) {
+		uv_run(&world->loop, UV_RUN_NOWAIT);
+		got = read(fd, piece, sizeof(piece));
+		assert_true(got >= 0 || errno == EAGAIN);
+		assert_true(got <= IO_CONTROL_PIECE);
+		total += got > 0 ? (size_t)got : 0;
+	}
+	assert_in_range(total, 20 * IO_CONTROL_PIECE, 40 * IO_CONTROL_PIECE);
+	close(fd);
 }
 
 static void test_refused(void **state)
@@ -346,6 +380,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_answers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_turns, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_follow, setup, teardown),
