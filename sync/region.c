@@ -5,8 +5,8 @@
 
 /* The first of these stays of small pages: most tables never need more. */
 #define HUGE_PAGE ((size_t)2 << 20)
-/* So much of it is had at once: a page fault for each page, and one more where it is read before it
- * is written, would be a good part of what an entry costs. */
+/* So much of it is had at once where it grows by little: a page fault for each page, and one more
+ * where it is read before it is written, would be a good part of what an entry costs. */
 #define SMALL_STEP ((size_t)64 << 10)
 
 int region_init(struct region *region, size_t max)
@@ -47,7 +47,7 @@ bool region_commit(struct region *region, size_t len)
 	if (to > region->reserved ||
 	    mprotect(region->base + from, to - from, PROT_READ | PROT_WRITE) < 0)
 		return false;
-	if (to <= HUGE_PAGE) /* else, and with an older kernel, as it is touched */
+	if (to - from <= SMALL_STEP) /* else, and with an older kernel, as it is touched */
 		madvise(region->base + from, to - from, MADV_POPULATE_WRITE);
 	region->committed = to;
 	return true;

@@ -74,7 +74,7 @@ void sync_free(struct sync *sync);
 int sync_capture(struct sync *sync, const struct entry *entry, struct now now);
 
 /* Several, at most SYNC_CAPTURE_MAX: as one by one, and cheaper where the table is large. */
-#define SYNC_CAPTURE_MAX 32
+#define SYNC_CAPTURE_MAX 64
 void sync_capture_group(struct sync *sync, const struct entry *entries, unsigned int count,
 			struct now now);
 

@@ -115,7 +115,7 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 /* Asks memory for all that these flows will need, so that a table which no cache holds does not
  * wait for each of them: to be called before so many, at most TABLE_FETCH_MAX, are captured, merged
  * or looked for. Changes nothing. */
-#define TABLE_FETCH_MAX 32
+#define TABLE_FETCH_MAX 64
 void table_fetch(struct table *table, const struct entry *entries, unsigned int count);
 
 /* 0: not held. */

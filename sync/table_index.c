@@ -13,7 +13,7 @@
 
 static_assert(offsetof(struct flow, pe_digest) % 8 == 0, "compared by the 8 bytes");
 static_assert(sizeof(struct line) == 64, "a line of the cache");
-static_assert(FETCHED == 1 << (64 - 58), "fetched_place()");
+static_assert(FETCHED == 1 << (64 - 57), "fetched_place()");
 
 int table_index_init(struct table *table)
 {
@@ -62,7 +62,7 @@ static size_t fetched_place(const struct flow *flow)
 {
 	uint64_t sum = load_le64(flow->caddr) + load_le64(flow->caddr + 8) + flow->cport;
 
-	return (size_t)((sum * 0x9e3779b97f4a7c15u) >> 58);
+	return (size_t)((sum * 0x9e3779b97f4a7c15u) >> 57);
 }
 
 static bool flow_same(const struct flow *a, const struct flow *b)

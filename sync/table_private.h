@@ -77,7 +77,7 @@ struct fetched {
 	uint32_t hash;
 };
 
-#define FETCHED 64
+#define FETCHED 128
 
 /* A place in a list, as long as the slot is in that list with that number. */
 struct cell {
