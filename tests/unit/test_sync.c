@@ -970,6 +970,17 @@ static void test_end_elsewhere(void **state)
 		assert_true(list[1].flags & ENTRY_INACTIVE);
 		sync_inject_lost(sync);
 	}
+	/* It lives elsewhere again, and has ended before it is known whether the kernel took that.
+	 */
+	for (unsigned int i = 0; i < 2; i++) {
+		forged.head.first++;
+		forged.head.last++;
+		forged.version.hlc++;
+		forged.entry.daddr[0] = 77;
+		forged.entry.flags = i ? 3 | ENTRY_INACTIVE : 3;
+		assert_int_equal(receive(sync, &forged), 0);
+		assert_int_equal(injected(sync, list), i + 1);
+	}
 	sync_free(sync);
 }
 
