@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define READ_SIZE (64 * 1024)
+#define READ_SIZE (32 * 1024)
 #define BACKLOG 64
 /* Without an acknowledgement for so long the kernel gives the connection up. */
 #define USER_TIMEOUT_MS 10000
@@ -22,8 +22,8 @@ struct stream {
 	struct io_streams *streams;
 	unsigned int number;
 	bool open;             /* connected */
-	bool paused;           /* has had its share of this turn */
-	size_t share;          /* bytes read in this turn */
+	bool served;           /* in this turn */
+	bool paused;           /* not read, until those are that wait */
 	struct buffer *buffer; /* on its way to the socket */
 	uv_connect_t connect;
 	uv_write_t write;
@@ -34,7 +34,9 @@ struct io_streams {
 	struct stream *streams[IO_STREAMS_MAX];
 	uv_tcp_t *listeners;
 	size_t n_listeners;
-	uv_prepare_t prepare; /* a new turn: shares are renewed */
+	uv_prepare_t prepare; /* a new turn */
+	uint64_t began;       /* ns, the first read of this turn; 0: none yet */
+	bool waits;           /* some stream has something, and there was no time for it */
 	struct buffer *pool;
 	size_t handles; /* open ones, closing ones included */
 	void (*done)(void *context);
@@ -203,13 +205,22 @@ int io_streams_kick(struct io_streams *streams, unsigned int number)
 	return r;
 }
 
+static bool turn_is_over(const struct io_streams *streams)
+{
+	return streams->began && uv_hrtime() - streams->began >= IO_STREAMS_TURN * 1000;
+}
+
+/* Without room the stream is not read, and asked again in the next turn. */
 static void input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
 	struct stream *stream = (struct stream *)handle;
+	struct io_streams *streams = stream->streams;
+	bool over = turn_is_over(streams);
 
 	(void)suggested;
-	buf->base = (char *)stream->streams->input;
-	buf->len = sizeof(stream->streams->input);
+	streams->waits |= over && !stream->served;
+	buf->base = (char *)streams->input;
+	buf->len = over ? 0 : sizeof(streams->input);
 }
 
 static void input_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf)
@@ -217,36 +228,38 @@ static void input_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf)
 	struct stream *stream = (struct stream *)handle;
 	struct io_streams *streams = stream->streams;
 
-	if (len < 0) {
+	if (len == 0 || len == UV_ENOBUFS)
+		return;
+	if (!streams->began)
+		streams->began = uv_hrtime();
+	stream->served = true;
+	if (len < 0)
 		stream_fail(stream, 0);
-		return;
-	}
-	if (len == 0)
-		return;
-	stream->share += (size_t)len;
-	if (stream->share >= IO_STREAMS_TURN) {
-		uv_read_stop(handle);
-		stream->paused = true;
-	}
-	streams->options.data(streams->options.context, stream->number, (const uint8_t *)buf->base,
-			      (size_t)len);
+	else
+		streams->options.data(streams->options.context, stream->number,
+				      (const uint8_t *)buf->base, (size_t)len);
 }
 
+/* Those that wait are read before those that were. */
 static void turn_begins(uv_prepare_t *prepare)
 {
 	struct io_streams *streams = container_of(prepare, struct io_streams, prepare);
+	bool waits = streams->waits;
 
 	for (unsigned int i = 0; i < IO_STREAMS_MAX; i++) {
 		struct stream *stream = streams->streams[i];
 
 		if (!stream)
 			continue;
-		stream->share = 0;
-		if (!stream->paused)
-			continue;
-		stream->paused = false;
-		uv_read_start((uv_stream_t *)&stream->tcp, input_alloc, input_read);
+		if (waits && stream->served && !stream->paused)
+			uv_read_stop((uv_stream_t *)&stream->tcp);
+		else if (!waits && stream->paused)
+			uv_read_start((uv_stream_t *)&stream->tcp, input_alloc, input_read);
+		stream->paused = waits && (stream->paused || stream->served);
+		stream->served = false;
 	}
+	streams->began = 0;
+	streams->waits = false;
 }
 
 static void options_set(uv_tcp_t *tcp)

@@ -2,8 +2,8 @@
  * nothing of what the bytes mean. Streams are numbered as node.h says.
  *
  * Bounded: one buffer a stream is on its way to the socket at any time, and the next is asked for
- * when the kernel has taken it; a stream that sends without end gets IO_STREAMS_TURN bytes a turn
- * of the loop. */
+ * when the kernel has taken it. Of a turn of the loop what all streams bring takes IO_STREAMS_TURN,
+ * and at most one read more; who had to wait comes first in the next. */
 #ifndef DIRECTOR_IO_STREAMS_H
 #define DIRECTOR_IO_STREAMS_H
 
@@ -14,8 +14,9 @@
 struct io_streams;
 
 #define IO_STREAMS_MAX 192
-#define IO_STREAMS_TURN (64 * 1024)
-#define IO_STREAMS_BUFFER (256 * 1024)
+#define IO_STREAMS_TURN USEC_PER_MSEC
+/* Room for one large batch: two would take too much of a turn. */
+#define IO_STREAMS_BUFFER (200 * 1024)
 
 /* Called from the loop, never from within a function of this header, except output(). */
 struct io_streams_options {
