@@ -46,6 +46,17 @@ int ipvs_daemon_add_probe(struct ipvs_daemon *daemon, const struct ipvs_daemon_p
 	return -EOPNOTSUPP;
 }
 
+/* What a kernel does for its load does not wait for a daemon that shares its core. */
+static void go_first(void)
+{
+	struct sched_param param;
+
+	if (sched_getscheduler(0) != SCHED_RR || sched_getparam(0, &param) < 0)
+		return;
+	param.sched_priority++;
+	(void)!sched_setscheduler(0, SCHED_RR, &param);
+}
+
 static void run_kernel(struct io_tap *tap, struct kernel *kernel)
 {
 	cpu_set_t cpus;
@@ -53,6 +64,7 @@ static void run_kernel(struct io_tap *tap, struct kernel *kernel)
 	CPU_ZERO(&cpus);
 	CPU_SET((size_t)beside.kernel_cpu, &cpus);
 	sched_setaffinity(0, sizeof(cpus), &cpus);
+	go_first();
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	close(tap->fd);
 	kernel_run(kernel);
