@@ -21,9 +21,6 @@ static_assert(CONFIG_LISTEN_MAX == MEMBERSHIP_ADDRESSES_MAX, "and every address"
 #define WATCH_PEERS 10 /* each so many times */
 /* So long nothing is injected while they are read: enough if there are few. */
 #define ADOPT_ALONE (1 * USEC_PER_SEC)
-/* And so long taking traffic waits for it. The kernel carries what it has anyway; only the others
- * lack some of it until it is read. */
-#define ADOPT_PATIENCE (5 * USEC_PER_SEC)
 
 /* The node's wishes */
 
@@ -35,24 +32,21 @@ static void want_inject(void *context)
 		io_tap_kick(director->tap);
 }
 
-/* Before the kernel's own connections are read the others do not have them. */
-void director_announce(struct io_director *director)
+static void want_confirm(void *context)
 {
-	bool wait = !director->adopted && clock_now().mono < director->started + ADOPT_PATIENCE;
+	struct io_director *director = context;
 
-	if (director->stopping || (director->announce && wait))
-		return;
-	director->announced = director->announce;
-	io_services_announce(director->services, director->announce);
+	if (director->tap)
+		io_tap_hurry(director->tap);
 }
 
 static void want_announce(void *context, bool wanted)
 {
 	struct io_director *director = context;
 
-	director->announce = wanted;
 	io_log_notice(wanted ? "ready to take traffic" : "not to take traffic");
-	director_announce(director);
+	if (!director->stopping)
+		io_services_announce(director->services, wanted);
 }
 
 static void want_services(void *context)
@@ -167,8 +161,8 @@ static void tap_changed(void *context)
 	forwarder_look(director);
 	io_tap_status(director->tap, &tap);
 	/* The VIPs may be on although we never put them there: a process before us left them. */
-	if (tap.stalled_since && director->services)
-		director_announce(director);
+	if (tap.stalled_since && director->services && !director->stopping)
+		io_services_announce(director->services, false);
 }
 
 static void tap_gone(void *context)
@@ -295,8 +289,6 @@ static void watched(uv_timer_t *timer)
 		director->adopt_wanted = false;
 		adopt_again(director, "the kernel has connections that it did not report");
 	}
-	if (director->announce && !director->announced)
-		director_announce(director);
 	director_watch_forwarder(director);
 	if (++director->turns % WATCH_PEERS == 0) {
 		director_watch(director);
@@ -387,6 +379,7 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 		.n_listen = config->n_listen,
 		.context = director,
 		.inject = want_inject,
+		.confirm = want_confirm,
 		.announce = want_announce,
 		.services = want_services,
 		.adopt = want_adopt,

@@ -56,9 +56,6 @@ static void adopt_done(void *context, int error)
 	node_status(io_node_get(director->node), &status);
 	io_log_info("%llu connections found in the kernel",
 		    (unsigned long long)status.sync.adopted);
-	/* What a process before us has put on stays on until it is known that it must not. */
-	if (director->announce)
-		director_announce(director);
 	if (director->adopt_again) {
 		director->adopt_again = false;
 		director_adopt(director);

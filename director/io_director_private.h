@@ -48,8 +48,6 @@ struct io_director {
 	uv_timer_t watch, leave;
 	unsigned int turns; /* of watch */
 
-	bool announce;  /* what the node wants */
-	bool announced; /* what the services were told of it */
 	bool forwarder_ok;
 	usec_t forwarder_since;
 
@@ -72,9 +70,8 @@ struct io_director {
 	struct observer observer;
 };
 
-/* io_director.c: closes everything; puts the VIPs on, or takes them off, as the node wants. */
+/* io_director.c: closes everything. */
 void director_stop(struct io_director *director);
-void director_announce(struct io_director *director);
 
 /* io_director_adopt.c: reads the connections that the kernel has kept. */
 void director_adopt(struct io_director *director);

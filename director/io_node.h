@@ -19,7 +19,8 @@ struct io_node_options {
 	size_t n_listen;
 	void *context;
 	/* None of these may call back from within. */
-	void (*inject)(void *context); /* io_node_inject() has something; said often */
+	void (*inject)(void *context);  /* io_node_inject() has something; said often */
+	void (*confirm)(void *context); /* node_update.confirm; said often */
 	/* Whether to take traffic; not called before that is known. */
 	void (*announce)(void *context, bool announce);
 	/* NULL where there is no kernel to compare with. */

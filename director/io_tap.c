@@ -117,6 +117,14 @@ void io_tap_kick(struct io_tap *tap)
 	uv_timer_start(&tap->pump, io_tap_on_pump, 0, 0);
 }
 
+void io_tap_hurry(struct io_tap *tap)
+{
+	if (tap->hurry || !pace_waiting(&tap->pace))
+		return;
+	tap->hurry = true;
+	io_tap_kick(tap);
+}
+
 void io_tap_status(const struct io_tap *tap, struct io_tap_status *ret_status)
 {
 	*ret_status = tap->status;

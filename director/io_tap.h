@@ -80,6 +80,8 @@ void io_tap_close(struct io_tap *tap, void (*done)(void *ctx), void *ctx);
 
 /* There is something to pull. Cheap; may be called from callbacks. */
 void io_tap_kick(struct io_tap *tap);
+/* confirmed() is waited for: as soon as can be, and not when it costs least. Likewise. */
+void io_tap_hurry(struct io_tap *tap);
 
 struct io_tap_status {
 	uint64_t captured_messages, captured_entries;

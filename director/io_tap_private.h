@@ -33,6 +33,7 @@ struct io_tap {
 	unsigned int captured; /* entries since the last beat */
 	usec_t last_beat;
 	usec_t next_observe; /* of the backup's queue, where the pace does not wait for it */
+	bool hurry;          /* the next one is waited for */
 	usec_t next_repair, next_look, next_missed;
 	usec_t seen;       /* then there was nothing to read */
 	bool late;         /* we slept, and what is read was sent meanwhile */

@@ -7,7 +7,7 @@
 
 /* Work of one turn. */
 #define READS 1024
-#define WRITES 32
+#define WRITES 16
 
 /* Between looks at IPVS: when awake, when asleep, and the first after a packet, whose connection
  * then has its third one too. */
@@ -35,7 +35,7 @@
 #define HOLD_MAX USEC_PER_SEC
 
 /* Between looks at the backup's queue while something is in it: when more could be written but for
- * that, and when only the confirmation is waited for. */
+ * that, or it is waited for, and otherwise. */
 #define PUMP_MS 2
 #define CONFIRM_MS 100
 /* A timer of 0 ms would be run again at once, before anything else of the loop. */
@@ -343,6 +343,7 @@ static bool observe(struct io_tap *tap)
 	case PACE_PENDING:
 		break;
 	case PACE_CONFIRMED:
+		tap->hurry = false;
 		callbacks->confirmed(tap->options.ctx);
 		break;
 	case PACE_LOST:
@@ -384,8 +385,8 @@ static bool inject(struct io_tap *tap, bool *ret_failed)
 /* A look takes longer than writing some messages. */
 static bool due_to_observe(const struct io_tap *tap)
 {
-	return pace_waiting(&tap->pace) &&
-	       (now(tap) >= tap->next_observe || !pace_allows(&tap->pace, IO_TAP_PAYLOAD_MAX));
+	return pace_waiting(&tap->pace) && (now(tap) >= tap->next_observe || tap->hurry ||
+					    !pace_allows(&tap->pace, IO_TAP_PAYLOAD_MAX));
 }
 
 void io_tap_on_pump(uv_timer_t *pump)
@@ -404,7 +405,5 @@ void io_tap_on_pump(uv_timer_t *pump)
 	else if (more)
 		uv_timer_start(pump, io_tap_on_pump, NEXT_TURN_MS, 0);
 	else if (pace_waiting(&tap->pace))
-		uv_timer_start(pump, io_tap_on_pump,
-			       pace_allows(&tap->pace, IO_TAP_PAYLOAD_MAX) ? CONFIRM_MS : PUMP_MS,
-			       0);
+		uv_timer_start(pump, io_tap_on_pump, due_to_observe(tap) ? PUMP_MS : CONFIRM_MS, 0);
 }

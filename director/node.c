@@ -12,6 +12,9 @@
 #define FORWARDER_HOLD_MIN (2 * USEC_PER_SEC)
 #define FORWARDER_HOLD_MAX (60 * USEC_PER_SEC)
 #define FORWARDER_CALM (60 * USEC_PER_SEC)
+/* So long at most the kernel's own connections are read before it is ready. That kernel carries
+ * them anyway; only the others lack some of them until they are read. */
+#define ADOPT_PATIENCE (5 * USEC_PER_SEC)
 
 void node_draw(struct node *node, void *data, size_t len)
 {
@@ -113,7 +116,23 @@ static const char *not_ready(const struct node *node)
 		return "entries of directors that are gone, from the peers that have them";
 	if (!status.complete)
 		return "entries that are not in the kernel yet";
+	if (!node->read)
+		return "the kernel's own connections, which are being read";
 	return NULL;
+}
+
+/* Each event may be what was waited for. */
+static void look_ready(struct node *node, struct now now)
+{
+	if (node->ready)
+		return;
+	members_settle(node, now);
+	follow_peers(node, now);
+	node->read = !node->adopting || now.mono >= node->started + ADOPT_PATIENCE;
+	if (not_ready(node))
+		return;
+	node->ready = true;
+	node->ready_since = now.mono;
 }
 
 /* Time */
@@ -124,13 +143,8 @@ static void tick(struct node *node, struct now now)
 	for (unsigned int i = 0; i < node->streams_len; i++)
 		stream_tick(node, i, now);
 	members_tick(node, now);
-	follow_peers(node, now);
 	sync_tick(node->sync, now);
 	kernel_tick(node, now);
-	if (!node->ready && !not_ready(node)) {
-		node->ready = true;
-		node->ready_since = now.mono;
-	}
 }
 
 /* The metronome's own flow says nothing to anybody. */
@@ -288,6 +302,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 		tick(node, now);
 	if (now.mono >= sync_mature_time(node->sync))
 		sync_mature(node->sync, now);
+	look_ready(node, now);
 
 	*ret_update = (struct node_update){
 		.timeout = MIN(node->tick, membership_timeout(node->membership)),
@@ -298,6 +313,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	ret_update->timeout = MIN(ret_update->timeout, sync_mature_time(node->sync));
 	want_output(node, now, ret_update);
 	ret_update->inject = sync_inject_pending(node->sync);
+	ret_update->confirm = sync_inject_awaited(node->sync);
 	ret_update->services = node->kernel.step == KERNEL_ASK;
 	ret_update->adopt = node->kernel.want_adopt;
 	node->kernel.want_adopt = false;

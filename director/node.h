@@ -93,6 +93,7 @@ struct node_update {
 	struct node_streams output; /* call node_output() as soon as the socket can take bytes */
 	struct node_streams close;  /* close at once; no NODE_STREAM_CLOSED is wanted for these */
 	bool inject;                /* node_inject() has something */
+	bool confirm;               /* all was pulled, and to be ready it waits for NODE_INJECTED */
 	bool datagrams;             /* node_datagram() too */
 	bool notices;               /* node_notice() too */
 	bool services;              /* ask the kernel for its services: NODE_SERVICES */

@@ -270,12 +270,16 @@ static void say_phase(struct node *node, struct now now)
 			   });
 }
 
-void members_tick(struct node *node, struct now now)
+void members_settle(struct node *node, struct now now)
 {
 	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
 		if (node->links[i].member)
 			link_settle(node, i, now);
 	}
+}
+
+void members_tick(struct node *node, struct now now)
+{
 	if (now.mono > node->started + PATIENCE)
 		node->searching = false;
 	sync_hasten(node->sync, node->draining);

@@ -108,6 +108,7 @@ struct node {
 	usec_t recovered; /* mono: when the forwarder was well again */
 	usec_t hold;      /* how long it has to be since then, to be trusted */
 	bool adopting;    /* the kernel's connections at start are still being read */
+	bool read;        /* or it was waited for that long enough */
 	bool draining, drained;
 	enum node_stop stop;
 	usec_t stop_by;
@@ -167,6 +168,8 @@ void link_lost(struct node *node, unsigned int number, bool was_ready, bool last
 bool members_event(struct node *node, const struct node_event *event);
 /* Looks at the links, our phase, and how a stop goes on. */
 void members_tick(struct node *node, struct now now);
+/* Which members are waited for no longer. */
+void members_settle(struct node *node, struct now now);
 
 /* node_kernel.c */
 int kernel_new(struct node *node);

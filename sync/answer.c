@@ -21,7 +21,30 @@ static int ranges_read(const Lvsmesh__Pb__Want *message, struct ranges *ret_rang
 	return 0;
 }
 
-int answer_want(struct stream *stream, const Lvsmesh__Pb__Want *message)
+static bool origin_wanted(const struct answer *answer, uint64_t origin)
+{
+	if (answer->origin && answer->origin != origin)
+		return false;
+	for (unsigned int i = 0; i < answer->skip_len; i++) {
+		if (answer->skip[i] == origin)
+			return false;
+	}
+	return true;
+}
+
+/* Where all are alive, whoever starts has all entries from those who carry them. */
+static bool holds_any(const struct sync *sync, const struct answer *answer)
+{
+	struct table_origin origin;
+
+	for (unsigned int i = 0; table_origin(sync->table, i, &origin); i++) {
+		if (origin.entries > 0 && origin_wanted(answer, origin.id))
+			return true;
+	}
+	return false;
+}
+
+int answer_want(const struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Want *message)
 {
 	struct answer *answer = &stream->sink.answer;
 	struct ranges ranges;
@@ -46,6 +69,7 @@ int answer_want(struct stream *stream, const Lvsmesh__Pb__Want *message)
 	};
 	for (size_t i = 0; i < message->n_skip; i++)
 		answer->skip[i] = message->skip[i];
+	answer->nothing = !holds_any(sync, answer);
 	return 0;
 }
 
@@ -59,23 +83,15 @@ static bool wanted(const struct answer *answer, const struct table_meta *meta)
 {
 	uint64_t hlc = meta->version.hlc;
 
-	if (answer->origin && answer->origin != meta->version.origin)
-		return false;
-	if (hlc >= HLC_TIMES && hlc <= answer->since)
-		return false;
-	if (!ranges_have(&answer->ranges, RANGE_OF(meta->range)))
-		return false;
-	for (unsigned int i = 0; i < answer->skip_len; i++) {
-		if (answer->skip[i] == meta->version.origin)
-			return false;
-	}
-	return true;
+	return (hlc < HLC_TIMES || hlc > answer->since) &&
+	       ranges_have(&answer->ranges, RANGE_OF(meta->range)) &&
+	       origin_wanted(answer, meta->version.origin);
 }
 
 /* Returns whether the walk has ended. */
 static bool collect(struct sync *sync, struct answer *answer, struct now now)
 {
-	for (unsigned int i = 0; i < WALK_BUDGET; i++) {
+	for (unsigned int i = 0; i < WALK_BUDGET && !answer->nothing; i++) {
 		uint64_t before = answer->walk;
 		table_ref ref = table_walk(sync->table, &answer->walk);
 		struct table_meta meta;
@@ -88,7 +104,7 @@ static bool collect(struct sync *sync, struct answer *answer, struct now now)
 			return false;
 		}
 	}
-	return false;
+	return answer->nothing;
 }
 
 size_t answer_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data)

@@ -44,9 +44,12 @@ bool followed_now(const struct sync *sync, const struct journal *journal)
 	return journal->id == sync->identity->id && journal->journal == sync->journal;
 }
 
+/* Who hears that we are complete asks at once, and has to know what it will get. */
 usec_t lost_time(const struct sync *sync, const struct sink *sink)
 {
-	return sink->lost_said == sync->lost_changes ? USEC_NEVER : sink->lost_time + LOST_INTERVAL;
+	if (sink->lost_said == sync->lost_changes)
+		return USEC_NEVER;
+	return sink->tell ? 0 : sink->lost_time + LOST_INTERVAL;
 }
 
 size_t lost_output(struct sync *sync, struct sink *sink, struct now now, uint8_t *data)

@@ -19,6 +19,19 @@ static uint64_t on_the_way(const struct sync *sync)
 	       table_list_count(sync->table, TABLE_UNCONFIRMED);
 }
 
+/* Where peers carry traffic there is always an entry on its way to the kernel; what was learned of
+ * the time before us is what has to be there. */
+void join_look(struct sync *sync)
+{
+	struct join *join = &sync->join;
+
+	if (join->complete || !join->done ||
+	    (sync->counters.injected < join->goal && on_the_way(sync) > 0))
+		return;
+	join->complete = true;
+	sink_tell(sync);
+}
+
 static void join_done(struct sync *sync)
 {
 	struct join *join = &sync->join;
@@ -29,19 +42,7 @@ static void join_done(struct sync *sync)
 	for (unsigned int i = 0; join->shares_done == join->shares && i < join->seen.len; i++)
 		followed_note(sync, &join->seen.journals[i]);
 	sync->lost_changes++;
-}
-
-/* Where peers carry traffic there is always an entry on its way to the kernel; what was learned of
- * the time before us is what has to be there. */
-static void look_complete(struct sync *sync)
-{
-	struct join *join = &sync->join;
-
-	if (join->complete || !join->done ||
-	    (sync->counters.injected < join->goal && on_the_way(sync) > 0))
-		return;
-	join->complete = true;
-	sink_tell(sync);
+	join_look(sync);
 }
 
 /* Keeps the less of the two; false: one does not know the journal. */
@@ -104,7 +105,7 @@ void sync_join(struct sync *sync, struct now now)
 	}
 	join->active = true;
 	join->alone = now.mono;
-	join->shares = MIN(donors * SHARES_A_DONOR, SHARES_MAX);
+	join->shares = donors > 1 ? MIN(donors * SHARES_A_DONOR, SHARES_MAX) : 1;
 	join_tick(sync, now);
 }
 
@@ -160,7 +161,7 @@ void join_tick(struct sync *sync, struct now now)
 	struct join *join = &sync->join;
 	bool alone = true;
 
-	look_complete(sync);
+	join_look(sync);
 	if (!join->active)
 		return;
 	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {

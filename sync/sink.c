@@ -172,7 +172,7 @@ size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uin
 		*ret_kind = SYNC_KIND_BEGIN;
 		return output_begin(sync, sink, data);
 	}
-	if (!sink->tell && lost_time(sync, sink) <= now.mono) {
+	if (lost_time(sync, sink) <= now.mono) {
 		*ret_kind = SYNC_KIND_LOST;
 		return lost_output(sync, sink, now, data);
 	}

@@ -418,6 +418,12 @@ void sync_injected(struct sync *sync)
 	sync->counters.injected += table_list_count(sync->table, TABLE_UNCONFIRMED);
 	while ((ref = table_list_head(sync->table, TABLE_UNCONFIRMED)))
 		table_settle(sync->table, ref);
+	join_look(sync);
+}
+
+bool sync_inject_awaited(const struct sync *sync)
+{
+	return sync->join.done && !sync->join.complete && !sync_inject_pending(sync);
 }
 
 void sync_inject_lost(struct sync *sync)

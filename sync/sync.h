@@ -147,6 +147,8 @@ void sync_mature(struct sync *sync, struct now now);
 size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap);
 bool sync_inject_pending(const struct sync *sync);
 void sync_injected(struct sync *sync);
+/* The start waits for sync_injected() and for nothing else. */
+bool sync_inject_awaited(const struct sync *sync);
 void sync_inject_lost(struct sync *sync);
 
 /* The kernel seems to have lost the entry: it is injected again, whoever carried it. Not confirmed:

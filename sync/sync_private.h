@@ -53,6 +53,7 @@ struct lost {
 /* What a subscriber wants besides the journal, and how far we are with it. */
 struct answer {
 	bool active;
+	bool nothing; /* there is none of what is wanted */
 	struct ranges ranges;
 	uint64_t origin; /* 0: any */
 	uint64_t since;
@@ -130,7 +131,8 @@ struct made {
 };
 
 #define REPAIR_MAX 256
-/* The start: what no journal brings is asked of those that are complete, a share each time. */
+/* The start: what no journal brings is asked of those that are complete, a share each time, of one
+ * alone all at once: for each share it looks at all that it holds. */
 #define SHARES_A_DONOR 4u
 #define SHARES_MAX 256u
 
@@ -259,7 +261,7 @@ bool batch_collect(struct sync *sync, table_ref ref, struct now now);
 size_t batch_seal(struct sync *sync, const struct batch_head *head, uint8_t *data);
 
 /* answer.c */
-int answer_want(struct stream *stream, const Lvsmesh__Pb__Want *message);
+int answer_want(const struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Want *message);
 usec_t answer_time(const struct sink *sink);
 size_t answer_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data);
 
@@ -311,5 +313,7 @@ bool join_take(struct sync *sync, struct stream *stream);
 void join_share(const struct sync *sync, unsigned int share, uint32_t ret_range[2]);
 void join_share_ended(struct sync *sync, unsigned int share, bool answered);
 void join_tick(struct sync *sync, struct now now);
+/* Whether all that came is in the kernel by now. */
+void join_look(struct sync *sync);
 
 #endif

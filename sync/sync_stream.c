@@ -123,7 +123,7 @@ static int receive_message(struct sync *sync, struct stream *stream, uint8_t kin
 	case SYNC_KIND_ACK:
 		return sink_ack(sync, stream, (const Lvsmesh__Pb__Ack *)message, now);
 	case SYNC_KIND_WANT:
-		return answer_want(stream, (const Lvsmesh__Pb__Want *)message);
+		return answer_want(sync, stream, (const Lvsmesh__Pb__Want *)message);
 	case SYNC_KIND_LOST:
 		return lost_receive(sync, stream, (const Lvsmesh__Pb__Lost *)message);
 	case SYNC_KIND_SUMS:

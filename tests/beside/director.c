@@ -49,6 +49,14 @@ static void inject(void *context)
 		io_tap_kick(director->tap);
 }
 
+static void confirm(void *context)
+{
+	struct director *director = context;
+
+	if (director->tap)
+		io_tap_hurry(director->tap);
+}
+
 static void announce(void *context, bool announced)
 {
 	(void)context;
@@ -208,6 +216,7 @@ static int open_node(struct director *director, uint8_t number, unsigned int pro
 		.n_listen = 1,
 		.context = director,
 		.inject = inject,
+		.confirm = confirm,
 		.announce = announce,
 		.notice = notice,
 		.roster = nothing,

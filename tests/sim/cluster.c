@@ -51,6 +51,7 @@ struct director {
 			    at once */
 	bool lost;       /* not all of it */
 	bool adopt;      /* the connections are to be read again */
+	bool unread;     /* they are not read at a start */
 	uint64_t wanted; /* epoch to start again with; 0: none */
 	struct kernel_model *kernel;
 };
@@ -434,7 +435,8 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 	if (node_new(&options, &director->node) < 0)
 		abort();
 	director->up = true;
-	adopt(cluster, d);
+	if (!director->unread)
+		adopt(cluster, d);
 	step(cluster, d, (struct node_event){.type = NODE_FORWARDER, .ok = true});
 }
 
@@ -536,6 +538,17 @@ static void adopt(struct cluster *cluster, unsigned int d)
 		     (struct node_event){.type = NODE_ADOPTED,
 					 .entry = kernel_model_at(kernel, i)});
 	step(cluster, d, (struct node_event){.type = NODE_ADOPTED_ALL});
+}
+
+void cluster_unread(struct cluster *cluster, unsigned int d)
+{
+	cluster->directors[d].unread = true;
+}
+
+void cluster_read(struct cluster *cluster, unsigned int d)
+{
+	cluster->directors[d].unread = false;
+	adopt(cluster, d);
 }
 
 /* What the daemon asks the kernel for. */

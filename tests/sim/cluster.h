@@ -20,6 +20,9 @@ struct now cluster_now(const struct cluster *cluster);
 /* A crash loses the daemon; with kernel, it is the machine that boots: its table is empty. */
 void cluster_crash(struct cluster *cluster, unsigned int d, bool kernel);
 void cluster_start(struct cluster *cluster, unsigned int d);
+/* From its next start on a director's kernel is not read, before cluster_read(). */
+void cluster_unread(struct cluster *cluster, unsigned int d);
+void cluster_read(struct cluster *cluster, unsigned int d);
 /* Which versions of the protocol a director speaks from its next start on. */
 void cluster_versions(struct cluster *cluster, unsigned int d, struct version_range versions);
 /* In which version a last sent b a datagram. */

@@ -245,6 +245,82 @@ static void test_found_again(void **state)
 	cluster_free(cluster);
 }
 
+/* How long a director that starts takes to be ready; 0: longer than the time given. */
+static usec_t start_takes(struct cluster *cluster, unsigned int d, usec_t most)
+{
+	usec_t began = cluster_now(cluster).mono;
+
+	cluster_start(cluster, d);
+	while (cluster_now(cluster).mono < began + most) {
+		cluster_run(cluster, USEC_PER_MSEC);
+		if (is_ready(cluster, d))
+			return cluster_now(cluster).mono - began;
+	}
+	return 0;
+}
+
+/* Nothing of a start waits for a clock: neither the journals, the shares nor the kernel. */
+static void test_ready_at_once(void **state)
+{
+	struct cluster *cluster = cluster_new(19, 3);
+	usec_t takes;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < 1000; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+		cluster_carry(cluster, i % 3, &entry);
+	}
+	cluster_run(cluster, 100 * USEC_PER_MSEC);
+	for (unsigned int d = 0; d < 3; d++) {
+		cluster_crash(cluster, d, true);
+		takes = start_takes(cluster, d, USEC_PER_SEC);
+		assert_in_range(takes, USEC_PER_MSEC, 60 * USEC_PER_MSEC);
+		assert_int_equal(cluster_kernel_count(cluster, d), 1000);
+		assert_same(cluster);
+		cluster_run(cluster, USEC_PER_SEC);
+	}
+	cluster_free(cluster);
+}
+
+/* What only its own kernel holds of the time before it reads first, if that is soon. */
+static void test_reads_first(void **state)
+{
+	struct cluster *cluster = cluster_new(20, 2);
+	struct entry entry = cluster_entry(1, 1, ESTABLISHED, false);
+	struct node_status status;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int life = 0; life < 2; life++) {
+		cluster_crash(cluster, 0, false);
+		cluster_unreported(cluster, 0, &entry);
+		cluster_unread(cluster, 0);
+		cluster_start(cluster, 0);
+		cluster_run(cluster, 4900 * USEC_PER_MSEC);
+		node_status(cluster_node(cluster, 0), &status);
+		assert_false(status.ready);
+		assert_string_equal(status.waiting_for,
+				    "the kernel's own connections, which are being read");
+		assert_true(status.sync.complete);
+		assert_false(cluster_update(cluster, 0)->announce);
+		if (life == 0) {
+			cluster_read(cluster, 0);
+			assert_true(is_ready(cluster, 0));
+		}
+		cluster_run(cluster, 200 * USEC_PER_MSEC);
+		assert_true(is_ready(cluster, 0));
+		assert_true(cluster_update(cluster, 0)->announce);
+	}
+	/* Read later, it is told the others all the same. */
+	cluster_read(cluster, 0);
+	cluster_run(cluster, USEC_PER_SEC);
+	assert_int_equal(cluster_sync_status(cluster, 1).entries, 1);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
 /* Who can't get everything goes without after the time that is configured, and says so. */
 static void test_join_timeout(void **state)
 {
@@ -335,6 +411,7 @@ int main(void)
 		cmocka_unit_test(test_join),           cmocka_unit_test(test_join_interrupted),
 		cmocka_unit_test(test_half_delivered), cmocka_unit_test(test_lost_behind_a_cut),
 		cmocka_unit_test(test_earlier_life),   cmocka_unit_test(test_found_again),
+		cmocka_unit_test(test_ready_at_once),  cmocka_unit_test(test_reads_first),
 		cmocka_unit_test(test_join_timeout),   cmocka_unit_test(test_nothing_to_mend),
 		cmocka_unit_test(test_mends),
 	};

@@ -21,7 +21,7 @@ struct side {
 	struct io_node *node;
 	struct endpoint listen;
 	uint64_t epoch;
-	unsigned int injected;
+	unsigned int injected, awaited;
 	unsigned int joined, failed, left;
 	unsigned int refused; /* times told to take no traffic */
 	bool announced, closed, done, roster;
@@ -55,6 +55,13 @@ static void inject(void *context)
 
 	while (io_node_inject(side->node, data, sizeof(data)) > 0)
 		side->injected++;
+}
+
+static void confirm(void *context)
+{
+	struct side *side = context;
+
+	side->awaited++;
 }
 
 static void announce(void *context, bool announced)
@@ -114,6 +121,7 @@ static int side_open(struct world *world, struct side *side, uint8_t number,
 		.n_listen = 1,
 		.context = side,
 		.inject = inject,
+		.confirm = confirm,
 		.announce = announce,
 		.notice = notice,
 		.roster = roster,
@@ -207,17 +215,27 @@ static void test_replicates(void **state)
 {
 	struct world *world = *state;
 	char error[IO_STREAMS_ERROR_MAX];
+	unsigned int injected;
 
 	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, error), 0);
+	capture(&world->a, 0x0a000001);
+	io_node_captured_all(world->a.node);
 	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
 	while (!connected(&world->a) || !connected(&world->b))
 		uv_run(&world->loop, UV_RUN_ONCE);
-	capture(&world->a, 0x0a000001);
+	/* what there was when it came has to be in its kernel, and it waits for that */
+	while (world->b.awaited == 0)
+		uv_run(&world->loop, UV_RUN_ONCE);
+	injected = world->b.injected;
+	assert_int_not_equal(injected, 0);
+	io_node_injected(world->b.node);
+	capture(&world->a, 0x0a000002);
 	io_node_captured_all(world->a.node);
-	while (world->b.injected == 0)
+	while (world->b.injected == injected)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	io_node_injected(world->b.node);
 	assert_int_equal(world->a.injected, 0);
+	io_node_adopted_all(world->b.node);
 
 	/* to take traffic, the forwarder has to be well; until then what is there stays */
 	assert_false(world->b.announced);

@@ -264,43 +264,39 @@ static void test_completes(void **state)
 	sync_free(sync);
 }
 
-/* The shares of the start: each is asked for once, and all have to end. */
+/* The start, with one peer: it is asked for all at once. */
 static void test_shares(void **state)
 {
 	struct forged forged = good_batch(true);
 	struct sync *sync = make_asking();
 	struct sync_status status;
-	size_t len;
 
 	(void)state;
 	forged.head.wanted_end = false;
 	assert_int_equal(receive(sync, &forged), 0);
 	forged.entry = make_entry(2);
 	forged.head.wanted_end = true;
-	for (unsigned int i = 1;; i++) {
-		sync_status(sync, &status);
-		assert_int_equal(status.join_shares, 4);
-		assert_int_equal(status.join_shares_done, i - 1);
-		assert_int_equal(receive(sync, &forged), 0);
-		if (i == 4)
-			break;
-		/* Not before it was asked for. */
-		assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
-		assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
-	}
+	sync_status(sync, &status);
+	assert_false(status.joined);
+	assert_int_equal(status.join_shares, 1);
+	assert_int_equal(receive(sync, &forged), 0);
 	sync_status(sync, &status);
 	assert_true(status.joined);
 	assert_int_equal(status.join_entries, 2);
-	/* It is complete when the kernel has them. */
+	/* Not before it was asked for. */
+	assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
+	/* It is complete when the kernel has them, and no later. */
+	assert_false(status.complete);
+	assert_false(sync_inject_awaited(sync));
+	assert_true(sync_inject(sync, start, body, sizeof(body)) > 0);
+	assert_true(sync_inject_awaited(sync));
 	sync_tick(sync, start);
 	sync_status(sync, &status);
 	assert_false(status.complete);
-	assert_true(sync_inject(sync, start, body, sizeof(body)) > 0);
 	sync_injected(sync);
-	sync_tick(sync, start);
 	sync_status(sync, &status);
 	assert_true(status.complete);
-	assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
+	assert_false(sync_inject_awaited(sync));
 	sync_free(sync);
 }
 
@@ -733,10 +729,10 @@ static int ack(struct sync *sync, uint64_t position)
 	return sync_receive(sync, SINK, SYNC_KIND_ACK, body, len, start);
 }
 
-static int want(struct sync *sync, uint32_t *ranges, size_t n_ranges, size_t n_skip)
+static int want_without(struct sync *sync, uint32_t *ranges, size_t n_ranges, uint64_t *skip,
+			size_t n_skip)
 {
 	Lvsmesh__Pb__Want message = LVSMESH__PB__WANT__INIT;
-	uint64_t skip[65] = {1};
 	size_t len;
 
 	message.n_ranges = n_ranges;
@@ -745,6 +741,13 @@ static int want(struct sync *sync, uint32_t *ranges, size_t n_ranges, size_t n_s
 	message.skip = skip;
 	len = lvsmesh__pb__want__pack(&message, body);
 	return sync_receive(sync, SINK, SYNC_KIND_WANT, body, len, start);
+}
+
+static int want(struct sync *sync, uint32_t *ranges, size_t n_ranges, size_t n_skip)
+{
+	uint64_t skip[65] = {1};
+
+	return want_without(sync, ranges, n_ranges, skip, n_skip);
 }
 
 /* The next frame of the kind; what comes before it is passed over. */
@@ -878,6 +881,61 @@ static void test_want(void **state)
 	ranges[1] = 4095;
 	assert_int_equal(want(sync, ranges, 128, 64), 0);
 	assert_int_equal(want(sync, ranges, 128, 64), -SYNC_E_ORDER);
+	sync_free(sync);
+}
+
+/* Batches until the answer has ended; *ret_entries in all of them. */
+static unsigned int answered(struct sync *sync, struct now *now, unsigned int *ret_entries)
+{
+	struct table_version version;
+	struct batch_reader *reader;
+	struct batch_head head = {0};
+	struct entry entry;
+	unsigned int batches = 0;
+	uint32_t age;
+	size_t len;
+
+	*ret_entries = 0;
+	assert_int_equal(batch_reader_new(&reader), 0);
+	for (; !head.wanted_end; batches++) {
+		now->mono++;
+		assert_int_equal(sink_output(sync, SINK, *now, &len), 0);
+		assert_int_equal(
+			batch_read(reader, body + SIGNATURE_SIZE, len - SIGNATURE_SIZE, &head), 0);
+		while (head.wanted && batch_next(reader, &entry, &version, &age))
+			++*ret_entries;
+	}
+	batch_reader_free(reader);
+	return batches;
+}
+
+/* A table of which nothing is wanted is not looked through. */
+static void test_want_nothing(void **state)
+{
+	struct sync_options options = {
+		.identity = &us, .epoch = EPOCH, .journal = JOURNAL, .entries_max = 20000};
+	uint32_t ranges[2] = {0, 4095};
+	struct now now = start;
+	unsigned int count;
+	struct sync *sync;
+	size_t len;
+
+	(void)state;
+	assert_int_equal(sync_new(&options, &sync), 0);
+	for (unsigned int i = 0; i < 20000; i++) {
+		struct entry entry = make_entry(i);
+
+		assert_int_equal(sync_capture(sync, &entry, now), 0);
+	}
+	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, now);
+	assert_int_equal(subscribe(sync, JOURNAL, 20000), 0);
+	assert_int_equal(sink_next(sync, SINK, SYNC_KIND_BEGIN, now, &len), 0);
+	assert_int_equal(want_without(sync, ranges, 2, &us.id, 1), 0);
+	assert_int_equal(answered(sync, &now, &count), 1);
+	assert_int_equal(count, 0);
+	assert_int_equal(want_without(sync, ranges, 2, &peer.id, 1), 0);
+	assert_true(answered(sync, &now, &count) > 1);
+	assert_int_equal(count, 20000);
 	sync_free(sync);
 }
 
@@ -1405,7 +1463,7 @@ static bool answer(struct sync *sync, const struct forged *forged)
 	return true;
 }
 
-/* Complete, or not, or complete again, and nothing comes of it: each share is asked for once. */
+/* Complete, or not, or complete again, and nothing comes of it: what is asked for is asked once. */
 static void test_lying_complete(void **state)
 {
 	struct forged forged = good_batch(true);
@@ -1424,7 +1482,7 @@ static void test_lying_complete(void **state)
 		sync_tick(sync, start);
 		wants += answer(sync, &forged);
 	}
-	assert_int_equal(wants, 4);
+	assert_int_equal(wants, 1);
 	assert_int_equal(entries(sync), 1);
 	sync_free(sync);
 }
@@ -1500,37 +1558,22 @@ static void test_greedy(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_batches),
-		cmocka_unit_test(test_acks),
-		cmocka_unit_test(test_begin),
-		cmocka_unit_test(test_stalled),
-		cmocka_unit_test(test_want),
-		cmocka_unit_test(test_completes),
-		cmocka_unit_test(test_shares),
-		cmocka_unit_test(test_shares_lost),
-		cmocka_unit_test(test_relay),
-		cmocka_unit_test(test_mended),
-		cmocka_unit_test(test_silent_sums),
-		cmocka_unit_test(test_lying_sums),
-		cmocka_unit_test(test_lying_journal),
-		cmocka_unit_test(test_lying_complete),
-		cmocka_unit_test(test_lying_lost),
-		cmocka_unit_test(test_greedy),
-		cmocka_unit_test(test_refused_batches),
-		cmocka_unit_test(test_left_out),
-		cmocka_unit_test(test_every_bit),
-		cmocka_unit_test(test_sink),
-		cmocka_unit_test(test_inject),
-		cmocka_unit_test(test_end_elsewhere),
-		cmocka_unit_test(test_stale_inject),
-		cmocka_unit_test(test_from_start),
-		cmocka_unit_test(test_late),
-		cmocka_unit_test(test_signed_once),
-		cmocka_unit_test(test_expiry),
-		cmocka_unit_test(test_journal_gap),
-		cmocka_unit_test(test_falls_behind),
-		cmocka_unit_test(test_earlier_life),
-		cmocka_unit_test(test_repair),
+		cmocka_unit_test(test_batches),        cmocka_unit_test(test_acks),
+		cmocka_unit_test(test_begin),          cmocka_unit_test(test_stalled),
+		cmocka_unit_test(test_want),           cmocka_unit_test(test_want_nothing),
+		cmocka_unit_test(test_completes),      cmocka_unit_test(test_shares),
+		cmocka_unit_test(test_shares_lost),    cmocka_unit_test(test_relay),
+		cmocka_unit_test(test_mended),         cmocka_unit_test(test_silent_sums),
+		cmocka_unit_test(test_lying_sums),     cmocka_unit_test(test_lying_journal),
+		cmocka_unit_test(test_lying_complete), cmocka_unit_test(test_lying_lost),
+		cmocka_unit_test(test_greedy),         cmocka_unit_test(test_refused_batches),
+		cmocka_unit_test(test_left_out),       cmocka_unit_test(test_every_bit),
+		cmocka_unit_test(test_sink),           cmocka_unit_test(test_inject),
+		cmocka_unit_test(test_end_elsewhere),  cmocka_unit_test(test_stale_inject),
+		cmocka_unit_test(test_from_start),     cmocka_unit_test(test_late),
+		cmocka_unit_test(test_signed_once),    cmocka_unit_test(test_expiry),
+		cmocka_unit_test(test_journal_gap),    cmocka_unit_test(test_falls_behind),
+		cmocka_unit_test(test_earlier_life),   cmocka_unit_test(test_repair),
 	};
 
 	if (sodium_init() < 0)
