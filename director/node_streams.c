@@ -90,6 +90,12 @@ void stream_dial(struct node *node, unsigned int number, const struct endpoint *
 {
 	struct stream *stream = &node->streams[number];
 
+	/* Membership gave up the one before, whose handshake did not end. */
+	if (stream->session) {
+		bits_set(&node->close, number);
+		session_free(stream->session);
+		stream->session = NULL;
+	}
 	stream->phase = NODE_STREAM_DIALLING;
 	stream->since = now.mono;
 	stream->remote = *remote;
