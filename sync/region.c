@@ -3,8 +3,10 @@
 #include <errno.h>
 #include <sys/mman.h>
 
-/* The first of these stays of small pages: most tables never need more. */
 #define HUGE_PAGE ((size_t)2 << 20)
+/* So much stays of small pages, which is enough for a million entries: to clear a huge one can take
+ * milliseconds, in which no probe is answered, where a host has yet to find memory for it. */
+#define SMALL ((size_t)36 << 20)
 /* So much of it is had at once where it grows by little: a page fault for each page, and one more
  * where it is read before it is written, would be a good part of what an entry costs. */
 #define SMALL_STEP ((size_t)64 << 10)
@@ -25,8 +27,10 @@ int region_init(struct region *region, size_t max)
 	munmap(start + before + size, HUGE_PAGE - before);
 	region->base = start + before;
 	region->reserved = size;
-	if (size > HUGE_PAGE) /* a kernel without them only says so */
-		madvise(region->base + HUGE_PAGE, size - HUGE_PAGE, MADV_HUGEPAGE);
+	/* A kernel without them only says so. */
+	madvise(region->base, MIN(size, SMALL), MADV_NOHUGEPAGE);
+	if (size > SMALL)
+		madvise(region->base + SMALL, size - SMALL, MADV_HUGEPAGE);
 	return 0;
 }
 
@@ -39,7 +43,7 @@ void region_fini(struct region *region)
 
 bool region_commit(struct region *region, size_t len)
 {
-	size_t step = len <= HUGE_PAGE ? SMALL_STEP : HUGE_PAGE;
+	size_t step = len <= SMALL ? SMALL_STEP : HUGE_PAGE;
 	size_t to = (len + step - 1) / step * step, from = region->committed;
 
 	if (len <= from)
