@@ -12,6 +12,7 @@
 #include "proto/sync.pb-c.h"
 #include "sync/kernel_wire.h"
 #include "tests/identity_fixture.h"
+#include "tests/loopback.h"
 
 #define SYNCID 1
 #define DEADLINE_MS 20000
@@ -32,21 +33,6 @@ struct world {
 	uv_timer_t deadline;
 	struct side a, b;
 };
-
-/* A port that is free now. */
-static struct endpoint endpoint_free(void)
-{
-	struct endpoint endpoint = {.ip = {.family = AF_INET, .bytes = {127, 0, 0, 1}}};
-	struct sockaddr_storage address;
-	socklen_t len = endpoint_to_sockaddr(&endpoint, &address);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-	assert_int_equal(endpoint_from_sockaddr((struct sockaddr *)&address, &endpoint), 0);
-	close(fd);
-	return endpoint;
-}
 
 static void inject(void *context)
 {

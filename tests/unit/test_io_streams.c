@@ -4,11 +4,11 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "director/io_streams.h"
+#include "tests/loopback.h"
 
 #define DEADLINE_MS 20000
 #define SENDERS 5
@@ -108,20 +108,6 @@ static void data(void *context, unsigned int stream, const uint8_t *data, size_t
 	world->reads[stream]++;
 	world->in_turn++;
 	world->most_in_turn = MAX(world->most_in_turn, world->in_turn);
-}
-
-static struct endpoint endpoint_free(void)
-{
-	struct endpoint endpoint = {.ip = {.family = AF_INET, .bytes = {127, 0, 0, 1}}};
-	struct sockaddr_storage address;
-	socklen_t len = endpoint_to_sockaddr(&endpoint, &address);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
-
-	assert_int_equal(bind(fd, (struct sockaddr *)&address, len), 0);
-	assert_int_equal(getsockname(fd, (struct sockaddr *)&address, &len), 0);
-	assert_int_equal(endpoint_from_sockaddr((struct sockaddr *)&address, &endpoint), 0);
-	close(fd);
-	return endpoint;
 }
 
 static void gone(void *context)
