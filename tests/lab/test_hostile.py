@@ -170,4 +170,5 @@ def test_flood(cluster):
     unharmed(cluster, cluster.directors)
     for d in t.directors:
         assert not events(cluster, d, "member-partly-reachable")
-    assert 1 <= len(events(cluster, first, "message-refused")) <= len(kinds)
+    wait_for(lambda: events(cluster, first, "message-refused"), 20, "told")
+    assert len(events(cluster, first, "message-refused")) <= len(kinds)
