@@ -273,7 +273,7 @@ static bool split_line(struct table *table)
 	for (;;) {
 		uint32_t next = all.next;
 
-		for (unsigned int i = 0; i < line_count(&all); i++) {
+		for (unsigned int i = 0; i < LINE_SLOTS && all.refs[i]; i++) {
 			bool moves = all.tags[i] >> (level - LEVEL_MIN) & 1;
 			bool put = line_put(table, moves ? new : old, all.tags[i], all.refs[i]);
 
