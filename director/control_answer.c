@@ -6,6 +6,7 @@
 
 #include "director/event_json.h"
 #include "director/kernel_conns.h"
+#include "director/text.h"
 
 /* Entries looked at for one piece. */
 #define WALK_MAX 2048
@@ -53,7 +54,7 @@ static int line_set(struct control_answer *answer, json_t *object)
 
 static json_t *refusal(const char *error, const char *message)
 {
-	return json_pack("{s:b, s:s, s:s}", "ok", 0, "error", error, "message", message);
+	return json_pack("{s:b, s:s, s:o}", "ok", 0, "error", error, "message", text_json(message));
 }
 
 size_t control_refuse(int error, char *data, size_t cap)
@@ -376,7 +377,7 @@ static json_t *acted(const struct control_request *request, const struct status_
 	struct node_status status;
 
 	if (request->command == CONTROL_RELOAD)
-		return json_pack("{s:s, s:s?}", "path", facts->config_path, "digest",
+		return json_pack("{s:o, s:s?}", "path", text_json(facts->config_path), "digest",
 				 facts->config_digest);
 	if (request->command == CONTROL_REMOVE)
 		return json_pack("{s:s}", "member", request->member);

@@ -2,6 +2,7 @@
 #include <time.h>
 
 #include "director/ctl.h"
+#include "director/text.h"
 
 static const struct timespec turn = {.tv_nsec = 100 * 1000 * 1000};
 
@@ -101,6 +102,6 @@ int ctl_remove(const struct ctl_options *options, int count, char **arguments)
 		return CTL_USAGE;
 	}
 	return act(options, "remove",
-		   json_pack("{s:s, s:s}", "command", "remove", "member", arguments[0]),
+		   json_pack("{s:s, s:o}", "command", "remove", "member", text_json(arguments[0])),
 		   "Removed.");
 }

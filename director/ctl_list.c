@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "director/ctl.h"
+#include "director/text.h"
 
 /* Rows are laid out so many at a time: a million connections need no memory to speak of. */
 #define ROWS 512
@@ -337,7 +338,8 @@ int ctl_connections(const struct ctl_options *options, int count, char **argumen
 		}
 		strcat(strcat(filter, i ? " " : ""), arguments[i]);
 	}
-	return list(options, json_pack("{s:s, s:s}", "command", "connections", "filter", filter),
+	return list(options,
+		    json_pack("{s:s, s:o}", "command", "connections", "filter", text_json(filter)),
 		    "connections", connection_columns,
 		    sizeof(connection_columns) / sizeof(connection_columns[0]), connection_row);
 }

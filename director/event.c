@@ -3,6 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "director/text.h"
+
 #define SINGLE(_kind) EVENT_SINGLE, _kind
 #define OPENS(_kind) EVENT_OPENS, _kind
 #define WORSENS(_kind) EVENT_WORSENS, _kind
@@ -94,42 +96,6 @@ const char *event_role_name(enum event_role role)
 	};
 
 	return names[role];
-}
-
-/* Bytes of the character of UTF-8 that begins there, 0: none does. Surrogates and what lies behind
- * the last plane are none either, as jansson sees it. */
-static size_t character_len(const char *text)
-{
-	const uint8_t *b = (const uint8_t *)text;
-	size_t len = b[0] < 0x80 ? 1 : b[0] < 0xc2 ? 0 : b[0] < 0xe0 ? 2 : b[0] < 0xf0 ? 3 : 4;
-
-	if (b[0] > 0xf4)
-		return 0;
-	for (size_t i = 1; i < len; i++)
-		if ((b[i] & 0xc0) != 0x80)
-			return 0;
-	if ((b[0] == 0xe0 && b[1] < 0xa0) || (b[0] == 0xed && b[1] > 0x9f) ||
-	    (b[0] == 0xf0 && b[1] < 0x90) || (b[0] == 0xf4 && b[1] > 0x8f))
-		return 0;
-	return len;
-}
-
-static void text_copy(char *to, size_t size, const char *from)
-{
-	size_t used = 0, len;
-
-	for (; *from; from += len) {
-		bool plain = (unsigned char)*from >= ' ' && *from != 0x7f;
-
-		len = plain ? character_len(from) : 0;
-		plain = len > 0;
-		len = MAX(len, 1);
-		if (used + len >= size)
-			break;
-		memcpy(to + used, plain ? from : "?", len);
-		used += len;
-	}
-	to[used] = '\0';
 }
 
 void event_init(struct event *event, enum event_kind kind, const char *subject, const char *format,

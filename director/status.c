@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "director/event_json.h"
+#include "director/text.h"
 
 /* Entries in one bucket of the kernel's table before every packet pays for the walk. */
 #define CHAIN_MAX 8
@@ -26,7 +27,7 @@ __attribute__((format(printf, 2, 3))) static void problem(json_t *problems, cons
 	va_start(args, format);
 	vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	json_array_append_new(problems, json_string(text));
+	json_array_append_new(problems, text_json(text));
 }
 
 /* What the others do not repeat. That a director drains is no problem. */
@@ -236,10 +237,11 @@ static json_t *counters_make(const struct status_facts *facts)
 
 static json_t *config_make(const struct status_facts *facts, struct now now)
 {
-	return json_pack("{s:s?, s:s?, s:I, s:I, s:I, s:s?}", "path", facts->config_path, "digest",
-			 facts->config_digest, "loaded_s", since(facts->loaded, now), "reloads",
-			 number(facts->reloads), "reloads_refused", number(facts->reloads_refused),
-			 "last_error", facts->reload_error);
+	return json_pack("{s:o, s:s?, s:I, s:I, s:I, s:o}", "path", text_json(facts->config_path),
+			 "digest", facts->config_digest, "loaded_s", since(facts->loaded, now),
+			 "reloads", number(facts->reloads), "reloads_refused",
+			 number(facts->reloads_refused), "last_error",
+			 text_json(facts->reload_error));
 }
 
 static void text_of_cluster(const struct identity *identity, char *text)
@@ -261,7 +263,7 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		"{s:s, s:s, s:s, s:I, s:s, s:I, s:b, s:s?, s:b,"
 		" s:{s:b, s:I},"
 		" s:s, s:{s:i, s:i, s:I},"
-		" s:{s:I, s:b, s:I, s:s?},"
+		" s:{s:I, s:b, s:I, s:o},"
 		" s:o, s:b, s:b, s:o, s:o, s:b, s:o, s:o, s:o}",
 		"name", facts->identity->certificate.name, "id", status_id(facts->identity->id, id),
 		"cluster", cluster, "epoch", number(facts->epoch), "version", LVSMESH_VERSION,
@@ -272,10 +274,10 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		(int)peers.alive, "of", (int)peers.count, "worst_lag_ms",
 		number(peers.lag / USEC_PER_MSEC), "services", "configured",
 		number(facts->config->services.count), "programmed", facts->programmed, "checked_s",
-		since(facts->programmed_at, now), "error", facts->program_error, "membership",
-		status_membership(node_membership(facts->node)), "draining", node.draining,
-		"drained", node.drained, "entries", status_entries(&node.sync), "config",
-		config_make(facts, now), "adopted", facts->adopted, "counters",
+		since(facts->programmed_at, now), "error", text_json(facts->program_error),
+		"membership", status_membership(node_membership(facts->node)), "draining",
+		node.draining, "drained", node.drained, "entries", status_entries(&node.sync),
+		"config", config_make(facts, now), "adopted", facts->adopted, "counters",
 		counters_make(facts), "incidents", incidents_make(facts->events), "problems",
 		problems_make(facts, &node, &peers, now));
 }

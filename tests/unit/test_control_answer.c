@@ -345,6 +345,46 @@ static void test_status(void **state)
 	lines_fini(&lines);
 }
 
+/* Messages are cut where their buffers end and quote files as they are; paths are any bytes. */
+static void test_text_from_outside(void **state)
+{
+	static const char cut[] = "lvsmesh.yaml:3: \"caf\xc3";
+	struct world *world = *state;
+	struct lines lines;
+	const json_t *status;
+
+	world->reload_error = cut;
+	ask(world, "{\"command\": \"reload\"}", 65536, &lines);
+	assert_string_equal(text_of(lines.head, "message"), "lvsmesh.yaml:3: \"caf?");
+	lines_fini(&lines);
+	world->reload_error = NULL;
+
+	world->facts.reload_error = cut;
+	world->facts.config_path = "/etc/\xe9t\xe9.yaml";
+	world->facts.programmed = false;
+	world->facts.program_error = "\xff";
+	world->facts.vip_error = "\xed\xa0\x80\n";
+	world->facts.adopt_error = "\xf0\x9f\x98";
+	ask(world, "{\"command\": \"status\"}", 65536, &lines);
+	check_ok(&lines, 1);
+	status = json_array_get(lines.items, 0);
+	assert_true(has_problem(status, "stays: lvsmesh.yaml:3: \"caf?"));
+	assert_true(has_problem(status, "not programmed: ?."));
+	assert_true(has_problem(status, "VIPs can't be set: ????."));
+	assert_true(has_problem(status, "read at start: ???."));
+	assert_string_equal(text_of(json_object_get(status, "config"), "path"), "/etc/?t?.yaml");
+	lines_fini(&lines);
+
+	ask(world, "{\"command\": \"reload\"}", 65536, &lines);
+	check_ok(&lines, 1);
+	lines_fini(&lines);
+
+	world->services_error = cut;
+	ask(world, "{\"command\": \"services\"}", 65536, &lines);
+	assert_string_equal(text_of(lines.head, "message"), "lvsmesh.yaml:3: \"caf?");
+	lines_fini(&lines);
+}
+
 static const struct endpoint elsewhere = {.ip = {.family = AF_INET, .bytes = {192, 0, 2, 2}},
 					  .port = 7946};
 
@@ -871,6 +911,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_connections, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_status, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_text_from_outside, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_peers, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
 		cmocka_unit_test(test_entries),
