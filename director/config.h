@@ -45,6 +45,7 @@ struct config {
 	struct endpoint *join; /* may have our own among them */
 	size_t n_join;
 	bool withdraw;          /* take no traffic in a minority */
+	bool wait_alone;        /* at start, take none before another director has answered */
 	bool fast;              /* the profile of membership */
 	struct ip_addr witness; /* family 0: none */
 	usec_t absence;         /* how long others wait for us when we stop */

@@ -121,6 +121,7 @@ int config_cluster_read(const struct raw_cluster *raw, const struct outline *out
 	config->n_listen = raw->n_listen;
 	config->n_join = raw->n_join;
 	config->withdraw = raw->on_minority && *raw->on_minority == RAW_MINORITY_WITHDRAW;
+	config->wait_alone = raw->on_alone && *raw->on_alone == RAW_ALONE_WAIT;
 	config->fast = raw->profile && *raw->profile == RAW_PROFILE_FAST;
 	r = read_endpoints(&reader, "listen", raw->listen, raw->n_listen, &config->listen);
 	if (r == 0)

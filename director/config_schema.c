@@ -56,6 +56,11 @@ static const cyaml_strval_t minorities[] = {
 	{"withdraw", RAW_MINORITY_WITHDRAW},
 };
 
+static const cyaml_strval_t alones[] = {
+	{"forward", RAW_ALONE_FORWARD},
+	{"wait", RAW_ALONE_WAIT},
+};
+
 static const cyaml_strval_t profiles[] = {
 	{"default", RAW_PROFILE_DEFAULT},
 	{"fast", RAW_PROFILE_FAST},
@@ -139,6 +144,7 @@ static const cyaml_schema_field_t cluster_fields[] = {
 	SEQUENCE("join", OPTIONAL, struct raw_cluster, join, n_join, &address_schema, 0,
 		 CONFIG_JOIN_MAX),
 	ENUM("on-minority", struct raw_cluster, on_minority, minorities),
+	ENUM("on-alone", struct raw_cluster, on_alone, alones),
 	STRING("witness", OPTIONAL, struct raw_cluster, witness, ADDRESS_MAX),
 	ENUM("profile", struct raw_cluster, profile, profiles),
 	STRING("absence", OPTIONAL, struct raw_cluster, absence, 31),

@@ -17,6 +17,7 @@
 #define RAW_SH_PORT 0x200u
 
 enum { RAW_MINORITY_FORWARD, RAW_MINORITY_WITHDRAW };
+enum { RAW_ALONE_FORWARD, RAW_ALONE_WAIT };
 enum { RAW_PROFILE_DEFAULT, RAW_PROFILE_FAST };
 enum { RAW_SYNC_ON, RAW_SYNC_OFF };
 
@@ -62,6 +63,7 @@ struct raw_cluster {
 	char **join;
 	uint32_t n_join;
 	uint32_t *on_minority; /* RAW_MINORITY_* */
+	uint32_t *on_alone;    /* RAW_ALONE_* */
 	uint32_t *profile;     /* RAW_PROFILE_* */
 	char *witness, *absence;
 };

@@ -371,6 +371,7 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 			 .config = config_digest_number(config),
 			 .witness = director->witness != NULL,
 			 .withdraw = config->withdraw,
+			 .wait_alone = config->wait_alone,
 			 .join_timeout = config->sync.join_timeout,
 			 .roster = roster,
 			 .roster_len = roster_len,

@@ -82,6 +82,8 @@ void director_watch(struct io_director *director)
 	node_status(node, &status);
 	peers_collect(node, now, &peers);
 	observe_drain(&director->observer, director->config->node_name, &status, log, now);
+	observe_alone(director->config->node_name, status.alone, now.mono - director->started, log,
+		      now);
 	watch_config(director, log, now);
 	watch_names(director, log, now);
 	observe_replication(&peers, log, now);

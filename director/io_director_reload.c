@@ -28,6 +28,8 @@ static const char *changed(const struct config *a, const struct config *b)
 		return "cluster.listen";
 	if (a->withdraw != b->withdraw)
 		return "cluster.on-minority";
+	if (a->wait_alone != b->wait_alone)
+		return "cluster.on-alone";
 	if (a->fast != b->fast)
 		return "cluster.profile";
 	if (ip_addr_compare(&a->witness, &b->witness) != 0)

@@ -97,7 +97,7 @@ static void follow_peers(struct node *node, struct now now)
 	bool late = now.mono >= node->join_by && !node->ready;
 
 	node->followed = late || peers_complete(node);
-	if (late)
+	if (late && node->met)
 		sync_join_end(node->sync);
 	else if (node->followed)
 		sync_join(node->sync, now);
@@ -109,6 +109,8 @@ static const char *not_ready(const struct node *node)
 
 	if (!node->forwarder)
 		return "the kernel does not forward yet: services or the probe";
+	if (!node->followed && node->searching)
+		return "another director: none has answered yet";
 	if (!node->followed)
 		return "a peer's entries are not complete";
 	sync_status(node->sync, &status);
@@ -342,6 +344,7 @@ void node_status(const struct node *node, struct node_status *ret_status)
 		.ready_since = node->ready_since,
 		.draining = node->draining,
 		.drained = node->drained,
+		.alone = members_alone(node),
 		.forwarder_trusted = forwarder_trusted(node),
 	};
 	if (!node->ready)

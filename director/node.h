@@ -32,6 +32,7 @@ struct node_options {
 	uint64_t config;     /* digest of our configuration */
 	bool witness;        /* NODE_WITNESS comes */
 	bool withdraw;       /* take no traffic while in a minority */
+	bool wait_alone;     /* take none before another director has answered, or join_timeout */
 	usec_t join_timeout; /* take traffic without what peers have not given by then; 0: never */
 	const uint8_t *roster; /* as node_roster() wrote it in an earlier boot, or NULL */
 	size_t roster_len;
@@ -175,6 +176,7 @@ struct node_status {
 	bool ready;
 	usec_t ready_since;      /* mono */
 	const char *waiting_for; /* what keeps it from being ready, a sentence; NULL when ready */
+	bool alone; /* there should be other directors, and none has answered since the start */
 	bool draining;
 	bool drained; /* and every member that is alive has acknowledged all our entries */
 	usec_t forwarder_trusted; /* mono: VIPs stay off until then, even if it is well */

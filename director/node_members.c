@@ -5,7 +5,8 @@
 #define REDIAL_MIN (100 * USEC_PER_MSEC)
 #define REDIAL_MAX (2 * USEC_PER_SEC)
 /* A member that could not be reached for so long is not waited for at start, nor one that is lost
- * again and again before its entries were complete; nor is anybody at all when nobody is found. */
+ * again and again before its entries were complete; nor is anybody at all when nobody is found,
+ * unless cluster.on-alone asks for it. */
 #define PATIENCE (5 * USEC_PER_SEC)
 #define PATIENCE_FLAPPING (60 * USEC_PER_SEC)
 /* Who leaves waits so long for the others to acknowledge its entries. */
@@ -38,14 +39,26 @@ int members_new(struct node *node, const struct node_options *options)
 		return r;
 	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++)
 		node->member_streams[i] = NODE_STREAMS_MAX;
-	node->searching = options->join_count > 0;
 	members_step(node, &(struct membership_event){
 				   .type = MEMBERSHIP_JOIN,
 				   .now = options->now,
 				   .join = options->join,
 				   .join_count = options->join_count,
 			   });
+	node->wait_alone = options->wait_alone;
+	node->searching = members_alone(node);
 	return 0;
+}
+
+bool members_alone(const struct node *node)
+{
+	struct membership_status status;
+	struct endpoint endpoint;
+	unsigned int cursor = 0;
+
+	membership_status(node->membership, &status);
+	return !node->met &&
+	       (status.roster > 1 || membership_unanswered(node->membership, &cursor, &endpoint));
 }
 
 /* Links */
@@ -86,7 +99,10 @@ static void link_update(struct node *node, const struct member_info *info, struc
 	}
 	link->alive = info->state == MEMBER_ALIVE || info->state == MEMBER_SUSPECT;
 	link->endpoint = member_endpoint(info);
-	node->searching = false;
+	if (link->alive) {
+		node->met = true;
+		node->searching = false;
+	}
 }
 
 /* Streams open with members that are alive. They end when the member is gone for good; of one that
@@ -280,8 +296,8 @@ void members_settle(struct node *node, struct now now)
 
 void members_tick(struct node *node, struct now now)
 {
-	if (now.mono > node->started + PATIENCE)
-		node->searching = false;
+	node->searching =
+		members_alone(node) && (node->wait_alone || now.mono <= node->started + PATIENCE);
 	sync_hasten(node->sync, node->draining);
 	node->drained = node->draining && !node->adopting && all_acknowledged(node, now);
 	say_phase(node, now);

@@ -112,7 +112,9 @@ struct node {
 	bool draining, drained;
 	enum node_stop stop;
 	usec_t stop_by;
-	bool searching; /* nobody is known yet, and somebody may be found */
+	bool met;       /* another director has answered since the start */
+	bool searching; /* none has yet, and one is waited for */
+	bool wait_alone;
 	usec_t join_by; /* mono: goes without what has not come by then */
 	bool followed;  /* every member's own entries were complete */
 	struct node_kernel kernel;
@@ -168,6 +170,8 @@ void link_lost(struct node *node, unsigned int number, bool was_ready, bool last
 bool members_event(struct node *node, const struct node_event *event);
 /* Looks at the links, our phase, and how a stop goes on. */
 void members_tick(struct node *node, struct now now);
+/* There should be other directors, and none has answered since the start. */
+bool members_alone(const struct node *node);
 /* Which members are waited for no longer. */
 void members_settle(struct node *node, struct now now);
 

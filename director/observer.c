@@ -26,6 +26,24 @@ void observe_drain(struct observer *observer, const char *director,
 	observer->drained = status->draining && status->drained;
 }
 
+void observe_alone(const char *director, bool alone, usec_t uptime, struct event_log *log,
+		   struct now now)
+{
+	struct event event;
+
+	if (!alone)
+		event_init(&event, EVENT_PEERS_FOUND, director, "%s is not alone any more.",
+			   director);
+	else if (uptime < OBSERVER_ALONE)
+		return;
+	else
+		event_init(&event, EVENT_PEERS_NOT_FOUND, director,
+			   "No other director has answered since %s started: nobody else has its "
+			   "connections.",
+			   director);
+	event_raise(log, &event, now);
+}
+
 void observe_config(struct observer *observer, const char *director, const char *names,
 		    unsigned int count, struct event_log *log, struct now now)
 {

@@ -12,6 +12,10 @@
  * entries: a burst that is on its way is no fault, and one that is stuck gets old. */
 #define OBSERVER_LAG (5 * USEC_PER_SEC)
 
+/* A director that has met no other for so long after its start is reported: directors that start
+ * together find each other sooner. */
+#define OBSERVER_ALONE (10 * USEC_PER_SEC)
+
 #define OBSERVER_CONFLICTS (60 * USEC_PER_SEC)
 
 /* Other services for so long are no change on its way through the cluster. */
@@ -44,6 +48,9 @@ struct observer {
 
 void observe_drain(struct observer *observer, const char *director,
 		   const struct node_status *status, struct event_log *log, struct now now);
+/* alone: node_status's; uptime: since the start. */
+void observe_alone(const char *director, bool alone, usec_t uptime, struct event_log *log,
+		   struct now now);
 /* Members that are alive and have other services than ours: their names, and how many. */
 void observe_config(struct observer *observer, const char *director, const char *names,
 		    unsigned int count, struct event_log *log, struct now now);

@@ -98,6 +98,13 @@ static void peers_count(const struct sync *sync, struct peers *peers)
 	}
 }
 
+static bool is_away(const struct node *node, uint64_t id)
+{
+	struct member_info info;
+
+	return membership_find(node_membership(node), id, &info) && info.state == MEMBER_AWAY;
+}
+
 void peers_collect(const struct node *node, struct now now, struct peers *ret_peers)
 {
 	struct node_stream_status status;
@@ -105,6 +112,7 @@ void peers_collect(const struct node *node, struct now now, struct peers *ret_pe
 	ret_peers->count = 0;
 	ret_peers->alive = 0;
 	ret_peers->lagging = 0;
+	ret_peers->away = 0;
 	ret_peers->lag = 0;
 	for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++) {
 		node_stream_status(node, i, now, &status);
@@ -117,7 +125,9 @@ void peers_collect(const struct node *node, struct now now, struct peers *ret_pe
 	for (unsigned int i = 0; i < ret_peers->count; i++) {
 		struct peer *peer = &ret_peers->peers[i];
 
-		peer->state = peer_state(peer);
+		peer->away = is_away(node, peer->id);
+		ret_peers->away += peer->away;
+		peer->state = peer->away ? "away" : peer_state(peer);
 		peer->alive =
 			peer->in.phase == NODE_STREAM_READY && peer->out.phase == NODE_STREAM_READY;
 		ret_peers->alive += peer->alive;

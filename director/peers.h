@@ -16,6 +16,7 @@ struct peer {
 	struct endpoint where; /* where we dial it; of a peer that only dials us, its address */
 	bool alive;            /* both streams are ready */
 	bool lags;             /* longer than that */
+	bool away;             /* its absence was announced: its streams are not missed */
 	uint64_t entries;      /* that are held here and have it as origin */
 	const char *state;     /* "ready", "receives only", "sends only", "handshake", ... */
 	const char *why;       /* why its stream was closed last, or NULL */
@@ -27,7 +28,7 @@ struct peer {
 
 struct peers {
 	struct peer peers[PEERS_MAX];
-	unsigned int count, alive, lagging;
+	unsigned int count, alive, lagging, away;
 	usec_t lag; /* the worst of those that are ready */
 };
 

@@ -45,6 +45,25 @@ static void problems_of_incidents(json_t *problems, const struct event_log *even
 	}
 }
 
+/* Addresses of cluster.join that are no director's, in one sentence. */
+static void problem_of_join(json_t *problems, const struct membership *membership)
+{
+	char names[512], text[ENDPOINT_TEXT];
+	unsigned int cursor = 0;
+	struct endpoint endpoint;
+	size_t len = 0;
+
+	while (len + ENDPOINT_TEXT + 2 < sizeof(names) &&
+	       membership_unanswered(membership, &cursor, &endpoint))
+		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", len ? ", " : "",
+					endpoint_format(&endpoint, text));
+	if (len)
+		problem(problems,
+			"No director has answered at %s since this one started: correct "
+			"cluster.join, or start that director.",
+			names);
+}
+
 /* Those that have failed are incidents; those away within their lease are as planned. */
 static void problems_of_members(json_t *problems, const struct status_facts *facts)
 {
@@ -61,6 +80,7 @@ static void problems_of_members(json_t *problems, const struct status_facts *fac
 			 !event_log_find(facts->events, EVENT_MEMBER_FAILED, info.name))
 			problem(problems, "Member %s has failed.", info.name);
 	}
+	problem_of_join(problems, membership);
 	membership_status(membership, &status);
 	if (status.quorum == QUORUM_MINORITY && facts->config->withdraw)
 		problem(problems, "This director takes no traffic: it is in a minority.");
@@ -84,7 +104,7 @@ static void problems_of_peers(json_t *problems, const struct status_facts *facts
 		char where[ENDPOINT_TEXT];
 
 		endpoint_format(&peer->where, where);
-		if (!is_alive(facts->node, peer->id) ||
+		if (peer->away || !is_alive(facts->node, peer->id) ||
 		    event_log_find(events, EVENT_MEMBER_FAILED, peer->name) ||
 		    event_log_find(events, EVENT_REPLICATION_LAGGING, peer->name))
 			continue;
@@ -205,6 +225,9 @@ static json_t *problems_make(const struct status_facts *facts, const struct node
 	problems_of_kernel(problems, facts, node, now);
 	problems_of_members(problems, facts);
 	problems_of_peers(problems, facts, peers);
+	if (node->ready && !node->alone && peers->away > 0 && peers->away == peers->count)
+		problem(problems, "All other directors are away, as they announced: if this one "
+				  "dies now, its connections are lost.");
 	return problems;
 }
 
@@ -262,7 +285,7 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 	return json_pack(
 		"{s:s, s:s, s:s, s:I, s:s, s:I, s:b, s:s?, s:b,"
 		" s:{s:b, s:I},"
-		" s:s, s:{s:i, s:i, s:I},"
+		" s:s, s:{s:i, s:i, s:i, s:I},"
 		" s:{s:I, s:b, s:I, s:o},"
 		" s:o, s:b, s:b, s:o, s:o, s:b, s:o, s:o, s:o}",
 		"name", facts->identity->certificate.name, "id", status_id(facts->identity->id, id),
@@ -271,8 +294,8 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		node.waiting_for, "announcing", facts->announcing, "forwarder", "ok",
 		facts->forwarder_ok, "for_s", since(facts->forwarder_since, now), "replication",
 		replication_name(status_replication(facts, &node, &peers)), "peers", "alive",
-		(int)peers.alive, "of", (int)peers.count, "worst_lag_ms",
-		number(peers.lag / USEC_PER_MSEC), "services", "configured",
+		(int)peers.alive, "of", (int)(peers.count - peers.away), "away", (int)peers.away,
+		"worst_lag_ms", number(peers.lag / USEC_PER_MSEC), "services", "configured",
 		number(facts->config->services.count), "programmed", facts->programmed, "checked_s",
 		since(facts->programmed_at, now), "error", text_json(facts->program_error),
 		"membership", status_membership(node_membership(facts->node)), "draining",

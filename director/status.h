@@ -58,7 +58,7 @@ json_t *status_make(const struct status_facts *facts, struct now now);
 enum replication {
 	REPLICATION_STARTING,   /* not ready yet */
 	REPLICATION_OFF,        /* no service is replicated: sync is off for all */
-	REPLICATION_ALONE,      /* there is no other director */
+	REPLICATION_ALONE,      /* there is no other director, or all others are away */
 	REPLICATION_STALLED,    /* the kernel reports no connections, or takes none */
 	REPLICATION_FULL,       /* the table has no room for new ones */
 	REPLICATION_INCOMPLETE, /* some peer is not connected both ways */

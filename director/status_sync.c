@@ -15,13 +15,13 @@ enum replication status_replication(const struct status_facts *facts,
 		return REPLICATION_STARTING;
 	if (nothing_replicated(&facts->config->services))
 		return REPLICATION_OFF;
-	if (peers->count == 0)
+	if (peers->count == peers->away)
 		return REPLICATION_ALONE;
 	if (facts->silent_since || facts->blocked_since)
 		return REPLICATION_STALLED;
 	if (facts->entries_max && node->sync.entries >= facts->entries_max)
 		return REPLICATION_FULL;
-	if (peers->alive < peers->count)
+	if (peers->alive < peers->count - peers->away)
 		return REPLICATION_INCOMPLETE;
 	return peers->lagging ? REPLICATION_LAGGING : REPLICATION_WORKS;
 }

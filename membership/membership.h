@@ -289,6 +289,10 @@ bool membership_walk(const struct membership *membership, unsigned int *cursor,
 		     struct member_info *ret_info);
 bool membership_find(const struct membership *membership, uint64_t id,
 		     struct member_info *ret_info);
+/* Walks the join endpoints, but our own, at which no director has answered since our start and no
+ * member is known to be: *cursor starts at 0; false: the end. */
+bool membership_unanswered(const struct membership *membership, unsigned int *cursor,
+			   struct endpoint *ret_endpoint);
 /* The certificate that a member has shown, borrowed until the next step; false: unknown. */
 bool membership_certificate(const struct membership *membership, uint64_t id,
 			    const uint8_t **ret_bytes, size_t *ret_len);

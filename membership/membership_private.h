@@ -263,6 +263,7 @@ struct join {
 	struct endpoint endpoint;
 	usec_t at; /* dial then */
 	unsigned int tries;
+	bool answered; /* a director did, since our start */
 };
 
 /* Members that were lost together; split.c. */

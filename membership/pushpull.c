@@ -120,8 +120,10 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 		stream_close(m, event->stream);
 		return;
 	}
-	if (stream->join >= 0)
+	if (stream->join >= 0) {
 		m->joins[stream->join].tries = 0;
+		m->joins[stream->join].answered = true;
+	}
 	stream->member = member->id;
 	stream->deadline = m->now.mono + STREAM_TIME;
 	sooner(&m->streams_at, stream->deadline);
@@ -482,15 +484,45 @@ void pushpull_mismatch(struct membership *m, struct member *member, bool differs
 	pushpull_dial(m, member, &member->paths[0].endpoint, -1);
 }
 
-static bool is_known(const struct membership *m, const struct endpoint *endpoint)
+static bool is_own(const struct membership *m, const struct endpoint *endpoint)
 {
 	for (unsigned int i = 0; i < m->address_count; i++)
 		if (endpoint_compare(&m->addresses[i], endpoint) == 0)
 			return true;
+	return false;
+}
+
+static bool is_known(const struct membership *m, const struct endpoint *endpoint)
+{
+	if (is_own(m, endpoint))
+		return true;
 	for (unsigned int i = 0; i < m->order_count; i++)
 		if (member_answers(m->members[m->order[i]]) &&
 		    path_find(m->members[m->order[i]], endpoint))
 			return true;
+	return false;
+}
+
+/* A member that failed, or is away, is reported as itself. */
+static bool is_members(const struct membership *m, const struct endpoint *endpoint)
+{
+	for (unsigned int i = 0; i < m->member_cap; i++)
+		if (m->members[i] && path_find(m->members[i], endpoint))
+			return true;
+	return false;
+}
+
+bool membership_unanswered(const struct membership *m, unsigned int *cursor,
+			   struct endpoint *ret_endpoint)
+{
+	while (*cursor < m->join_count) {
+		const struct join *join = &m->joins[(*cursor)++];
+
+		if (join->answered || is_own(m, &join->endpoint) || is_members(m, &join->endpoint))
+			continue;
+		*ret_endpoint = join->endpoint;
+		return true;
+	}
 	return false;
 }
 

@@ -109,7 +109,7 @@ def test_status(topology):
     status = cluster.status(d)
     assert status["name"] == d.name
     assert status["replication"] == "works"
-    assert status["peers"] == {"alive": 2, "of": 2, "worst_lag_ms": status["peers"]["worst_lag_ms"]}
+    assert status["peers"] == {"alive": 2, "of": 2, "away": 0, "worst_lag_ms": status["peers"]["worst_lag_ms"]}
     assert status["entries"]["held"] == 20
     assert sum(cluster.status(x)["entries"]["own"] for x in t.directors) == 20
     assert all(value == 0 for reasons in ("session", "sync", "capture", "control", "packet", "adopt")

@@ -61,6 +61,7 @@ struct cluster {
 	usec_t time, slow;
 	unsigned int count, lossy;
 	size_t narrow;
+	bool wait_alone;
 	bool cut[CLUSTER_MAX][CLUSTER_MAX];
 	bool hole[CLUSTER_MAX][CLUSTER_MAX];
 	size_t throttle[CLUSTER_MAX][CLUSTER_MAX];
@@ -354,6 +355,11 @@ void cluster_lossy(struct cluster *cluster, unsigned int one_in)
 	cluster->lossy = one_in;
 }
 
+void cluster_wait_alone(struct cluster *cluster)
+{
+	cluster->wait_alone = true;
+}
+
 void cluster_slow(struct cluster *cluster, usec_t interval)
 {
 	cluster->slow = interval;
@@ -422,6 +428,7 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 		.now = director_now(cluster, d),
 		.syncid = SYNCID,
 		.join_timeout = CLUSTER_JOIN_TIMEOUT * USEC_PER_SEC,
+		.wait_alone = cluster->wait_alone,
 		.tap_address = {169, 254, 117, 1},
 		.entries_max = KERNEL_MODEL_MAX,
 	};

@@ -23,6 +23,8 @@ void cluster_start(struct cluster *cluster, unsigned int d);
 /* From its next start on a director's kernel is not read, before cluster_read(). */
 void cluster_unread(struct cluster *cluster, unsigned int d);
 void cluster_read(struct cluster *cluster, unsigned int d);
+/* From their next starts on directors take no traffic before another has answered. */
+void cluster_wait_alone(struct cluster *cluster);
 /* Which versions of the protocol a director speaks from its next start on. */
 void cluster_versions(struct cluster *cluster, unsigned int d, struct version_range versions);
 /* In which version a last sent b a datagram. */

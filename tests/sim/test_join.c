@@ -357,6 +357,43 @@ static void traffic(struct cluster *cluster, unsigned int count, usec_t time)
 }
 
 /* Nothing is ever found to be missing where nothing went wrong, whatever moves meanwhile. */
+/* A director that nobody answers says so, and waits where it was told to: until somebody does, or
+ * for join_timeout. */
+static void test_waits_alone(void **state)
+{
+	struct cluster *cluster = cluster_new(18, 2);
+	struct node_status status;
+
+	(void)state;
+	cluster_wait_alone(cluster);
+	cluster_crash(cluster, 0, true);
+	cluster_crash(cluster, 1, true);
+	cluster_start(cluster, 0);
+	cluster_run(cluster, 20 * USEC_PER_SEC);
+	node_status(cluster_node(cluster, 0), &status);
+	assert_true(status.alone);
+	assert_string_equal(status.waiting_for, "another director: none has answered yet");
+	cluster_start(cluster, 1);
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	for (unsigned int d = 0; d < 2; d++) {
+		node_status(cluster_node(cluster, d), &status);
+		assert_true(status.ready);
+		assert_false(status.alone);
+	}
+
+	cluster_crash(cluster, 0, true);
+	cluster_crash(cluster, 1, true);
+	cluster_start(cluster, 0);
+	cluster_run(cluster, (CLUSTER_JOIN_TIMEOUT - 1) * USEC_PER_SEC);
+	assert_false(is_ready(cluster, 0));
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	node_status(cluster_node(cluster, 0), &status);
+	assert_true(status.ready);
+	assert_true(status.alone);
+	assert_false(status.sync.join_ended);
+	cluster_free(cluster);
+}
+
 static void test_nothing_to_mend(void **state)
 {
 	struct cluster *cluster = cluster_new(15, 3);
@@ -413,7 +450,7 @@ int main(void)
 		cmocka_unit_test(test_earlier_life),   cmocka_unit_test(test_found_again),
 		cmocka_unit_test(test_ready_at_once),  cmocka_unit_test(test_reads_first),
 		cmocka_unit_test(test_join_timeout),   cmocka_unit_test(test_nothing_to_mend),
-		cmocka_unit_test(test_mends),
+		cmocka_unit_test(test_mends),          cmocka_unit_test(test_waits_alone),
 	};
 
 	cmocka_set_test_filter(getenv("TEST"));

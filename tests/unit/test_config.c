@@ -61,6 +61,7 @@ static void test_defaults(void **state)
 	assert_int_equal(config->n_listen, 1);
 	assert_int_equal(config->n_join, 0);
 	assert_false(config->withdraw);
+	assert_false(config->wait_alone);
 	assert_false(config->fast);
 	assert_int_equal(config->witness.family, 0);
 	assert_int_equal(config->absence, 300 * USEC_PER_SEC);
@@ -130,6 +131,7 @@ static void test_cluster(void **state)
 	struct config *config = parse(NODE "cluster:\n"
 					   "  listen: ['192.0.2.11:7946', '[2001:db8::11]:7946']\n"
 					   "  on-minority: withdraw\n"
+					   "  on-alone: wait\n"
 					   "  witness: 2001:db8::1\n"
 					   "  profile: fast\n"
 					   "  absence: 90s\n");
@@ -137,6 +139,7 @@ static void test_cluster(void **state)
 	(void)state;
 	assert_int_equal(config->n_listen, 2);
 	assert_true(config->withdraw);
+	assert_true(config->wait_alone);
 	assert_true(config->fast);
 	assert_ip(&config->witness, "2001:db8::1");
 	assert_int_equal(config->absence, 90 * USEC_PER_SEC);

@@ -102,6 +102,20 @@ static void test_drain(void **state)
 	assert_null(event_log_find(world->log, EVENT_DRAINING, "d1"));
 }
 
+static void test_alone(void **state)
+{
+	struct world *world = *state;
+
+	observe_alone("d1", true, OBSERVER_ALONE - 1, world->log, world->now);
+	assert_string_equal(reported(world), "");
+	observe_alone("d1", true, OBSERVER_ALONE, world->log, world->now);
+	observe_alone("d1", true, 2 * OBSERVER_ALONE, world->log, world->now);
+	assert_string_equal(reported(world), "peers-not-found d1,");
+	observe_alone("d1", false, 2 * OBSERVER_ALONE, world->log, world->now);
+	observe_alone("d1", false, 2 * OBSERVER_ALONE, world->log, world->now);
+	assert_string_equal(reported(world), "peers-found d1,");
+}
+
 static const char *diverged(struct world *world, unsigned int count, usec_t later)
 {
 	world->now.mono += later;
@@ -336,6 +350,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_drain, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_config, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forwarder, setup, teardown),
