@@ -13,7 +13,8 @@
 #define MTU 65535
 
 /* Messages of one entry that may wait while our loop is busy: a tenth of a second of a million a
- * second, for half a megabyte. More are dropped. */
+ * second, for half a megabyte. More are dropped. Some kernels (Debian's 6.12.117) take no more than
+ * 32,767, so less is asked for until the kernel takes it. */
 #define BACKLOG 65536
 
 static int say(char *error, int r, const char *what, const char *remedy)
@@ -49,30 +50,53 @@ static int attach(const char *interface, int *ret_fd, char *error)
 	return say(error, r, interface, "is there another interface of this name? ip link");
 }
 
-/* ioctl() takes the interface's name and one value. */
-static int configure(int sock, const char *interface, uint32_t address, unsigned int prefix)
+/* A shorter queue only drops sooner, which is seen and made good. The kernel's answer to one that
+ * is too long is ERANGE or EINVAL. */
+static int set_backlog(int sock, struct ifreq *request)
+{
+	for (int length = BACKLOG; length > 0; length /= 2) {
+		request->ifr_qlen = length;
+		if (ioctl(sock, SIOCSIFTXQLEN, request) == 0)
+			return 0;
+		if (errno != ERANGE && errno != EINVAL)
+			return -errno;
+	}
+	return 0;
+}
+
+/* ioctl() takes the interface's name and one value. 0, or a negative errno and the name of the call
+ * that failed. */
+static int configure(int sock, const char *interface, uint32_t address, unsigned int prefix,
+		     const char **ret_call)
 {
 	struct ifreq request = {0};
 	struct sockaddr_in *in = (struct sockaddr_in *)&request.ifr_addr;
+	int r;
 
 	snprintf(request.ifr_name, IFNAMSIZ, "%s", interface);
 	request.ifr_mtu = MTU;
+	*ret_call = "SIOCSIFMTU";
 	if (ioctl(sock, SIOCSIFMTU, &request) < 0)
 		return -errno;
-	request.ifr_qlen = BACKLOG;
-	if (ioctl(sock, SIOCSIFTXQLEN, &request) < 0)
-		return -errno;
+	*ret_call = "SIOCSIFTXQLEN";
+	r = set_backlog(sock, &request);
+	if (r < 0)
+		return r;
 	memset(&request.ifr_addr, 0, sizeof(request.ifr_addr));
 	in->sin_family = AF_INET;
 	in->sin_addr.s_addr = htonl(address);
+	*ret_call = "SIOCSIFADDR";
 	if (ioctl(sock, SIOCSIFADDR, &request) < 0)
 		return -errno;
 	in->sin_addr.s_addr = htonl(~(UINT32_MAX >> prefix));
+	*ret_call = "SIOCSIFNETMASK";
 	if (ioctl(sock, SIOCSIFNETMASK, &request) < 0)
 		return -errno;
+	*ret_call = "SIOCGIFFLAGS";
 	if (ioctl(sock, SIOCGIFFLAGS, &request) < 0)
 		return -errno;
 	request.ifr_flags |= IFF_UP | IFF_MULTICAST;
+	*ret_call = "SIOCSIFFLAGS";
 	return ioctl(sock, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
 }
 
@@ -94,6 +118,7 @@ static void disable_ipv6(const char *interface)
 int io_tap_device_open(const char *interface, uint32_t address, unsigned int prefix, int *ret_fd,
 		       char *error)
 {
+	const char *call = "socket()";
 	int fd = -1, sock, r;
 
 	r = attach(interface, &fd, error);
@@ -101,12 +126,13 @@ int io_tap_device_open(const char *interface, uint32_t address, unsigned int pre
 		return r;
 	disable_ipv6(interface);
 	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	r = sock < 0 ? -errno : configure(sock, interface, address, prefix);
+	r = sock < 0 ? -errno : configure(sock, interface, address, prefix, &call);
 	if (sock >= 0)
 		close(sock);
 	if (r < 0) {
 		close(fd);
-		return say(error, r, interface, "its address or MTU was refused");
+		snprintf(error, IO_TAP_DEVICE_ERROR, "%s: %s: %s", interface, call, strerror(-r));
+		return r;
 	}
 	*ret_fd = fd;
 	return 0;

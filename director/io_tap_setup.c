@@ -236,8 +236,10 @@ int io_tap_setup(struct io_tap *tap, char *error)
 	snprintf(tap->save_path, sizeof(tap->save_path), "%s/vs-sysctl.saved",
 		 tap->options.state_dir);
 	r = ipvs_daemon_open(&tap->daemon);
-	if (r < 0)
+	if (r == -EPROTONOSUPPORT)
 		return fail(error, r, "the kernel has no IPVS", "load it: modprobe ip_vs");
+	if (r < 0)
+		return fail(error, r, "netlink socket", "see the limits of lvsmeshd");
 	if ((r = refuse_others(tap, error)) < 0 ||
 	    (r = open_proc("/proc/net/ip_vs_stats_percpu", &tap->stats_fd, error)) < 0 ||
 	    (r = open_proc("/proc/net/udp", &tap->socket_fd, error)) < 0 ||

@@ -29,7 +29,8 @@ struct ipvs_daemon_probe {
 	uint16_t port;
 };
 
-/* 0; -EPROTONOSUPPORT: the kernel has no IPVS (its module is not loaded). */
+/* 0; -EPROTONOSUPPORT: the kernel has no IPVS (its module is not loaded); another negative errno:
+ * no netlink socket. */
 int ipvs_daemon_open(struct ipvs_daemon **ret_daemon);
 void ipvs_daemon_close(struct ipvs_daemon *daemon); /* the threads live on */
 

@@ -27,9 +27,11 @@ int ipvs_daemon_open(struct ipvs_daemon **ret_daemon)
 	daemon->sock = nl_socket_alloc();
 	if (!daemon->sock)
 		goto fail;
-	r = -EPROTONOSUPPORT;
-	if (genl_connect(daemon->sock) < 0)
+	if (genl_connect(daemon->sock) < 0) {
+		r = -errno; /* libnl's own number keeps less */
 		goto fail;
+	}
+	r = -EPROTONOSUPPORT;
 	daemon->family = genl_ctrl_resolve(daemon->sock, IPVS_GENL_NAME);
 	if (daemon->family < 0)
 		goto fail;

@@ -65,6 +65,13 @@ static int say(struct ipvs_error *ret_error, int error, const char *what)
 	return error;
 }
 
+static int say_why(struct ipvs_error *ret_error, int error, const char *what, const char *remedy)
+{
+	snprintf(ret_error->text, sizeof(ret_error->text), "%s: %s; %s", what, strerror(-error),
+		 remedy);
+	return error;
+}
+
 int ipvs_open(struct ipvs **ret_ipvs, struct ipvs_error *ret_error)
 {
 	struct ipvs *ipvs = calloc(1, sizeof(*ipvs));
@@ -74,9 +81,13 @@ int ipvs_open(struct ipvs **ret_ipvs, struct ipvs_error *ret_error)
 	if (!ipvs)
 		return say(ret_error, -ENOMEM, "open IPVS");
 	ipvs->socket = nl_socket_alloc();
-	r = ipvs->socket ? genl_connect(ipvs->socket) : -NLE_NOMEM;
-	if (r == 0)
-		r = ipvs->family = genl_ctrl_resolve(ipvs->socket, IPVS_GENL_NAME);
+	errno = ENOBUFS;
+	if (!ipvs->socket || genl_connect(ipvs->socket) < 0) {
+		r = -errno; /* libnl's own number keeps less */
+		ipvs_close(ipvs);
+		return say_why(ret_error, r, "netlink socket", "see the limits of lvsmeshd");
+	}
+	r = ipvs->family = genl_ctrl_resolve(ipvs->socket, IPVS_GENL_NAME);
 	if (r < 0) {
 		ipvs_close(ipvs);
 		return say(ret_error, nl_errno(r), "open IPVS");

@@ -1,12 +1,17 @@
+#include <errno.h>
 #include <getopt.h>
 #include <sodium.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "director/io_clock.h"
 #include "director/io_director.h"
 #include "director/io_log.h"
 #include "proto/identity_file.h"
+
+/* Two streams with each of 255 peers, the operator's clients, and some for the kernel. */
+#define FILES_MIN 1024
 
 #define CONFIG_PATH "/etc/lvsmesh/lvsmesh.yaml"
 
@@ -91,6 +96,30 @@ static int identity_get(const struct config *config, struct identity *identity)
 	return EXIT_OK;
 }
 
+/* Raises the limit to the most that we may have. A director that runs out of files in the middle of
+ * its work neither reaches its peers nor answers its operator. */
+static int files_allow(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0) {
+		io_log_error("getrlimit(RLIMIT_NOFILE): %s", strerror(errno));
+		return EXIT_REFUSED;
+	}
+	if (files.rlim_max < FILES_MIN) {
+		io_log_error("lvsmeshd may open %llu files and needs %d: raise the limit "
+			     "(LimitNOFILE= of its unit, or ulimit -Hn)",
+			     (unsigned long long)files.rlim_max, FILES_MIN);
+		return EXIT_REFUSED;
+	}
+	files.rlim_cur = files.rlim_max;
+	if (setrlimit(RLIMIT_NOFILE, &files) < 0) {
+		io_log_error("setrlimit(RLIMIT_NOFILE): %s", strerror(errno));
+		return EXIT_REFUSED;
+	}
+	return EXIT_OK;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {.config = CONFIG_PATH};
@@ -114,7 +143,9 @@ int main(int argc, char **argv)
 		config_free(config);
 		return EXIT_REFUSED;
 	}
-	r = identity_get(config, &identity);
+	r = files_allow();
+	if (r == EXIT_OK)
+		r = identity_get(config, &identity);
 	if (r != EXIT_OK) {
 		config_free(config);
 		return r;

@@ -198,9 +198,16 @@ int vip_apply(const char *interface, struct vip_list wanted, struct vip_list our
 
 	ret_error->text[0] = '\0';
 	work.socket = nl_socket_alloc();
-	r = work.socket ? nl_connect(work.socket, NETLINK_ROUTE) : -NLE_NOMEM;
-	if (r == 0)
-		r = open_interface(&work, wanted.count > 0);
+	errno = ENOBUFS;
+	if (!work.socket || nl_connect(work.socket, NETLINK_ROUTE) < 0) {
+		r = -errno; /* libnl's own number keeps less */
+		snprintf(ret_error->text, sizeof(ret_error->text),
+			 "netlink socket: %s; see the limits of lvsmeshd", strerror(-r));
+		nl_socket_free(work.socket);
+		*ret_changes = work.changes;
+		return r;
+	}
+	r = open_interface(&work, wanted.count > 0);
 	if (r == 0 && work.ifindex != 0)
 		r = rtnl_addr_alloc_cache(work.socket, &work.present);
 	if (r < 0) {
