@@ -26,21 +26,11 @@ struct io_node {
 
 static bool streams_take(struct node_streams *streams, unsigned int *ret_stream)
 {
-	for (unsigned int word = 0; word < ARRAY_SIZE(streams->bits); word++) {
-		uint64_t bits = streams->bits[word];
-
-		if (bits) {
-			*ret_stream = word * 64 + (unsigned int)__builtin_ctzll(bits);
-			streams->bits[word] = bits & (bits - 1);
-			return true;
-		}
-	}
-	return false;
-}
-
-static void streams_put(struct node_streams *streams, unsigned int stream)
-{
-	streams->bits[stream / 64] |= UINT64_C(1) << (stream % 64);
+	*ret_stream = bits_next(streams->bits, NODE_STREAMS_MAX, 0);
+	if (*ret_stream == NODE_STREAMS_MAX)
+		return false;
+	bits_remove(streams->bits, *ret_stream);
+	return true;
 }
 
 static void datagrams_send(struct io_node *node)
@@ -58,20 +48,18 @@ static void datagrams_send(struct io_node *node)
 static void apply(struct io_node *node, const struct node_update *update, struct now now,
 		  struct node_streams *failed)
 {
-	struct node_streams close = update->close, dial = update->dial, output = update->output;
 	struct node_stream_status status;
-	unsigned int i;
 
-	while (streams_take(&close, &i))
+	BITS_EACH (i, update->close.bits, NODE_STREAMS_MAX)
 		io_streams_cut(node->streams, i);
-	while (streams_take(&dial, &i)) {
+	BITS_EACH (i, update->dial.bits, NODE_STREAMS_MAX) {
 		node_stream_status(node->node, i, now, &status);
 		if (io_streams_dial(node->streams, i, &status.remote) < 0)
-			streams_put(failed, i);
+			bits_add(failed->bits, i);
 	}
-	while (streams_take(&output, &i))
+	BITS_EACH (i, update->output.bits, NODE_STREAMS_MAX)
 		if (io_streams_kick(node->streams, i) < 0)
-			streams_put(failed, i);
+			bits_add(failed->bits, i);
 	if (update->datagrams)
 		datagrams_send(node);
 }

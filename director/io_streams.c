@@ -5,8 +5,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "proto/bits.h"
+
 #define READ_SIZE (32 * 1024)
-#define BACKLOG 64
+#define BACKLOG DIRECTORS_MAX /* all may dial at once */
 /* Without an acknowledgement for so long the kernel gives the connection up. */
 #define USER_TIMEOUT_MS 10000
 /* Batches wait with us, where they can still be replaced by newer ones, not in the kernel. */
@@ -32,6 +34,7 @@ struct stream {
 struct io_streams {
 	struct io_streams_options options;
 	struct stream *streams[IO_STREAMS_MAX];
+	uint64_t used[BITS_WORDS(IO_STREAMS_MAX)];
 	uv_tcp_t *listeners;
 	size_t n_listeners;
 	uv_prepare_t prepare; /* a new turn */
@@ -98,6 +101,7 @@ void io_streams_cut(struct io_streams *streams, unsigned int number)
 	if (!stream)
 		return;
 	streams->streams[number] = NULL;
+	bits_remove(streams->used, number);
 	uv_close((uv_handle_t *)&stream->tcp, stream_freed);
 }
 
@@ -125,6 +129,7 @@ static struct stream *stream_new(struct io_streams *streams, unsigned int number
 	stream->streams = streams;
 	stream->number = number;
 	streams->streams[number] = stream;
+	bits_add(streams->used, number);
 	streams->handles++;
 	return stream;
 }
@@ -246,11 +251,9 @@ static void turn_begins(uv_prepare_t *prepare)
 	struct io_streams *streams = container_of(prepare, struct io_streams, prepare);
 	bool waits = streams->waits;
 
-	for (unsigned int i = 0; i < IO_STREAMS_MAX; i++) {
+	BITS_EACH (i, streams->used, IO_STREAMS_MAX) {
 		struct stream *stream = streams->streams[i];
 
-		if (!stream)
-			continue;
 		if (waits && stream->served && !stream->paused)
 			uv_read_stop((uv_stream_t *)&stream->tcp);
 		else if (!waits && stream->paused)
@@ -433,7 +436,7 @@ static void handle_freed(uv_handle_t *handle)
 void io_streams_close(struct io_streams *streams, void (*done)(void *context))
 {
 	streams->done = done;
-	for (unsigned int i = 0; i < IO_STREAMS_MAX; i++)
+	BITS_EACH (i, streams->used, IO_STREAMS_MAX)
 		io_streams_cut(streams, i);
 	for (size_t i = 0; i < streams->n_listeners; i++)
 		uv_close((uv_handle_t *)&streams->listeners[i], handle_freed);

@@ -13,7 +13,7 @@
 
 struct io_streams;
 
-#define IO_STREAMS_MAX 192
+#define IO_STREAMS_MAX (5 * DIRECTORS_MAX / 2)
 #define IO_STREAMS_TURN USEC_PER_MSEC
 /* Room for one large batch: two would take too much of a turn. */
 #define IO_STREAMS_BUFFER (200 * 1024)

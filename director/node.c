@@ -50,7 +50,6 @@ int node_new(const struct node_options *options, struct node **ret_node)
 		options->join_timeout ? options->now.mono + options->join_timeout : USEC_NEVER;
 	node->config = options->config;
 	node->started = options->now.mono;
-	node->streams_len = NODE_DIALLED_MAX;
 	node_draw(node, sync.hash_key, sizeof(sync.hash_key));
 	node_draw(node, &sync.journal, sizeof(sync.journal));
 	r = sync_new(&sync, &node->sync);
@@ -73,7 +72,7 @@ void node_free(struct node *node)
 {
 	if (!node)
 		return;
-	for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++)
+	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX)
 		session_free(node->streams[i].session);
 	sync_free(node->sync);
 	kernel_free(node);
@@ -85,7 +84,7 @@ void node_free(struct node *node)
 
 static bool peers_complete(const struct node *node)
 {
-	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+	for (unsigned int i = 0; i < node->links_len; i++) {
 		if (node->links[i].member && !node->links[i].reached)
 			return false;
 	}
@@ -142,7 +141,7 @@ static void look_ready(struct node *node, struct now now)
 static void tick(struct node *node, struct now now)
 {
 	node->tick = now.mono + TICK;
-	for (unsigned int i = 0; i < node->streams_len; i++)
+	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX)
 		stream_tick(node, i, now);
 	members_tick(node, now);
 	sync_tick(node->sync, now);
@@ -192,7 +191,7 @@ void node_late(struct node *node, struct now now, usec_t since)
 
 static void want_output(struct node *node, struct now now, struct node_update *update)
 {
-	for (unsigned int i = 0; i < node->streams_len; i++) {
+	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
 		const struct stream *stream = &node->streams[i];
 		usec_t time = 0;
 
@@ -201,7 +200,7 @@ static void want_output(struct node *node, struct now now, struct node_update *u
 		if (stream->use == STREAM_SYNC)
 			time = sync_output_time(node->sync, i);
 		if (time <= now.mono)
-			bits_set(&update->output, i);
+			bits_add(update->output.bits, i);
 		else
 			update->timeout = MIN(update->timeout, time);
 	}

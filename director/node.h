@@ -7,17 +7,19 @@
 
 #include "director/service.h"
 #include "membership/membership.h"
+#include "proto/bits.h"
 #include "proto/endpoint.h"
 #include "proto/identity.h"
 #include "sync/sync.h"
 
 struct node;
 
-/* Streams are numbered by what they are for. The node numbers those that are dialled, whoever
- * drives it those that are accepted, as node_accept() says. */
-#define NODE_SYNC_MAX 64 /* from 0: to members, for their entries */
+/* Streams are numbered by their use. The node numbers the streams that it dials; the driver numbers
+ * accepted streams, as node_accept() says. A number costs nothing until a stream has it. */
+#define NODE_SYNC_MAX (DIRECTORS_MAX - 1) /* from 0: to members, for their entries */
 #define NODE_DIALLED_MAX (NODE_SYNC_MAX + MEMBERSHIP_DIALS_MAX) /* then membership's own */
-#define NODE_STREAMS_MAX 192                                    /* the rest is accepted */
+#define NODE_HANDSHAKES_MIN 64                   /* so many places are for nothing else */
+#define NODE_STREAMS_MAX (5 * DIRECTORS_MAX / 2) /* the rest is accepted */
 
 struct node_options {
 	const struct identity *identity;  /* borrowed */
@@ -84,7 +86,7 @@ struct node_event {
 };
 
 struct node_streams {
-	uint64_t bits[NODE_STREAMS_MAX / 64];
+	uint64_t bits[BITS_WORDS(NODE_STREAMS_MAX)];
 };
 
 /* What is to be done now. Streams are to be asked for output even when this was said before. */

@@ -67,12 +67,14 @@ static struct link *link_find(struct node *node, uint64_t member)
 {
 	struct link *unused = NULL;
 
-	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+	for (unsigned int i = 0; i < node->links_len; i++) {
 		if (node->links[i].member == member)
 			return &node->links[i];
-		if (!node->links[i].member && !unused && node->streams[i].phase == NODE_STREAM_NONE)
+		if (!node->links[i].member && !unused)
 			unused = &node->links[i];
 	}
+	if (!unused && node->links_len < NODE_SYNC_MAX)
+		unused = &node->links[node->links_len++];
 	return unused;
 }
 
@@ -116,7 +118,7 @@ static void links_update(struct node *node, struct now now)
 		if (info.state != MEMBER_GONE)
 			link_update(node, &info, now);
 	}
-	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+	for (unsigned int i = 0; i < node->links_len; i++) {
 		struct link *link = &node->links[i];
 
 		if (!link->member || (membership_find(node->membership, link->member, &info) &&
@@ -184,21 +186,19 @@ void members_dial(struct node *node, struct now now, struct node_update *update)
 	while (membership_dial(node->membership, &dialling)) {
 		unsigned int number = NODE_SYNC_MAX + dialling.stream;
 
-		stream_dial(node, number, &dialling.remote, now);
-		bits_set(&update->dial, number);
+		stream_dial(node, number, &dialling.remote, update, now);
 	}
-	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+	for (unsigned int i = 0; i < node->links_len; i++) {
 		struct link *link = &node->links[i];
 
 		if (!link->alive || node->streams[i].phase != NODE_STREAM_NONE ||
-		    (node->close.bits[0] >> i & 1))
+		    bits_have(node->close.bits, i))
 			continue;
 		if (link->redial > now.mono) {
 			update->timeout = MIN(update->timeout, link->redial);
 			continue;
 		}
-		stream_dial(node, i, &link->endpoint, now);
-		bits_set(&update->dial, i);
+		stream_dial(node, i, &link->endpoint, update, now);
 	}
 }
 
@@ -240,15 +240,15 @@ static bool all_acknowledged(const struct node *node, struct now now)
 	sync_status(node->sync, &sync);
 	if (sync.young > 0)
 		return false;
-	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+	for (unsigned int i = 0; i < node->links_len; i++) {
 		bool acknowledged = false;
 
 		if (!node->links[i].alive)
 			continue;
-		for (unsigned int n = NODE_DIALLED_MAX; n < node->streams_len; n++) {
+		BITS_EACH (n, node->used.bits, NODE_STREAMS_MAX) {
 			struct sync_stream_status status;
 
-			if (node->streams[n].use != STREAM_SYNC ||
+			if (is_dialled(n) || node->streams[n].use != STREAM_SYNC ||
 			    node->streams[n].id != node->links[i].member)
 				continue;
 			sync_stream_status(node->sync, n, now, &status);
@@ -288,7 +288,7 @@ static void say_phase(struct node *node, struct now now)
 
 void members_settle(struct node *node, struct now now)
 {
-	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+	for (unsigned int i = 0; i < node->links_len; i++) {
 		if (node->links[i].member)
 			link_settle(node, i, now);
 	}

@@ -11,6 +11,9 @@
 #include "sync/kernel_wire.h"
 
 static_assert(SYNC_STREAMS_MAX >= NODE_STREAMS_MAX, "sync has our numbers");
+static_assert(NODE_STREAMS_MAX >= NODE_DIALLED_MAX + NODE_SYNC_MAX + MEMBERSHIP_STREAMS_MAX -
+					  MEMBERSHIP_DIALS_MAX + NODE_HANDSHAKES_MIN,
+	      "every member's streams have a number, and those in their handshake");
 
 /* What a stream is for. An accepted one says it with its first frame. */
 enum stream_use {
@@ -97,8 +100,9 @@ struct node {
 	unsigned int captured_len;
 	struct membership *membership;
 	struct link links[NODE_SYNC_MAX];
+	unsigned int links_len; /* links from here on were never used */
 	struct stream streams[NODE_STREAMS_MAX];
-	unsigned int streams_len; /* numbers from here on were never used */
+	struct node_streams used; /* streams whose phase is not NODE_STREAM_NONE */
 	/* Our number for each of membership's streams; NODE_STREAMS_MAX: none. */
 	unsigned int member_streams[MEMBERSHIP_STREAMS_MAX];
 	struct membership_update said; /* what membership said since the last update of ours */
@@ -128,11 +132,6 @@ struct node {
 	uint64_t stream_closed[WHY_MAX];
 };
 
-static inline void bits_set(struct node_streams *streams, unsigned int i)
-{
-	streams->bits[i / 64] |= UINT64_C(1) << (i % 64);
-}
-
 static inline bool is_dialled(unsigned int number)
 {
 	return number < NODE_DIALLED_MAX;
@@ -149,7 +148,7 @@ void node_draw(struct node *node, void *data, size_t len);
 /* node_streams.c */
 const char *stream_why_name(unsigned int why);
 void stream_dial(struct node *node, unsigned int number, const struct endpoint *remote,
-		 struct now now);
+		 struct node_update *update, struct now now);
 void stream_opened(struct node *node, const struct node_event *event);
 void stream_data(struct node *node, const struct node_event *event);
 void stream_closed(struct node *node, const struct node_event *event);

@@ -27,12 +27,8 @@ static void stream_drop(struct node *node, unsigned int number, const char *why,
 	if (was.phase == NODE_STREAM_READY && was.use == STREAM_SYNC)
 		sync_close(node->sync, number);
 	session_free(was.session);
-	stream->session = NULL;
-	stream->phase = NODE_STREAM_NONE;
-	stream->use = STREAM_UNKNOWN;
-	stream->closing = false;
-	stream->since = now.mono;
-	stream->why = why;
+	*stream = (struct stream){.since = now.mono, .why = why};
+	bits_remove(node->used.bits, number);
 	if (is_link(number)) {
 		bool ready = was.phase == NODE_STREAM_READY;
 
@@ -53,7 +49,7 @@ static void stream_drop(struct node *node, unsigned int number, const char *why,
 
 static void stream_close(struct node *node, unsigned int number, const char *why, struct now now)
 {
-	bits_set(&node->close, number);
+	bits_add(node->close.bits, number);
 	stream_drop(node, number, why, &(struct node_event){.now = now});
 }
 
@@ -85,25 +81,40 @@ unsigned int node_accept(struct node *node)
 	return oldest;
 }
 
-void stream_dial(struct node *node, unsigned int number, const struct endpoint *remote,
-		 struct now now)
+/* Nothing is left of the stream that had the number before, but why it was closed. */
+static struct stream *stream_begin(struct node *node, unsigned int number,
+				   enum node_stream_phase phase, const struct endpoint *remote,
+				   struct now now)
 {
 	struct stream *stream = &node->streams[number];
 
-	/* Membership gave up the one before, whose handshake did not end. */
-	if (stream->session) {
-		bits_set(&node->close, number);
-		session_free(stream->session);
-		stream->session = NULL;
-	}
-	stream->phase = NODE_STREAM_DIALLING;
-	stream->since = now.mono;
-	stream->remote = *remote;
+	session_free(stream->session);
+	*stream = (struct stream){
+		.phase = phase,
+		.remote = *remote,
+		.since = now.mono,
+		.why = stream->why,
+	};
+	bits_add(node->used.bits, number);
+	return stream;
+}
+
+void stream_dial(struct node *node, unsigned int number, const struct endpoint *remote,
+		 struct node_update *update, struct now now)
+{
+	/* Membership gave up the one before, which may be a whole session by now. */
+	if (bits_have(node->used.bits, number))
+		bits_add(node->close.bits, number);
+	if (!is_link(number))
+		node->member_streams[number - NODE_SYNC_MAX] = NODE_STREAMS_MAX;
+	stream_begin(node, number, NODE_STREAM_DIALLING, remote, now);
+	bits_add(update->dial.bits, number);
 }
 
 void stream_opened(struct node *node, const struct node_event *event)
 {
-	struct stream *stream = &node->streams[event->stream];
+	struct stream *stream = stream_begin(node, event->stream, NODE_STREAM_HANDSHAKE,
+					     &event->remote, event->now);
 	struct session_options options = {
 		.identity = node->identity,
 		.dialer = is_dialled(event->stream),
@@ -112,10 +123,6 @@ void stream_opened(struct node *node, const struct node_event *event)
 	};
 
 	node_draw(node, options.nonce, sizeof(options.nonce));
-	stream->remote = event->remote;
-	stream->since = event->now.mono;
-	stream->phase = NODE_STREAM_HANDSHAKE;
-	node->streams_len = MAX(node->streams_len, event->stream + 1);
 	if (session_new(&options, &stream->session) < 0)
 		stream_close_why(node, event->stream, WHY_MEMORY, event->now);
 }
@@ -126,15 +133,23 @@ static void use_sync(struct node *node, unsigned int number, struct now now)
 {
 	struct stream *stream = &node->streams[number];
 
-	for (unsigned int i = NODE_DIALLED_MAX; !is_dialled(number) && i < node->streams_len; i++) {
+	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
 		const struct stream *other = &node->streams[i];
 
+		if (is_dialled(number) || is_dialled(i))
+			continue;
 		if (i != number && other->phase == NODE_STREAM_READY && other->use == STREAM_SYNC &&
 		    other->id == stream->id)
 			stream_close_why(node, i, WHY_REPLACED, now);
 	}
+	if (sync_open(node->sync, number, is_dialled(number), &stream->peer, stream->epoch, now) <
+	    0) {
+		stream_close_why(node, number, WHY_MEMORY, now);
+		return;
+	}
 	stream->use = STREAM_SYNC;
-	sync_open(node->sync, number, is_dialled(number), &stream->peer, stream->epoch, now);
+	if (is_link(number))
+		link_ready(node, number, now);
 }
 
 /* The stream belongs to membership, under that number of its own. */
@@ -173,7 +188,6 @@ static void stream_ready(struct node *node, unsigned int number, struct now now)
 		stream_close_why(node, number, WHY_MISTAKEN, now);
 	} else if (is_link(number)) {
 		use_sync(node, number, now);
-		link_ready(node, number, now);
 	}
 }
 

@@ -21,6 +21,9 @@ struct now {
 	usec_t wall;
 };
 
+/* The largest cluster, with ourselves. All that grows with the number of directors follows it. */
+#define DIRECTORS_MAX 256
+
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 #ifndef MIN /* sys/param.h has them too */
 #define MIN(a, b) ((a) < (b) ? (a) : (b))

@@ -16,7 +16,7 @@ static int ranges_read(const Lvsmesh__Pb__Want *message, struct ranges *ret_rang
 		if (first > last || last >= RANGES)
 			return -SYNC_E_MALFORMED;
 		for (uint32_t range = first; range <= last; range++)
-			ranges_add(ret_ranges, range);
+			bits_add(ret_ranges->bits, range);
 	}
 	return 0;
 }
@@ -84,7 +84,7 @@ static bool wanted(const struct answer *answer, const struct table_meta *meta)
 	uint64_t hlc = meta->version.hlc;
 
 	return (hlc < HLC_TIMES || hlc > answer->since) &&
-	       ranges_have(&answer->ranges, RANGE_OF(meta->range)) &&
+	       bits_have(answer->ranges.bits, RANGE_OF(meta->range)) &&
 	       origin_wanted(answer, meta->version.origin);
 }
 

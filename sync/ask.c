@@ -3,10 +3,10 @@
 
 static bool relay_asked(const struct sync *sync, const struct journal *journal)
 {
-	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
-		const struct stream *stream = &sync->streams[i];
+	STREAMS_EACH (i, sync) {
+		const struct stream *stream = sync->streams[i];
 
-		if (stream->open && stream->is_source && stream->source.ask == ASK_RELAY &&
+		if (stream->is_source && stream->source.ask == ASK_RELAY &&
 		    stream->source.relay.id == journal->id &&
 		    stream->source.relay.journal == journal->journal)
 			return true;
@@ -48,9 +48,9 @@ void ask_next(struct sync *sync, struct stream *stream)
 
 void ask_tick(struct sync *sync)
 {
-	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
-		if (sync->streams[i].open && sync->streams[i].is_source)
-			ask_next(sync, &sync->streams[i]);
+	STREAMS_EACH (i, sync) {
+		if (sync->streams[i]->is_source)
+			ask_next(sync, sync->streams[i]);
 	}
 }
 
@@ -82,10 +82,10 @@ static size_t skip_list(const struct sync *sync, uint64_t skip[WANT_SKIP_MAX])
 {
 	size_t len = 0;
 
-	for (unsigned int i = 0; i < SYNC_STREAMS_MAX && len < WANT_SKIP_MAX; i++) {
-		const struct stream *stream = &sync->streams[i];
+	STREAMS_EACH (i, sync) {
+		const struct stream *stream = sync->streams[i];
 
-		if (stream->open && stream->is_source && stream->source.complete &&
+		if (len < WANT_SKIP_MAX && stream->is_source && stream->source.complete &&
 		    source_caught_up(&stream->source))
 			skip[len++] = stream->peer_id;
 	}

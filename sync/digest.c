@@ -51,10 +51,10 @@ static struct stream *next_peer(struct sync *sync, struct now now)
 	struct digest *digest = &sync->digest;
 
 	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
-		struct stream *stream = &sync->streams[++digest->peer % SYNC_STREAMS_MAX];
-		const struct sink *sink = &stream->sink;
+		struct stream *stream = sync->streams[++digest->peer % SYNC_STREAMS_MAX];
+		const struct sink *sink = stream ? &stream->sink : NULL;
 
-		if (stream->open && !stream->is_source && sink->begun && sink->acked >= sink->end &&
+		if (stream && !stream->is_source && sink->begun && sink->acked >= sink->end &&
 		    sink_lag(sink, now) < LAG)
 			return stream;
 	}

@@ -7,7 +7,7 @@
 
 const struct journal *followed_find(const struct sync *sync, uint64_t id, uint64_t journal)
 {
-	for (unsigned int i = 0; i < SYNC_STREAMS_MAX && sync->followed[i].id; i++) {
+	for (unsigned int i = 0; i < FOLLOWED_MAX && sync->followed[i].id; i++) {
 		const struct journal *known = &sync->followed[i];
 
 		if (known->id == id && (journal == 0 || known->journal == journal))
@@ -21,7 +21,7 @@ void followed_note(struct sync *sync, const struct journal *journal)
 	struct journal *known = sync->followed, note = *journal;
 	unsigned int i = 0;
 
-	while (i < SYNC_STREAMS_MAX - 1 && known[i].id &&
+	while (i < FOLLOWED_MAX - 1 && known[i].id &&
 	       (known[i].id != journal->id || known[i].journal != journal->journal))
 		i++;
 	if (known[i].id == journal->id && known[i].journal == journal->journal) {
@@ -34,11 +34,11 @@ void followed_note(struct sync *sync, const struct journal *journal)
 
 bool followed_now(const struct sync *sync, const struct journal *journal)
 {
-	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
-		const struct stream *stream = &sync->streams[i];
+	STREAMS_EACH (i, sync) {
+		const struct stream *stream = sync->streams[i];
 
-		if (stream->open && stream->is_source && stream->peer_id == journal->id &&
-		    stream->source.begun && stream->source.journal == journal->journal)
+		if (stream->is_source && stream->peer_id == journal->id && stream->source.begun &&
+		    stream->source.journal == journal->journal)
 			return true;
 	}
 	return journal->id == sync->identity->id && journal->journal == sync->journal;
@@ -60,7 +60,7 @@ size_t lost_output(struct sync *sync, struct sink *sink, struct now now, uint8_t
 
 	sink->lost_said = sync->lost_changes;
 	sink->lost_time = now.mono;
-	for (unsigned int i = 0; i < SYNC_STREAMS_MAX && n < LOST_MAX; i++) {
+	for (unsigned int i = 0; i < FOLLOWED_MAX && n < LOST_MAX; i++) {
 		const struct journal *known = &sync->followed[i];
 
 		if (!known->id || followed_now(sync, known))

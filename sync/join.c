@@ -7,8 +7,7 @@
 
 static bool is_donor(const struct stream *stream)
 {
-	return stream->open && stream->is_source && stream->source.complete &&
-	       source_caught_up(&stream->source);
+	return stream->is_source && stream->source.complete && source_caught_up(&stream->source);
 }
 
 /* So many entries are on their way to the kernel. */
@@ -60,9 +59,9 @@ static bool least(struct journal *journal, const struct lost *lost)
 /* Its entries are left out of the shares: they come from itself. */
 static const struct source *find_skipped(const struct sync *sync, uint64_t id)
 {
-	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
-		if (is_donor(&sync->streams[i]) && sync->streams[i].peer_id == id)
-			return &sync->streams[i].source;
+	STREAMS_EACH (i, sync) {
+		if (is_donor(sync->streams[i]) && sync->streams[i]->peer_id == id)
+			return &sync->streams[i]->source;
 	}
 	return NULL;
 }
@@ -97,8 +96,8 @@ void sync_join(struct sync *sync, struct now now)
 
 	if (join->active || join->done)
 		return;
-	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++)
-		donors += is_donor(&sync->streams[i]);
+	STREAMS_EACH (i, sync)
+		donors += is_donor(sync->streams[i]);
 	if (donors == 0) {
 		join_done(sync);
 		return;
@@ -164,8 +163,8 @@ void join_tick(struct sync *sync, struct now now)
 	join_look(sync);
 	if (!join->active)
 		return;
-	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
-		struct stream *stream = &sync->streams[i];
+	STREAMS_EACH (i, sync) {
+		struct stream *stream = sync->streams[i];
 
 		if (!is_donor(stream))
 			continue;

@@ -14,9 +14,9 @@
 
 void sink_tell(struct sync *sync)
 {
-	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
-		if (!sync->streams[i].is_source)
-			sync->streams[i].sink.tell = true;
+	STREAMS_EACH (i, sync) {
+		if (!sync->streams[i]->is_source)
+			sync->streams[i]->sink.tell = true;
 	}
 }
 
@@ -228,10 +228,10 @@ static void mark(const struct sync *sync, struct sink *sink, struct now now)
 
 void sink_tick(struct sync *sync, struct now now)
 {
-	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
-		struct stream *stream = &sync->streams[i];
+	STREAMS_EACH (i, sync) {
+		struct stream *stream = sync->streams[i];
 
-		if (stream->open && !stream->is_source && stream->sink.subscribed)
+		if (!stream->is_source && stream->sink.subscribed)
 			mark(sync, &stream->sink, now);
 	}
 }

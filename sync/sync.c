@@ -44,6 +44,8 @@ void sync_free(struct sync *sync)
 {
 	if (!sync)
 		return;
+	STREAMS_EACH (i, sync)
+		free(sync->streams[i]);
 	table_free(sync->table);
 	batch_free(sync->batch);
 	batch_reader_free(sync->reader);

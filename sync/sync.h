@@ -19,7 +19,7 @@ struct sync;
 
 /* The largest frame body that sync_output() makes. */
 #define SYNC_BODY_MAX (192 * 1024)
-#define SYNC_STREAMS_MAX 192
+#define SYNC_STREAMS_MAX (4 * DIRECTORS_MAX) /* one takes memory while it is open */
 
 /* Kinds of frames on a stream (struct session_frame). */
 enum sync_kind {
@@ -92,9 +92,10 @@ int sync_adopt(struct sync *sync, const struct entry *entry, struct now now);
 void sync_adopting(struct sync *sync, bool adopting);
 
 /* Streams, numbered by the caller below SYNC_STREAMS_MAX; one that is open under the number is
- * closed before. peer: certificate of whoever is at the other end, borrowed until sync_close(). */
-void sync_open(struct sync *sync, unsigned int stream, bool source, const struct certificate *peer,
-	       uint64_t peer_epoch, struct now now);
+ * closed before. peer: certificate of the director at the other end, borrowed until sync_close().
+ * 0, or -ENOMEM: the stream is not open. */
+int sync_open(struct sync *sync, unsigned int stream, bool source, const struct certificate *peer,
+	      uint64_t peer_epoch, struct now now);
 /* One that is not open is left alone. How far it came is remembered. */
 void sync_close(struct sync *sync, unsigned int stream);
 
@@ -198,6 +199,7 @@ struct sync_stream_status {
 };
 
 void sync_status(const struct sync *sync, struct sync_status *ret_status);
+/* Of a stream that is not open all is 0. */
 void sync_stream_status(const struct sync *sync, unsigned int stream, struct now now,
 			struct sync_stream_status *ret_status);
 uint64_t sync_refused(const struct sync *sync, int error); /* by enum sync_error */

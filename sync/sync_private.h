@@ -6,6 +6,7 @@
 
 #include <errno.h>
 
+#include "proto/bits.h"
 #include "proto/sync.pb-c.h"
 #include "sync/batch.h"
 #include "sync/hlc.h"
@@ -15,21 +16,11 @@
 #define RANGES 4096u
 #define RANGE_OF(point) ((uint16_t)((point) >> 4))
 #define WANT_PAIRS_MAX 64
-#define WANT_SKIP_MAX 64
+#define WANT_SKIP_MAX DIRECTORS_MAX
 
 struct ranges {
-	uint64_t bits[RANGES / 64];
+	uint64_t bits[BITS_WORDS(RANGES)];
 };
-
-static inline bool ranges_have(const struct ranges *ranges, unsigned int i)
-{
-	return ranges->bits[i / 64] >> (i % 64) & 1;
-}
-
-static inline void ranges_add(struct ranges *ranges, unsigned int i)
-{
-	ranges->bits[i / 64] |= UINT64_C(1) << (i % 64);
-}
 
 /* A journal, and how far it was applied here. */
 struct journal {
@@ -43,7 +34,9 @@ struct away {
 	uint64_t id, hlc;
 };
 
-#define LOST_MAX 64
+#define LOST_MAX DIRECTORS_MAX
+/* Of those that live and of earlier ones. */
+#define FOLLOWED_MAX (4 * DIRECTORS_MAX)
 
 struct lost {
 	unsigned int len;
@@ -108,7 +101,7 @@ struct source {
 };
 
 struct stream {
-	bool open, is_source;
+	bool is_source;
 	const struct certificate *peer;
 	uint64_t peer_id, peer_epoch;
 	usec_t heard, said; /* mono */
@@ -191,12 +184,13 @@ struct sync {
 	struct made made;
 	uint64_t front;    /* how far in the journal any peer was sent, and when */
 	usec_t front_time; /* mono */
-	struct stream streams[SYNC_STREAMS_MAX];
+	struct stream *streams[SYNC_STREAMS_MAX]; /* NULL: not open */
+	uint64_t open[BITS_WORDS(SYNC_STREAMS_MAX)];
 	/* How far the peers' journals were applied, the last used first: it survives the streams.
 	 */
-	struct journal followed[SYNC_STREAMS_MAX];
-	struct away away[SYNC_STREAMS_MAX]; /* the last first */
-	unsigned int lost_changes;          /* how often those that we follow no more changed */
+	struct journal followed[FOLLOWED_MAX];
+	struct away away[FOLLOWED_MAX]; /* the last first */
+	unsigned int lost_changes;      /* how often those that we follow no more changed */
 	struct join join;
 	struct digest digest;
 	struct check check;
@@ -207,6 +201,9 @@ struct sync {
 	struct sync_status counters; /* only what counts up */
 	uint64_t refused[SYNC_E_MAX];
 };
+
+/* Every open stream, with its number i. */
+#define STREAMS_EACH(i, sync) BITS_EACH (i, (sync)->open, SYNC_STREAMS_MAX)
 
 /* The table counts seconds of mono from here, so that an entry may be older than our uptime. */
 #define SECONDS_BASE 0x40000000u

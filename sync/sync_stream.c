@@ -1,4 +1,6 @@
 /* The peers: opening, closing, and whose business a frame is. */
+#include <stdlib.h>
+
 #include "proto/arena.h"
 #include "sync/sync_private.h"
 
@@ -10,7 +12,7 @@ static void stream_heard(const struct sync *sync, struct stream *stream, struct 
 
 static uint64_t away_since(const struct sync *sync, uint64_t id)
 {
-	for (unsigned int i = 0; i < SYNC_STREAMS_MAX && sync->away[i].id; i++)
+	for (unsigned int i = 0; i < FOLLOWED_MAX && sync->away[i].id; i++)
 		if (sync->away[i].id == id)
 			return sync->away[i].hlc;
 	return 0;
@@ -24,20 +26,21 @@ static void away_note(struct sync *sync, const struct stream *stream)
 
 	if (!source_caught_up(&stream->source))
 		return;
-	while (i < SYNC_STREAMS_MAX - 1 && away[i].id && away[i].id != stream->peer_id)
+	while (i < FOLLOWED_MAX - 1 && away[i].id && away[i].id != stream->peer_id)
 		i++;
 	memmove(&away[1], &away[0], i * sizeof(*away));
 	away[0] = (struct away){stream->peer_id, stream->heard_hlc};
 }
 
-void sync_open(struct sync *sync, unsigned int number, bool source, const struct certificate *peer,
-	       uint64_t peer_epoch, struct now now)
+int sync_open(struct sync *sync, unsigned int number, bool source, const struct certificate *peer,
+	      uint64_t peer_epoch, struct now now)
 {
-	struct stream *stream = &sync->streams[number];
+	struct stream *stream = malloc(sizeof(*stream));
 
 	sync_close(sync, number);
+	if (!stream)
+		return -ENOMEM;
 	*stream = (struct stream){
-		.open = true,
 		.is_source = source,
 		.peer = peer,
 		.peer_id = certificate_id(peer),
@@ -49,26 +52,31 @@ void sync_open(struct sync *sync, unsigned int number, bool source, const struct
 		stream->source.since_away = away_since(sync, stream->peer_id);
 	else
 		stream->sink.mark_time = now.mono;
+	sync->streams[number] = stream;
+	bits_add(sync->open, number);
+	return 0;
 }
 
 void sync_close(struct sync *sync, unsigned int number)
 {
-	struct stream *stream = &sync->streams[number];
+	struct stream *stream = sync->streams[number];
 
-	if (!stream->open)
+	if (!stream)
 		return;
-	stream->open = false;
+	sync->streams[number] = NULL;
+	bits_remove(sync->open, number);
 	if (stream->is_source) {
 		away_note(sync, stream);
 		ask_dropped(sync, stream);
 	}
+	free(stream);
 }
 
 usec_t sync_output_time(const struct sync *sync, unsigned int number)
 {
-	const struct stream *stream = &sync->streams[number];
+	const struct stream *stream = sync->streams[number];
 
-	if (!stream->open)
+	if (!stream)
 		return USEC_NEVER;
 	return stream->is_source ? source_time(stream) : sink_time(sync, stream);
 }
@@ -76,7 +84,7 @@ usec_t sync_output_time(const struct sync *sync, unsigned int number)
 int sync_output(struct sync *sync, unsigned int number, struct now now, uint8_t *data,
 		uint8_t *ret_kind, size_t *ret_len)
 {
-	struct stream *stream = &sync->streams[number];
+	struct stream *stream = sync->streams[number];
 
 	if (sync_output_time(sync, number) > now.mono)
 		return -EAGAIN;
@@ -88,16 +96,16 @@ int sync_output(struct sync *sync, unsigned int number, struct now now, uint8_t 
 
 bool sync_silent(const struct sync *sync, unsigned int number, struct now now)
 {
-	const struct stream *stream = &sync->streams[number];
+	const struct stream *stream = sync->streams[number];
 
-	return stream->open && now.mono > stream->heard + SYNC_SILENCE;
+	return stream && now.mono > stream->heard + SYNC_SILENCE;
 }
 
 bool sync_stalled(const struct sync *sync, unsigned int number, struct now now)
 {
-	const struct stream *stream = &sync->streams[number];
+	const struct stream *stream = sync->streams[number];
 
-	return stream->open && !stream->is_source && sink_stalled(&stream->sink, now);
+	return stream && !stream->is_source && sink_stalled(&stream->sink, now);
 }
 
 /* The small messages, by kind from SYNC_KIND_SUBSCRIBE. */
@@ -160,7 +168,7 @@ static int receive(struct sync *sync, struct stream *stream, uint8_t kind, const
 int sync_receive(struct sync *sync, unsigned int number, uint8_t kind, const uint8_t *body,
 		 size_t len, struct now now)
 {
-	struct stream *stream = &sync->streams[number];
+	struct stream *stream = sync->streams[number];
 	int r = receive(sync, stream, kind, body, len, now);
 
 	if (r < 0)
@@ -173,20 +181,21 @@ int sync_receive(struct sync *sync, unsigned int number, uint8_t kind, const uin
 void sync_stream_status(const struct sync *sync, unsigned int number, struct now now,
 			struct sync_stream_status *ret_status)
 {
-	const struct stream *stream = &sync->streams[number];
-	const struct source *source = &stream->source;
-	const struct sink *sink = &stream->sink;
+	const struct stream *stream = sync->streams[number];
+	const struct sink *sink;
 
-	*ret_status = (struct sync_stream_status){
-		.entries = stream->entries,
-		.bytes = stream->bytes,
-	};
+	*ret_status = (struct sync_stream_status){0};
+	if (!stream)
+		return;
+	ret_status->entries = stream->entries;
+	ret_status->bytes = stream->bytes;
 	if (stream->is_source) {
-		ret_status->synced = source_caught_up(source);
-		ret_status->position = source->position;
-		ret_status->behind = source->pending;
+		ret_status->synced = source_caught_up(&stream->source);
+		ret_status->position = stream->source.position;
+		ret_status->behind = stream->source.pending;
 		return;
 	}
+	sink = &stream->sink;
 	ret_status->position = sink->acked;
 	ret_status->behind = sink_unsent(sync, sink);
 	ret_status->joining = sink_joining(sink, now);

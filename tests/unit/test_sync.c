@@ -745,7 +745,7 @@ static int want_without(struct sync *sync, uint32_t *ranges, size_t n_ranges, ui
 
 static int want(struct sync *sync, uint32_t *ranges, size_t n_ranges, size_t n_skip)
 {
-	uint64_t skip[65] = {1};
+	uint64_t skip[DIRECTORS_MAX + 1] = {1};
 
 	return want_without(sync, ranges, n_ranges, skip, n_skip);
 }
@@ -871,16 +871,16 @@ static void test_want(void **state)
 	assert_int_equal(want(sync, ranges, 0, 0), -SYNC_E_MALFORMED);
 	assert_int_equal(want(sync, ranges, 1, 0), -SYNC_E_MALFORMED);
 	assert_int_equal(want(sync, ranges, 130, 0), -SYNC_E_MALFORMED);
-	assert_int_equal(want(sync, ranges, 2, 65), -SYNC_E_MALFORMED);
+	assert_int_equal(want(sync, ranges, 2, DIRECTORS_MAX + 1), -SYNC_E_MALFORMED);
 	ranges[1] = 4096;
 	assert_int_equal(want(sync, ranges, 2, 0), -SYNC_E_MALFORMED);
 	ranges[0] = 4095;
 	ranges[1] = 0;
 	assert_int_equal(want(sync, ranges, 2, 0), -SYNC_E_MALFORMED);
-	assert_int_equal(want(sync, ranges, 128, 64), -SYNC_E_MALFORMED);
+	assert_int_equal(want(sync, ranges, 128, DIRECTORS_MAX), -SYNC_E_MALFORMED);
 	ranges[1] = 4095;
-	assert_int_equal(want(sync, ranges, 128, 64), 0);
-	assert_int_equal(want(sync, ranges, 128, 64), -SYNC_E_ORDER);
+	assert_int_equal(want(sync, ranges, 128, DIRECTORS_MAX), 0);
+	assert_int_equal(want(sync, ranges, 128, DIRECTORS_MAX), -SYNC_E_ORDER);
 	sync_free(sync);
 }
 
