@@ -30,6 +30,8 @@ static const struct {
 	[CONTROL_E_MEMBER] = {"member", "member is the name or the id of one"},
 	[CONTROL_E_BUSY] = {"busy", "too many clients ask at once"},
 	[CONTROL_E_SLOW] = {"slow", "the client took too long"},
+	[CONTROL_E_EVICTED] = {"evicted", "another client needed the place of this idle one"},
+	[CONTROL_E_GONE] = {"gone", "the client closed the connection before it was answered"},
 };
 
 const char *control_error_name(int error)

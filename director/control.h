@@ -35,8 +35,10 @@ enum control_error {
 	CONTROL_E_FOLLOW,
 	CONTROL_E_EVIDENCE,
 	CONTROL_E_MEMBER,
-	CONTROL_E_BUSY, /* more clients than there are places */
-	CONTROL_E_SLOW, /* did not ask, or did not read, in time */
+	CONTROL_E_BUSY,    /* more clients than there are places */
+	CONTROL_E_SLOW,    /* did not ask, or did not read, in time */
+	CONTROL_E_EVICTED, /* idle, and its place was wanted */
+	CONTROL_E_GONE,    /* closed the connection before its request was carried out */
 	CONTROL_E_MAX,
 };
 

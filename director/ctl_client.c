@@ -9,12 +9,13 @@
 
 #include "director/ctl.h"
 
-#define ANSWER_TIMEOUT 30 /* seconds without a byte */
+#define ANSWER_TIMEOUT 5 /* seconds without a byte */
 
 struct ctl_client {
 	FILE *file;
 	char *line;
 	size_t size;
+	bool answered; /* the daemon has sent something */
 };
 
 static int socket_open(const char *path)
@@ -46,11 +47,24 @@ bool ctl_client_answers(const char *path)
 
 	if (fd >= 0)
 		close(fd);
-	return fd >= 0;
+	/* a stopped daemon's backlog is full: it is still there */
+	return fd >= 0 || fd == -EAGAIN;
+}
+
+/* The daemon looks whether its client is still there before it carries anything out. */
+static int no_answer(void)
+{
+	ctl_error("lvsmeshd has not answered for %d s: it is stopped or overloaded (see systemctl "
+		  "status lvsmeshd); it drops the request if it goes on",
+		  ANSWER_TIMEOUT);
+	return CTL_NO_DAEMON;
 }
 
 static int no_daemon(const char *path, int error)
 {
+	/* The socket's backlog is full, and nobody empties it. */
+	if (error == EAGAIN)
+		return no_answer();
 	if (error == EACCES || error == EPERM)
 		ctl_error("%s: %s: run it as root", path, strerror(error));
 	else
@@ -69,14 +83,20 @@ static json_t *line_read(struct ctl_client *client)
 	return json_loadb(client->line, (size_t)len, 0, NULL);
 }
 
-static int broken(void)
+static int broken(const struct ctl_client *client)
 {
-	ctl_error("the daemon's answer broke off: %s",
-		  errno == EAGAIN ? "it takes too long"
-				  : "it ended, or was not listened to for 10 s");
+	if (errno == EAGAIN && !client->answered)
+		return no_answer();
+	if (errno == EAGAIN)
+		ctl_error("lvsmeshd's answer broke off: no more of it came for %d s",
+			  ANSWER_TIMEOUT);
+	else
+		ctl_error("lost the connection to lvsmeshd: it exited, or closed the connection "
+			  "because its answer was not read for 10 s");
 	return CTL_REFUSED;
 }
 
+/* A daemon that has closed already may have said why: the answer is read all the same. */
 static int question_send(int fd, const json_t *request)
 {
 	char text[4096];
@@ -87,7 +107,9 @@ static int question_send(int fd, const json_t *request)
 		return CTL_USAGE;
 	}
 	text[len++] = '\n';
-	return send(fd, text, len, MSG_NOSIGNAL) == (ssize_t)len ? CTL_DONE : broken();
+	if (send(fd, text, len, MSG_NOSIGNAL) == (ssize_t)len || errno == EPIPE)
+		return CTL_DONE;
+	return no_answer();
 }
 
 static int head_read(struct ctl_client *client)
@@ -99,7 +121,8 @@ static int head_read(struct ctl_client *client)
 	errno = 0;
 	head = line_read(client);
 	if (!head)
-		return broken();
+		return broken(client);
+	client->answered = true;
 	if (json_is_true(json_object_get(head, "ok"))) {
 		r = CTL_DONE;
 	} else if (json_unpack(head, "{s:s, s:s}", "error", &error, "message", &message) == 0) {
@@ -107,7 +130,7 @@ static int head_read(struct ctl_client *client)
 		if (strcmp(error, "filter") == 0)
 			r = CTL_USAGE;
 	} else {
-		broken();
+		broken(client);
 	}
 	json_decref(head);
 	return r;
@@ -152,7 +175,7 @@ int ctl_client_next(struct ctl_client *client, json_t **ret_item)
 	errno = 0;
 	item = line_read(client);
 	if (!item) {
-		broken();
+		broken(client);
 		return -1;
 	}
 	if (json_object_get(item, "end")) {

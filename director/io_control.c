@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <libgen.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -11,7 +12,7 @@
 
 #include "director/io_clock.h"
 
-#define BACKLOG 16
+#define BACKLOG 64
 
 struct client {
 	uv_pipe_t pipe;
@@ -20,6 +21,8 @@ struct client {
 	struct io_control *control;
 	unsigned int handles;
 	bool closing;
+	pid_t process;  /* whose client it is */
+	uint64_t since; /* ms, of the loop: connected, or took something of its answer */
 
 	size_t asked; /* bytes of the request */
 	char request[CONTROL_REQUEST_MAX];
@@ -33,9 +36,12 @@ struct client {
 
 struct io_control {
 	uv_pipe_t listener;
+	uv_idle_t next;       /* while connections were taken in this turn */
+	unsigned int accepts; /* in this turn */
+	bool pending;         /* libuv holds one more, for the next turn */
 	struct control_source source;
 	struct client *clients[IO_CONTROL_CLIENTS];
-	size_t handles; /* the listener, and a client each */
+	size_t handles; /* the listener, next, and a client each */
 	uint64_t answered, refused[CONTROL_E_MAX];
 	void (*done)(void *context);
 	void *context;
@@ -106,6 +112,7 @@ static void written(uv_write_t *write, int status)
 		client_close(client);
 		return;
 	}
+	client->since = uv_now(write->handle->loop);
 	uv_timer_again(&client->timer);
 	uv_idle_start(&client->idle, next_turn);
 }
@@ -186,12 +193,27 @@ static bool follower_admit(struct client *client)
 	       uv_read_start((uv_stream_t *)&client->pipe, follower_alloc, follower_read) == 0;
 }
 
+/* A client that gave up waiting reports that its command failed, so it must not be carried out. One
+ * that has only finished writing is still there: POLLHUP tells them apart. */
+static bool client_gone(const struct client *client)
+{
+	struct pollfd poll_fd = {.events = POLLHUP};
+
+	return uv_fileno((const uv_handle_t *)&client->pipe, &poll_fd.fd) < 0 ||
+	       (poll(&poll_fd, 1, 0) == 1 && poll_fd.revents & POLLHUP);
+}
+
 static void request_take(struct client *client, size_t len)
 {
 	struct io_control *control = client->control;
 	struct control_request request;
 	int r = control_request_parse(client->request, len, &request);
 
+	if (client_gone(client)) {
+		control->refused[CONTROL_E_GONE]++;
+		client_close(client);
+		return;
+	}
 	if (r < 0) {
 		refuse(client, -r);
 		return;
@@ -257,28 +279,117 @@ static struct client *client_new(struct io_control *control)
 	return client;
 }
 
-static void incoming(uv_stream_t *listener, int status)
+static bool is_idle(const struct client *client)
 {
-	struct io_control *control = container_of(listener, struct io_control, listener);
-	struct client *client;
+	uint64_t now = uv_now(client->timer.loop);
+
+	if (client->waiting || client->last)
+		return false;
+	return !client->answer || now >= client->since + IO_CONTROL_STALLED_MS;
+}
+
+static unsigned int places_of(const struct io_control *control, pid_t process)
+{
+	unsigned int places = 0;
+
+	for (unsigned int i = 0; i < IO_CONTROL_CLIENTS; i++)
+		places += control->clients[i] && control->clients[i]->process == process;
+	return places;
+}
+
+/* The place of an idle client: of the process that has the most places, the oldest. */
+static unsigned int place_evict(struct io_control *control)
+{
+	unsigned int place = IO_CONTROL_CLIENTS, most = 0;
+	char text[256];
+	uv_buf_t buf;
+
+	for (unsigned int i = 0; i < IO_CONTROL_CLIENTS; i++) {
+		const struct client *client = control->clients[i];
+		unsigned int places;
+
+		if (!is_idle(client))
+			continue;
+		places = places_of(control, client->process);
+		if (places > most ||
+		    (places == most && client->since < control->clients[place]->since)) {
+			place = i;
+			most = places;
+		}
+	}
+	if (place == IO_CONTROL_CLIENTS)
+		return place;
+	control->refused[CONTROL_E_EVICTED]++;
+	buf = uv_buf_init(text,
+			  (unsigned int)control_refuse(CONTROL_E_EVICTED, text, sizeof(text)));
+	if (!control->clients[place]->answer)
+		uv_try_write((uv_stream_t *)&control->clients[place]->pipe, &buf, 1);
+	client_close(control->clients[place]);
+	return place;
+}
+
+static pid_t process_of(const struct client *client)
+{
+	struct ucred credentials = {0};
+	socklen_t len = sizeof(credentials);
+	uv_os_fd_t fd;
+
+	/* without an answer it shares its places with all that have none */
+	if (uv_fileno((const uv_handle_t *)&client->pipe, &fd) == 0)
+		(void)!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len);
+	return credentials.pid;
+}
+
+/* False: no memory, it is tried again in the next turn. */
+static bool client_take(struct io_control *control)
+{
+	struct client *client = client_new(control);
 	unsigned int i = 0;
 
-	if (status < 0 || !(client = client_new(control)))
-		return;
+	if (!client)
+		return false;
 	uv_timer_start(&client->timer, expired, IO_CONTROL_TIMEOUT_MS, IO_CONTROL_TIMEOUT_MS);
-	if (uv_accept(listener, (uv_stream_t *)&client->pipe) < 0) {
+	if (uv_accept((uv_stream_t *)&control->listener, (uv_stream_t *)&client->pipe) < 0) {
 		client_close(client);
-		return;
+		return true;
 	}
+	client->since = uv_now(control->listener.loop);
+	client->process = process_of(client);
 	while (i < IO_CONTROL_CLIENTS && control->clients[i])
 		i++;
+	if (i == IO_CONTROL_CLIENTS)
+		i = place_evict(control);
 	if (i == IO_CONTROL_CLIENTS) {
 		refuse(client, CONTROL_E_BUSY);
-		return;
+		return true;
 	}
 	control->clients[i] = client;
 	if (uv_read_start((uv_stream_t *)&client->pipe, request_alloc, request_read) < 0)
 		client_close(client);
+	return true;
+}
+
+static void accept_next(uv_idle_t *idle)
+{
+	struct io_control *control = container_of(idle, struct io_control, next);
+
+	control->accepts = control->pending;
+	if (control->pending)
+		control->pending = !client_take(control);
+	else
+		uv_idle_stop(idle);
+}
+
+/* Those beyond the turn's share wait, so that clients that have asked are read before they can be
+ * evicted by more who connect: libuv stops listening until the one it holds is accepted. */
+static void incoming(uv_stream_t *listener, int status)
+{
+	struct io_control *control = container_of(listener, struct io_control, listener);
+
+	if (status < 0)
+		return;
+	uv_idle_start(&control->next, accept_next);
+	control->pending = control->accepts++ >= IO_CONTROL_ACCEPTS || !client_take(control);
 }
 
 /* A socket that nobody listens on is left over from a daemon that was killed. */
@@ -326,9 +437,16 @@ static int socket_listen(struct io_control *control, const char *path)
 	return r < 0 ? r : uv_listen((uv_stream_t *)&control->listener, BACKLOG, incoming);
 }
 
-static void listener_freed(uv_handle_t *handle)
+static void handle_freed(uv_handle_t *handle)
 {
-	finish(container_of(handle, struct io_control, listener));
+	finish(handle->data);
+}
+
+static void listener_close(struct io_control *control)
+{
+	control->listener.data = control->next.data = control;
+	uv_close((uv_handle_t *)&control->listener, handle_freed);
+	uv_close((uv_handle_t *)&control->next, handle_freed);
 }
 
 int io_control_open(uv_loop_t *loop, const char *path, const struct control_source *source,
@@ -338,11 +456,12 @@ int io_control_open(uv_loop_t *loop, const char *path, const struct control_sour
 	int r = control ? uv_pipe_init(loop, &control->listener, 0) : -ENOMEM;
 
 	if (r == 0) {
-		control->handles = 1;
+		uv_idle_init(loop, &control->next);
+		control->handles = 2;
 		control->source = *source;
 		r = socket_listen(control, path);
 		if (r < 0)
-			uv_close((uv_handle_t *)&control->listener, listener_freed);
+			listener_close(control);
 	} else {
 		free(control);
 	}
@@ -365,7 +484,7 @@ void io_control_close(struct io_control *control, void (*done)(void *context), v
 	for (unsigned int i = 0; i < IO_CONTROL_CLIENTS; i++)
 		if (control->clients[i])
 			client_close(control->clients[i]);
-	uv_close((uv_handle_t *)&control->listener, listener_freed);
+	listener_close(control);
 }
 
 uint64_t io_control_answered(const struct io_control *control)

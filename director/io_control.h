@@ -2,7 +2,11 @@
  * IO_CONTROL_CLIENTS at once; control.h has the requests, control_answer.h the answers. A client
  * that neither asks nor reads is closed after IO_CONTROL_TIMEOUT_MS; one that follows the events
  * may wait as long as it likes, but only IO_CONTROL_FOLLOWERS do at once. A client gets at most
- * IO_CONTROL_PIECE bytes a turn of the loop, a quarter of a millisecond's work. */
+ * IO_CONTROL_PIECE bytes a turn of the loop, a quarter of a millisecond's work.
+ *
+ * Nobody locks the operator out: when all places are taken, a new connection evicts an idle one,
+ * which has not asked yet or has not read for IO_CONTROL_STALLED_MS, of the process that holds the
+ * most places. A request whose client has gone is dropped, not carried out. */
 #ifndef DIRECTOR_IO_CONTROL_H
 #define DIRECTOR_IO_CONTROL_H
 
@@ -15,6 +19,8 @@ struct io_control;
 #define IO_CONTROL_CLIENTS 16
 #define IO_CONTROL_FOLLOWERS 8
 #define IO_CONTROL_TIMEOUT_MS 10000
+#define IO_CONTROL_STALLED_MS 1000
+#define IO_CONTROL_ACCEPTS 4 /* connections taken in one turn of the loop */
 #define IO_CONTROL_PIECE (16 * 1024)
 #define IO_CONTROL_ERROR_MAX 256
 

@@ -415,4 +415,4 @@ def test_events_follow(probe, form):
                 assert f"It happened to {subject}." in line
         assert probe.close() == 0
         assert follower.wait(WAIT) == 1
-        assert "broke off" in follower.stderr.read()
+        assert "lost the connection" in follower.stderr.read()

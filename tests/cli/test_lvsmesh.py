@@ -1,8 +1,12 @@
 """The operator's command, without a daemon or with one that is made up: exit statuses, messages, keygen, check."""
 
+import contextlib
 import os
+import socket
 import stat
 import subprocess
+import threading
+import time
 
 import pytest
 from fake_daemon import fake_daemon
@@ -168,6 +172,44 @@ def test_peers(tmp_path):
         "PEER ADDRESS STATE FOR POSITION RECEIVED BEHIND SENT UNSENT LAG HELD WHY".split(),
         "d2 192.0.2.2:7946 ready 9 s 71 80 3 90 4 5 ms 50".split(),
         "00ab - gone - - - - - - - 6 -".split()]
+
+
+def test_stopped_daemon(tmp_path):
+    """A daemon that does not go on is told from none, soon; also when its backlog is full."""
+    with contextlib.ExitStack() as stack:
+        def stopped(backlog):
+            listener = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listener.bind(str(tmp_path / f"{backlog}"))
+            listener.listen(backlog)
+            return tmp_path / f"{backlog}"
+
+        full, empty = stopped(0), stopped(10)
+        stack.enter_context(socket.socket(socket.AF_UNIX)).connect(str(full))
+        began = time.monotonic()
+        commands = [stack.enter_context(subprocess.Popen([os.environ["LVSMESH"], command, "--control", path],
+                                                         stderr=subprocess.PIPE, text=True))
+                    for command in ("status", "drain", "leave") for path in (full, empty)]
+        for command in commands:
+            said = command.communicate(timeout=20)[1]
+            assert command.returncode == NO_DAEMON and "has not answered for 5 s" in said, said
+        assert 4 < time.monotonic() - began < 15
+
+
+def test_refused_unasked(tmp_path):
+    """A daemon that refuses and closes before it was asked is heard all the same."""
+    def refuse():
+        for _ in range(20):
+            with listener.accept()[0] as client:
+                client.sendall(b'{"ok": false, "error": "busy", "message": "too many clients ask at once"}\n')
+
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "sock"))
+        listener.listen(1)
+        thread = threading.Thread(target=refuse)
+        thread.start()
+        for _ in range(20):
+            assert "too many clients" in expect(REFUSED, "status", "--control", tmp_path / "sock").stderr
+        thread.join()
 
 
 def test_full_disk():

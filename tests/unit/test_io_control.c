@@ -24,6 +24,7 @@ struct world {
 	struct config *config;
 	struct node *node;
 	struct event_log *events;
+	unsigned int acted;
 };
 
 static bool counter(void *context, unsigned int i, struct node_counter *ret_counter)
@@ -57,8 +58,10 @@ static int services_get(void *context, struct service_set *ret_set, const char *
 
 static int act(void *context, const struct control_request *request, const char **ret_error)
 {
-	(void)context;
+	struct world *world = context;
+
 	(void)request;
+	world->acted++;
 	*ret_error = "no";
 	return -EINVAL;
 }
@@ -234,24 +237,74 @@ static void test_refused(void **state)
 	assert_int_equal(io_control_answered(world->control), 0);
 }
 
-static void test_busy(void **state)
+static const char peers[] = "{\"command\": \"peers\"}\n";
+
+/* Idle clients lock nobody out: the oldest of them makes room, whether it asks nothing or does not
+ * read. */
+static void test_idle(void **state)
 {
 	struct world *world = *state;
-	int fds[IO_CONTROL_CLIENTS];
+	int fds[4 * IO_CONTROL_CLIENTS];
+	char answer[65536];
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = dial(world);
+		if (i % IO_CONTROL_ACCEPTS == 0)
+			uv_run(&world->loop, UV_RUN_NOWAIT);
+	}
+	for (unsigned int i = 0; i < 10; i++)
+		ask(world, peers, strlen(peers), answer, sizeof(answer));
+	assert_non_null(strstr(answer, "\"end\":true"));
+	assert_true(io_control_refused(world->control, CONTROL_E_EVICTED) >=
+		    ARRAY_SIZE(fds) - IO_CONTROL_CLIENTS);
+	assert_int_equal(io_control_refused(world->control, CONTROL_E_BUSY), 0);
+	/* that one is told why */
+	assert_true(read(fds[0], answer, sizeof(answer)) > 0);
+	assert_non_null(strstr(answer, "\"evicted\""));
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+}
+
+/* Many connections at once are taken over several turns, so that those who have asked are read. */
+static void test_flood(void **state)
+{
+	struct world *world = *state;
+	int fds[2 * IO_CONTROL_CLIENTS];
+	uint64_t evicted;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = dial(world);
+		for (size_t turns = i < IO_CONTROL_CLIENTS ? 4 : 0; turns > 0; turns--)
+			uv_run(&world->loop, UV_RUN_NOWAIT);
+	}
+	for (unsigned int turn = 1; turn <= IO_CONTROL_CLIENTS / IO_CONTROL_ACCEPTS; turn++) {
+		uv_run(&world->loop, UV_RUN_NOWAIT);
+		evicted = io_control_refused(world->control, CONTROL_E_EVICTED);
+		assert_in_range(evicted, 1, (turn + 1) * IO_CONTROL_ACCEPTS);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+}
+
+/* What a client asked that has gone is not done; one that has only finished writing is there. */
+static void test_gone(void **state)
+{
+	static const char reload[] = "{\"command\": \"reload\"}\n";
+	struct world *world = *state;
+	int fd = dial(world);
 	char answer[1024];
 
-	for (size_t i = 0; i < IO_CONTROL_CLIENTS; i++)
-		fds[i] = dial(world);
-	answer_read(world, dial(world), answer, sizeof(answer));
-	assert_non_null(strstr(answer, "\"busy\""));
-	assert_int_equal(io_control_refused(world->control, CONTROL_E_BUSY), 1);
-	/* one that goes makes room */
-	close(fds[0]);
-	uv_run(&world->loop, UV_RUN_NOWAIT);
-	ask(world, "{\"command\": \"peers\"}\n", 21, answer, sizeof(answer));
-	assert_non_null(strstr(answer, "\"end\":true"));
-	for (size_t i = 1; i < IO_CONTROL_CLIENTS; i++)
-		close(fds[i]);
+	assert_int_equal(write(fd, reload, strlen(reload)), strlen(reload));
+	close(fd);
+	for (unsigned int i = 0; i < 4; i++)
+		uv_run(&world->loop, UV_RUN_NOWAIT);
+	assert_int_equal(world->acted, 0);
+	assert_int_equal(io_control_refused(world->control, CONTROL_E_GONE), 1);
+	fd = dial(world);
+	assert_int_equal(write(fd, reload, strlen(reload)), strlen(reload));
+	shutdown(fd, SHUT_WR);
+	answer_read(world, fd, answer, sizeof(answer));
+	assert_int_equal(world->acted, 1);
 }
 
 static void event_add(struct world *world, unsigned int number)
@@ -382,7 +435,9 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_turns, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(test_busy, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_idle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_flood, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_gone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_follow, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deaf_follower, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_second_daemon, setup, teardown),
