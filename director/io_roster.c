@@ -6,7 +6,7 @@
 #include <stdlib.h>
 
 #include "director/io_log.h"
-#include "proto/store.h"
+#include "proto/state_file.h"
 
 #define ROSTER_MAX (8u << 20)
 
@@ -20,21 +20,15 @@ void io_roster_init(struct io_roster *roster, uv_loop_t *loop, const char *dir)
 
 void io_roster_load(const struct io_roster *roster, uint8_t **ret_data, size_t *ret_len)
 {
-	uint8_t *data = malloc(ROSTER_MAX);
 	char error[STORE_ERROR_MAX];
-	int r = -ENOMEM;
+	int r;
 
 	*ret_data = NULL;
-	snprintf(error, sizeof(error), "no memory for the roster");
-	if (data)
-		r = store_read(roster->dir, IO_ROSTER_NAME, false, data, ROSTER_MAX, ret_len,
-			       error);
-	if (r == 0) {
-		*ret_data = data;
-		return;
-	}
-	free(data);
-	if (r != -ENOENT)
+	r = state_file_load(roster->dir, IO_ROSTER_NAME, ROSTER_MAX, ret_data, ret_len, error);
+	if (r > 0)
+		io_log_error("%s; going on with those members in it whose signatures still hold",
+			     error);
+	else if (r < 0 && r != -ENOENT)
 		io_log_error("%s; going on without the members known before", error);
 }
 
@@ -42,8 +36,8 @@ static void write_work(uv_work_t *work)
 {
 	struct io_roster *roster = container_of(work, struct io_roster, work);
 
-	roster->result = store_write(roster->dir, IO_ROSTER_NAME, false, 0600, roster->now.data,
-				     roster->now.len, roster->error);
+	roster->result = state_file_save(roster->dir, IO_ROSTER_NAME, 0600, roster->now.data,
+					 roster->now.len, roster->error);
 }
 
 static void write_start(struct io_roster *roster);

@@ -27,7 +27,8 @@ struct io_roster {
 void io_roster_init(struct io_roster *roster, uv_loop_t *loop, const char *dir);
 
 /* Reads it; *ret_data is to be freed, NULL when there is none. One that can't be read is logged,
- * and as none: the members are found again through the join list. */
+ * and as none: the members are found again through the join list. A damaged one is logged and given
+ * all the same: each record in it is signed. */
 void io_roster_load(const struct io_roster *roster, uint8_t **ret_data, size_t *ret_len);
 
 /* Writes the node's; the loop runs until it is on the disk. What fails is logged. */

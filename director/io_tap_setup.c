@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "director/io_log.h"
 #include "director/io_tap_device.h"
 #include "director/io_tap_private.h"
 #include "sync/kernel_wire.h"
@@ -66,7 +67,12 @@ static int set_sysctls(struct io_tap *tap, char *error)
 	snprintf(tap->settings[ARRAY_SIZE(settings)].value, VS_SYSCTL_VALUE, "%u",
 		 tap->options.receive_size);
 	r = vs_sysctl_set(&paths, tap->settings, tap->settings_count, &failed);
-	if (r == 0)
+	if (r > 0)
+		io_log_error(
+			"%s is damaged: the values of net.ipv4.vs that were set before lvsmeshd "
+			"are not put back when it stops",
+			tap->save_path);
+	if (r >= 0)
 		return 0;
 	if (!failed)
 		return fail(error, r, tap->save_path, "make the state directory, writable for us");

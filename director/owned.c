@@ -8,9 +8,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "proto/state_file.h"
+
 #define BOOT_ID "/proc/sys/kernel/random/boot_id"
 #define BOOT_ID_LENGTH 36
 #define HEAD "lvsmesh services of boot "
+#define NAME "services"
+#define FILE_MAX (16u << 20)
 #define PATH_SIZE 4224
 
 static int read_boot_id(char *ret_id)
@@ -57,59 +61,75 @@ int owned_parse_key(const char *text, struct service_key *ret_key)
 	return 0;
 }
 
-static int read_keys(FILE *file, struct service_keys *keys)
+static int keys_add(struct service_keys *keys, size_t *capacity, const char *text)
 {
-	char line[SERVICE_TEXT + 2];
+	struct service_key *grown;
+
+	if (keys->count == *capacity) {
+		*capacity = 2 * *capacity + 16;
+		grown = reallocarray(keys->keys, *capacity, sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		keys->keys = grown;
+	}
+	if (owned_parse_key(text, &keys->keys[keys->count]) < 0)
+		return -EBADMSG;
+	if (keys->count > 0 &&
+	    service_key_compare(&keys->keys[keys->count - 1], &keys->keys[keys->count]) >= 0)
+		return -EBADMSG;
+	keys->count++;
+	return 0;
+}
+
+/* A line each. */
+static int read_keys(char *text, struct service_keys *keys)
+{
 	size_t capacity = 0;
+	char *end;
+	int r;
 
-	while (fgets(line, sizeof(line), file)) {
-		char *end = strchr(line, '\n');
-
+	for (; *text; text = end + 1) {
+		end = strchr(text, '\n');
 		if (!end)
 			return -EBADMSG;
 		*end = '\0';
-		if (keys->count == capacity) {
-			struct service_key *grown;
-
-			capacity = 2 * capacity + 16;
-			grown = reallocarray(keys->keys, capacity, sizeof(*grown));
-			if (!grown)
-				return -ENOMEM;
-			keys->keys = grown;
-		}
-		if (owned_parse_key(line, &keys->keys[keys->count]) < 0)
-			return -EBADMSG;
-		if (keys->count > 0 && service_key_compare(&keys->keys[keys->count - 1],
-							   &keys->keys[keys->count]) >= 0)
-			return -EBADMSG;
-		keys->count++;
+		r = keys_add(keys, &capacity, text);
+		if (r < 0)
+			return r;
 	}
-	return ferror(file) ? -EIO : 0;
+	return 0;
+}
+
+/* The first line, then the keys. */
+static int parse(char *text, size_t length, struct service_keys *keys)
+{
+	char boot_id[BOOT_ID_LENGTH + 1], head[128];
+	int r = read_boot_id(boot_id);
+
+	if (r < 0)
+		return r;
+	snprintf(head, sizeof(head), HEAD "%s\n", boot_id);
+	if (strlen(text) != length || strncmp(text, HEAD, strlen(HEAD)) != 0)
+		return -EBADMSG;
+	return strncmp(text, head, strlen(head)) == 0 ? read_keys(text + strlen(head), keys) : 0;
 }
 
 int owned_load(const char *directory, struct service_keys *ret_keys)
 {
-	char path[PATH_SIZE], boot_id[BOOT_ID_LENGTH + 1], head[128], line[128];
 	struct service_keys keys = {0};
-	FILE *file;
+	char error[STORE_ERROR_MAX];
+	uint8_t *text = NULL;
+	size_t length = 0;
 	int r;
 
-	r = read_boot_id(boot_id);
-	if (r < 0)
-		return r;
-	snprintf(path, sizeof(path), "%s/services", directory);
-	file = fopen(path, "re");
-	if (!file && errno != ENOENT)
-		return -errno;
-	snprintf(head, sizeof(head), HEAD "%s\n", boot_id);
-	if (file && !fgets(line, sizeof(line), file))
+	r = state_file_load(directory, NAME, FILE_MAX, &text, &length, error);
+	if (r == 0)
+		r = parse((char *)text, length, &keys);
+	else if (r == -ENOENT)
+		r = 0;
+	else if (r > 0)
 		r = -EBADMSG;
-	else if (file && strncmp(line, HEAD, strlen(HEAD)) != 0)
-		r = -EBADMSG;
-	else if (file && strcmp(line, head) == 0)
-		r = read_keys(file, &keys);
-	if (file)
-		fclose(file);
+	free(text);
 	if (r < 0) {
 		service_keys_fini(&keys);
 		return r;
@@ -134,7 +154,8 @@ static int make_directory(const char *directory)
 	return 0;
 }
 
-static int write_keys(const char *path, const struct service_keys *keys)
+/* In memory: *ret_text is to be freed. */
+static int format_keys(const struct service_keys *keys, char **ret_text, size_t *ret_length)
 {
 	char boot_id[BOOT_ID_LENGTH + 1], text[SERVICE_TEXT];
 	FILE *file;
@@ -143,32 +164,25 @@ static int write_keys(const char *path, const struct service_keys *keys)
 	r = read_boot_id(boot_id);
 	if (r < 0)
 		return r;
-	file = fopen(path, "we");
+	file = open_memstream(ret_text, ret_length);
 	if (!file)
 		return -errno;
 	fprintf(file, HEAD "%s\n", boot_id);
 	for (size_t i = 0; i < keys->count; i++)
 		fprintf(file, "%s\n", service_key_format(&keys->keys[i], text));
-	if (fflush(file) != 0 || fsync(fileno(file)) != 0)
-		r = -errno;
-	if (fclose(file) != 0 && r == 0)
-		r = -errno;
-	return r;
+	return fclose(file) == 0 ? 0 : -ENOMEM;
 }
 
 int owned_save(const char *directory, const struct service_keys *keys)
 {
-	char path[PATH_SIZE], next[PATH_SIZE];
+	char error[STORE_ERROR_MAX], *text = NULL;
+	size_t length;
 	int r = make_directory(directory);
 
-	if (r < 0)
-		return r;
-	snprintf(path, sizeof(path), "%s/services", directory);
-	snprintf(next, sizeof(next), "%s/services.next", directory);
-	r = write_keys(next, keys);
-	if (r == 0 && rename(next, path) < 0)
-		r = -errno;
-	if (r < 0)
-		unlink(next);
+	if (r == 0)
+		r = format_keys(keys, &text, &length);
+	if (r == 0)
+		r = state_file_save(directory, NAME, 0644, text, length, error);
+	free(text);
 	return r;
 }

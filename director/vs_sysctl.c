@@ -4,7 +4,10 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include "proto/state_file.h"
 
 #define SETTINGS "net/ipv4/vs"
 #define BOOT_ID "kernel/random/boot_id"
@@ -12,13 +15,14 @@
 /* Far more than we set. */
 #define SAVED_MAX 32
 #define NAME_SIZE 40
+#define SAVED_FILE_MAX 4096
 
 struct saved {
 	char name[NAME_SIZE];
 	char value[VS_SYSCTL_VALUE];
 };
 
-/* The file: the boot's identity, then a line "name value" each. */
+/* The file: the boot's identity, then a line "name value" each; proto/state_file.h. */
 struct saved_file {
 	char boot[BOOT_ID_SIZE];
 	struct saved list[SAVED_MAX];
@@ -86,56 +90,77 @@ static void saved_add(struct saved_file *file, const char *name, const char *val
 		file->count++;
 }
 
-/* Leaves the file empty where there is none, or one of another boot: the values went with it. */
+/* The file's directory and name. */
+static int save_split(const char *path, char dir[PATH_MAX], const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+
+	if (!slash || slash == path || (size_t)(slash - path) >= PATH_MAX)
+		return -EINVAL;
+	memcpy(dir, path, (size_t)(slash - path));
+	dir[slash - path] = '\0';
+	*ret_name = slash + 1;
+	return 0;
+}
+
+static int saved_parse(char *text, struct saved_file *file)
+{
+	char *line = text, *end, *space;
+
+	if (strncmp(line, file->boot, strlen(file->boot)) != 0 || line[strlen(file->boot)] != '\n')
+		return 0;
+	for (line += strlen(file->boot) + 1; *line; line = end + 1) {
+		end = strchr(line, '\n');
+		space = strchr(line, ' ');
+		if (!end || !space || space > end)
+			return VS_SYSCTL_E_DAMAGED;
+		*end = *space = '\0';
+		saved_add(file, line, space + 1);
+	}
+	return 0;
+}
+
+/* Leaves the file empty where there is none, one of another boot (the values went with it), or a
+ * damaged one. 0, VS_SYSCTL_E_DAMAGED or a negative errno. */
 static int saved_load(const struct vs_sysctl_paths *paths, struct saved_file *ret_file)
 {
-	char line[NAME_SIZE + VS_SYSCTL_VALUE + 2];
-	FILE *in;
+	char dir[PATH_MAX], error[STORE_ERROR_MAX];
+	uint8_t *text = NULL;
+	const char *name;
+	size_t len;
 	int r;
 
 	ret_file->count = 0;
 	r = read_value(paths->root, BOOT_ID, ret_file->boot, sizeof(ret_file->boot));
+	if (r == 0)
+		r = save_split(paths->save, dir, &name);
 	if (r < 0)
 		return r;
-	in = fopen(paths->save, "re");
-	if (!in)
-		return errno == ENOENT ? 0 : -errno;
-	if (fgets(line, sizeof(line), in) &&
-	    strncmp(line, ret_file->boot, strlen(ret_file->boot)) == 0)
-		while (fgets(line, sizeof(line), in)) {
-			char *space = strchr(line, ' ');
-
-			line[strcspn(line, "\n")] = '\0';
-			if (!space)
-				continue;
-			*space = '\0';
-			saved_add(ret_file, line, space + 1);
-		}
-	fclose(in);
-	return 0;
+	r = state_file_load(dir, name, SAVED_FILE_MAX, &text, &len, error);
+	if (r == 0)
+		r = saved_parse((char *)text, ret_file);
+	else if (r > 0 || r == -EFBIG)
+		r = VS_SYSCTL_E_DAMAGED;
+	free(text);
+	if (r > 0)
+		ret_file->count = 0;
+	return r == -ENOENT ? 0 : r;
 }
 
 static int saved_store(const struct vs_sysctl_paths *paths, const struct saved_file *file)
 {
-	char path[PATH_MAX];
-	FILE *out;
-	int r = 0;
+	char text[SAVED_FILE_MAX], dir[PATH_MAX], error[STORE_ERROR_MAX];
+	const char *name;
+	size_t len;
+	int r = save_split(paths->save, dir, &name);
 
-	if (snprintf(path, sizeof(path), "%s.new", paths->save) >= (int)sizeof(path))
-		return -ENAMETOOLONG;
-	out = fopen(path, "we");
-	if (!out)
-		return -errno;
-	fprintf(out, "%s\n", file->boot);
+	if (r < 0)
+		return r;
+	len = (size_t)snprintf(text, sizeof(text), "%s\n", file->boot);
 	for (size_t i = 0; i < file->count; i++)
-		fprintf(out, "%s %s\n", file->list[i].name, file->list[i].value);
-	if (fflush(out) != 0 || fsync(fileno(out)) < 0)
-		r = -errno;
-	if (fclose(out) != 0 && r == 0)
-		r = -errno;
-	if (r == 0 && rename(path, paths->save) < 0)
-		r = -errno;
-	return r;
+		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %s\n",
+					file->list[i].name, file->list[i].value);
+	return state_file_save(dir, name, 0644, text, len, error);
 }
 
 int vs_sysctl_set(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings, size_t n,
@@ -143,13 +168,13 @@ int vs_sysctl_set(const struct vs_sysctl_paths *paths, const struct vs_sysctl *s
 {
 	char dir[PATH_MAX], value[VS_SYSCTL_VALUE];
 	struct saved_file file;
-	int r;
+	int loaded, r;
 
 	snprintf(dir, sizeof(dir), "%s/" SETTINGS, paths->root);
 	*ret_failed = NULL;
-	r = saved_load(paths, &file);
-	if (r < 0)
-		return r;
+	loaded = saved_load(paths, &file);
+	if (loaded < 0)
+		return loaded;
 	for (size_t i = 0; i < n; i++) {
 		*ret_failed = settings[i].name;
 		r = read_value(dir, settings[i].name, value, sizeof(value));
@@ -168,7 +193,7 @@ int vs_sysctl_set(const struct vs_sysctl_paths *paths, const struct vs_sysctl *s
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return loaded;
 }
 
 int vs_sysctl_restore(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings,
@@ -176,7 +201,7 @@ int vs_sysctl_restore(const struct vs_sysctl_paths *paths, const struct vs_sysct
 {
 	char dir[PATH_MAX], value[VS_SYSCTL_VALUE];
 	struct saved_file file;
-	int r = saved_load(paths, &file), first = r;
+	int r = MIN(saved_load(paths, &file), 0), first = r;
 
 	snprintf(dir, sizeof(dir), "%s/" SETTINGS, paths->root);
 	for (size_t i = 0; r == 0 && i < n; i++) {

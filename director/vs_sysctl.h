@@ -12,14 +12,18 @@ struct vs_sysctl {
 	char value[VS_SYSCTL_VALUE];
 };
 
+/* The file is damaged: what the values were before us is not known any more. */
+enum vs_sysctl_error { VS_SYSCTL_E_DAMAGED = 1 };
+
 struct vs_sysctl_paths {
 	const char *root; /* "/proc/sys" */
 	const char *save; /* the file; its directory exists */
 };
 
 /* Sets all, after it has written the former values of those that differ to the file. Values in the
- * file are older, and stay, if they are of the same boot. 0, or a negative errno and *ret_failed is
- * the setting at fault, NULL: the file. Those set before stay set: call restore. */
+ * file are older, and stay, if they are of the same boot. 0; VS_SYSCTL_E_DAMAGED, and all are set;
+ * or a negative errno and *ret_failed is the setting at fault, NULL: the file. Those set before
+ * stay set: call restore. */
 int vs_sysctl_set(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings, size_t n,
 		  const char **ret_failed);
 

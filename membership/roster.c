@@ -54,9 +54,14 @@ size_t membership_roster(const struct membership *m, uint8_t *data, size_t cap)
 /* It has answered once, and was known then: a member that is missing until it answers again. */
 static void take(struct membership *m, const Lvsmesh__Pb__Record *record)
 {
-	struct member *member =
-		member_get(m, record->certificate.data, record->certificate.len, false);
+	struct member *member;
 
+	/* Anything else in a roster is damage. */
+	if (record->kind != RECORD_STATEMENT && record->epoch > 0) {
+		refuse(m, REFUSED_KIND);
+		return;
+	}
+	member = member_get(m, record->certificate.data, record->certificate.len, false);
 	if (!member || member->id != record->origin)
 		return;
 	if (record->epoch > 0)

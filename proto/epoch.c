@@ -3,8 +3,11 @@
 #include <errno.h>
 #include <stdio.h>
 
+#include "proto/state_file.h"
+
 #define NAME "epoch"
-#define TEXT_MAX 24 /* twenty digits, a line end, NUL */
+#define NUMBER_MAX 24 /* twenty digits, a line end, NUL */
+#define TEXT_MAX (NUMBER_MAX + STATE_FILE_SUM)
 
 int epoch_parse(const char *text, size_t len, uint64_t *ret_epoch)
 {
@@ -35,7 +38,7 @@ static int damaged(const char *dir, usec_t wall, char error[STORE_ERROR_MAX])
 static int read_last(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STORE_ERROR_MAX])
 {
 	char text[TEXT_MAX];
-	size_t len;
+	size_t len, number;
 	int r;
 
 	r = store_read(dir, NAME, false, text, sizeof(text), &len, error);
@@ -47,18 +50,21 @@ static int read_last(const char *dir, usec_t wall, uint64_t *ret_epoch, char err
 		return damaged(dir, wall, error);
 	if (r < 0)
 		return r;
+	/* An older program wrote no sum, and then the number is all there is. */
+	if (state_file_check((const uint8_t *)text, len, &number) != 0)
+		number = len;
 	/* The very last number has no next one: something else wrote it. */
-	if (epoch_parse(text, len, ret_epoch) < 0 || *ret_epoch == UINT64_MAX)
+	if (epoch_parse(text, number, ret_epoch) < 0 || *ret_epoch == UINT64_MAX)
 		return damaged(dir, wall, error);
 	return 0;
 }
 
 static int write_last(const char *dir, uint64_t epoch, char error[STORE_ERROR_MAX])
 {
-	char text[TEXT_MAX];
+	char text[NUMBER_MAX];
 
 	snprintf(text, sizeof(text), "%llu\n", (unsigned long long)epoch);
-	return store_write(dir, NAME, false, 0644, text, strlen(text), error);
+	return state_file_save(dir, NAME, 0644, text, strlen(text), error);
 }
 
 int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STORE_ERROR_MAX])

@@ -15,7 +15,8 @@ int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STO
  * negative errno and a sentence. */
 int epoch_raise(const char *dir, uint64_t epoch, char error[STORE_ERROR_MAX]);
 
-/* The file's text: a decimal number from 1 and a line end. 0, or -EBADMSG. */
+/* The file's text without its sum (proto/state_file.h): a decimal number from 1 and a line end. 0,
+ * or -EBADMSG. */
 int epoch_parse(const char *text, size_t len, uint64_t *ret_epoch);
 
 #endif

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "proto/epoch.h"
+#include "proto/state_file.h"
 #include "tests/scratch.h"
 
 #define WALL ((usec_t)1800000000 * USEC_PER_SEC)
@@ -29,7 +30,7 @@ static int tear_down(void **state)
 static void test_rises(void **state)
 {
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX], text[32];
+	char error[STORE_ERROR_MAX], text[64];
 	uint64_t first, epoch;
 	size_t len;
 
@@ -41,6 +42,7 @@ static void test_rises(void **state)
 		assert_int_equal(epoch, first + i);
 	}
 	len = scratch_read(scratch, "epoch", text, sizeof(text));
+	assert_int_equal(state_file_check((uint8_t *)text, len, &len), 0);
 	assert_int_equal(epoch_parse(text, len, &epoch), 0);
 	assert_int_equal(epoch, first + 4);
 	assert_int_not_equal(access(scratch_path(scratch, "epoch.new"), F_OK), 0);

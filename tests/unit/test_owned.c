@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "director/owned.h"
+#include "proto/state_file.h"
 
 static const char *const texts[] = {
 	"tcp 192.0.2.1:0",         "tcp 192.0.2.1:10", "udp 192.0.2.1:10",
@@ -26,13 +27,10 @@ static void fill(struct service_keys *keys)
 
 static void write_file(const char *directory, const char *text)
 {
-	char path[128];
-	FILE *file;
+	char error[STORE_ERROR_MAX];
 
-	snprintf(path, sizeof(path), "%s/services", directory);
-	file = fopen(path, "w");
-	fputs(text, file);
-	fclose(file);
+	assert_int_equal(state_file_save(directory, "services", 0644, text, strlen(text), error),
+			 0);
 }
 
 static void test_keys(void **state)
@@ -117,7 +115,7 @@ static void test_damaged(void **state)
 	snprintf(path, sizeof(path), "%s/services", directory);
 	assert_int_equal(owned_save(directory, &keys), 0);
 	file = fopen(path, "r");
-	length = fread(text, 1, 256, file);
+	length = fread(text, 1, 256, file) - STATE_FILE_SUM;
 	fclose(file);
 	static const char *const tails[] = {
 		"tcp 192.0.2.1:10",
