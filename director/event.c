@@ -38,6 +38,7 @@ static const struct event_type types[EVENT_KINDS] = {
 	[EVENT_REAL_SERVER_DOWN] = {"real-server-down", EVENT_WARNING,
 				    OPENS(EVENT_REAL_SERVER_DOWN)},
 	[EVENT_REAL_SERVER_UP] = {"real-server-up", EVENT_NOTICE, CLOSES(EVENT_REAL_SERVER_DOWN)},
+	[EVENT_KERNEL_CHANGED] = {"kernel-changed", EVENT_WARNING, SINGLE(EVENT_KERNEL_CHANGED)},
 	[EVENT_FORWARDER_STALLED] = {"forwarder-stalled", EVENT_ERROR,
 				     OPENS(EVENT_FORWARDER_STALLED)},
 	[EVENT_FORWARDER_RECOVERED] = {"forwarder-recovered", EVENT_NOTICE,

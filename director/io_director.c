@@ -165,12 +165,13 @@ static void tap_changed(void *context)
 		io_services_announce(director->services, false);
 }
 
-static void tap_gone(void *context)
+static void put_back(void *context, const char *what, const char *was, int r)
 {
 	struct io_director *director = context;
 
-	director->tap_gone = true;
-	director->result = -ENODEV;
+	observe_kernel_changed(&director->observer, director->config->node_name, what, was, r,
+			       io_alert_log(director->alert), clock_now());
+	io_alert_kick(director->alert);
 }
 
 static void tap_missed(void *context)
@@ -272,14 +273,6 @@ static void watched(uv_timer_t *timer)
 {
 	struct io_director *director = timer->data;
 
-	/* All that was on it goes with it, and starting anew puts all of it right. */
-	if (director->tap_gone) {
-		io_log_error("the interface %s was deleted: ending, to be started again; the "
-			     "kernel goes on forwarding",
-			     director->config->tap.interface);
-		director_stop(director);
-		return;
-	}
 	forwarder_look(director);
 	if (!director->adopted)
 		want_inject(director);
@@ -451,7 +444,7 @@ static int tap_start(struct io_director *director, char *error)
 		.lost = tap_lost,
 		.missed = tap_missed,
 		.changed = tap_changed,
-		.gone = tap_gone,
+		.put_back = put_back,
 	};
 	options.ctx = director;
 	return io_tap_open(&options, &director->tap, error);
@@ -459,6 +452,7 @@ static int tap_start(struct io_director *director, char *error)
 
 static int start(struct io_director *director)
 {
+	const struct io_services_callbacks services = {.put_back = put_back, .ctx = director};
 	char error[ERROR_MAX] = "";
 	int r;
 
@@ -474,7 +468,8 @@ static int start(struct io_director *director)
 		r = tap_start(director, error);
 	/* last, so that a start that fails has changed nothing that stays */
 	if (r == 0)
-		r = io_services_open(&director->loop, director->config, &director->services, error);
+		r = io_services_open(&director->loop, director->config, &services,
+				     &director->services, error);
 	if (r == 0)
 		r = policy_start(director, error);
 	if (r < 0) {

@@ -148,6 +148,7 @@ void director_facts(void *context, struct status_facts *ret_facts)
 		.reloads_refused = director->reloads_refused,
 		.reload_error = *director->reload_error ? director->reload_error : NULL,
 		.events = io_alert_log(director->alert),
+		.observer = &director->observer,
 		.table_size = tap.table_size,
 		.table_small = tap.table_small,
 		.guarded = tap.guarded,

@@ -29,7 +29,6 @@ struct io_director {
 	struct version_range versions;
 	usec_t started;
 	bool stopping;
-	bool tap_gone;
 	bool leaving; /* asked to stop: the others are being told */
 	int result;   /* of the run */
 

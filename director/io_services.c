@@ -21,7 +21,9 @@ struct io_services {
 	uv_timer_t timer;
 	struct ipvs *ipvs;
 	const struct config *config;
+	struct io_services_callbacks callbacks;
 	bool programmed, ever;
+	unsigned int operations; /* of the last attempt, in the kernel */
 	enum vips vips;
 	usec_t tried;
 	struct ipvs_error error;
@@ -52,6 +54,7 @@ static int program(struct io_services *services)
 
 	service_keys_fini(&owned);
 	services->tried = clock_now().mono;
+	services->operations = result.operations;
 	services->programmed = r == 0;
 	services->ever |= r == 0;
 	if (result.forgot)
@@ -66,9 +69,10 @@ static int program(struct io_services *services)
 	return r;
 }
 
-/* Addresses that are wanted are put on; those of ours that are not are taken off. */
-static void vips_apply(struct io_services *services, const char *interface, struct vip_list wanted,
-		       struct vip_list ours)
+/* Addresses that are wanted are put on; those of ours that are not are taken off. How many were
+ * put on. */
+static unsigned int vips_apply(struct io_services *services, const char *interface,
+			       struct vip_list wanted, struct vip_list ours)
 {
 	struct vip_changes changes = {0};
 	struct vip_error error = {""};
@@ -79,6 +83,7 @@ static void vips_apply(struct io_services *services, const char *interface, stru
 			      changes.removed);
 	note(services->vip_error.text, sizeof(services->vip_error.text), "VIPs",
 	     r < 0 ? error.text : "");
+	return changes.added;
 }
 
 /* The addresses of a set; *ret_vips is to be freed. None: no memory either. */
@@ -120,20 +125,23 @@ static void vips_keep_served(struct io_services *services, struct vip_list *list
 	service_set_fini(&actual);
 }
 
-/* Done again and again, so that what fails once, or is undone by others, is made good. */
-static void vips_set(struct io_services *services)
+/* Done again and again, so that what fails once, or is undone by others, is made good. How many
+ * were put on. */
+static unsigned int vips_set(struct io_services *services)
 {
 	struct vip_list none = {0};
+	unsigned int added = 0;
 	struct ip_addr *vips;
 	struct vip_list list = vips_of(&services->config->services, &vips);
 
 	if (services->vips == VIPS_ON && !services->programmed)
 		vips_keep_served(services, &list, vips);
 	if (services->vips == VIPS_ON)
-		vips_apply(services, services->config->vip_interface, list, none);
+		added = vips_apply(services, services->config->vip_interface, list, none);
 	else if (services->vips == VIPS_OFF)
 		vips_apply(services, services->config->vip_interface, none, list);
 	free(vips);
+	return added;
 }
 
 static bool list_has(const struct vip_list *list, const struct ip_addr *ip)
@@ -181,12 +189,26 @@ static void vips_drop_former(struct io_services *services)
 static void interval(uv_timer_t *timer)
 {
 	struct io_services *services = container_of(timer, struct io_services, timer);
+	const struct io_services_callbacks *callbacks = &services->callbacks;
+	bool programmed = services->programmed, set = services->vip_error.text[0] == '\0';
+	unsigned int added;
+	char was[64];
+	int r = program(services);
 
-	program(services);
-	vips_set(services);
+	/* What had been done and is to be done again, somebody else has undone. */
+	if (programmed && services->operations > 0) {
+		snprintf(was, sizeof(was), "differed in %u places", services->operations);
+		callbacks->put_back(callbacks->ctx, "IPVS services", was, r);
+	}
+	added = vips_set(services);
+	if (set && added > 0) {
+		snprintf(was, sizeof(was), "had lost %u VIPs", added);
+		callbacks->put_back(callbacks->ctx, services->config->vip_interface, was, 0);
+	}
 }
 
 int io_services_open(uv_loop_t *loop, const struct config *config,
+		     const struct io_services_callbacks *callbacks,
 		     struct io_services **ret_services, char error[IO_SERVICES_ERROR_MAX])
 {
 	struct io_services *services = calloc(1, sizeof(*services));
@@ -199,6 +221,7 @@ int io_services_open(uv_loop_t *loop, const struct config *config,
 		return r;
 	}
 	services->config = config;
+	services->callbacks = *callbacks;
 	vips_drop_former(services);
 	r = program(services);
 	if (r == -EPERM) {

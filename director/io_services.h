@@ -11,14 +11,22 @@
 
 struct io_services;
 
-#define IO_SERVICES_INTERVAL_MS 10000
+#define IO_SERVICES_INTERVAL_MS 5000
 #define IO_SERVICES_ERROR_MAX 512
+
+/* Somebody else changed `what` in the kernel: it `was`..., and has been put back, or r (negative
+ * errno) came of trying. */
+struct io_services_callbacks {
+	void (*put_back)(void *ctx, const char *what, const char *was, int r);
+	void *ctx;
+};
 
 /* Programs the services for the first time; takes off the VIPs that were ours and are not
  * configured any more. config is borrowed until the next io_services_config(). 0, or a negative
  * errno and a sentence: this kernel can't, or we may not; what only fails for a service is logged
  * and tried again. */
 int io_services_open(uv_loop_t *loop, const struct config *config,
+		     const struct io_services_callbacks *callbacks,
 		     struct io_services **ret_services, char error[IO_SERVICES_ERROR_MAX]);
 /* Services and VIPs stay. done is called once, services is freed. */
 void io_services_close(struct io_services *services, void (*done)(void *context), void *context);

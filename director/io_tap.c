@@ -40,25 +40,53 @@ static void wake_closed(uv_handle_t *handle)
 	free_when_closed(handle);
 }
 
+static void poll_closed(uv_handle_t *poll)
+{
+	free(poll);
+}
+
+void io_tap_unwatch(struct io_tap *tap)
+{
+	if (tap->readable)
+		uv_close((uv_handle_t *)tap->readable, poll_closed);
+	tap->readable = NULL;
+}
+
+int io_tap_watch(struct io_tap *tap)
+{
+	uv_poll_t *poll = malloc(sizeof(*poll));
+	int r = poll ? uv_poll_init(tap->options.loop, poll, tap->fd) : -ENOMEM;
+
+	if (r < 0) {
+		free(poll);
+		return r;
+	}
+	poll->data = tap;
+	tap->readable = poll;
+	tap->index = if_nametoindex(tap->interface);
+	tap->wake.ifindex = tap->index;
+	uv_timer_stop(&tap->rest);
+	return uv_poll_start(poll, UV_READABLE, io_tap_on_readable);
+}
+
 static int watch(struct io_tap *tap)
 {
 	uv_loop_t *loop = tap->options.loop;
-	int r = uv_poll_init(loop, &tap->readable, tap->fd);
+	int r = io_tap_watch(tap);
 
 	if (r < 0)
 		return r;
 	uv_timer_init(loop, &tap->beat);
 	uv_timer_init(loop, &tap->pump);
 	uv_timer_init(loop, &tap->rest);
-	tap->handles = 4;
+	tap->handles = 3;
 	tap->seen = uv_now(loop) * USEC_PER_MSEC;
-	tap->readable.data = tap->beat.data = tap->pump.data = tap->rest.data = tap;
-	if (io_tap_wake_open(&tap->wake, loop, if_nametoindex(tap->interface), tap->options.port,
-			     io_tap_on_wake, tap) == 0) {
+	tap->beat.data = tap->pump.data = tap->rest.data = tap;
+	if (io_tap_wake_open(&tap->wake, loop, tap->index, tap->options.port, io_tap_on_wake,
+			     tap) == 0) {
 		tap->status.woken_by_packets = true;
 		tap->handles += 2;
 	}
-	uv_poll_start(&tap->readable, UV_READABLE, io_tap_on_readable);
 	uv_timer_start(&tap->beat, io_tap_on_beat, 0, 0);
 	return 0;
 }
@@ -103,7 +131,7 @@ void io_tap_close(struct io_tap *tap, void (*done)(void *ctx), void *ctx)
 {
 	tap->done = done;
 	tap->done_ctx = ctx;
-	uv_close((uv_handle_t *)&tap->readable, free_when_closed);
+	io_tap_unwatch(tap);
 	uv_close((uv_handle_t *)&tap->beat, free_when_closed);
 	uv_close((uv_handle_t *)&tap->pump, free_when_closed);
 	uv_close((uv_handle_t *)&tap->rest, free_when_closed);

@@ -4,8 +4,8 @@
  * Owns the interface, the two threads, the settings below net/ipv4/vs that they need, and the probe
  * service; all are undone by io_tap_close(), and taken over by io_tap_open() where a killed process
  * left them. Never touches the connection table: what is forwarded stays forwarded, whatever
- * happens to us. Does not look into messages, except to keep those of its own probe service to
- * itself.
+ * happens to us. What somebody else changes of it is put back within seconds. Does not look into
+ * messages, except to keep those of its own probe service to itself.
  *
  * A shell around sync/tap_packet (packets), sync/metronome (makes the master thread send at once,
  * and watches that IPVS forwards) and sync/pace (does not overrun the backup thread). */
@@ -45,8 +45,10 @@ struct io_tap_callbacks {
 	void (*missed)(void *ctx);
 	/* One of the *_since in the status changed between 0 and a time. */
 	void (*changed)(void *ctx);
-	/* Somebody has deleted the interface: this tap is of no more use. Once. */
-	void (*gone)(void *ctx);
+	/* Somebody else changed what is ours in the kernel. what: "net.ipv4.vs.sync_version", the
+	 * interface's name, "backup sync thread"...; was: "was set to 0"; r: 0, it was put back, or
+	 * the negative errno of trying. */
+	void (*put_back)(void *ctx, const char *what, const char *was, int r);
 };
 
 struct io_tap_options {

@@ -64,13 +64,27 @@ static int set_backlog(int sock, struct ifreq *request)
 	return 0;
 }
 
+static int set_address(int sock, struct ifreq *request, unsigned long call, uint32_t address)
+{
+	struct sockaddr_in *in = (struct sockaddr_in *)&request->ifr_addr;
+
+	memset(&request->ifr_addr, 0, sizeof(request->ifr_addr));
+	in->sin_family = AF_INET;
+	in->sin_addr.s_addr = htonl(address);
+	return ioctl(sock, call, request) < 0 ? -errno : 0;
+}
+
+static uint32_t netmask(unsigned int prefix)
+{
+	return ~(UINT32_MAX >> prefix);
+}
+
 /* ioctl() takes the interface's name and one value. 0, or a negative errno and the name of the call
  * that failed. */
 static int configure(int sock, const char *interface, uint32_t address, unsigned int prefix,
 		     const char **ret_call)
 {
 	struct ifreq request = {0};
-	struct sockaddr_in *in = (struct sockaddr_in *)&request.ifr_addr;
 	int r;
 
 	snprintf(request.ifr_name, IFNAMSIZ, "%s", interface);
@@ -82,16 +96,14 @@ static int configure(int sock, const char *interface, uint32_t address, unsigned
 	r = set_backlog(sock, &request);
 	if (r < 0)
 		return r;
-	memset(&request.ifr_addr, 0, sizeof(request.ifr_addr));
-	in->sin_family = AF_INET;
-	in->sin_addr.s_addr = htonl(address);
 	*ret_call = "SIOCSIFADDR";
-	if (ioctl(sock, SIOCSIFADDR, &request) < 0)
-		return -errno;
-	in->sin_addr.s_addr = htonl(~(UINT32_MAX >> prefix));
+	r = set_address(sock, &request, SIOCSIFADDR, address);
+	if (r < 0)
+		return r;
 	*ret_call = "SIOCSIFNETMASK";
-	if (ioctl(sock, SIOCSIFNETMASK, &request) < 0)
-		return -errno;
+	r = set_address(sock, &request, SIOCSIFNETMASK, netmask(prefix));
+	if (r < 0)
+		return r;
 	*ret_call = "SIOCGIFFLAGS";
 	if (ioctl(sock, SIOCGIFFLAGS, &request) < 0)
 		return -errno;
@@ -136,4 +148,80 @@ int io_tap_device_open(const char *interface, uint32_t address, unsigned int pre
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+static bool has_address(int sock, struct ifreq *request, unsigned long call, uint32_t address)
+{
+	const struct sockaddr_in *in = (const struct sockaddr_in *)&request->ifr_addr;
+
+	return ioctl(sock, call, request) == 0 && in->sin_family == AF_INET &&
+	       in->sin_addr.s_addr == htonl(address);
+}
+
+/* The kernel would send from our address, so through our interface. */
+static bool reaches(uint32_t address, uint32_t peer)
+{
+	struct sockaddr_in in = {
+		.sin_family = AF_INET, .sin_port = htons(9), .sin_addr.s_addr = htonl(peer)};
+	socklen_t len = sizeof(in);
+	int sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	bool ok = sock >= 0 && connect(sock, (struct sockaddr *)&in, len) == 0 &&
+		  getsockname(sock, (struct sockaddr *)&in, &len) == 0 &&
+		  in.sin_addr.s_addr == htonl(address);
+
+	if (sock >= 0)
+		close(sock);
+	return ok;
+}
+
+static struct io_tap_device_change look(int sock, const char *interface, uint32_t address,
+					uint32_t peer, unsigned int prefix)
+{
+	struct ifreq request = {0};
+
+	snprintf(request.ifr_name, IFNAMSIZ, "%s", interface);
+	if (ioctl(sock, SIOCGIFFLAGS, &request) == 0) {
+		if (!(request.ifr_flags & IFF_UP))
+			return (struct io_tap_device_change){"link", "was down"};
+		if (!(request.ifr_flags & IFF_MULTICAST))
+			return (struct io_tap_device_change){"multicast", "was off"};
+	}
+	if (ioctl(sock, SIOCGIFMTU, &request) == 0 && request.ifr_mtu != MTU)
+		return (struct io_tap_device_change){"MTU", "was changed"};
+	if (!has_address(sock, &request, SIOCGIFADDR, address) ||
+	    !has_address(sock, &request, SIOCGIFNETMASK, netmask(prefix)))
+		return (struct io_tap_device_change){"address", "was removed"};
+	if (!reaches(address, peer))
+		return (struct io_tap_device_change){"route", "was removed"};
+	return (struct io_tap_device_change){0};
+}
+
+/* An address that is set anew brings its route along. */
+static int set_anew(int sock, const char *interface, uint32_t address, unsigned int prefix)
+{
+	struct ifreq request = {0};
+	const char *call;
+	int r;
+
+	snprintf(request.ifr_name, IFNAMSIZ, "%s", interface);
+	r = set_address(sock, &request, SIOCSIFADDR, 0);
+	return r < 0 ? r : configure(sock, interface, address, prefix, &call);
+}
+
+int io_tap_device_keep(const char *interface, unsigned int index, uint32_t address, uint32_t peer,
+		       unsigned int prefix, struct io_tap_device_change *ret_change)
+{
+	int sock, r = 0;
+
+	*ret_change = (struct io_tap_device_change){0};
+	if (if_nametoindex(interface) != index)
+		return -ENODEV;
+	sock = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+	if (sock < 0)
+		return -errno;
+	*ret_change = look(sock, interface, address, peer, prefix);
+	if (ret_change->what)
+		r = set_anew(sock, interface, address, prefix);
+	close(sock);
+	return r;
 }

@@ -12,4 +12,14 @@
 int io_tap_device_open(const char *interface, uint32_t address, unsigned int prefix, int *ret_fd,
 		       char *error);
 
+/* What somebody else has changed of it. */
+struct io_tap_device_change {
+	const char *what, *was; /* "link", "was down"; what is NULL: nothing */
+};
+
+/* Sets it again. 0, or a negative errno: -ENODEV: there is no interface of that name and index any
+ * more; another: it could not be set. peer: behind the descriptor, to be reached through it. */
+int io_tap_device_keep(const char *interface, unsigned int index, uint32_t address, uint32_t peer,
+		       unsigned int prefix, struct io_tap_device_change *ret_change);
+
 #endif

@@ -71,14 +71,43 @@ static int add_filter(struct nl_sock *sock, int interface, uint16_t priority, ui
 	return r;
 }
 
+static void delete_ingress(struct nl_sock *sock, int interface)
+{
+	struct rtnl_qdisc *qdisc = rtnl_qdisc_alloc();
+
+	if (!qdisc)
+		return;
+	rtnl_tc_set_ifindex(TC_CAST(qdisc), interface);
+	rtnl_tc_set_parent(TC_CAST(qdisc), TC_H_INGRESS);
+	/* That there was none is no fault. */
+	rtnl_qdisc_delete(sock, qdisc);
+	rtnl_qdisc_put(qdisc);
+}
+
+int io_tap_guard_count(const char *interface)
+{
+	struct nl_sock *sock = nl_socket_alloc();
+	struct nl_cache *filters = NULL;
+	int index = (int)if_nametoindex(interface), count = -EIO;
+
+	if (sock && nl_connect(sock, NETLINK_ROUTE) == 0 &&
+	    rtnl_cls_alloc_cache(sock, index, INGRESS, &filters) == 0)
+		count = nl_cache_nitems(filters);
+	nl_cache_free(filters);
+	nl_socket_free(sock);
+	return count;
+}
+
 int io_tap_guard(const char *interface, uint32_t peer)
 {
 	struct nl_sock *sock = nl_socket_alloc();
 	int index = (int)if_nametoindex(interface);
 	int r = sock ? nl_connect(sock, NETLINK_ROUTE) : -NLE_NOMEM;
 
-	if (r == 0)
+	if (r == 0) {
+		delete_ingress(sock, index);
 		r = add_ingress(sock, index);
+	}
 	if (r == 0)
 		r = add_filter(sock, index, 1, peer, UINT32_MAX, TC_ACT_OK);
 	if (r == 0)

@@ -8,8 +8,13 @@
 
 #include "proto/base.h"
 
-/* peer: our address behind the descriptor, host order. 0, or a negative errno: the kernel lacks
- * traffic control (sch_ingress, cls_u32, act_gact), or we lack CAP_NET_ADMIN. */
+/* Replaces what is there. peer: our address behind the descriptor, host order. 0, or a negative
+ * errno: the kernel lacks traffic control (sch_ingress, cls_u32, act_gact), or we lack
+ * CAP_NET_ADMIN. */
 int io_tap_guard(const char *interface, uint32_t peer);
+
+/* How many filters are on it: a number other than right after io_tap_guard() means that somebody
+ * else has changed them. Negative errno: not known. */
+int io_tap_guard_count(const char *interface);
 
 #endif

@@ -148,11 +148,9 @@ void io_tap_on_readable(uv_poll_t *readable, int status, int events)
 	struct io_tap *tap = readable->data;
 
 	(void)events;
-	/* libuv has stopped watching. */
-	if (status < 0) {
-		tap->options.callbacks.gone(tap->options.ctx);
+	/* The interface is gone, and libuv has stopped watching: io_tap_keep() finds it so. */
+	if (status < 0)
 		return;
-	}
 	drain(tap);
 	if (tap->behind || tap->captured < MANY || now(tap) >= tap->last_beat + REST)
 		return;
@@ -164,8 +162,10 @@ void io_tap_on_rest(uv_timer_t *rest)
 {
 	struct io_tap *tap = rest->data;
 
+	if (!tap->readable)
+		return;
 	if (drain(tap) < MANY || tap->behind) {
-		uv_poll_start(&tap->readable, UV_READABLE, io_tap_on_readable);
+		uv_poll_start(tap->readable, UV_READABLE, io_tap_on_readable);
 		return;
 	}
 	if (now(tap) >= tap->last_beat + UNSEEN_MAX)
@@ -196,8 +196,7 @@ static void report_changes(struct io_tap *tap)
 	tap->options.callbacks.changed(tap->options.ctx);
 }
 
-/* Both threads anew; what the old backup had not taken is lost with its socket. */
-static bool restart_threads(struct io_tap *tap)
+bool io_tap_begin_again(struct io_tap *tap)
 {
 	uint32_t queue, drops;
 
@@ -228,22 +227,21 @@ static void repair(struct io_tap *tap)
 	if (tap->metronome.echo.silent_since)
 		ipvs_daemon_add_probe(tap->daemon, &tap->probe);
 	if (tap->metronome.sync.silent_since)
-		restart_threads(tap);
+		io_tap_begin_again(tap);
 }
 
 static void look_at_drops(struct io_tap *tap)
 {
-	static char text[1 << 16];
-	uint64_t before = tap->status.capture_drops;
-	ssize_t len;
+	uint64_t before = tap->device_drops;
 
 	if (now(tap) < tap->next_look)
 		return;
 	tap->next_look = now(tap) + LOOK_EVERY;
-	len = pread(tap->device_fd, text, sizeof(text), 0);
-	if (len > 0)
-		tap_proc_device(text, (size_t)len, tap->interface, &tap->status.capture_drops);
-	tap->deaf = tap->status.capture_drops != before;
+	io_tap_capture_drops(tap, &tap->device_drops);
+	/* An interface that was made anew counts from 0. */
+	tap->status.capture_drops +=
+		tap->device_drops >= before ? tap->device_drops - before : tap->device_drops;
+	tap->deaf = tap->device_drops != before;
 	tap->missed |= tap->deaf;
 }
 
@@ -321,6 +319,7 @@ void io_tap_on_beat(uv_timer_t *timer)
 		all_seen(tap);
 	/* Before the look, so that no packet falls between the two. */
 	fall_asleep(tap);
+	io_tap_keep(tap, now(tap));
 	look_at_drops(tap);
 	look_at_ipvs(tap);
 	uv_timer_start(timer, io_tap_on_beat, tap->wake.armed ? ASLEEP_MS : AWAKE_MS, 0);
@@ -338,7 +337,7 @@ static bool observe(struct io_tap *tap)
 
 	tap->next_observe = now(tap) + CONFIRM_MS * USEC_PER_MSEC;
 	if (io_tap_look(tap, &queue, &drops) < 0)
-		return may_repair(tap) && restart_threads(tap);
+		return may_repair(tap) && io_tap_begin_again(tap);
 	switch (pace_observe(&tap->pace, queue, drops, now(tap))) {
 	case PACE_PENDING:
 		break;

@@ -9,7 +9,6 @@
 #include "director/io_tap_device.h"
 #include "director/io_tap_private.h"
 #include "sync/kernel_wire.h"
-#include "sync/tap_proc.h"
 
 static_assert(IO_TAP_DEVICE_ERROR == IO_TAP_ERROR, "same buffer");
 
@@ -80,63 +79,6 @@ static int set_sysctls(struct io_tap *tap, char *error)
 	return fail_kernel(error, r, what, "is the module loaded? modprobe ip_vs");
 }
 
-/* Reads /proc/net/udp until found() says so. The kernel gives a page at a time; a line cut in two
- * is completed by the next read. */
-static int search_sockets(struct io_tap *tap,
-			  bool (*found)(const char *text, size_t len, void *arg), void *arg)
-{
-	static char text[1 << 16];
-	size_t len = 0;
-
-	if (lseek(tap->socket_fd, 0, SEEK_SET) < 0)
-		return -errno;
-	for (;;) {
-		ssize_t got = read(tap->socket_fd, text + len, sizeof(text) - len);
-
-		if (got <= 0)
-			return got < 0 ? -errno : -ENOENT;
-		len += (size_t)got;
-		if (found(text, len, arg))
-			return 0;
-		if (len > sizeof(text) / 2) {
-			memmove(text, text + len - 256, 256);
-			len = 256;
-		}
-	}
-}
-
-struct backup_search {
-	const struct tap_net *net;
-	uint32_t queue, drops;
-};
-
-static bool find_backup(const char *text, size_t len, void *arg)
-{
-	struct backup_search *search = arg;
-
-	return tap_proc_socket(text, len, search->net->group, search->net->port, &search->queue,
-			       &search->drops) == 0;
-}
-
-static bool find_master(const char *text, size_t len, void *arg)
-{
-	struct tap_net *net = arg;
-
-	return tap_proc_sender(text, len, net->own, net->group, net->port, &net->master_port) == 0;
-}
-
-int io_tap_look(struct io_tap *tap, uint32_t *ret_queue, uint32_t *ret_drops)
-{
-	struct backup_search search = {.net = &tap->options.net};
-	int r = search_sockets(tap, find_backup, &search);
-
-	if (r == 0) {
-		*ret_queue = search.queue;
-		*ret_drops = search.drops;
-	}
-	return r;
-}
-
 static int start_threads(struct io_tap *tap)
 {
 	struct ipvs_daemon_options options = {
@@ -152,11 +94,11 @@ static int start_threads(struct io_tap *tap)
 	if (r == 0)
 		r = ipvs_daemon_start(tap->daemon, IPVS_DAEMON_MASTER, &options);
 	if (r == 0)
-		r = search_sockets(tap, find_master, &tap->options.net);
+		r = io_tap_find_master(tap);
 	return r;
 }
 
-static int stop_threads(struct io_tap *tap)
+int io_tap_stop_threads(struct io_tap *tap)
 {
 	int master = ipvs_daemon_stop(tap->daemon, IPVS_DAEMON_MASTER);
 	int backup = ipvs_daemon_stop(tap->daemon, IPVS_DAEMON_BACKUP);
@@ -214,7 +156,7 @@ static size_t receive_capacity(const struct io_tap *tap)
 static int start(struct io_tap *tap, char *error)
 {
 	uint32_t queue, drops;
-	int r = stop_threads(tap);
+	int r = io_tap_stop_threads(tap);
 
 	if (r == 0)
 		r = start_threads(tap);
@@ -233,6 +175,15 @@ static int start(struct io_tap *tap, char *error)
 		return fail(error, r, "the backup thread's socket in /proc/net/udp", "see dmesg");
 	pace_init(&tap->pace, receive_capacity(tap), drops);
 	return 0;
+}
+
+int io_tap_protect(struct io_tap *tap)
+{
+	int r = io_tap_guard(tap->interface, tap->options.net.peer);
+
+	tap->status.guarded = r == 0;
+	tap->guards = r == 0 ? io_tap_guard_count(tap->interface) : 0;
+	return r;
 }
 
 int io_tap_setup(struct io_tap *tap, char *error)
@@ -256,7 +207,7 @@ int io_tap_setup(struct io_tap *tap, char *error)
 			       error);
 	if (r < 0)
 		return r;
-	tap->status.guarded = io_tap_guard(tap->interface, tap->options.net.peer) == 0;
+	io_tap_protect(tap);
 	if ((r = set_sysctls(tap, error)) < 0 || (r = start(tap, error)) < 0)
 		return r;
 	if (ipvs_daemon_table_size(tap->daemon, &tap->status.table_size) == 0)
@@ -266,7 +217,7 @@ int io_tap_setup(struct io_tap *tap, char *error)
 
 int io_tap_restart_threads(struct io_tap *tap)
 {
-	int r = stop_threads(tap);
+	int r = io_tap_stop_threads(tap);
 
 	return r < 0 ? r : start_threads(tap);
 }
@@ -275,11 +226,12 @@ void io_tap_undo(struct io_tap *tap)
 {
 	const struct vs_sysctl_paths paths = {"/proc/sys", tap->save_path};
 
-	/* Without the device the rest belongs to somebody else. */
-	if (tap->fd >= 0) {
-		stop_threads(tap);
+	/* Before we had the device the rest belonged to somebody else. */
+	if (tap->fd >= 0 || tap->index) {
+		io_tap_stop_threads(tap);
 		ipvs_daemon_remove_probe(tap->daemon, &tap->probe);
-		close(tap->fd);
+		if (tap->fd >= 0)
+			close(tap->fd);
 		if (tap->settings_count)
 			vs_sysctl_restore(&paths, tap->settings, tap->settings_count);
 	}

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 void observe_drain(struct observer *observer, const char *director,
 		   const struct node_status *status, struct event_log *log, struct now now)
@@ -42,6 +43,64 @@ void observe_alone(const char *director, bool alone, usec_t uptime, struct event
 			   "connections.",
 			   director);
 	event_raise(log, &event, now);
+}
+
+/* That of the same thing, else the oldest. */
+static struct observer_change *change_find(struct observer *observer, const char *what)
+{
+	struct observer_change *oldest = &observer->changes[0];
+
+	for (unsigned int i = 0; i < OBSERVER_CHANGES; i++) {
+		struct observer_change *change = &observer->changes[i];
+
+		if (change->last && strcmp(change->what, what) == 0)
+			return change;
+		if (change->last < oldest->last)
+			oldest = change;
+	}
+	*oldest = (struct observer_change){0};
+	snprintf(oldest->what, sizeof(oldest->what), "%s", what);
+	return oldest;
+}
+
+void observe_kernel_changed(struct observer *observer, const char *director, const char *what,
+			    const char *was, int r, struct event_log *log, struct now now)
+{
+	struct observer_change *change = change_find(observer, what);
+	struct event event;
+
+	if (change->last && now.mono - change->last > OBSERVER_CONTEST)
+		change->count = 0;
+	change->count++;
+	change->error = r;
+	change->last = now.mono;
+	snprintf(change->was, sizeof(change->was), "%s", was);
+	if (r < 0)
+		event_init(&event, EVENT_KERNEL_CHANGED, what,
+			   "%s of %s %s, by another program or a person, and can't be put back: "
+			   "%s.",
+			   what, director, was, strerror(-r));
+	else
+		event_init(&event, EVENT_KERNEL_CHANGED, what,
+			   "%s of %s %s, by another program or a person: it has been put back.",
+			   what, director, was);
+	event_text(&event, "what", what);
+	event_text(&event, "was", was);
+	event_text(&event, "done", r < 0 ? "failed" : "put back");
+	event_raise(log, &event, now);
+}
+
+const struct observer_change *observer_contested(const struct observer *observer, unsigned int *i,
+						 struct now now)
+{
+	while (*i < OBSERVER_CHANGES) {
+		const struct observer_change *change = &observer->changes[(*i)++];
+
+		if (change->last && now.mono - change->last <= OBSERVER_CONTEST &&
+		    (change->error < 0 || change->count >= OBSERVER_CONTESTED))
+			return change;
+	}
+	return NULL;
 }
 
 void observe_config(struct observer *observer, const char *director, const char *names,

@@ -16,6 +16,12 @@
  * together find each other sooner. */
 #define OBSERVER_ALONE (10 * USEC_PER_SEC)
 
+/* Others who change what is ours in the kernel so often, each time within so long of the last, and
+ * of how many things that is kept. */
+#define OBSERVER_CONTESTED 3
+#define OBSERVER_CONTEST (60 * USEC_PER_SEC)
+#define OBSERVER_CHANGES 16
+
 #define OBSERVER_CONFLICTS (60 * USEC_PER_SEC)
 
 /* Other services for so long are no change on its way through the cluster. */
@@ -33,6 +39,15 @@ struct observer_named {
 	bool failed;
 };
 
+/* What somebody else has changed in the kernel, and how often without a pause. */
+struct observer_change {
+	char what[64];
+	char was[64];
+	int error; /* negative errno: it could not be put back */
+	unsigned int count;
+	usec_t last; /* mono; 0: unused */
+};
+
 struct observer {
 	unsigned int notices; /* of the identity's end, given */
 	bool draining, drained;
@@ -42,6 +57,7 @@ struct observer {
 	usec_t minute_at;                   /* mono */
 	uint64_t conflicts;                 /* told of */
 	usec_t conflicts_at;                /* mono */
+	struct observer_change changes[OBSERVER_CHANGES];
 };
 
 /* All zero is a new one. */
@@ -51,6 +67,14 @@ void observe_drain(struct observer *observer, const char *director,
 /* alone: node_status's; uptime: since the start. */
 void observe_alone(const char *director, bool alone, usec_t uptime, struct event_log *log,
 		   struct now now);
+/* Somebody else changed `what` of ours in the kernel: it was `was`, and was put back, or r
+ * (negative errno) came of trying. */
+void observe_kernel_changed(struct observer *observer, const char *director, const char *what,
+			    const char *was, int r, struct event_log *log, struct now now);
+/* What is changed again and again, or can't be put back, one a call; *i starts at 0. NULL: no more.
+ */
+const struct observer_change *observer_contested(const struct observer *observer, unsigned int *i,
+						 struct now now);
 /* Members that are alive and have other services than ours: their names, and how many. */
 void observe_config(struct observer *observer, const char *director, const char *names,
 		    unsigned int count, struct event_log *log, struct now now);

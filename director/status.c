@@ -136,6 +136,24 @@ static void problems_of_tap(json_t *problems, const struct status_facts *facts, 
 			(long long)since(facts->blocked_since, now));
 }
 
+static void problems_of_changes(json_t *problems, const struct status_facts *facts, struct now now)
+{
+	const struct observer_change *change;
+	unsigned int i = 0;
+
+	while (facts->observer && (change = observer_contested(facts->observer, &i, now))) {
+		if (change->error < 0)
+			problem(problems, "%s %s and can't be put back: %s.", change->what,
+				change->was, strerror(-change->error));
+		else
+			problem(problems,
+				"Another program changes %s again and again (%u times, the last "
+				"time it %s): lvsmeshd puts it back each time; find that program "
+				"and stop it.",
+				change->what, change->count, change->was);
+	}
+}
+
 static void problems_of_kernel(json_t *problems, const struct status_facts *facts,
 			       const struct node_status *node, struct now now)
 {
@@ -223,6 +241,7 @@ static json_t *problems_make(const struct status_facts *facts, const struct node
 	problems_of_self(problems, facts, node, now);
 	problems_of_tap(problems, facts, now);
 	problems_of_kernel(problems, facts, node, now);
+	problems_of_changes(problems, facts, now);
 	problems_of_members(problems, facts);
 	problems_of_peers(problems, facts, peers);
 	if (node->ready && !node->alone && peers->away > 0 && peers->away == peers->count)

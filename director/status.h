@@ -7,6 +7,7 @@
 
 #include "director/config.h"
 #include "director/event_log.h"
+#include "director/observer.h"
 #include "director/peers.h"
 
 /* What the shell knows besides the node. Strings are borrowed, NULL: none. Times are mono. */
@@ -39,6 +40,7 @@ struct status_facts {
 	const char *reload_error; /* of the last one, when it was refused */
 
 	const struct event_log *events;
+	const struct observer *observer; /* NULL: nothing was observed */
 
 	uint32_t table_size; /* buckets of the kernel's connection table */
 	bool table_small;

@@ -196,6 +196,23 @@ int vs_sysctl_set(const struct vs_sysctl_paths *paths, const struct vs_sysctl *s
 	return loaded;
 }
 
+void vs_sysctl_keep(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings, size_t n,
+		    void (*changed)(void *ctx, const struct vs_sysctl *setting, const char *was,
+				    int r),
+		    void *ctx)
+{
+	char dir[PATH_MAX], value[VS_SYSCTL_VALUE];
+
+	snprintf(dir, sizeof(dir), "%s/" SETTINGS, paths->root);
+	for (size_t i = 0; i < n; i++) {
+		if (read_value(dir, settings[i].name, value, sizeof(value)) < 0 ||
+		    strcmp(value, settings[i].value) == 0)
+			continue;
+		changed(ctx, &settings[i], value,
+			write_value(dir, settings[i].name, settings[i].value));
+	}
+}
+
 int vs_sysctl_restore(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings,
 		      size_t n)
 {

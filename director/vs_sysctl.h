@@ -27,6 +27,13 @@ struct vs_sysctl_paths {
 int vs_sysctl_set(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings, size_t n,
 		  const char **ret_failed);
 
+/* Sets those again that somebody else has changed since, and calls changed() for each: what it was,
+ * and r, 0 or the negative errno of setting it. One that can't be read is passed over. */
+void vs_sysctl_keep(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings, size_t n,
+		    void (*changed)(void *ctx, const struct vs_sysctl *setting, const char *was,
+				    int r),
+		    void *ctx);
+
 /* Puts back what the file says, where the value is still the one in settings: what somebody else
  * set meanwhile stays. Removes the file. 0, or the first negative errno; it goes on after one. */
 int vs_sysctl_restore(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings,

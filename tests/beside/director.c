@@ -123,12 +123,6 @@ static void lost(void *context)
 	io_node_inject_lost(director->node);
 }
 
-static void gone(void *context)
-{
-	(void)context;
-	exit(1);
-}
-
 /* Each answer moves the mean by an eighth of what it differs. */
 static void look_at_probes(uv_check_t *turn)
 {
@@ -247,7 +241,6 @@ static int open_tap(struct director *director, char *error)
 		.lost = lost,
 		.missed = nothing,
 		.changed = nothing,
-		.gone = gone,
 	};
 	return io_tap_open(&options, &director->tap, error);
 }

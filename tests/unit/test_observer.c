@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -114,6 +115,35 @@ static void test_alone(void **state)
 	observe_alone("d1", false, 2 * OBSERVER_ALONE, world->log, world->now);
 	observe_alone("d1", false, 2 * OBSERVER_ALONE, world->log, world->now);
 	assert_string_equal(reported(world), "peers-found d1,");
+}
+
+static void test_kernel_changed(void **state)
+{
+	struct world *world = *state;
+	struct observer *observer = &world->observer;
+	struct now now = world->now;
+	unsigned int i = 0;
+
+	for (unsigned int n = 0; n < OBSERVER_CONTESTED; n++) {
+		i = 0;
+		assert_null(observer_contested(observer, &i, now));
+		observe_kernel_changed(observer, "d1", "net.ipv4.vs.sync_version", "was set to 0",
+				       0, world->log, now);
+		now.mono += USEC_PER_SEC;
+	}
+	i = 0;
+	assert_string_equal(observer_contested(observer, &i, now)->what,
+			    "net.ipv4.vs.sync_version");
+	assert_null(observer_contested(observer, &i, now));
+	assert_string_equal(reported(world), "kernel-changed net.ipv4.vs.sync_version,");
+	/* It has stopped; another thing can't be put back. */
+	now.mono += 2 * OBSERVER_CONTEST;
+	observe_kernel_changed(observer, "d1", "lvsmesh-tap", "was deleted", -EBUSY, world->log,
+			       now);
+	i = 0;
+	assert_int_equal(observer_contested(observer, &i, now)->error, -EBUSY);
+	assert_null(observer_contested(observer, &i, now));
+	assert_string_equal(reported(world), "kernel-changed lvsmesh-tap,");
 }
 
 static const char *diverged(struct world *world, unsigned int count, usec_t later)
@@ -351,6 +381,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_drain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_alone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kernel_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_config, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forwarder, setup, teardown),

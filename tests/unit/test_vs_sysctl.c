@@ -185,10 +185,46 @@ static void test_garbage_in_the_file(void **state)
 	assert_theirs(fixture);
 }
 
+struct change {
+	char name[32], was[VS_SYSCTL_VALUE];
+	int r;
+	unsigned int count;
+};
+
+static void changed(void *ctx, const struct vs_sysctl *setting, const char *was, int r)
+{
+	struct change *change = ctx;
+
+	strcpy(change->name, setting->name);
+	strcpy(change->was, was);
+	change->r = r;
+	change->count++;
+}
+
+static void test_keep(void **state)
+{
+	struct fixture *fixture = *state;
+	struct change change = {.count = 0};
+
+	assert_int_equal(set(fixture), 0);
+	vs_sysctl_keep(&fixture->paths, settings, ARRAY_SIZE(settings), changed, &change);
+	assert_int_equal(change.count, 0);
+	put(fixture, VS "sync_threshold", "3\t50\n");
+	vs_sysctl_keep(&fixture->paths, settings, ARRAY_SIZE(settings), changed, &change);
+	assert_int_equal(change.count, 1);
+	assert_int_equal(change.r, 0);
+	assert_string_equal(change.name, "sync_threshold");
+	assert_string_equal(change.was, "3 50");
+	assert_is(fixture, VS "sync_threshold", "0 0");
+	vs_sysctl_keep(&fixture->paths, settings, ARRAY_SIZE(settings), changed, &change);
+	assert_int_equal(change.count, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_set_and_restore, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_keep, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_after_a_crash, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_after_a_reboot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_others_set_stays, setup, teardown),

@@ -3,7 +3,7 @@
  *
  * Writes JSON lines: "ready"; "captured" for each entry that comes out of the kernel (`at`, us of
  * CLOCK_REALTIME; `payload`, the message in hex); "changed" when something stalled or recovered;
- * "missed" when entries were not captured; "gone" when the interface was deleted;
+ * "missed" when entries were not captured; "put-back" when somebody changed what is the tap's;
  * "injected" when all entries that were asked for are confirmed, with the time it took. Commands,
  * lines on standard input: `inject N` (TCP connections to 203.0.113.200:80 from 10.0.0.0/8,
  * established, each N anew), `replay HEX` (this message), `quiet` (no "captured" lines from now),
@@ -183,9 +183,11 @@ static void on_changed(void *ctx)
 	print_status(ctx, "changed");
 }
 
-static void on_gone(void *ctx)
+static void on_put_back(void *ctx, const char *what, const char *was, int r)
 {
-	print_status(ctx, "gone");
+	(void)ctx;
+	printf("{\"event\": \"put-back\", \"what\": \"%s\", \"was\": \"%s\", \"r\": %d}\n", what,
+	       was, r);
 }
 
 static void on_missed(void *ctx)
@@ -297,7 +299,7 @@ int main(int argc, char **argv)
 		.confirmed = on_confirmed,
 		.lost = on_lost,
 		.missed = on_missed,
-		.gone = on_gone,
+		.put_back = on_put_back,
 		.changed = on_changed,
 	};
 	probe.options.ctx = &probe;
