@@ -132,19 +132,30 @@ static void tap_lost(void *context)
 	io_node_inject_lost(director->node);
 }
 
+/* sync.join-timeout has passed: it goes without what it could not get. */
+static bool join_ended(const struct io_director *director)
+{
+	usec_t timeout = director->config->sync.join_timeout;
+
+	return timeout && clock_now().mono >= director->started + timeout;
+}
+
 /* The forwarder is well when the services have been programmed once (what fails later concerns one
  * of them) and the probe comes back. */
 static void forwarder_look(struct io_director *director)
 {
 	struct io_services_status services;
 	struct io_tap_status tap;
-	bool ok;
+	bool ok, injects;
 
 	if (director->stopping || !director->tap)
 		return;
 	io_services_status(director->services, &services);
 	io_tap_status(director->tap, &tap);
-	ok = services.ever && tap.echoes > 0 && !tap.stalled_since;
+	/* Before the first of what is injected has been seen, the others' connections would break
+	 * here; later their entries are there, and those of the time since are for the others. */
+	injects = tap.injects || director->forwarder_ok || join_ended(director);
+	ok = services.ever && tap.echoes > 0 && !tap.stalled_since && injects;
 	if (ok == director->forwarder_ok)
 		return;
 	director->forwarder_ok = ok;

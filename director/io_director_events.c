@@ -13,6 +13,8 @@ void director_watch_forwarder(struct io_director *director)
 	io_tap_status(director->tap, &tap);
 	observe_forwarder(director->config->node_name, tap.stalled_since,
 			  io_alert_log(director->alert), clock_now());
+	observe_injection(director->config->node_name, director->config->tap.interface,
+			  tap.unseen_since, io_alert_log(director->alert), clock_now());
 	io_alert_kick(director->alert);
 }
 

@@ -136,6 +136,7 @@ void director_facts(void *context, struct status_facts *ret_facts)
 		.stalled_since = tap.stalled_since,
 		.silent_since = tap.silent_since,
 		.blocked_since = tap.blocked_since,
+		.unseen_since = tap.unseen_since,
 		.programmed = services.programmed,
 		.programmed_at = services.tried,
 		.program_error = services.error,

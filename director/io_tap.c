@@ -103,14 +103,16 @@ int io_tap_open(const struct io_tap_options *options, struct io_tap **ret_tap,
 	}
 	tap->options = *options;
 	snprintf(tap->interface, sizeof(tap->interface), "%s", options->interface);
-	tap->probe = (struct ipvs_daemon_probe){
-		.address = options->net.own,
-		.server = options->net.peer,
-		.port = options->net.beat_port,
-	};
+	for (int i = 0; i < TAP_SERVICES; i++)
+		tap->services[i] = (struct ipvs_daemon_probe){
+			.address = options->net.own,
+			.server = options->net.peer,
+			.port = (uint16_t)(options->net.beat_port + i),
+		};
 	tap->wake.fds[0] = tap->wake.fds[1] = -1;
 	tap->fd = tap->stats_fd = tap->socket_fd = tap->device_fd = -1;
 	metronome_init(&tap->metronome);
+	inject_probe_init(&tap->inject_probe, 0);
 
 	r = io_tap_setup(tap, error);
 	if (r == 0) {
@@ -162,4 +164,6 @@ void io_tap_status(const struct io_tap *tap, struct io_tap_status *ret_status)
 	ret_status->stalled_since = tap->metronome.echo.silent_since;
 	ret_status->silent_since = tap->metronome.sync.silent_since;
 	ret_status->blocked_since = tap->pace.stalled_since;
+	ret_status->unseen_since = inject_probe_failed_since(&tap->inject_probe);
+	ret_status->injects = tap->inject_probe.arrived != 0;
 }

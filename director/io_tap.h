@@ -36,7 +36,7 @@ struct io_tap_callbacks {
 	/* Write the next message to inject into payload[cap]; its length, 0: none now (then
 	 * io_tap_kick() when there is). */
 	size_t (*pull)(void *ctx, uint8_t *payload, size_t cap);
-	/* All messages pulled so far have reached the kernel. */
+	/* All messages pulled so far have reached the kernel, as far as a probe can tell. */
 	void (*confirmed)(void *ctx);
 	/* Some of those pulled since the last confirmed() have not: pull() gives them again. */
 	void (*lost)(void *ctx);
@@ -101,6 +101,8 @@ struct io_tap_status {
 	usec_t stalled_since; /* IPVS does not forward; uv_now() in us; 0: it does */
 	usec_t silent_since;  /* the master thread sends nothing */
 	usec_t blocked_since; /* the backup thread takes nothing */
+	usec_t unseen_since;  /* what is injected does not arrive in the kernel's table */
+	bool injects;         /* something that was injected has been seen there */
 	uint64_t thread_restarts;
 
 	/* False for want of CAP_NET_RAW: then an idle tap looks at IPVS each few ms, and costs

@@ -113,6 +113,17 @@ static bool threads_differ(struct io_tap *tap)
 	return differ;
 }
 
+static void keep_services(struct io_tap *tap)
+{
+	for (int i = 0; i < TAP_SERVICES; i++) {
+		uint32_t count;
+
+		if (ipvs_daemon_probe_conns(tap->daemon, &tap->services[i], &count) == -ESRCH)
+			put_back(tap, "IPVS probe service", "was removed",
+				 ipvs_daemon_add_probe(tap->daemon, &tap->services[i]));
+	}
+}
+
 void io_tap_keep(struct io_tap *tap, usec_t now)
 {
 	bool again;
@@ -123,6 +134,7 @@ void io_tap_keep(struct io_tap *tap, usec_t now)
 	keep_settings(tap);
 	again = keep_device(tap);
 	keep_guard(tap);
+	keep_services(tap);
 	if (tap->fd >= 0 && (again || threads_differ(tap)))
 		io_tap_begin_again(tap);
 }

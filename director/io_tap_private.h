@@ -9,10 +9,19 @@
 #include "director/io_tap_wake.h"
 #include "director/ipvs_daemon.h"
 #include "director/vs_sysctl.h"
+#include "sync/inject_probe.h"
 #include "sync/metronome.h"
 #include "sync/pace.h"
 
 #define TAP_SETTINGS 12
+
+/* Services of our own: one for the metronome's packets; one that no packet reaches, so that the
+ * kernel counts only what was injected. */
+enum {
+	TAP_SERVICE_BEAT,
+	TAP_SERVICE_INJECT,
+	TAP_SERVICES,
+};
 
 struct io_tap {
 	struct io_tap_options options;
@@ -21,7 +30,7 @@ struct io_tap {
 	size_t settings_count;
 	char save_path[PATH_MAX];
 	struct ipvs_daemon *daemon;
-	struct ipvs_daemon_probe probe;
+	struct ipvs_daemon_probe services[TAP_SERVICES];
 
 	int fd;             /* the TUN; -1: somebody has deleted it, and it is not made anew yet */
 	unsigned int index; /* of the interface */
@@ -32,6 +41,8 @@ struct io_tap {
 
 	struct metronome metronome;
 	struct pace pace;
+	struct inject_probe inject_probe;
+	bool held; /* the pace has confirmed, and a probe has to before more is injected */
 	unsigned int captured; /* entries since the last beat */
 	usec_t last_beat;
 	usec_t next_observe; /* of the backup's queue, where the pace does not wait for it */
@@ -45,7 +56,7 @@ struct io_tap {
 	bool missed;           /* and not said yet */
 	bool behind;           /* there is more to read than was read in one turn */
 	bool deaf;             /* packets were dropped since the last beat */
-	bool was_stalled, was_silent, was_blocked;
+	bool was_stalled, was_silent, was_blocked, was_unseen;
 	struct io_tap_status status;
 
 	struct io_tap_wake wake;
@@ -90,6 +101,14 @@ void io_tap_on_wake(void *ctx);
 /* Both threads anew; what the old backup had not taken is lost with its socket. False: they don't
  * run. */
 bool io_tap_begin_again(struct io_tap *tap);
+
+bool io_tap_put(struct io_tap *tap, const uint8_t *packet, size_t len);
+
+/* io_tap_trust.c: sends probes when they are due and looks at those under way; called often. */
+void io_tap_probe_injection(struct io_tap *tap, usec_t now);
+/* All that was pulled has left the backup thread's queue. True: it may be confirmed; false: that is
+ * done, or it is injected again, when the next probe has its verdict. */
+bool io_tap_confirm(struct io_tap *tap, usec_t now);
 
 /* io_tap_keep.c: puts back what somebody else has changed, every few seconds; called often. */
 void io_tap_keep(struct io_tap *tap, usec_t now);

@@ -174,7 +174,7 @@ void io_tap_on_rest(uv_timer_t *rest)
 	uv_timer_start(&tap->beat, io_tap_on_beat, REST_MS + WOKEN_MS, 0);
 }
 
-static bool put(struct io_tap *tap, const uint8_t *packet, size_t len)
+bool io_tap_put(struct io_tap *tap, const uint8_t *packet, size_t len)
 {
 	if (write(tap->fd, packet, len) == (ssize_t)len)
 		return true;
@@ -187,9 +187,12 @@ static void report_changes(struct io_tap *tap)
 	bool stalled = tap->metronome.echo.silent_since != 0;
 	bool silent = tap->metronome.sync.silent_since != 0;
 	bool blocked = tap->pace.stalled_since != 0;
+	bool unseen = inject_probe_failed_since(&tap->inject_probe) != 0;
 
-	if (stalled == tap->was_stalled && silent == tap->was_silent && blocked == tap->was_blocked)
+	if (stalled == tap->was_stalled && silent == tap->was_silent &&
+	    blocked == tap->was_blocked && unseen == tap->was_unseen)
 		return;
+	tap->was_unseen = unseen;
 	tap->was_stalled = stalled;
 	tap->was_silent = silent;
 	tap->was_blocked = blocked;
@@ -204,6 +207,7 @@ bool io_tap_begin_again(struct io_tap *tap)
 	if (io_tap_restart_threads(tap) < 0 || io_tap_look(tap, &queue, &drops) < 0)
 		return false;
 	tap->missed = true;
+	tap->held = false;
 	pace_restart(&tap->pace, drops);
 	tap->status.injected_again++;
 	tap->options.callbacks.lost(tap->options.ctx);
@@ -225,7 +229,7 @@ static void repair(struct io_tap *tap)
 	if (!may_repair(tap))
 		return;
 	if (tap->metronome.echo.silent_since)
-		ipvs_daemon_add_probe(tap->daemon, &tap->probe);
+		ipvs_daemon_add_probe(tap->daemon, &tap->services[TAP_SERVICE_BEAT]);
 	if (tap->metronome.sync.silent_since)
 		io_tap_begin_again(tap);
 }
@@ -263,13 +267,13 @@ static void beat(struct io_tap *tap, const struct metronome_input *input)
 		uint8_t packet[TAP_BEAT_SIZE];
 
 		tap_packet_beat(&tap->options.net, packet, number++);
-		put(tap, packet, sizeof(packet));
+		io_tap_put(tap, packet, sizeof(packet));
 	}
 }
 
 static void fall_asleep(struct io_tap *tap)
 {
-	if (tap->wake.armed || now(tap) < tap->awake_until ||
+	if (tap->wake.armed || tap->held || now(tap) < tap->awake_until ||
 	    !metronome_idle(&tap->metronome, now(tap)))
 		return;
 	if (tap->woken_at && tap->metronome.last_moved < tap->woken_at)
@@ -320,6 +324,7 @@ void io_tap_on_beat(uv_timer_t *timer)
 	/* Before the look, so that no packet falls between the two. */
 	fall_asleep(tap);
 	io_tap_keep(tap, now(tap));
+	io_tap_probe_injection(tap, now(tap));
 	look_at_drops(tap);
 	look_at_ipvs(tap);
 	uv_timer_start(timer, io_tap_on_beat, tap->wake.armed ? ASLEEP_MS : AWAKE_MS, 0);
@@ -342,6 +347,8 @@ static bool observe(struct io_tap *tap)
 	case PACE_PENDING:
 		break;
 	case PACE_CONFIRMED:
+		if (!io_tap_confirm(tap, now(tap)))
+			break;
 		tap->hurry = false;
 		callbacks->confirmed(tap->options.ctx);
 		break;
@@ -362,13 +369,13 @@ static bool inject(struct io_tap *tap, bool *ret_failed)
 	for (unsigned int i = 0; i < WRITES; i++) {
 		size_t len;
 
-		if (!pace_allows(&tap->pace, IO_TAP_PAYLOAD_MAX))
+		if (tap->held || !pace_allows(&tap->pace, IO_TAP_PAYLOAD_MAX))
 			return false;
 		len = tap->options.callbacks.pull(tap->options.ctx, payload, IO_TAP_PAYLOAD_MAX);
 		if (len == 0)
 			return false;
 		tap_packet_sync_header(&tap->options.net, packet, len);
-		if (!put(tap, packet, TAP_SYNC_HEADER + len)) {
+		if (!io_tap_put(tap, packet, TAP_SYNC_HEADER + len)) {
 			tap->status.injected_again++;
 			tap->options.callbacks.lost(tap->options.ctx);
 			*ret_failed = true;

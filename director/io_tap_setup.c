@@ -166,7 +166,8 @@ static int start(struct io_tap *tap, char *error)
 			    "them: ipvsadm -Ln");
 	if (r < 0)
 		return fail_kernel(error, r, "IPVS sync threads", "see dmesg");
-	r = ipvs_daemon_add_probe(tap->daemon, &tap->probe);
+	for (int i = 0; i < TAP_SERVICES && r == 0; i++)
+		r = ipvs_daemon_add_probe(tap->daemon, &tap->services[i]);
 	if (r < 0)
 		return fail_kernel(error, r, "IPVS probe service",
 				   "is its scheduler there? modprobe ip_vs_rr");
@@ -229,7 +230,8 @@ void io_tap_undo(struct io_tap *tap)
 	/* Before we had the device the rest belonged to somebody else. */
 	if (tap->fd >= 0 || tap->index) {
 		io_tap_stop_threads(tap);
-		ipvs_daemon_remove_probe(tap->daemon, &tap->probe);
+		for (int i = 0; i < TAP_SERVICES; i++)
+			ipvs_daemon_remove_probe(tap->daemon, &tap->services[i]);
 		if (tap->fd >= 0)
 			close(tap->fd);
 		if (tap->settings_count)

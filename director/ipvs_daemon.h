@@ -47,6 +47,9 @@ int ipvs_daemon_stop(struct ipvs_daemon *daemon, enum ipvs_daemon_role role);
 
 /* Makes the service afresh, where it exists too. -ENOENT: no rr scheduler. */
 int ipvs_daemon_add_probe(struct ipvs_daemon *daemon, const struct ipvs_daemon_probe *probe);
+/* The kernel's count of its connections, active and not. */
+int ipvs_daemon_probe_conns(struct ipvs_daemon *daemon, const struct ipvs_daemon_probe *probe,
+			    uint32_t *ret_count);
 /* Also when there is none: 0. */
 int ipvs_daemon_remove_probe(struct ipvs_daemon *daemon, const struct ipvs_daemon_probe *probe);
 

@@ -233,6 +233,33 @@ int ipvs_daemon_remove_probe(struct ipvs_daemon *daemon, const struct ipvs_daemo
 	return r == -ESRCH ? 0 : r;
 }
 
+static void conns_reply(struct nlattr **attrs, void *arg)
+{
+	struct nlattr *of[IPVS_DEST_ATTR_MAX + 1];
+	uint32_t *count = arg;
+
+	if (!attrs[IPVS_CMD_ATTR_DEST] ||
+	    nla_parse_nested(of, IPVS_DEST_ATTR_MAX, attrs[IPVS_CMD_ATTR_DEST], NULL) < 0 ||
+	    !of[IPVS_DEST_ATTR_ACTIVE_CONNS] || !of[IPVS_DEST_ATTR_INACT_CONNS])
+		return;
+	*count += nla_get_u32(of[IPVS_DEST_ATTR_ACTIVE_CONNS]) +
+		  nla_get_u32(of[IPVS_DEST_ATTR_INACT_CONNS]);
+}
+
+int ipvs_daemon_probe_conns(struct ipvs_daemon *daemon, const struct ipvs_daemon_probe *probe,
+			    uint32_t *ret_count)
+{
+	struct nl_msg *msg = probe_request(daemon, IPVS_CMD_GET_DEST, probe);
+	uint32_t count = 0;
+	int r;
+
+	nlmsg_hdr(msg)->nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+	r = talk(daemon, msg, conns_reply, &count);
+	if (r == 0)
+		*ret_count = count;
+	return r;
+}
+
 static void table_size_reply(struct nlattr **attrs, void *arg)
 {
 	if (attrs[IPVS_INFO_ATTR_CONN_TAB_SIZE])

@@ -107,7 +107,7 @@ static const char *not_ready(const struct node *node)
 	struct sync_status status;
 
 	if (!node->forwarder)
-		return "the kernel does not forward yet: services or the probe";
+		return "the kernel: services, or the probe of forwarding or of injection";
 	if (!node->followed && node->searching)
 		return "another director: none has answered yet";
 	if (!node->followed)

@@ -196,6 +196,23 @@ void observe_forwarder(const char *director, usec_t stalled_since, struct event_
 	event_raise(log, &event, now);
 }
 
+void observe_injection(const char *director, const char *interface, usec_t unseen_since,
+		       struct event_log *log, struct now now)
+{
+	struct event event;
+
+	if (unseen_since)
+		event_init(&event, EVENT_INJECTION_FAILING, director,
+			   "What the other directors carry does not arrive in the kernel of %s: "
+			   "something drops UDP on %s (a packet filter: iptables -S INPUT, nft "
+			   "list ruleset).",
+			   director, interface);
+	else
+		event_init(&event, EVENT_INJECTION_WORKS, director,
+			   "The kernel of %s takes connections again.", director);
+	event_raise(log, &event, now);
+}
+
 void observe_identity(struct observer *observer, const struct certificate *certificate,
 		      struct event_log *log, struct now now)
 {

@@ -82,6 +82,10 @@ void observe_replication(const struct peers *peers, struct event_log *log, struc
 /* stalled_since: mono; 0: IPVS forwards. */
 void observe_forwarder(const char *director, usec_t stalled_since, struct event_log *log,
 		       struct now now);
+/* unseen_since: mono; 0: what is injected arrives in the kernel's table. interface: the wire tap's.
+ */
+void observe_injection(const char *director, const char *interface, usec_t unseen_since,
+		       struct event_log *log, struct now now);
 /* Once each 30, 7 and 1 day before the certificate ends, and when it has ended. */
 void observe_identity(struct observer *observer, const struct certificate *certificate,
 		      struct event_log *log, struct now now);

@@ -25,6 +25,7 @@ struct status_facts {
 	usec_t stalled_since;   /* IPVS does not forward the probe; 0: it does */
 	usec_t silent_since;    /* the kernel reports no connections; 0: it does */
 	usec_t blocked_since;   /* the kernel takes no connections; 0: it does */
+	usec_t unseen_since;    /* it takes them, and they are not in its table; 0: they are */
 
 	bool programmed; /* the last attempt succeeded */
 	usec_t programmed_at;

@@ -17,7 +17,7 @@ enum replication status_replication(const struct status_facts *facts,
 		return REPLICATION_OFF;
 	if (peers->count == peers->away)
 		return REPLICATION_ALONE;
-	if (facts->silent_since || facts->blocked_since)
+	if (facts->silent_since || facts->blocked_since || facts->unseen_since)
 		return REPLICATION_STALLED;
 	if (facts->entries_max && node->sync.entries >= facts->entries_max)
 		return REPLICATION_FULL;

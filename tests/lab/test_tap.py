@@ -318,7 +318,7 @@ def test_what_is_missing_is_named(topology, tmp_path):
     (tmp_path / "state").rmdir()
     (tmp_path / "state").write_text("in the way")
     probe = tools.build_directory() / "tests/lab/tools/tap_probe"
-    assert "state directory" in director.run([probe, tmp_path / "nowhere"], check=False)
+    assert "state directory" in director.run([probe, tmp_path / "state" / "below"], check=False)
     assert TAP not in director.run("ip link")
 
 

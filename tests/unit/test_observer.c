@@ -117,6 +117,19 @@ static void test_alone(void **state)
 	assert_string_equal(reported(world), "peers-found d1,");
 }
 
+static void test_injection(void **state)
+{
+	struct world *world = *state;
+
+	observe_injection("d1", "lvsmesh-tap", 0, world->log, world->now);
+	assert_string_equal(reported(world), "");
+	observe_injection("d1", "lvsmesh-tap", USEC_PER_SEC, world->log, world->now);
+	observe_injection("d1", "lvsmesh-tap", USEC_PER_SEC, world->log, world->now);
+	assert_string_equal(reported(world), "injection-failing d1,");
+	observe_injection("d1", "lvsmesh-tap", 0, world->log, world->now);
+	assert_string_equal(reported(world), "injection-works d1,");
+}
+
 static void test_kernel_changed(void **state)
 {
 	struct world *world = *state;
@@ -382,6 +395,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_drain, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_changed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_injection, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_config, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forwarder, setup, teardown),
