@@ -52,7 +52,9 @@ int node_new(const struct node_options *options, struct node **ret_node)
 	node->started = options->now.mono;
 	node_draw(node, sync.hash_key, sizeof(sync.hash_key));
 	node_draw(node, &sync.journal, sizeof(sync.journal));
-	r = sync_new(&sync, &node->sync);
+	r = peer_cache_new(&node->peers);
+	if (r == 0)
+		r = sync_new(&sync, &node->sync);
 	if (r == 0) {
 		node->adopting = true;
 		sync_adopting(node->sync, true);
@@ -77,6 +79,7 @@ void node_free(struct node *node)
 	sync_free(node->sync);
 	kernel_free(node);
 	membership_free(node->membership);
+	peer_cache_free(node->peers);
 	free(node);
 }
 
@@ -195,7 +198,8 @@ static void want_output(struct node *node, struct now now, struct node_update *u
 		const struct stream *stream = &node->streams[i];
 		usec_t time = 0;
 
-		if (stream->phase != NODE_STREAM_HANDSHAKE && stream->use == STREAM_UNKNOWN)
+		if (stream->use == STREAM_UNKNOWN &&
+		    (!stream->session || !session_pending(stream->session)))
 			continue;
 		if (stream->use == STREAM_SYNC)
 			time = sync_output_time(node->sync, i);

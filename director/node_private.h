@@ -94,6 +94,7 @@ struct node {
 	struct version_range versions;
 	uint8_t syncid;
 	uint8_t tap_address[4];
+	struct peer_cache *peers;
 	struct sync *sync;
 	/* By node_capture(), for the next step. */
 	struct entry captured[SYNC_CAPTURE_MAX];

@@ -117,6 +117,7 @@ void stream_opened(struct node *node, const struct node_event *event)
 					     &event->remote, event->now);
 	struct session_options options = {
 		.identity = node->identity,
+		.cache = node->peers,
 		.dialer = is_dialled(event->stream),
 		.epoch = node->epoch,
 		.versions = node->versions,

@@ -54,9 +54,10 @@ int hello_parse(const struct identity *identity, struct version_range ours, cons
 	return 0;
 }
 
-int hello_check(const struct identity *identity, const struct hello *hello, usec_t wall)
+int hello_check(const struct identity *identity, struct peer_cache *cache,
+		const struct hello *hello, usec_t wall)
 {
-	switch (certificate_verify(&hello->certificate, identity->cluster_key, wall)) {
+	switch (peer_cache_verify(cache, identity, &hello->certificate, wall)) {
 	case 0:
 		return 0;
 	case CERTIFICATE_E_CLUSTER:

@@ -27,8 +27,9 @@ size_t hello_pack(const struct identity *identity, struct version_range versions
 int hello_parse(const struct identity *identity, struct version_range ours, const uint8_t *data,
 		size_t len, struct hello *ret_hello);
 
-/* 0, or SESSION_E_{CLUSTER,CERTIFICATE,EXPIRED}. */
-int hello_check(const struct identity *identity, const struct hello *hello, usec_t wall);
+/* cache: as peer_cache_verify() takes it. 0, or SESSION_E_{CLUSTER,CERTIFICATE,EXPIRED}. */
+int hello_check(const struct identity *identity, struct peer_cache *cache,
+		const struct hello *hello, usec_t wall);
 
 size_t confirm_pack(uint64_t epoch, uint8_t data[CONFIRM_MAX]);
 /* 0, or SESSION_E_MALFORMED. */

@@ -40,6 +40,7 @@ struct channel {
 
 struct session {
 	const struct identity *identity;
+	struct peer_cache *cache;
 	uint8_t nonce[HELLO_NONCE_SIZE];
 	uint64_t epoch;
 	struct version_range versions;
@@ -116,11 +117,11 @@ static bool channel_open(struct channel *channel, const uint8_t *frame, size_t l
  * False for a peer whose key is one of the few that make no secret. */
 static bool derive_keys(struct session *session, const uint8_t *answer, size_t len)
 {
-	uint8_t shared[crypto_scalarmult_BYTES], answer_hash[HASH_SIZE], keys[2 * KEY_SIZE];
+	uint8_t shared[PEER_CACHE_SECRET], answer_hash[HASH_SIZE], keys[2 * KEY_SIZE];
 	uint8_t input[sizeof(key_prefix) + 2 * HASH_SIZE];
 	uint8_t *dialer_key = keys, *acceptor_key = keys + KEY_SIZE;
 
-	if (crypto_scalarmult(shared, session->identity->box_secret, session->peer.box_key) != 0)
+	if (peer_cache_secret(session->cache, session->identity, &session->peer, shared) < 0)
 		return false;
 	crypto_generichash(answer_hash, sizeof(answer_hash), answer, len, NULL, 0);
 	memcpy(input, key_prefix, sizeof(key_prefix));
@@ -162,6 +163,7 @@ int session_new(const struct session_options *options, struct session **ret_sess
 	if (!session)
 		return -ENOMEM;
 	session->identity = options->identity;
+	session->cache = options->cache;
 	session->dialer = options->dialer;
 	memcpy(session->nonce, options->nonce, sizeof(session->nonce));
 	session->epoch = options->epoch;
@@ -190,7 +192,7 @@ static int take_peer(struct session *session, const uint8_t *body, size_t len, u
 
 	r = hello_parse(session->identity, session->versions, body, len, ret_hello);
 	if (r == 0)
-		r = hello_check(session->identity, ret_hello, wall);
+		r = hello_check(session->identity, session->cache, ret_hello, wall);
 	if (r == 0)
 		session->peer = ret_hello->certificate;
 	return r;
@@ -447,6 +449,11 @@ size_t session_output(struct session *session, uint8_t *data, size_t cap)
 	return n;
 }
 
+bool session_pending(const struct session *session)
+{
+	return session->pending_at < session->pending_len;
+}
+
 bool session_ready(const struct session *session)
 {
 	return session->phase == PHASE_READY && session->error == 0;
@@ -472,7 +479,7 @@ int session_seal(struct session *session, uint8_t kind, const uint8_t *body, siz
 {
 	if (!session_ready(session))
 		return -ENOTCONN;
-	if (session->pending_at < session->pending_len)
+	if (session_pending(session))
 		return -EAGAIN;
 	if (kind < SESSION_KIND_MIN)
 		return -EINVAL;

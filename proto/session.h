@@ -8,6 +8,7 @@
 #define PROTO_SESSION_H
 
 #include "proto/identity.h"
+#include "proto/peer_cache.h"
 #include "proto/version.h"
 
 struct session;
@@ -41,6 +42,7 @@ const char *session_error_name(int error); /* "magic", "version", ... */
 
 struct session_options {
 	const struct identity *identity; /* borrowed, must outlive the session */
+	struct peer_cache *cache;        /* the same; NULL: none */
 	bool dialer;                     /* we connected; else we accepted */
 	uint8_t nonce[32];               /* fresh random bytes */
 	uint64_t epoch;                  /* our boot epoch */
@@ -67,6 +69,9 @@ int session_feed(struct session *session, const uint8_t *data, size_t len, usec_
 /* Handshake bytes that wait to be written: copies at most cap, returns how many. To be asked after
  * _new and after each _feed until it returns 0. */
 size_t session_output(struct session *session, uint8_t *data, size_t cap);
+
+/* Whether there are any. */
+bool session_pending(const struct session *session);
 
 /* True once the peer has proved who it is: only then may frames be sealed. The order on the socket
  * is that of the calls: session_output() first, as its bytes open our direction. */
