@@ -18,6 +18,8 @@ struct io_node {
 	uv_timer_t timer;
 	usec_t timeout;      /* mono, the timer's */
 	struct now captured; /* the time of all that is captured in one turn; mono 0: nothing yet */
+	uint64_t turn;       /* ms, when this turn of the loop began, as far as is known */
+	usec_t late;         /* for which it has lasted, as the node was told */
 	bool announce, refuse; /* as told */
 	bool told_done, told_epoch;
 	unsigned int open; /* parts to be closed yet */
@@ -112,6 +114,23 @@ static void tell(struct io_node *node, const struct node_update *update)
 	}
 }
 
+/* For how long the turn has lasted, where that is long and the node has not been told. Datagrams
+ * are not read meanwhile, and events of streams pass on the time all the same. */
+static usec_t lateness(struct io_node *node, struct now now)
+{
+	uint64_t turn = uv_now(node->options.loop);
+	usec_t lasts = now.mono - MIN(now.mono, turn * USEC_PER_MSEC), late;
+
+	if (turn != node->turn)
+		node->late = 0;
+	node->turn = turn;
+	late = lasts - MIN(lasts, node->late);
+	if (late < node->options.node.profile.timeout / 2)
+		return 0;
+	node->late = lasts;
+	return late;
+}
+
 static void step(struct io_node *node, struct node_event *event)
 {
 	struct node_event closed = {.type = NODE_STREAM_CLOSED};
@@ -120,6 +139,7 @@ static void step(struct io_node *node, struct node_event *event)
 
 	do {
 		event->now = clock_now();
+		event->late = lateness(node, event->now);
 		node_step(node->node, event, &update);
 		apply(node, &update, event->now, &failed);
 		timer_set(node, update.timeout, event->now);
@@ -133,11 +153,18 @@ static void expired(uv_timer_t *timer)
 	step(container_of(timer, struct io_node, timer), &(struct node_event){.type = NODE_TICK});
 }
 
-static unsigned int stream_accept(void *context)
+static unsigned int stream_accept(void *context, const struct endpoint *remote, bool strangers)
 {
 	struct io_node *node = context;
 
-	return node_accept(node->node);
+	return node_accept(node->node, remote, strangers, clock_now());
+}
+
+static bool stream_stranger(void *context, unsigned int stream)
+{
+	struct io_node *node = context;
+
+	return node_stranger(node->node, stream);
 }
 
 static void stream_opened(void *context, unsigned int stream, const struct endpoint *remote)
@@ -283,6 +310,7 @@ static int parts_open(struct io_node *node, const struct io_node_options *option
 		.n_listen = options->n_listen,
 		.context = node,
 		.accept = stream_accept,
+		.stranger = stream_stranger,
 		.opened = stream_opened,
 		.data = stream_data,
 		.closed = stream_closed,
@@ -336,6 +364,7 @@ int io_node_open(const struct io_node_options *options, struct io_node **ret_nod
 	r = parts_open(node, options, opened_not, error);
 	if (r < 0)
 		return r;
+	uv_update_time(options->loop);
 	uv_timer_init(options->loop, &node->timer);
 	uv_timer_start(&node->timer, expired, 0, 0);
 	*ret_node = node;

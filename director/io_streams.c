@@ -1,14 +1,17 @@
 #include "director/io_streams.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #include "proto/bits.h"
 
 #define READ_SIZE (32 * 1024)
-#define BACKLOG DIRECTORS_MAX /* all may dial at once */
+#define BACKLOG (4 * DIRECTORS_MAX) /* all may dial at once, in a flood of others */
 /* Without an acknowledgement for so long the kernel gives the connection up. */
 #define USER_TIMEOUT_MS 10000
 /* Batches wait with us, where they can still be replaced by newer ones, not in the kernel. */
@@ -26,20 +29,31 @@ struct stream {
 	bool open;             /* connected */
 	bool served;           /* in this turn */
 	bool paused;           /* not read, until those are that wait */
+	unsigned int reads;    /* as a stranger */
 	struct buffer *buffer; /* on its way to the socket */
 	uv_connect_t connect;
 	uv_write_t write;
+};
+
+struct listener {
+	uv_poll_t poll;
+	struct io_streams *streams;
+	int fd;
 };
 
 struct io_streams {
 	struct io_streams_options options;
 	struct stream *streams[IO_STREAMS_MAX];
 	uint64_t used[BITS_WORDS(IO_STREAMS_MAX)];
-	uv_tcp_t *listeners;
+	struct listener *listeners;
 	size_t n_listeners;
-	uv_prepare_t prepare; /* a new turn */
-	uint64_t began;       /* ns, the first read of this turn; 0: none yet */
-	bool waits;           /* some stream has something, and there was no time for it */
+	int spare;            /* a descriptor given up to refuse a connection when there is none */
+	unsigned int accepts; /* in this turn */
+	uint64_t strangers_turn;  /* ns of CPU, for which strangers were read in this turn */
+	uint64_t strangers_until; /* ns, when all of their share will be there again */
+	uv_prepare_t prepare;     /* a new turn */
+	uint64_t began;           /* ns, the first read of this turn; 0: none yet */
+	bool waits;               /* some stream has something, and there was no time for it */
 	struct buffer *pool;
 	size_t handles; /* open ones, closing ones included */
 	void (*done)(void *context);
@@ -59,6 +73,8 @@ static void finish(struct io_streams *streams)
 		streams->pool = buffer->next;
 		free(buffer);
 	}
+	if (streams->spare >= 0)
+		close(streams->spare);
 	free(streams->listeners);
 	free(streams);
 	done(context);
@@ -215,17 +231,75 @@ static bool turn_is_over(const struct io_streams *streams)
 	return streams->began && uv_hrtime() - streams->began >= IO_STREAMS_TURN * 1000;
 }
 
+static bool is_stranger(const struct io_streams *streams, unsigned int number)
+{
+	return streams->options.stranger &&
+	       streams->options.stranger(streams->options.context, number);
+}
+
+/* ns. Strangers are not charged for what else runs on the machine. */
+static uint64_t cpu_time(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+/* What strangers have cost since that cpu_time(), which is returned. */
+static uint64_t strangers_charge(struct io_streams *streams, uint64_t since)
+{
+	uint64_t took = cpu_time() - since;
+
+	streams->strangers_until =
+		MAX(streams->strangers_until, uv_hrtime()) + took * IO_STREAMS_STRANGERS_SHARE;
+	return took;
+}
+
+static bool strangers_wanted(const struct io_streams *streams)
+{
+	const uint64_t burst = IO_STREAMS_STRANGERS_BURST * 1000 * IO_STREAMS_STRANGERS_SHARE;
+
+	return streams->strangers_until <= uv_hrtime() + burst;
+}
+
 /* Without room the stream is not read, and asked again in the next turn. */
 static void input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
 	struct stream *stream = (struct stream *)handle;
 	struct io_streams *streams = stream->streams;
-	bool over = turn_is_over(streams);
+	bool stranger = is_stranger(streams, stream->number);
+	bool over = stranger ? streams->strangers_turn >= IO_STREAMS_STRANGERS_TURN * 1000
+			     : turn_is_over(streams);
 
 	(void)suggested;
-	streams->waits |= over && !stream->served;
+	/* nobody waits for strangers */
+	streams->waits |= over && !stranger && !stream->served;
 	buf->base = (char *)streams->input;
 	buf->len = over ? 0 : sizeof(streams->input);
+}
+
+static void input_take(struct stream *stream, ssize_t len, const uv_buf_t *buf)
+{
+	const struct io_streams_options *options = &stream->streams->options;
+
+	if (len < 0)
+		stream_fail(stream, 0);
+	else
+		options->data(options->context, stream->number, (const uint8_t *)buf->base,
+			      (size_t)len);
+}
+
+static void stranger_read(struct stream *stream, ssize_t len, const uv_buf_t *buf)
+{
+	struct io_streams *streams = stream->streams;
+	uint64_t since = cpu_time();
+
+	input_take(stream, len, buf);
+	if (++stream->reads >= IO_STREAMS_STRANGER_READS && !stream_gone(stream) &&
+	    is_stranger(streams, stream->number))
+		stream_fail(stream, 0);
+	streams->strangers_turn += strangers_charge(streams, since);
 }
 
 static void input_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf)
@@ -235,14 +309,14 @@ static void input_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf)
 
 	if (len == 0 || len == UV_ENOBUFS)
 		return;
+	if (is_stranger(streams, stream->number)) {
+		stranger_read(stream, len, buf);
+		return;
+	}
 	if (!streams->began)
 		streams->began = uv_hrtime();
 	stream->served = true;
-	if (len < 0)
-		stream_fail(stream, 0);
-	else
-		streams->options.data(streams->options.context, stream->number,
-				      (const uint8_t *)buf->base, (size_t)len);
+	input_take(stream, len, buf);
 }
 
 /* Those that wait are read before those that were. */
@@ -263,6 +337,8 @@ static void turn_begins(uv_prepare_t *prepare)
 	}
 	streams->began = 0;
 	streams->waits = false;
+	streams->accepts = 0;
+	streams->strangers_turn = 0;
 }
 
 static void options_set(uv_tcp_t *tcp)
@@ -322,60 +398,118 @@ int io_streams_dial(struct io_streams *streams, unsigned int number, const struc
 	return r;
 }
 
-/* A connection that we have no number for is taken and closed: left in the backlog it would wake
- * us for ever. */
-static void refused_freed(uv_handle_t *handle)
+/* By a reset: nothing is left of it in the kernel. */
+static void refuse(int fd)
 {
-	free(handle);
+	const struct linger at_once = {.l_onoff = 1};
+
+	(void)!setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+	close(fd);
 }
 
-static void refuse(uv_stream_t *listener)
+/* The connection is the stream's, or closed. */
+static int stream_adopt(struct stream *stream, int fd)
 {
-	uv_tcp_t *tcp = malloc(sizeof(*tcp));
+	int r = stream ? uv_tcp_open(&stream->tcp, fd) : -ENOMEM;
 
-	if (!tcp)
-		return;
-	if (uv_tcp_init(listener->loop, tcp) < 0) {
-		free(tcp);
-		return;
+	if (r < 0) {
+		refuse(fd);
+		return r;
 	}
-	uv_accept(listener, (uv_stream_t *)tcp);
-	uv_close((uv_handle_t *)tcp, refused_freed);
+	return stream_start(stream);
 }
 
-static void incoming(uv_stream_t *listener, int status)
+/* Whether a stranger was let in: one that is refused takes no share from others. */
+static bool accepted(struct io_streams *streams, int fd, const struct sockaddr *address)
 {
-	struct io_streams *streams = listener->data;
-	struct stream *stream;
-	unsigned int number;
+	const struct io_streams_options *options = &streams->options;
+	unsigned int number = IO_STREAMS_MAX;
+	struct endpoint remote;
 
-	if (status < 0)
-		return;
-	number = streams->options.accept(streams->options.context);
-	stream = number < IO_STREAMS_MAX ? stream_new(streams, number) : NULL;
-	if (!stream) {
-		refuse(listener);
-		return;
-	}
-	if (uv_accept(listener, (uv_stream_t *)&stream->tcp) < 0 || stream_start(stream) < 0)
+	if (endpoint_from_sockaddr(address, &remote) == 0)
+		number = options->accept(options->context, &remote, strangers_wanted(streams));
+	if (number >= IO_STREAMS_MAX)
+		refuse(fd);
+	else if (stream_adopt(stream_new(streams, number), fd) < 0)
 		io_streams_cut(streams, number);
+	return number < IO_STREAMS_MAX && is_stranger(streams, number);
 }
 
-static int listen_on(struct io_streams *streams, uv_tcp_t *tcp, const struct endpoint *endpoint)
+/* A connection that there is no descriptor for would wake us for ever. */
+static void refuse_by_spare(struct io_streams *streams, int listener)
+{
+	int fd;
+
+	if (streams->spare < 0)
+		return;
+	close(streams->spare);
+	fd = accept(listener, NULL, NULL);
+	if (fd >= 0)
+		refuse(fd);
+	streams->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
+}
+
+/* False: there is none. */
+static bool accept_one(struct listener *listener)
+{
+	struct io_streams *streams = listener->streams;
+	uint64_t since = cpu_time();
+	struct sockaddr_storage address;
+	socklen_t len = sizeof(address);
+	int fd = accept4(listener->fd, (struct sockaddr *)&address, &len,
+			 SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+	if (fd < 0 && (errno == EMFILE || errno == ENFILE))
+		refuse_by_spare(streams, listener->fd);
+	if (fd < 0)
+		return errno != EAGAIN;
+	if (accepted(streams, fd, (struct sockaddr *)&address))
+		strangers_charge(streams, since);
+	return true;
+}
+
+static void incoming(uv_poll_t *poll, int status, int events)
+{
+	struct listener *listener = container_of(poll, struct listener, poll);
+
+	(void)status;
+	(void)events;
+	while (listener->streams->accepts++ < IO_STREAMS_ACCEPTS && accept_one(listener))
+		;
+}
+
+static int listener_bind(int fd, const struct endpoint *endpoint)
 {
 	struct sockaddr_storage address;
-	int r;
+	socklen_t len = endpoint_to_sockaddr(endpoint, &address);
+	const int on = 1;
 
-	endpoint_to_sockaddr(endpoint, &address);
-	r = uv_tcp_init(streams->options.loop, tcp);
-	if (r < 0)
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0 ||
+	    (endpoint->ip.family == AF_INET6 &&
+	     setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on)) < 0) ||
+	    bind(fd, (struct sockaddr *)&address, len) < 0 || listen(fd, BACKLOG) < 0)
+		return -errno;
+	return 0;
+}
+
+static int listen_on(struct io_streams *streams, const struct endpoint *endpoint)
+{
+	struct listener *listener = &streams->listeners[streams->n_listeners];
+	int fd = socket(endpoint->ip.family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int r = fd < 0 ? -errno : listener_bind(fd, endpoint);
+
+	if (r == 0)
+		r = uv_poll_init(streams->options.loop, &listener->poll, fd);
+	if (r < 0) {
+		if (fd >= 0)
+			close(fd);
 		return r;
+	}
+	listener->streams = streams;
+	listener->fd = fd;
 	streams->n_listeners++;
 	streams->handles++;
-	tcp->data = streams;
-	r = uv_tcp_bind(tcp, (struct sockaddr *)&address,
-			endpoint->ip.family == AF_INET6 ? UV_TCP_IPV6ONLY : 0);
-	return r < 0 ? r : uv_listen((uv_stream_t *)tcp, BACKLOG, incoming);
+	return uv_poll_start(&listener->poll, UV_READABLE, incoming);
 }
 
 static void explain(char *error, const struct endpoint *endpoint, int r)
@@ -405,8 +539,11 @@ int io_streams_open(const struct io_streams_options *options, struct io_streams 
 	if (!streams)
 		return r;
 	streams->options = *options;
+	streams->spare = open("/dev/null", O_RDONLY | O_CLOEXEC);
 	streams->listeners = calloc(options->n_listen, sizeof(*streams->listeners));
 	if (!streams->listeners) {
+		if (streams->spare >= 0)
+			close(streams->spare);
 		free(streams);
 		return r;
 	}
@@ -414,7 +551,7 @@ int io_streams_open(const struct io_streams_options *options, struct io_streams 
 	uv_prepare_start(&streams->prepare, turn_begins);
 	streams->handles++;
 	for (size_t i = 0; i < options->n_listen; i++) {
-		r = listen_on(streams, &streams->listeners[i], &options->listen[i]);
+		r = listen_on(streams, &options->listen[i]);
 		if (r < 0) {
 			explain(error, &options->listen[i], r);
 			io_streams_close(streams, opened_not);
@@ -425,9 +562,17 @@ int io_streams_open(const struct io_streams_options *options, struct io_streams 
 	return 0;
 }
 
-static void handle_freed(uv_handle_t *handle)
+static void prepare_freed(uv_handle_t *handle)
 {
-	struct io_streams *streams = handle->data;
+	struct io_streams *streams = container_of(handle, struct io_streams, prepare);
+
+	streams->handles--;
+	finish(streams);
+}
+
+static void listener_freed(uv_handle_t *handle)
+{
+	struct io_streams *streams = container_of(handle, struct listener, poll)->streams;
 
 	streams->handles--;
 	finish(streams);
@@ -438,8 +583,10 @@ void io_streams_close(struct io_streams *streams, void (*done)(void *context))
 	streams->done = done;
 	BITS_EACH (i, streams->used, IO_STREAMS_MAX)
 		io_streams_cut(streams, i);
-	for (size_t i = 0; i < streams->n_listeners; i++)
-		uv_close((uv_handle_t *)&streams->listeners[i], handle_freed);
-	streams->prepare.data = streams;
-	uv_close((uv_handle_t *)&streams->prepare, handle_freed);
+	for (size_t i = 0; i < streams->n_listeners; i++) {
+		/* uv_close() waits for no callback of the descriptor */
+		uv_close((uv_handle_t *)&streams->listeners[i].poll, listener_freed);
+		close(streams->listeners[i].fd);
+	}
+	uv_close((uv_handle_t *)&streams->prepare, prepare_freed);
 }

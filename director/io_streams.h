@@ -3,7 +3,13 @@
  *
  * Bounded: one buffer a stream is on its way to the socket at any time, and the next is asked for
  * when the kernel has taken it. Of a turn of the loop what all streams bring takes IO_STREAMS_TURN,
- * and at most one read more; who had to wait comes first in the next. */
+ * and at most one read more; who had to wait comes first in the next.
+ *
+ * Strangers, which may be anyone who reaches the port, have a share of their own: in a turn
+ * IO_STREAMS_ACCEPTS connections are accepted, and strangers' streams are read for
+ * IO_STREAMS_STRANGERS_TURN; in each second accepting and reading theirs takes at most
+ * one IO_STREAMS_STRANGERS_SHAREth, and then strangers are refused until that much time has passed;
+ * one that is a stranger after IO_STREAMS_STRANGER_READS reads is closed. */
 #ifndef DIRECTOR_IO_STREAMS_H
 #define DIRECTOR_IO_STREAMS_H
 
@@ -13,8 +19,13 @@
 
 struct io_streams;
 
-#define IO_STREAMS_MAX (5 * DIRECTORS_MAX / 2)
+#define IO_STREAMS_MAX (3 * DIRECTORS_MAX)
 #define IO_STREAMS_TURN USEC_PER_MSEC
+#define IO_STREAMS_ACCEPTS 32
+#define IO_STREAMS_STRANGERS_TURN (USEC_PER_MSEC / 4)
+#define IO_STREAMS_STRANGERS_SHARE 6
+#define IO_STREAMS_STRANGERS_BURST (50 * USEC_PER_MSEC)
+#define IO_STREAMS_STRANGER_READS 32
 /* Room for one large batch: two would take too much of a turn. */
 #define IO_STREAMS_BUFFER (200 * 1024)
 
@@ -24,8 +35,11 @@ struct io_streams_options {
 	const struct endpoint *listen; /* borrowed during _open */
 	size_t n_listen;
 	void *context;
-	/* A number for an accepted stream, IO_STREAMS_MAX: none. Whoever had it is cut off. */
-	unsigned int (*accept)(void *context);
+	/* A number for a stream accepted from there, IO_STREAMS_MAX: refused. Whoever had it is cut
+	 * off. strangers: whether they are taken now. */
+	unsigned int (*accept)(void *context, const struct endpoint *remote, bool strangers);
+	/* Whether the stream is a stranger's, who may be anyone. NULL: none is. */
+	bool (*stranger)(void *context, unsigned int stream);
 	void (*opened)(void *context, unsigned int stream, const struct endpoint *remote);
 	void (*data)(void *context, unsigned int stream, const uint8_t *data, size_t len);
 	/* By the other end or a failure; also when a dial failed, refused: nobody listens there. */

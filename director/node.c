@@ -35,6 +35,7 @@ int node_new(const struct node_options *options, struct node **ret_node)
 		.entries_max = options->entries_max,
 	};
 	struct node *node = calloc(1, sizeof(*node));
+	uint8_t admission_key[16];
 	int r;
 
 	if (!node)
@@ -52,7 +53,10 @@ int node_new(const struct node_options *options, struct node **ret_node)
 	node->started = options->now.mono;
 	node_draw(node, sync.hash_key, sizeof(sync.hash_key));
 	node_draw(node, &sync.journal, sizeof(sync.journal));
+	node_draw(node, admission_key, sizeof(admission_key));
 	r = peer_cache_new(&node->peers);
+	if (r == 0)
+		r = admission_new(admission_key, &node->admission);
 	if (r == 0)
 		r = sync_new(&sync, &node->sync);
 	if (r == 0) {
@@ -79,6 +83,7 @@ void node_free(struct node *node)
 	sync_free(node->sync);
 	kernel_free(node);
 	membership_free(node->membership);
+	admission_free(node->admission);
 	peer_cache_free(node->peers);
 	free(node);
 }
@@ -286,19 +291,53 @@ static void handle(struct node *node, const struct node_event *event)
 	}
 }
 
+static bool in_handshake(const struct node *node, unsigned int number)
+{
+	enum node_stream_phase phase = node->streams[number].phase;
+
+	return !is_dialled(number) && (phase == NODE_STREAM_NONE || phase == NODE_STREAM_HANDSHAKE);
+}
+
+/* It concerns nothing but an accepted stream whose peer has not proved who it is. */
+static bool is_stranger(const struct node *node, const struct node_event *event)
+{
+	return (event->type == NODE_STREAM_OPENED || event->type == NODE_STREAM_DATA ||
+		event->type == NODE_STREAM_CLOSED) &&
+	       in_handshake(node, event->stream);
+}
+
+/* Nothing has changed but streams in handshake. */
+static void update_unchanged(struct node *node, const struct node_event *event, bool stranger,
+			     struct node_update *ret_update)
+{
+	const struct session *session = node->streams[event->stream].session;
+
+	*ret_update = (struct node_update){.timeout = node->told.timeout,
+					   .close = node->close,
+					   .announce = node->told.announce,
+					   .refuse = node->told.refuse,
+					   .done = node->told.done};
+	node->close = (struct node_streams){0};
+	if (stranger && session && session_pending(session))
+		bits_add(ret_update->output.bits, event->stream);
+}
+
 void node_step(struct node *node, const struct node_event *event, struct node_update *ret_update)
 {
+	bool stranger = is_stranger(node, event);
 	struct now now = event->now;
 
 	capture_collected(node, now);
+	if (event->late)
+		members_step(node, &(struct membership_event){.type = MEMBERSHIP_TICK,
+							      .now = now,
+							      .late = event->late});
 	node->said.refused = false;
 	handle(node, event);
-	/* A flood of what is refused costs no more than the refusals. */
-	if (node->said.refused && now.mono < node->told.timeout) {
-		*ret_update = (struct node_update){.timeout = node->told.timeout,
-						   .announce = node->told.announce,
-						   .refuse = node->told.refuse,
-						   .done = node->told.done};
+	/* A flood of what is refused, or of strangers, costs no more than the refusals. */
+	stranger = stranger && in_handshake(node, event->stream);
+	if ((node->said.refused || stranger) && !event->late && now.mono < node->told.timeout) {
+		update_unchanged(node, event, stranger, ret_update);
 		return;
 	}
 	if (now.mono >= membership_timeout(node->membership))

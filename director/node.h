@@ -18,8 +18,10 @@ struct node;
  * accepted streams, as node_accept() says. A number costs nothing until a stream has it. */
 #define NODE_SYNC_MAX (DIRECTORS_MAX - 1) /* from 0: to members, for their entries */
 #define NODE_DIALLED_MAX (NODE_SYNC_MAX + MEMBERSHIP_DIALS_MAX) /* then membership's own */
-#define NODE_HANDSHAKES_MIN 64                   /* so many places are for nothing else */
-#define NODE_STREAMS_MAX (5 * DIRECTORS_MAX / 2) /* the rest is accepted */
+/* Places for streams in handshake: of directors, by their addresses, and of strangers. */
+#define NODE_HANDSHAKES_MIN 64
+#define NODE_STRANGERS_MAX 128
+#define NODE_STREAMS_MAX (3 * DIRECTORS_MAX) /* the rest is accepted */
 
 struct node_options {
 	const struct identity *identity;  /* borrowed */
@@ -68,6 +70,9 @@ enum node_event_type {
 struct node_event {
 	enum node_event_type type;
 	struct now now;
+	usec_t late; /* what this turn of the driver's loop has taken, and was not told before,
+			where that is long: acknowledgements wait unread, so it counts as our own
+			lateness */
 	unsigned int stream;
 	struct endpoint remote;
 	const uint8_t *data;
@@ -122,9 +127,14 @@ void node_capture(struct node *node, struct now now, const uint8_t *data, size_t
 /* Until it is called with 0: what is captured was sent after `since` (mono), nobody knows when. */
 void node_late(struct node *node, struct now now, usec_t since);
 
-/* A free number for an accepted stream. When all are taken, the number of the oldest stream that
- * has not authenticated: close its socket first (without an event). NODE_STREAMS_MAX: none. */
-unsigned int node_accept(struct node *node);
+/* The number for a stream accepted from there. A socket that still has the number is to be closed
+ * first (without an event): where strangers have all places that they may, the oldest of theirs is
+ * evicted. NODE_STREAMS_MAX: refused, the source has had its share, or it is a stranger and
+ * strangers are not wanted now. */
+unsigned int node_accept(struct node *node, const struct endpoint *remote, bool strangers,
+			 struct now now);
+/* The stream is in handshake, and comes from where no director is known to be. */
+bool node_stranger(const struct node *node, unsigned int stream);
 
 /* Bytes for the socket: at most cap (at least NODE_OUTPUT_MIN), 0: nothing now. */
 #define NODE_OUTPUT_MIN (SYNC_BODY_MAX + 64)

@@ -12,6 +12,13 @@
 /* Who leaves waits so long for the others to acknowledge its entries. */
 #define LEAVE_PATIENCE (10 * USEC_PER_SEC)
 
+static void join_keep(struct node *node, const struct endpoint *join, unsigned int count)
+{
+	for (unsigned int i = 0; i < MEMBERSHIP_JOIN_MAX; i++)
+		node->join[i] = i < count ? join[i].ip : (struct ip_addr){0};
+	node->admission_stale = true;
+}
+
 int members_new(struct node *node, const struct node_options *options)
 {
 	struct membership_options membership = {
@@ -39,6 +46,9 @@ int members_new(struct node *node, const struct node_options *options)
 		return r;
 	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++)
 		node->member_streams[i] = NODE_STREAMS_MAX;
+	for (unsigned int i = 0; i < options->address_count; i++)
+		node->own[i] = options->addresses[i].ip;
+	join_keep(node, options->join, options->join_count);
 	members_step(node, &(struct membership_event){
 				   .type = MEMBERSHIP_JOIN,
 				   .now = options->now,
@@ -48,6 +58,39 @@ int members_new(struct node *node, const struct node_options *options)
 	node->wait_alone = options->wait_alone;
 	node->searching = members_alone(node);
 	return 0;
+}
+
+static void member_addresses(struct node *node, const struct member_info *info)
+{
+	struct certificate certificate;
+	const uint8_t *bytes;
+	size_t len;
+
+	for (unsigned int i = 0; i < info->address_count; i++)
+		admission_directors_add(node->admission, &info->addresses[i].endpoint.ip);
+	if (!membership_certificate(node->membership, info->id, &bytes, &len) ||
+	    certificate_parse(bytes, len, &certificate) != 0)
+		return;
+	for (size_t i = 0; i < certificate.address_count; i++)
+		admission_directors_add(node->admission, &certificate.addresses[i]);
+}
+
+void members_addresses(struct node *node)
+{
+	struct member_info info;
+	unsigned int cursor = 0;
+
+	node->admission_stale = false;
+	admission_directors_clear(node->admission);
+	for (unsigned int i = 0; i < MEMBERSHIP_ADDRESSES_MAX; i++)
+		admission_directors_add(node->admission, &node->own[i]);
+	for (unsigned int i = 0; i < MEMBERSHIP_JOIN_MAX; i++)
+		admission_directors_add(node->admission, &node->join[i]);
+	while (membership_walk(node->membership, &cursor, &info)) {
+		if (info.state != MEMBER_GONE)
+			member_addresses(node, &info);
+	}
+	admission_directors_end(node->admission);
 }
 
 bool members_alone(const struct node *node)
@@ -228,8 +271,10 @@ void members_step(struct node *node, struct membership_event *event)
 	if (update.epoch_wanted)
 		said->epoch_wanted = update.epoch_wanted;
 	close_streams(node, update.close);
-	if (update.view_changed)
+	if (update.view_changed) {
+		node->admission_stale = true;
 		links_update(node, event->now);
+	}
 }
 
 /* Whether every member that is alive has acknowledged all that we captured. */
@@ -355,6 +400,7 @@ bool members_event(struct node *node, const struct node_event *event)
 		config_changed(node, event);
 		return true;
 	case NODE_JOIN:
+		join_keep(node, event->join, event->join_count);
 		to.type = MEMBERSHIP_JOIN;
 		to.join = event->join;
 		to.join_count = event->join_count;

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "director/admission.h"
 #include "director/compare.h"
 #include "director/node.h"
 #include "proto/session.h"
@@ -12,7 +13,8 @@
 
 static_assert(SYNC_STREAMS_MAX >= NODE_STREAMS_MAX, "sync has our numbers");
 static_assert(NODE_STREAMS_MAX >= NODE_DIALLED_MAX + NODE_SYNC_MAX + MEMBERSHIP_STREAMS_MAX -
-					  MEMBERSHIP_DIALS_MAX + NODE_HANDSHAKES_MIN,
+					  MEMBERSHIP_DIALS_MAX + NODE_HANDSHAKES_MIN +
+					  NODE_STRANGERS_MAX,
 	      "every member's streams have a number, and those in their handshake");
 
 /* What a stream is for. An accepted one says it with its first frame. */
@@ -26,6 +28,7 @@ struct stream {
 	enum node_stream_phase phase;
 	enum stream_use use; /* when ready */
 	unsigned int member; /* membership's number for it */
+	bool stranger;       /* in handshake, of a source where no director is known */
 	bool closing;        /* when what membership still has to say is written */
 	struct session *session;
 	struct endpoint remote;
@@ -56,6 +59,7 @@ enum stream_why {
 	WHY_MISTAKEN,
 	WHY_REPLACED,
 	WHY_EVICTED,
+	WHY_SHARE,
 	WHY_REMOVED,
 	WHY_FINISHED,
 	WHY_KIND,
@@ -95,6 +99,10 @@ struct node {
 	uint8_t syncid;
 	uint8_t tap_address[4];
 	struct peer_cache *peers;
+	struct admission *admission;
+	bool admission_stale;                         /* directors may have come, or moved */
+	struct ip_addr own[MEMBERSHIP_ADDRESSES_MAX]; /* family 0: none */
+	struct ip_addr join[MEMBERSHIP_JOIN_MAX];
 	struct sync *sync;
 	/* By node_capture(), for the next step. */
 	struct entry captured[SYNC_CAPTURE_MAX];
@@ -172,6 +180,8 @@ bool members_event(struct node *node, const struct node_event *event);
 void members_tick(struct node *node, struct now now);
 /* There should be other directors, and none has answered since the start. */
 bool members_alone(const struct node *node);
+/* The addresses where directors are known to be, for admission. */
+void members_addresses(struct node *node);
 /* Which members are waited for no longer. */
 void members_settle(struct node *node, struct now now);
 

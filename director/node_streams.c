@@ -3,12 +3,13 @@
 
 #define PATIENCE (3 * USEC_PER_SEC) /* until a stream must be ready */
 #define LASTED (2 * USEC_PER_SEC)   /* a stream that did was no failed attempt */
+#define SOURCE_HANDSHAKES 4         /* at once, of a source where no director is known */
 
 static const char *const why_names[WHY_MAX] = {
 	[WHY_CLOSED] = "closed",     [WHY_TIMEOUT] = "timeout",   [WHY_SILENT] = "silent",
 	[WHY_MISTAKEN] = "mistaken", [WHY_REPLACED] = "replaced", [WHY_EVICTED] = "evicted",
 	[WHY_REMOVED] = "removed",   [WHY_FINISHED] = "finished", [WHY_KIND] = "kind",
-	[WHY_MEMORY] = "memory",     [WHY_STALLED] = "stalled",
+	[WHY_MEMORY] = "memory",     [WHY_STALLED] = "stalled",   [WHY_SHARE] = "share",
 };
 
 const char *stream_why_name(unsigned int why)
@@ -59,26 +60,71 @@ void stream_close_why(struct node *node, unsigned int number, enum stream_why wh
 	stream_close(node, number, why_names[why], now);
 }
 
-unsigned int node_accept(struct node *node)
-{
-	unsigned int oldest = NODE_STREAMS_MAX;
+/* Streams in handshake, as whoever connects next finds them. */
+struct crowd {
+	unsigned int same_source, strangers;
+	unsigned int oldest; /* stranger; NODE_STREAMS_MAX: none */
+	unsigned int unused; /* number; NODE_STREAMS_MAX: none */
+};
 
-	for (unsigned int i = NODE_DIALLED_MAX; i < NODE_STREAMS_MAX; i++) {
+static struct crowd crowd_look(const struct node *node, const struct ip_addr *source)
+{
+	struct crowd crowd = {.oldest = NODE_STREAMS_MAX, .unused = NODE_STREAMS_MAX};
+
+	for (unsigned int i = NODE_STREAMS_MAX; i-- > NODE_DIALLED_MAX;) {
 		const struct stream *stream = &node->streams[i];
 
 		if (stream->phase == NODE_STREAM_NONE)
-			return i;
-		if (stream->phase == NODE_STREAM_HANDSHAKE &&
-		    (oldest == NODE_STREAMS_MAX || stream->since < node->streams[oldest].since))
-			oldest = i;
+			crowd.unused = i;
+		if (stream->phase != NODE_STREAM_HANDSHAKE)
+			continue;
+		crowd.same_source += admission_same_source(&stream->remote.ip, source);
+		if (!stream->stranger)
+			continue;
+		crowd.strangers++;
+		if (crowd.oldest == NODE_STREAMS_MAX ||
+		    stream->since < node->streams[crowd.oldest].since)
+			crowd.oldest = i;
 	}
-	if (oldest < NODE_STREAMS_MAX) {
-		struct now now = {.mono = node->streams[oldest].since};
+	return crowd;
+}
 
-		node->stream_closed[WHY_EVICTED]++;
-		stream_drop(node, oldest, why_names[WHY_EVICTED], &(struct node_event){.now = now});
-	}
-	return oldest;
+static unsigned int refuse(struct node *node, enum stream_why why)
+{
+	node->stream_closed[why]++;
+	return NODE_STREAMS_MAX;
+}
+
+unsigned int node_accept(struct node *node, const struct endpoint *remote, bool strangers,
+			 struct now now)
+{
+	unsigned int directors;
+	struct crowd crowd;
+
+	if (node->admission_stale)
+		members_addresses(node);
+	directors = admission_directors(node->admission, &remote->ip);
+	if (!directors && !strangers)
+		return refuse(node, WHY_EVICTED);
+	if (!admission_take(node->admission, &remote->ip, directors, now.mono))
+		return refuse(node, WHY_SHARE);
+	crowd = crowd_look(node, &remote->ip);
+	if (crowd.same_source >= (directors ? NODE_HANDSHAKES_MIN / 2 : SOURCE_HANDSHAKES))
+		return refuse(node, WHY_SHARE);
+	if (crowd.unused < NODE_STREAMS_MAX && (directors || crowd.strangers < NODE_STRANGERS_MAX))
+		return crowd.unused;
+	if (crowd.oldest == NODE_STREAMS_MAX)
+		return refuse(node, WHY_EVICTED);
+	node->stream_closed[WHY_EVICTED]++;
+	stream_drop(node, crowd.oldest, why_names[WHY_EVICTED], &(struct node_event){.now = now});
+	return crowd.oldest;
+}
+
+bool node_stranger(const struct node *node, unsigned int number)
+{
+	const struct stream *stream = &node->streams[number];
+
+	return stream->phase == NODE_STREAM_HANDSHAKE && stream->stranger;
 }
 
 /* Nothing is left of the stream that had the number before, but why it was closed. */
@@ -123,6 +169,8 @@ void stream_opened(struct node *node, const struct node_event *event)
 		.versions = node->versions,
 	};
 
+	stream->stranger = !is_dialled(event->stream) &&
+			   !admission_directors(node->admission, &event->remote.ip);
 	node_draw(node, options.nonce, sizeof(options.nonce));
 	if (session_new(&options, &stream->session) < 0)
 		stream_close_why(node, event->stream, WHY_MEMORY, event->now);

@@ -182,12 +182,24 @@ static void closed(struct cluster *cluster, unsigned int d, unsigned int number)
 	step(cluster, d, (struct node_event){.type = NODE_STREAM_CLOSED, .stream = number});
 }
 
+static void closes(struct cluster *cluster, unsigned int d, unsigned int number);
+
+/* Whoever had the number there loses its stream. */
+static unsigned int accepts(struct cluster *cluster, unsigned int d, const struct endpoint *remote)
+{
+	unsigned int number =
+		node_accept(cluster->directors[d].node, remote, true, director_now(cluster, d));
+
+	closes(cluster, d, number);
+	return number;
+}
+
 static void dial(struct cluster *cluster, unsigned int d, unsigned int number)
 {
 	struct link *link = cluster->links;
 	struct node_event event = {.type = NODE_STREAM_OPENED, .stream = number};
 	struct node_stream_status status;
-	unsigned int b;
+	unsigned int b, accepted;
 
 	node_stream_status(cluster->directors[d].node, number, cluster_now(cluster), &status);
 	b = status.remote.ip.bytes[3] - 1u;
@@ -200,12 +212,16 @@ static void dial(struct cluster *cluster, unsigned int d, unsigned int number)
 					 .refused = !cluster->cut[d][b]});
 		return;
 	}
+	event.remote = cluster_endpoint(d);
+	accepted = accepts(cluster, b, &event.remote);
+	if (accepted == NODE_STREAMS_MAX) {
+		closed(cluster, d, number);
+		return;
+	}
 	while (link->used)
 		link++;
 	assert(link < cluster->links + LINKS_MAX);
-	*link = (struct link){.used = true, .a = d, .b = b, .na = number};
-	link->nb = node_accept(cluster->directors[b].node);
-	assert(link->nb < NODE_STREAMS_MAX);
+	*link = (struct link){.used = true, .a = d, .b = b, .na = number, .nb = accepted};
 	link->to_a.data = malloc(PIPE_MAX);
 	link->to_b.data = malloc(PIPE_MAX);
 	event.remote = cluster_endpoint(b);
@@ -287,6 +303,25 @@ static void step(struct cluster *cluster, unsigned int d, struct node_event even
 		if (update.dial.bits[i / 64] >> (i % 64) & 1)
 			dial(cluster, d, i);
 	}
+}
+
+bool cluster_stranger(struct cluster *cluster, unsigned int d, const struct endpoint *remote,
+		      const uint8_t *data, size_t len)
+{
+	struct node_event event = {.type = NODE_STREAM_OPENED, .remote = *remote};
+
+	if (!cluster->directors[d].up)
+		return false;
+	event.stream = accepts(cluster, d, remote);
+	if (event.stream == NODE_STREAMS_MAX)
+		return false;
+	step(cluster, d, event);
+	event.type = NODE_STREAM_DATA;
+	event.data = data;
+	event.len = len;
+	if (len > 0)
+		step(cluster, d, event);
+	return true;
 }
 
 void cluster_tell(struct cluster *cluster, unsigned int d, struct node_event event)

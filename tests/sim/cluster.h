@@ -74,6 +74,10 @@ unsigned int cluster_kernel_count(const struct cluster *cluster, unsigned int d)
 
 /* An event of the driver's own: NODE_DRAIN, NODE_LEAVE, NODE_ABSENCE... */
 void cluster_tell(struct cluster *cluster, unsigned int d, struct node_event event);
+/* Somebody from there opens a stream to a director, says this, and leaves it open. False: refused.
+ */
+bool cluster_stranger(struct cluster *cluster, unsigned int d, const struct endpoint *remote,
+		      const uint8_t *data, size_t len);
 /* What the node wanted last. */
 const struct node_update *cluster_update(const struct cluster *cluster, unsigned int d);
 /* How often a director was told this of any member since the start. */

@@ -123,6 +123,7 @@ struct guest *guest_new(struct cluster *cluster, unsigned int d, unsigned int as
 		.epoch = cluster_epoch(cluster, as),
 		.versions = VERSION_RANGE,
 	};
+	struct endpoint remote;
 	uint64_t position;
 
 	must(guest && !cluster_up(cluster, as) && batch_reader_new(&guest->reader) == 0);
@@ -130,11 +131,12 @@ struct guest *guest_new(struct cluster *cluster, unsigned int d, unsigned int as
 	guest->director = d;
 	store_le64(options.nonce, cluster_random(cluster));
 	must(session_new(&options, &guest->session) == 0);
-	guest->stream = node_accept(cluster_node(cluster, d));
+	remote = cluster_endpoint(as);
+	guest->stream = node_accept(cluster_node(cluster, d), &remote, true, cluster_now(cluster));
 	cluster_tell(cluster, d,
 		     (struct node_event){.type = NODE_STREAM_OPENED,
 					 .stream = guest->stream,
-					 .remote = cluster_endpoint(as)});
+					 .remote = remote});
 	while (!session_ready(guest->session)) {
 		tell(guest, guest->output,
 		     session_output(guest->session, guest->output, sizeof(guest->output)));

@@ -247,6 +247,32 @@ static void test_replicates(void **state)
 	io_node_close(world->b.node, closed);
 }
 
+/* A turn that is long is our own lateness, even if events of streams pass on the time all the
+ * while: what would answer our pings is not read. */
+static void test_long_turn(void **state)
+{
+	struct world *world = *state;
+	struct membership_status status;
+	char error[IO_STREAMS_ERROR_MAX];
+
+	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, error), 0);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	while (!connected(&world->a) || !connected(&world->b))
+		uv_run(&world->loop, UV_RUN_ONCE);
+	membership_status(node_membership(io_node_get(world->a.node)), &status);
+	assert_int_equal(status.health, 0);
+	uv_run(&world->loop, UV_RUN_NOWAIT);
+	for (unsigned int ms = 0; ms < 400; ms += 10) {
+		uv_sleep(10);
+		io_node_captured_all(world->a.node);
+	}
+	membership_status(node_membership(io_node_get(world->a.node)), &status);
+	assert_in_range(status.health, 2, 8);
+	assert_int_equal(world->a.failed, 0);
+	io_node_close(world->a.node, closed);
+	io_node_close(world->b.node, closed);
+}
+
 /* Somebody with a certificate, on a blocking socket. */
 struct guest {
 	struct identity identity;
@@ -439,6 +465,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_replicates, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deaf, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_long_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_membership, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_listen_refused, setup, teardown),
 	};

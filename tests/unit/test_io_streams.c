@@ -4,6 +4,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -39,10 +41,12 @@ static void turn_begins(uv_prepare_t *turn)
 	world->in_turn = 0;
 }
 
-static unsigned int accept_next(void *context)
+static unsigned int accept_next(void *context, const struct endpoint *remote, bool strangers)
 {
 	struct world *world = context;
 
+	(void)remote;
+	(void)strangers;
 	return world->accepted++;
 }
 
@@ -174,10 +178,203 @@ static void test_turns(void **state)
 	assert_int_equal(uv_loop_close(&world.loop), 0);
 }
 
+/* Strangers: what they may have. */
+struct crowd {
+	struct world world;
+	bool strangers; /* all are */
+	usec_t each;    /* takes so long to read */
+	unsigned int wanted, unwanted, closed, read;
+};
+
+static unsigned int crowd_accept(void *context, const struct endpoint *remote, bool strangers)
+{
+	struct crowd *crowd = context;
+
+	assert_int_equal(remote->ip.family, AF_INET);
+	crowd->world.in_turn++;
+	crowd->world.most_in_turn = MAX(crowd->world.most_in_turn, crowd->world.in_turn);
+	crowd->wanted += strangers;
+	crowd->unwanted += !strangers;
+	return strangers ? crowd->wanted % IO_STREAMS_MAX : IO_STREAMS_MAX;
+}
+
+static bool crowd_stranger(void *context, unsigned int stream)
+{
+	struct crowd *crowd = context;
+
+	(void)stream;
+	return crowd->strangers;
+}
+
+static uint64_t cpu_time(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static void crowd_data(void *context, unsigned int stream, const uint8_t *data, size_t len)
+{
+	struct crowd *crowd = context;
+	uint64_t until = cpu_time() + crowd->each * 1000;
+
+	(void)stream;
+	(void)data;
+	(void)len;
+	while (cpu_time() < until)
+		;
+	crowd->read++;
+}
+
+static void crowd_closed(void *context, unsigned int stream, bool refused)
+{
+	struct crowd *crowd = context;
+
+	(void)stream;
+	(void)refused;
+	crowd->closed++;
+}
+
+static struct endpoint crowd_open(struct crowd *crowd)
+{
+	struct world *world = &crowd->world;
+	struct endpoint endpoint = endpoint_free();
+	struct io_streams_options options = {
+		.loop = &world->loop,
+		.context = crowd,
+		.listen = &endpoint,
+		.n_listen = 1,
+		.accept = crowd_accept,
+		.stranger = crowd_stranger,
+		.opened = opened,
+		.data = crowd_data,
+		.closed = crowd_closed,
+		.output = silent,
+	};
+	char error[IO_STREAMS_ERROR_MAX];
+
+	uv_loop_init(&world->loop);
+	uv_timer_init(&world->loop, &world->deadline);
+	uv_timer_start(&world->deadline, too_late, DEADLINE_MS, 0);
+	uv_prepare_init(&world->loop, &world->turn);
+	world->turn.data = world;
+	uv_prepare_start(&world->turn, turn_begins);
+	assert_int_equal(io_streams_open(&options, &world->takes, error), 0);
+	return endpoint;
+}
+
+static void crowd_close(struct crowd *crowd)
+{
+	struct world *world = &crowd->world;
+
+	io_streams_close(world->takes, gone);
+	uv_close((uv_handle_t *)&world->deadline, NULL);
+	uv_close((uv_handle_t *)&world->turn, NULL);
+	uv_run(&world->loop, UV_RUN_DEFAULT);
+	assert_int_equal(uv_loop_close(&world->loop), 0);
+}
+
+static int stranger_dial(const struct endpoint *endpoint)
+{
+	struct sockaddr_storage address;
+	socklen_t len = endpoint_to_sockaddr(endpoint, &address);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+	assert_int_equal(connect(fd, (struct sockaddr *)&address, len), 0);
+	return fd;
+}
+
+/* A turn accepts so many, however many wait. */
+static void test_accepts(void **state)
+{
+	struct crowd crowd = {.strangers = true};
+	struct endpoint endpoint = crowd_open(&crowd);
+	int fds[3 * IO_STREAMS_ACCEPTS];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		fds[i] = stranger_dial(&endpoint);
+	while (crowd.wanted + crowd.unwanted < ARRAY_SIZE(fds))
+		uv_run(&crowd.world.loop, UV_RUN_ONCE);
+	assert_int_equal(crowd.world.most_in_turn, IO_STREAMS_ACCEPTS);
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
+		close(fds[i]);
+	crowd_close(&crowd);
+}
+
+/* Strangers who cost time get their share of each second; then they are refused, and by and by are
+ * wanted again. */
+static void test_share(void **state)
+{
+	struct crowd crowd = {.strangers = true, .each = 5 * USEC_PER_MSEC};
+	struct endpoint endpoint = crowd_open(&crowd);
+	uint64_t began = uv_hrtime(), cpu_began = cpu_time(), took, cpu;
+	char byte = 1;
+
+	(void)state;
+	do {
+		int fd = stranger_dial(&endpoint);
+
+		(void)!send(fd, &byte, 1, MSG_NOSIGNAL);
+		uv_run(&crowd.world.loop, UV_RUN_ONCE);
+		uv_run(&crowd.world.loop, UV_RUN_NOWAIT);
+		close(fd);
+		took = (uv_hrtime() - began) / 1000;
+	} while (crowd.unwanted < 100 && took < 2 * USEC_PER_SEC);
+	cpu = (cpu_time() - cpu_began) / 1000;
+	assert_true(crowd.read * crowd.each <= IO_STREAMS_STRANGERS_BURST +
+						       took / IO_STREAMS_STRANGERS_SHARE +
+						       2 * crowd.each);
+	/* where others leave us less of the processor than the share, there is nothing to refuse */
+	if (cpu > took / 2)
+		assert_true(crowd.unwanted > 0);
+	for (unsigned int before = crowd.wanted; crowd.wanted == before;) {
+		int fd = stranger_dial(&endpoint);
+
+		uv_run(&crowd.world.loop, UV_RUN_ONCE);
+		close(fd);
+	}
+	crowd_close(&crowd);
+}
+
+/* One that comes byte by byte is closed. */
+static void test_drip(void **state)
+{
+	struct crowd crowd = {.strangers = true};
+	struct endpoint endpoint = crowd_open(&crowd);
+	int fd = stranger_dial(&endpoint);
+	unsigned int sent = 0;
+	char byte = 1;
+
+	(void)state;
+	while (crowd.closed == 0) {
+		sent += send(fd, &byte, 1, MSG_NOSIGNAL) == 1;
+		uv_run(&crowd.world.loop, UV_RUN_ONCE);
+		assert_in_range(crowd.read, 0, IO_STREAMS_STRANGER_READS);
+	}
+	assert_in_range(sent, IO_STREAMS_STRANGER_READS, 2 * IO_STREAMS_STRANGER_READS);
+	close(fd);
+	/* but not one that has proved who it is */
+	crowd.strangers = false;
+	crowd.read = 0;
+	fd = stranger_dial(&endpoint);
+	while (crowd.read < 3 * IO_STREAMS_STRANGER_READS) {
+		assert_int_equal(send(fd, &byte, 1, MSG_NOSIGNAL), 1);
+		uv_run(&crowd.world.loop, UV_RUN_ONCE);
+	}
+	assert_int_equal(crowd.closed, 1);
+	close(fd);
+	crowd_close(&crowd);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_turns),
+		cmocka_unit_test(test_accepts),
+		cmocka_unit_test(test_share),
+		cmocka_unit_test(test_drip),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -318,7 +318,8 @@ static void test_refused(void **state)
 	observe_refused(&world->observer, node, world->log, world->now);
 	assert_string_equal(reported(world), "");
 
-	event.stream = node_accept(node);
+	event.remote.ip.family = AF_INET;
+	event.stream = node_accept(node, &event.remote, true, world->now);
 	node_step(node, &event, &update);
 	event.type = NODE_STREAM_DATA;
 	event.data = garbage;

@@ -1,0 +1,42 @@
+/* Which connections to the cluster port are taken: a bounded share for each source, and more for
+ * the addresses of directors. No cookie is needed for that: TCP's own handshake has proved that the
+ * source receives what is sent to it.
+ *
+ * A source is an IPv4 address or an IPv6 /64. Each has a token bucket; thousands of them are
+ * remembered. When there are more, those with the most tokens are forgotten, so nobody is refused
+ * for what another has done; what all sources together may take is bounded by who calls. */
+#ifndef DIRECTOR_ADMISSION_H
+#define DIRECTOR_ADMISSION_H
+
+#include "proto/endpoint.h"
+
+struct admission;
+
+#define ADMISSION_BURST 8               /* connections at once from a source */
+#define ADMISSION_INTERVAL USEC_PER_SEC /* and one more each */
+#define ADMISSION_DIRECTOR_BURST 128    /* of each director that is known there */
+#define ADMISSION_DIRECTOR_INTERVAL (25 * USEC_PER_MSEC)
+#define ADMISSION_DIRECTORS_MAX 8192 /* addresses */
+
+/* key: 16 random bytes. 0 or -ENOMEM. */
+int admission_new(const uint8_t key[16], struct admission **ret_admission);
+void admission_free(struct admission *admission);
+
+/* The addresses of directors: _clear, _add each, as often as it has directors, and _end. Beyond
+ * ADMISSION_DIRECTORS_MAX they are not known. */
+void admission_directors_clear(struct admission *admission);
+void admission_directors_add(struct admission *admission, const struct ip_addr *ip);
+void admission_directors_end(struct admission *admission);
+/* How many are known at that address. */
+unsigned int admission_directors(const struct admission *admission, const struct ip_addr *ip);
+
+/* Takes a token of the source's bucket; false: it has none left. directors: how many are known
+ * there. */
+bool admission_take(struct admission *admission, const struct ip_addr *source,
+		    unsigned int directors, usec_t now);
+/* The same for what one director opens, wherever it comes from. */
+bool admission_take_director(struct admission *admission, uint64_t id, usec_t now);
+
+bool admission_same_source(const struct ip_addr *a, const struct ip_addr *b);
+
+#endif
