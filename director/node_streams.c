@@ -4,6 +4,7 @@
 #define PATIENCE (3 * USEC_PER_SEC) /* until a stream must be ready */
 #define LASTED (2 * USEC_PER_SEC)   /* a stream that did was no failed attempt */
 #define SOURCE_HANDSHAKES 4         /* at once, of a source where no director is known */
+#define DIRECTOR_STREAMS 8          /* of one, accepted and not for sync, at once */
 
 static const char *const why_names[WHY_MAX] = {
 	[WHY_CLOSED] = "closed",     [WHY_TIMEOUT] = "timeout",   [WHY_SILENT] = "silent",
@@ -220,6 +221,31 @@ static void use_membership(struct node *node, unsigned int number, unsigned int 
 			   });
 }
 
+/* However many streams one director opens, others find places: beyond its share the oldest that it
+ * doesn't use for sync is closed, and it may open only so many in a time. */
+static bool director_admit(struct node *node, unsigned int number, struct now now)
+{
+	const struct stream *stream = &node->streams[number];
+	unsigned int others = 0, oldest = NODE_STREAMS_MAX;
+
+	if (!admission_take_director(node->admission, stream->id, now.mono)) {
+		stream_close_why(node, number, WHY_SHARE, now);
+		return false;
+	}
+	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
+		const struct stream *other = &node->streams[i];
+
+		if (i == number || is_dialled(i) || other->phase != NODE_STREAM_READY ||
+		    other->use == STREAM_SYNC || other->id != stream->id)
+			continue;
+		if (others++ == 0 || other->since < node->streams[oldest].since)
+			oldest = i;
+	}
+	if (others >= DIRECTOR_STREAMS)
+		stream_close_why(node, oldest, WHY_SHARE, now);
+	return true;
+}
+
 /* The peer has proved who it is. */
 static void stream_ready(struct node *node, unsigned int number, struct now now)
 {
@@ -231,6 +257,8 @@ static void stream_ready(struct node *node, unsigned int number, struct now now)
 	stream->phase = NODE_STREAM_READY;
 	stream->since = now.mono;
 	stream->why = NULL;
+	if (!is_dialled(number) && !director_admit(node, number, now))
+		return;
 	if (!is_link(number) && is_dialled(number)) {
 		use_membership(node, number, number - NODE_SYNC_MAX, now);
 	} else if (is_link(number) && stream->id != node->links[number].member) {

@@ -8,7 +8,7 @@
 
 #include "director/admission.h"
 #include "proto/session.h"
-#include "tests/sim/cluster.h"
+#include "tests/sim/guest.h"
 
 struct flood {
 	struct cluster *cluster;
@@ -215,12 +215,72 @@ static void test_one_source(void **state)
 	cluster_free(cluster);
 }
 
+/* Streams that a director has with one of that name. */
+static unsigned int streams_with(struct cluster *cluster, unsigned int d, const char *name)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = NODE_DIALLED_MAX; i < NODE_STREAMS_MAX; i++) {
+		struct node_stream_status status;
+
+		node_stream_status(cluster_node(cluster, d), i, cluster_now(cluster), &status);
+		count += status.phase == NODE_STREAM_READY && strcmp(status.name, name) == 0;
+	}
+	return count;
+}
+
+/* One valid key keeps no other out, with silent streams or membership's, that it never ends. */
+static void one_key(uint8_t kind)
+{
+	struct cluster *cluster = cluster_new(6, 4);
+	struct guest *thief[100], *newcomer;
+
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	cluster_crash(cluster, 2, true);
+	cluster_crash(cluster, 3, true);
+	cluster_run(cluster, 10 * USEC_PER_SEC);
+	for (unsigned int i = 0; i < ARRAY_SIZE(thief); i++) {
+		thief[i] = guest_new(cluster, 0, 2);
+		if (kind)
+			guest_say(thief[i], kind, NULL, 0);
+		cluster_run(cluster, USEC_PER_MSEC);
+	}
+	assert_in_range(streams_with(cluster, 0, "d3"), 1, 8);
+	/* its own newest stay, and another's place is free */
+	assert_true(guest_connected(thief[ARRAY_SIZE(thief) - 1]));
+	newcomer = guest_new(cluster, 0, 3);
+	guest_say(newcomer, MEMBERSHIP_KIND_DIGEST, NULL, 0);
+	cluster_run(cluster, 100 * USEC_PER_MSEC);
+	assert_true(guest_connected(newcomer));
+	assert_int_equal(streams_with(cluster, 0, "d4"), 1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(thief); i++)
+		guest_free(thief[i]);
+	guest_free(newcomer);
+	/* it waits 5 s for the member that is away */
+	cluster_start(cluster, 3);
+	cluster_run(cluster, 6 * USEC_PER_SEC);
+	assert_true(ready(cluster, 3));
+	cluster_free(cluster);
+}
+
+static void test_silent_key(void **state)
+{
+	(void)state;
+	one_key(0);
+}
+
+static void test_member_key(void **state)
+{
+	(void)state;
+	one_key(MEMBERSHIP_KIND_DIGEST);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_restart),
-		cmocka_unit_test(test_newcomer),
-		cmocka_unit_test(test_one_source),
+		cmocka_unit_test(test_restart),    cmocka_unit_test(test_newcomer),
+		cmocka_unit_test(test_one_source), cmocka_unit_test(test_silent_key),
+		cmocka_unit_test(test_member_key),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
