@@ -11,7 +11,9 @@
 #include <unistd.h>
 
 #include "director/config_cluster.h"
+#include "director/config_digest.h"
 #include "director/config_service.h"
+#include "proto/certificate.h"
 
 #define IDENTITY_DEFAULT "/etc/lvsmesh/identity"
 #define STATE_DEFAULT "/var/lib/lvsmesh"
@@ -53,13 +55,13 @@ static int read_node(const struct reader *reader, const struct raw_node *raw, st
 {
 	int r;
 
-	for (const char *c = raw->name; *c; c++)
-		if (!isascii(*c) || !(isalnum(*c) || *c == '-' || *c == '.' || *c == '_'))
-			return outline_refuse(
-				reader->outline, reader->fault, at(reader, "node", "name"),
-				"name \"%s\" is no node's name; write letters, digits, and -, "
-				". or _ between them",
-				raw->name);
+	/* The identity's; keygen makes no other. */
+	if (!certificate_name_valid(raw->name, strlen(raw->name)))
+		return outline_refuse(
+			reader->outline, reader->fault, at(reader, "node", "name"),
+			"name \"%s\" is not a valid director's name; write lower-case letters, "
+			"digits, and - or . between them",
+			raw->name);
 	snprintf(config->node_name, sizeof(config->node_name), "%s", raw->name);
 	r = read_path(reader, "node", "identity", raw->identity ? raw->identity : IDENTITY_DEFAULT,
 		      &config->identity);
@@ -69,14 +71,14 @@ static int read_node(const struct reader *reader, const struct raw_node *raw, st
 			 &config->state);
 }
 
-/* What the kernel takes as a name (dev_valid_name). */
+/* What the kernel takes as a name (dev_valid_name), and does not put a number in ("tap%d"). */
 static int read_interface(const struct reader *reader, outline_node_t node, const char *name,
 			  char *ret_name)
 {
 	bool valid = strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
 
 	for (const char *c = name; *c; c++)
-		if (*c == '/' || *c == ':' || isspace((unsigned char)*c))
+		if (*c == '/' || *c == ':' || *c == '%' || isspace((unsigned char)*c))
 			valid = false;
 	if (!valid)
 		return outline_refuse(reader->outline, reader->fault, node,
@@ -93,10 +95,12 @@ static int read_subnet(const struct reader *reader, const char *subnet, struct c
 
 	snprintf(network, sizeof(network), "%.*s", (int)length, subnet);
 	if (strcmp(subnet + length, "/30") != 0 || ip_addr_parse(network, &tap->local) < 0 ||
-	    tap->local.family != AF_INET || (tap->local.bytes[3] & 3) != 0)
+	    tap->local.family != AF_INET || (tap->local.bytes[3] & 3) != 0 ||
+	    ip_addr_unusable(&tap->local))
 		return outline_refuse(
 			reader->outline, reader->fault, at(reader, "wire-tap", "subnet"),
-			"subnet \"%s\" is no IPv4 network of 4 addresses; write one like %s",
+			"subnet \"%s\" is no IPv4 network of 4 unicast addresses; write one like "
+			"%s",
 			subnet, TAP_SUBNET_DEFAULT);
 	tap->prefix = 30;
 	tap->remote = tap->local;
@@ -301,6 +305,7 @@ int config_parse(const char *text, size_t len, const char *name, struct config *
 		r = parse(text, len, config, &why);
 	}
 	if (r == 0) {
+		config_digest_make(config);
 		*ret_config = config;
 		return 0;
 	}

@@ -10,9 +10,11 @@
 #define CONFIG_NODE_NAME_MAX 63
 #define CONFIG_CONTROL_MAX 107 /* sun_path */
 #define CONFIG_PATH_MAX 4095
-#define CONFIG_JOIN_MAX 64         /* MEMBERSHIP_JOIN_MAX */
-#define CONFIG_LISTEN_MAX 4        /* MEMBERSHIP_ADDRESSES_MAX */
-#define CONFIG_TEXT_MAX (1u << 20) /* bytes of a file */
+#define CONFIG_JOIN_MAX 64          /* MEMBERSHIP_JOIN_MAX */
+#define CONFIG_LISTEN_MAX 4         /* MEMBERSHIP_ADDRESSES_MAX */
+#define CONFIG_TEXT_MAX (32u << 20) /* bytes of a file */
+
+#define CONFIG_DIGEST_SIZE 16
 
 /* The TUN to the kernel's sync threads: IPv4, the two host addresses of a /30. */
 struct config_tap {
@@ -53,7 +55,8 @@ struct config {
 	char vip_interface[IFNAMSIZ];
 	struct config_tap tap;
 	struct config_alerts alerts;
-	struct service_set services; /* valid, in canonical order */
+	struct service_set services;        /* valid, in canonical order */
+	uint8_t digest[CONFIG_DIGEST_SIZE]; /* of the services, made once: config_digest.h */
 };
 
 /* text: "FILE:LINE: sentence; write X", without the line when it is 0: the file as a whole. */

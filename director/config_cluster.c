@@ -61,26 +61,22 @@ static int read_endpoints(const struct reader *reader, const char *key, char *co
 	return 0;
 }
 
-static bool is_unspecified(const struct ip_addr *ip)
-{
-	static const struct ip_addr zero;
-
-	return memcmp(ip->bytes, zero.bytes, sizeof(ip->bytes)) == 0;
-}
-
-/* The others are told these addresses. */
-static int check_listen(const struct reader *reader, const struct config *config)
+/* Those of others, or what the others are told. */
+static int check_reachable(const struct reader *reader, const char *key,
+			   const struct endpoint *endpoints, size_t count, const char *whose)
 {
 	char text[ENDPOINT_TEXT];
 
-	for (size_t i = 0; i < config->n_listen; i++)
-		if (is_unspecified(&config->listen[i].ip))
+	for (size_t i = 0; i < count; i++) {
+		const char *why = ip_addr_unusable(&endpoints[i].ip);
+
+		if (why)
 			return outline_refuse(
 				reader->outline, reader->fault,
-				outline_item(reader->outline, child(reader, "listen"), i),
-				"%s is no address that others can reach; write one of this "
-				"director's",
-				endpoint_format(&config->listen[i], text));
+				outline_item(reader->outline, child(reader, key), i),
+				"no other director can be reached at %s: it is %s; write one of %s",
+				endpoint_format(&endpoints[i], text), why, whose);
+	}
 	return 0;
 }
 
@@ -88,7 +84,7 @@ static int read_witness(const struct reader *reader, const char *text, struct co
 {
 	if (!text)
 		return 0;
-	if (ip_addr_parse(text, &config->witness) < 0 || is_unspecified(&config->witness))
+	if (ip_addr_parse(text, &config->witness) < 0 || ip_addr_unusable(&config->witness))
 		return outline_refuse(
 			reader->outline, reader->fault, child(reader, "witness"),
 			"witness \"%s\" is no address; write one without a port, like "
@@ -125,9 +121,13 @@ int config_cluster_read(const struct raw_cluster *raw, const struct outline *out
 	config->fast = raw->profile && *raw->profile == RAW_PROFILE_FAST;
 	r = read_endpoints(&reader, "listen", raw->listen, raw->n_listen, &config->listen);
 	if (r == 0)
-		r = check_listen(&reader, config);
+		r = check_reachable(&reader, "listen", config->listen, config->n_listen,
+				    "this director's");
 	if (r == 0)
 		r = read_endpoints(&reader, "join", raw->join, raw->n_join, &config->join);
+	if (r == 0)
+		r = check_reachable(&reader, "join", config->join, config->n_join,
+				    "another director's");
 	if (r == 0)
 		r = read_witness(&reader, raw->witness, config);
 	if (r == 0)

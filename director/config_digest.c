@@ -62,31 +62,25 @@ static void add_service(struct digest *digest, const struct service *service)
 		add_real(digest, &service->real_servers[i]);
 }
 
-static void digest_make(const struct config *config, uint8_t hash[CONFIG_DIGEST_TEXT / 2])
+void config_digest_make(struct config *config)
 {
 	struct digest digest;
 
-	crypto_generichash_init(&digest.state, NULL, 0, CONFIG_DIGEST_TEXT / 2);
+	crypto_generichash_init(&digest.state, NULL, 0, sizeof(config->digest));
 	add_number(&digest, config->services.count);
 	for (size_t i = 0; i < config->services.count; i++)
 		add_service(&digest, &config->services.services[i]);
-	crypto_generichash_final(&digest.state, hash, CONFIG_DIGEST_TEXT / 2);
+	crypto_generichash_final(&digest.state, config->digest, sizeof(config->digest));
 }
 
 char *config_digest(const struct config *config, char text[CONFIG_DIGEST_TEXT])
 {
-	uint8_t hash[CONFIG_DIGEST_TEXT / 2];
-
-	digest_make(config, hash);
-	return sodium_bin2hex(text, CONFIG_DIGEST_TEXT, hash, sizeof(hash));
+	return sodium_bin2hex(text, CONFIG_DIGEST_TEXT, config->digest, sizeof(config->digest));
 }
 
 uint64_t config_digest_number(const struct config *config)
 {
-	uint8_t hash[CONFIG_DIGEST_TEXT / 2];
-	uint64_t number;
+	uint64_t number = (uint64_t)load_be32(config->digest) << 32 | load_be32(config->digest + 4);
 
-	digest_make(config, hash);
-	number = (uint64_t)load_be32(hash) << 32 | load_be32(hash + 4);
 	return number ? number : 1;
 }

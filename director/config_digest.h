@@ -6,7 +6,10 @@
 #include "director/config.h"
 
 /* Hexadecimal digits and NUL. */
-#define CONFIG_DIGEST_TEXT 33
+#define CONFIG_DIGEST_TEXT (2 * CONFIG_DIGEST_SIZE + 1)
+
+/* Sets config->digest; config_parse() does it, at the end. */
+void config_digest_make(struct config *config);
 
 /* Returns text. */
 char *config_digest(const struct config *config, char text[CONFIG_DIGEST_TEXT]);

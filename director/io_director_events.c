@@ -79,9 +79,12 @@ void director_watch(struct io_director *director)
 	const struct node *node = io_node_get(director->node);
 	struct event_log *log = io_alert_log(director->alert);
 	struct now now = clock_now();
+	struct io_services_status services;
 	struct node_status status;
 
 	node_status(node, &status);
+	io_services_status(director->services, &services);
+	observe_services(director->config->node_name, services.error, log, now);
 	peers_collect(node, now, &peers);
 	observe_drain(&director->observer, director->config->node_name, &status, log, now);
 	observe_alone(director->config->node_name, status.alone, now.mono - director->started, log,

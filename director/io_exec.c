@@ -19,7 +19,8 @@ struct io_exec {
 	char **argv;
 
 	uv_process_t process;
-	bool running; /* process is in use */
+	char *program; /* that runs, or ran last: a reload may have brought other arguments since */
+	bool running;  /* process is in use */
 	bool killed;
 	int output; /* -1: none */
 	uv_timer_t timer;
@@ -97,6 +98,7 @@ static void finish(struct io_exec *exec)
 	if (exec->done)
 		exec->done(exec->context);
 	argv_free(exec->argv);
+	free(exec->program);
 	free(exec);
 }
 
@@ -124,10 +126,10 @@ static void failure_log(const struct io_exec *exec, int64_t status, int signal)
 	line[len > 0 ? len : 0] = '\0';
 	line[strcspn(line, "\n")] = '\0';
 	if (exec->killed)
-		io_log_warning("the alert program %s was killed after %llu ms%s%s", exec->argv[0],
+		io_log_warning("the alert program %s was killed after %llu ms%s%s", exec->program,
 			       (unsigned long long)exec->timeout_ms, *line ? ": " : "", line);
 	else
-		io_log_warning("the alert program %s failed with %s %lld%s%s", exec->argv[0],
+		io_log_warning("the alert program %s failed with %s %lld%s%s", exec->program,
 			       signal ? "signal" : "status", signal ? signal : (long long)status,
 			       *line ? ": " : "", line);
 }
@@ -142,7 +144,7 @@ static void exited(uv_process_t *process, int64_t status, int signal)
 	} else {
 		exec->counts.failed++;
 		exec->counts.timed_out += exec->killed;
-		if (!exec->closing && exec->argv)
+		if (!exec->closing)
 			failure_log(exec, status, signal);
 	}
 	close(exec->output);
@@ -193,9 +195,11 @@ static void run(struct io_exec *exec, const struct event *event)
 {
 	int input = input_make(exec->log, event), r = input;
 
+	free(exec->program);
+	exec->program = strdup(exec->argv[0]);
 	exec->output = output_make();
 	if (r >= 0)
-		r = exec->output;
+		r = exec->program ? exec->output : -ENOMEM;
 	if (r >= 0)
 		r = start(exec, input);
 	if (input >= 0)

@@ -56,7 +56,8 @@ static int program(struct io_services *services)
 	services->tried = clock_now().mono;
 	services->operations = result.operations;
 	services->programmed = r == 0;
-	services->ever |= r == 0;
+	/* What the kernel refuses of one service is that service's trouble. */
+	services->ever |= r == 0 || (result.error.failed > 0 && r != -EPERM);
 	if (result.forgot)
 		io_log_warning("the list of our services in %s was damaged: services that left the "
 			       "configuration meanwhile stay in the kernel, see `ipvsadm -Ln`",

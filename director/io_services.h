@@ -44,11 +44,11 @@ int io_services_dump(struct io_services *services, struct service_set *ret_set,
 		     char error[IO_SERVICES_ERROR_MAX]);
 
 struct io_services_status {
-	bool programmed;       /* the last attempt succeeded */
-	bool ever;             /* one attempt did */
-	usec_t tried;          /* mono */
-	const char *error;     /* of the last attempt, borrowed until the next, or NULL */
-	bool announcing;       /* the VIPs are on */
+	bool programmed;   /* the last attempt succeeded */
+	bool ever;         /* one attempt did, but for what the kernel refused of single services */
+	usec_t tried;      /* mono */
+	const char *error; /* of the last attempt, borrowed until the next, or NULL */
+	bool announcing;   /* the VIPs are on */
 	const char *vip_error; /* the same */
 };
 

@@ -116,9 +116,7 @@ static bool threads_differ(struct io_tap *tap)
 static void keep_services(struct io_tap *tap)
 {
 	for (int i = 0; i < TAP_SERVICES; i++) {
-		uint32_t count;
-
-		if (ipvs_daemon_probe_conns(tap->daemon, &tap->services[i], &count) == -ESRCH)
+		if (ipvs_daemon_find_probe(tap->daemon, &tap->services[i]) == -ESRCH)
 			put_back(tap, "IPVS probe service", "was removed",
 				 ipvs_daemon_add_probe(tap->daemon, &tap->services[i]));
 	}

@@ -47,7 +47,9 @@ int ipvs_daemon_stop(struct ipvs_daemon *daemon, enum ipvs_daemon_role role);
 
 /* Makes the service afresh, where it exists too. -ENOENT: no rr scheduler. */
 int ipvs_daemon_add_probe(struct ipvs_daemon *daemon, const struct ipvs_daemon_probe *probe);
-/* The kernel's count of its connections, active and not. */
+/* 0; -ESRCH: there is no such service; another negative errno. */
+int ipvs_daemon_find_probe(struct ipvs_daemon *daemon, const struct ipvs_daemon_probe *probe);
+/* The kernel's count of its connections, active and not; 0 also when there is no such service. */
 int ipvs_daemon_probe_conns(struct ipvs_daemon *daemon, const struct ipvs_daemon_probe *probe,
 			    uint32_t *ret_count);
 /* Also when there is none: 0. */

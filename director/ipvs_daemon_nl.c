@@ -233,6 +233,11 @@ int ipvs_daemon_remove_probe(struct ipvs_daemon *daemon, const struct ipvs_daemo
 	return r == -ESRCH ? 0 : r;
 }
 
+int ipvs_daemon_find_probe(struct ipvs_daemon *daemon, const struct ipvs_daemon_probe *probe)
+{
+	return talk(daemon, probe_request(daemon, IPVS_CMD_GET_SERVICE, probe), NULL, NULL);
+}
+
 static void conns_reply(struct nlattr **attrs, void *arg)
 {
 	struct nlattr *of[IPVS_DEST_ATTR_MAX + 1];

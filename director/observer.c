@@ -213,6 +213,20 @@ void observe_injection(const char *director, const char *interface, usec_t unsee
 	event_raise(log, &event, now);
 }
 
+void observe_services(const char *director, const char *error, struct event_log *log,
+		      struct now now)
+{
+	struct event event;
+
+	if (error)
+		event_init(&event, EVENT_SERVICE_REFUSED, director,
+			   "The kernel of %s does not have all services: %s.", director, error);
+	else
+		event_init(&event, EVENT_SERVICE_ACCEPTED, director,
+			   "The kernel of %s has all services.", director);
+	event_raise(log, &event, now);
+}
+
 void observe_identity(struct observer *observer, const struct certificate *certificate,
 		      struct event_log *log, struct now now)
 {

@@ -86,6 +86,9 @@ void observe_forwarder(const char *director, usec_t stalled_since, struct event_
  */
 void observe_injection(const char *director, const char *interface, usec_t unseen_since,
 		       struct event_log *log, struct now now);
+/* error: what the kernel refused of the services, NULL: nothing. */
+void observe_services(const char *director, const char *error, struct event_log *log,
+		      struct now now);
 /* Once each 30, 7 and 1 day before the certificate ends, and when it has ended. */
 void observe_identity(struct observer *observer, const struct certificate *certificate,
 		      struct event_log *log, struct now now);

@@ -18,18 +18,6 @@ fault(struct service_fault *ret_fault, const char *key, int real, const char *fo
 	return -EINVAL;
 }
 
-static bool ip_is_multicast(const struct ip_addr *ip)
-{
-	return ip->family == AF_INET6 ? ip->bytes[0] == 0xff : (ip->bytes[0] & 0xf0) == 0xe0;
-}
-
-static bool ip_is_usable(const struct ip_addr *ip)
-{
-	static const uint8_t zero[16];
-
-	return memcmp(ip->bytes, zero, sizeof(zero)) != 0 && !ip_is_multicast(ip);
-}
-
 static int validate_key(const struct service *service, struct service_fault *ret_fault)
 {
 	const struct service_key *key = &service->key;
@@ -39,10 +27,11 @@ static int validate_key(const struct service *service, struct service_fault *ret
 		return fault(ret_fault, "address", -1, "the service has no address family");
 	if (key->fwmark != 0)
 		return 0;
-	if (!ip_is_usable(&key->vip.ip))
+	if (ip_addr_unusable(&key->vip.ip))
 		return fault(ret_fault, "address", -1,
-			     "%s cannot be the address of a service; write a unicast address",
-			     ip_addr_format(&key->vip.ip, text));
+			     "%s cannot be the address of a service: it is %s; write a unicast "
+			     "address",
+			     ip_addr_format(&key->vip.ip, text), ip_addr_unusable(&key->vip.ip));
 	if (key->vip.port == 0 && service->persistence == 0)
 		return fault(ret_fault, "address", -1,
 			     "a service on every port (port 0) needs persistence, or one client's "
@@ -130,9 +119,11 @@ static int validate_real(const struct service *service, int index, struct servic
 			     host, real->endpoint.ip.family == AF_INET6 ? 6 : 4,
 			     vip->ip.family == AF_INET6 ? 6 : 4,
 			     vip->ip.family == AF_INET6 ? 6 : 4);
-	if (!ip_is_usable(&real->endpoint.ip))
+	/* The director itself may be one. */
+	if (!ip_addr_is_loopback(&real->endpoint.ip) && ip_addr_unusable(&real->endpoint.ip))
 		return fault(ret_fault, "address", index,
-			     "%s cannot be a real server; write a unicast address", host);
+			     "%s cannot be a real server: it is %s; write a unicast address", host,
+			     ip_addr_unusable(&real->endpoint.ip));
 	if (vip->port != 0 && real->endpoint.port == 0)
 		return fault(ret_fault, "address", index, "real server %s has no port; write %s",
 			     host, endpoint_format(&wanted, text));

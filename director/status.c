@@ -157,7 +157,8 @@ static void problems_of_changes(json_t *problems, const struct status_facts *fac
 static void problems_of_kernel(json_t *problems, const struct status_facts *facts,
 			       const struct node_status *node, struct now now)
 {
-	if (!facts->programmed)
+	if (!facts->programmed && !event_log_find(facts->events, EVENT_SERVICE_REFUSED,
+						  facts->identity->certificate.name))
 		problem(problems, "The services are not programmed: %s.",
 			facts->program_error ? facts->program_error : "not tried yet");
 	if (facts->vip_error)

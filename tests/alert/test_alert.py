@@ -325,6 +325,20 @@ def test_exec_fails(probe, tmp_path):
     until(lambda: probe.count("alert-exec/done") == 1)
 
 
+@pytest.mark.parametrize("after", ["/bin/true", None])
+def test_exec_fails_after_a_reload(probe, tmp_path, after):
+    """Who failed is told by the name of the program that ran, not of the one that is configured now."""
+    go, pid = tmp_path / "go", tmp_path / "pid"
+    first = script(tmp_path / "first", f"echo $$ >{pid}; until [ -e {go} ]; do sleep 0.01; done; exit 7\n")
+    probe("exec", first)
+    probe.happen("a")
+    until(pid.exists)
+    probe("exec", *([after] if after else []))
+    go.touch()
+    until(lambda: probe.count("alert-exec/failed") == 1)
+    assert f"the alert program {first} failed with status 7" in probe.log.read_text()
+
+
 def test_exec_hangs(hasty, tmp_path):
     """It is killed with all that it started, and the next event has its turn."""
     pid = tmp_path / "pid"

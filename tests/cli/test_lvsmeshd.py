@@ -19,7 +19,7 @@ def config(tmp_path):
     file = tmp_path / "lvsmesh.yaml"
     file.write_text(f"""
 node: {{name: d1, identity: {tmp_path}/identity, state: {tmp_path}/state}}
-cluster: {{listen: ['127.0.0.1:7946']}}
+cluster: {{listen: ['192.0.2.11:7946']}}
 control: {tmp_path}/run/control
 """)
     return file

@@ -324,14 +324,42 @@ static void test_bytes(void **state)
 	(void)state;
 	memset(big, ' ', sizeof(big));
 	assert_int_equal(config_parse(big, sizeof(big), "x", &config, &error), -EINVAL);
-	assert_string_equal(error.text, "x: the file is longer than 1048576 bytes; write a shorter "
-					"one");
+	assert_string_equal(error.text,
+			    "x: the file is longer than 33554432 bytes; write a shorter "
+			    "one");
 	assert_int_equal(config_parse("a: \xff\xfe", 5, "x", &config, &error), -EINVAL);
 	assert_string_equal(error.text, "x: byte 3 is not UTF-8 text (invalid leading UTF-8 "
 					"octet); write plain text in UTF-8");
 	assert_int_equal(config_load("/nonexistent", &config, &error), -ENOENT);
 	assert_string_equal(error.text, "/nonexistent: cannot be read: No such file or directory; "
 					"write the path of a configuration");
+}
+
+/* As long as keepalived's users write them, and within both limits. */
+static void test_large(void **state)
+{
+	size_t cap = CONFIG_TEXT_MAX, len;
+	struct config_error error;
+	struct config *config;
+	char *text = malloc(cap);
+
+	(void)state;
+	len = (size_t)snprintf(text, cap, HEAD "services:\n");
+	for (unsigned int i = 0; i < 2284; i++) {
+		len += (size_t)snprintf(text + len, cap - len,
+					"- name: s%u\n  address: 203.0.%u.%u:80\n  real-servers:\n",
+					i, i / 250, i % 250 + 1);
+		for (unsigned int j = 0; j < 16; j++)
+			len += (size_t)snprintf(text + len, cap - len,
+						"    - {address: 10.1.%u.%u:80, weight: 100}\n",
+						i / 250, j + 1);
+	}
+	assert_in_range(len, 1500000, cap);
+	if (config_parse(text, len, "x", &config, &error) < 0)
+		fail_msg("%s", error.text);
+	assert_int_equal(config->services.count, 2284);
+	config_free(config);
+	free(text);
 }
 
 int main(void)
@@ -342,6 +370,7 @@ int main(void)
 		cmocka_unit_test(test_every_port), cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bytes),      cmocka_unit_test(test_canonical_order),
 		cmocka_unit_test(test_alerts),     cmocka_unit_test(test_sync),
+		cmocka_unit_test(test_large),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
