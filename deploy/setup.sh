@@ -8,6 +8,9 @@ packages_lab=(python3 iproute2 ipvsadm iptables kmod procps)
 # The lab's kernel, unless it is the host's own.
 [[ ${LVSMESH_LAB-} == host ]] || packages_lab+=(user-mode-linux)
 
+# The lab on Debian's stock kernels.
+packages_stock=(qemu-system-x86 busybox-static e2fsprogs)
+
 # What tests/bench measures lvsmesh against.
 packages_beside=(conntrackd iproute2 util-linux)
 

@@ -10,9 +10,20 @@ from lab.topology import Topology
 from lab.tools import results_directory
 
 
+OWN_KERNEL = "needs a kernel of its own, which it changes for good: modules, or settings that no namespace has"
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", f"own_kernel: {OWN_KERNEL}")
+
+
 def pytest_collection_modifyitems(items):
     if "LVSMESH_IN_LAB" not in os.environ:
         pytest.exit("scenarios run inside the lab: tests/run lab", returncode=2)
+    if os.environ["LVSMESH_IN_LAB"] == "host":
+        for item in items:
+            if item.get_closest_marker("own_kernel"):
+                item.add_marker(pytest.mark.skip(reason=OWN_KERNEL))
 
 
 @pytest.hookimpl(hookwrapper=True)

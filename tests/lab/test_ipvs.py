@@ -305,6 +305,7 @@ def test_vips(director):
     assert d.vips() == {"198.51.100.1/32"}
 
 
+@pytest.mark.own_kernel
 def test_no_ipvs_and_no_dummy(director):
     """Last: it takes the modules away."""
     d = director()

@@ -1,6 +1,9 @@
 """The lab itself: its topologies carry traffic through the kernel's IPVS, and say what broke."""
 
+import os
 import subprocess
+import time
+from pathlib import Path
 
 import pytest
 
@@ -10,6 +13,7 @@ from lab.sync import Tun
 
 FLAG = {"direct": "-g", "tunnel": "-i", "nat": "-m"}
 PORT = 80
+LAB = Path(__file__).resolve().parent
 
 
 def program_ipvs(t, director, family, scheduler="rr"):
@@ -121,3 +125,43 @@ def test_nothing_is_left(topology):
 def test_wait_for_has_a_deadline():
     with pytest.raises(AssertionError, match="not within 0.1 s: rain"):
         wait_for(lambda: 0, 0.1, "rain")
+
+
+def test_the_kernel_loads_modules_by_itself(topology):
+    """Its own modprobe runs in the first root: that must be ours, whatever modules the host has."""
+    if os.environ["LVSMESH_IN_LAB"] == "host":
+        pytest.skip("the host's root is the kernel's")
+    kernel_thread = 2
+    assert os.path.samestat(os.stat(f"/proc/{kernel_thread}/root/"), os.stat("/"))
+    t = topology(directors=1, reals=1)
+    assert not Path("/sys/module/ip_vs_lblc").exists()
+    program_ipvs(t, t.directors[0], 4, "lblc")
+    assert Path("/sys/module/ip_vs_lblc").exists()
+
+
+HARMS = ["echo /bin/false >/proc/sys/kernel/modprobe", "sysctl -w vm.swappiness=7", "rmmod ip_vs_mh", "modprobe ip_vs_lblcr",
+         "date -s @0", "echo h >/proc/sysrq-trigger", "echo 1 >/sys/module/printk/parameters/time"]
+
+
+@pytest.mark.skipif(os.environ.get("LVSMESH_IN_LAB") == "host", reason="this is about a lab in this lab")
+def test_the_lab_on_the_hosts_kernel_harms_nothing(topology):
+    """This kernel plays the host. Each of these would change it for all."""
+    topology(directors=1, reals=0)
+    settings = Path("/proc/sys/kernel/modprobe").read_text(), Path("/proc/sys/vm/swappiness").read_text()
+    before = time.time()
+    script = "".join(f"({harm}) >/dev/null 2>&1 && echo 'done: {harm}'\n" for harm in HARMS)
+    script += "sysctl -qw net.ipv4.ip_forward=1 && ip netns add one && ip netns exec one true && echo works"
+    lab = subprocess.run([LAB / "run-in-kernel", "-t", "60", "bash", "-c", script], capture_output=True, text=True,
+                         env={**os.environ, "LVSMESH_LAB": "host"})
+    assert (lab.stdout, lab.returncode) == ("works\n", 0), lab.stderr
+    assert settings == (Path("/proc/sys/kernel/modprobe").read_text(), Path("/proc/sys/vm/swappiness").read_text())
+    assert time.time() > before and Path("/sys/module/ip_vs_mh").exists() and Path("/run/netns/d1").exists()
+
+
+@pytest.mark.skipif(os.environ.get("LVSMESH_IN_LAB") == "host", reason="this is about a lab in this lab")
+def test_scenarios_that_need_their_own_kernel_leave_the_hosts(tmp_path):
+    pytest_there = ["/usr/bin/python3", "-m", "pytest", "-p", "no:cacheprovider", f"--basetemp={tmp_path}/there", "-q", "-rs",
+                    LAB / "test_modules.py"]
+    lab = subprocess.run([LAB / "run-in-kernel", "-t", "60", *pytest_there], capture_output=True, text=True,
+                         env={**os.environ, "LVSMESH_LAB": "host"})
+    assert "2 skipped" in lab.stdout and "needs a kernel of its own" in lab.stdout, lab.stdout + lab.stderr

@@ -1,6 +1,5 @@
 """What lvsmesh says when the kernel lacks a module. In a file, and so in a kernel, of its own: modules are removed."""
 
-import os
 import subprocess
 from pathlib import Path
 
@@ -8,7 +7,7 @@ import pytest
 
 from lab import tools
 
-pytestmark = pytest.mark.skipif(os.environ.get("LVSMESH_LAB") == "host", reason="the host's modules stay")
+pytestmark = pytest.mark.own_kernel
 SCHEDULERS = ["ip_vs_rr", "ip_vs_wrr", "ip_vs_mh"]
 
 

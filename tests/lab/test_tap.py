@@ -169,6 +169,7 @@ def test_inject_100000(topology, tmp_path):
     assert (after["inject_drops"], after["injected_again"], after["blocked"]) == (0, 0, 0)
 
 
+@pytest.mark.own_kernel
 def test_inject_repairs_drops(topology, tmp_path, small_receive_buffers):
     t = topology(directors=1, reals=1)
     probe = start(t.directors[0], tmp_path)

@@ -13,14 +13,16 @@ import subprocess
 import time
 from pathlib import Path
 
+from . import pace
+
 CLONE_NEWNET = 0x40000000
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def wait_for(condition, deadline=5.0, what=None, interval=0.01):
-    """Calls `condition` until it returns something true, and returns that; fails after `deadline` s."""
-    end = time.monotonic() + deadline
+    """Calls `condition` until it returns something true, and returns that; fails after `deadline` s (of pace)."""
+    end = time.monotonic() + pace.scaled(deadline)
     while True:
         value = condition()
         if value:
@@ -87,7 +89,7 @@ class Process:
     def stop(self, deadline=10.0):
         """The polite end; returns the exit status."""
         self.signal(signal.SIGTERM)
-        return self.popen.wait(deadline)
+        return self.popen.wait(pace.scaled(deadline))
 
     def __str__(self):
         return f"{self.name} on {self.host.name}"
@@ -118,7 +120,7 @@ class Host:
         argv = shlex.split(command) if isinstance(command, str) else [str(w) for w in command]
         with self.entered():
             done = subprocess.run(argv, input=text, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                  text=True, timeout=timeout)
+                                  text=True, timeout=pace.scaled(timeout))
         if check and done.returncode:
             raise AssertionError(f"{self.name}: {shlex.join(argv)}: {done.returncode}\n{done.stdout}")
         return done.stdout

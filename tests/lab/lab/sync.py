@@ -11,6 +11,7 @@ import struct
 import time
 from collections import namedtuple
 
+from . import pace
 from .host import wait_for
 
 GROUP, PORT = "224.0.0.81", 8848
@@ -73,7 +74,9 @@ class Tun:
 
     def read(self, deadline):
         """The next sync message from the kernel; None if none came within `deadline` s."""
-        end = time.monotonic() + deadline
+        return self._read(time.monotonic() + pace.scaled(deadline))
+
+    def _read(self, end):
         while select.select([self.fd], [], [], max(0, end - time.monotonic()))[0]:
             packet = os.read(self.fd, 65536)
             offset = (packet[0] & 15) * 4
@@ -84,9 +87,9 @@ class Tun:
 
     def read_entry(self, cport, deadline):
         """All entries up to that of the client port `cport`."""
-        end, seen = time.monotonic() + deadline, []
+        end, seen = time.monotonic() + pace.scaled(deadline), []
         while not any(e.cport == cport for e in seen):
-            message = self.read(end - time.monotonic())
+            message = self._read(end)
             assert message, f"no entry of port {cport} within {deadline} s; {seen}"
             seen += unpack(message)
         return seen

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from . import pace
 from .topology import mac_of
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -32,7 +33,9 @@ def serve(host, *ports):
 
 
 def connect(host, to, count, sources=(), **options):
-    """Starts a traffic client. options: rate, interval, deadline (ms), streams, stream_bytes, stream_rate."""
+    """Starts a traffic client. options: rate, interval, deadline (ms; usually 5 s of pace), streams, stream_bytes,
+    stream_rate."""
+    options.setdefault("deadline", int(pace.scaled(5000)))
     argv = [program("traffic"), "client", "--to", to, "--count", count]
     for source in sources:
         argv += ["--source", source]

@@ -1,0 +1,16 @@
+"""How slow the lab's kernel is. Deadlines of conditions are multiplied by it, here and nowhere else; bounds on how lvsmesh
+behaves are not."""
+
+import os
+
+VARIABLE = "LVSMESH_SLOWNESS"
+
+
+def slowness():
+    """1 for a kernel that runs as fast as the machine lets it."""
+    return float(os.environ.get(VARIABLE, 1))
+
+
+def scaled(seconds):
+    """None stays None: no deadline."""
+    return seconds if seconds is None else seconds * slowness()
