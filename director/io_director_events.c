@@ -55,7 +55,8 @@ static void watch_names(struct io_director *director, struct event_log *log, str
 
 	named[count++] = named_of(director->config->node_name, director->identity->id, false);
 	while (membership_walk(membership, &cursor, &info))
-		if (info.state != MEMBER_GONE && info.state != MEMBER_UNPROVEN)
+		if (info.state == MEMBER_ALIVE || info.state == MEMBER_SUSPECT ||
+		    info.state == MEMBER_FAILED)
 			named[count++] = named_of(info.name, info.id, info.state == MEMBER_FAILED);
 	observe_names(named, count, log, now);
 }

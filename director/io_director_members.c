@@ -143,7 +143,7 @@ static int remove_member(struct io_director *director, const char *name, const c
 	    info.state == MEMBER_GONE)
 		return refuse(director, ret_error, "there is no member %s; see `lvsmesh members`",
 			      name);
-	if (info.state != MEMBER_FAILED)
+	if (info.state != MEMBER_FAILED && info.state != MEMBER_UNPROVEN)
 		return refuse(director, ret_error,
 			      "%s has not failed: `lvsmesh leave` on it makes it leave", name);
 	io_log_notice("removing %s for good, as asked", info.name);

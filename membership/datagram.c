@@ -160,6 +160,7 @@ static uint64_t own_digest(const struct membership *m)
 static void prove(struct member *member, uint64_t epoch)
 {
 	member->proven = epoch;
+	member->agreed = 0;
 	memset(member->window.taken, 0xff, sizeof(member->window.taken));
 }
 

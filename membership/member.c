@@ -2,7 +2,6 @@
 
 #include "membership/membership_private.h"
 
-#define TOMBSTONE (3600 * SEC)
 #define HEARSAY (60 * SEC) /* how long somebody who never answered is remembered */
 #define HELLO_FIRST (200 * MSEC)
 #define HELLO_LAST (10 * SEC)
@@ -258,6 +257,9 @@ struct member *member_get(struct membership *m, const uint8_t *bytes, size_t len
 	}
 	m->digest += member_digest(member);
 	m->roster_changed |= member->in_roster;
+	/* Renewed: whoever has the old one hears of it. */
+	if (member->epoch)
+		broadcast_add(m, ITEM_NEWCOMER, member->id, 0);
 	return member;
 }
 
@@ -368,6 +370,7 @@ static void back(struct membership *m, struct member *member, uint64_t epoch)
 	member_roster_set(m, member, true);
 	if (!known)
 		notice_add(m, MEMBERSHIP_MEMBER_JOINED, member);
+	tombstone_name(m, member);
 	if (was_missing) {
 		split_back(m, member, epoch > member->failed_epoch);
 		/* Where one is back, the others may be too. */
@@ -382,6 +385,7 @@ void member_alive(struct membership *m, struct member *member, uint64_t epoch)
 	member_busy(m, member);
 	if (!may_be_alive(member, epoch))
 		return;
+	member->answered = true;
 	if (member->state == MEMBER_SUSPECT)
 		suspicion_clear(m, member);
 	else if (member->state != MEMBER_ALIVE)
@@ -459,6 +463,8 @@ static bool state_timer(struct membership *m, struct member *member, usec_t *nex
 {
 	usec_t end = USEC_NEVER;
 
+	if (!member_answers(member))
+		tombstone_name(m, member);
 	switch (member->state) {
 	case MEMBER_UNPROVEN:
 		end = member->in_roster ? MAX(m->horizon, member->since + HEARSAY / 12)
@@ -479,14 +485,13 @@ static bool state_timer(struct membership *m, struct member *member, usec_t *nex
 			redial(m, member, next);
 		break;
 	case MEMBER_GONE:
-		end = member->since + TOMBSTONE;
-		break;
+		return tombstone_timer(m, member, next);
 	default:
 		break;
 	}
 	if (m->now.mono < end)
 		sooner(next, end);
-	else if (member->state == MEMBER_GONE || member->state == MEMBER_UNPROVEN) {
+	else if (member->state == MEMBER_UNPROVEN) {
 		member_remove(m, member);
 		return false;
 	}

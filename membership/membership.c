@@ -90,6 +90,7 @@ void membership_free(struct membership *m)
 	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++) {
 		free(m->streams[i].want);
 		free(m->streams[i].digest);
+		free(m->streams[i].gone);
 	}
 	free(m->members);
 	free(m->buckets);
@@ -139,6 +140,8 @@ static void go(struct membership *m, enum member_phase phase, usec_t lease)
 	m->lease = (uint32_t)(lease / SEC);
 	m->leave_at = phase == MEMBER_LEAVING ? m->now.mono + LEAVING_TIME : 0;
 	m->done_at = m->now.mono + LEAVING_TIME + FAREWELL_TIME;
+	/* Of what is on the disk nothing is to come back with us. */
+	m->roster_changed |= phase == MEMBER_LEAVING;
 	record_own_state(m);
 }
 
@@ -161,7 +164,7 @@ static void operator_removes(struct membership *m, uint64_t id)
 	else if (member_answers(member))
 		refuse(m, REFUSED_REMOVAL);
 	else
-		record_remove(m, member);
+		tombstone_remove(m, member);
 }
 
 static void sync_said(struct membership *m, const struct membership_event *event)

@@ -133,7 +133,15 @@ struct recent {
 	uint64_t epoch, highest, taken;
 };
 
-struct item;
+#define REMOVAL_MAX 48   /* bytes of its body */
+#define REMOVAL_SIZE 160 /* of the whole record, at most */
+
+/* That a member was taken off the roster, in our own name: as we tell it to others. */
+struct removal {
+	uint64_t epoch, sequence;
+	uint8_t len, body[REMOVAL_MAX], signature[SIGNATURE_SIZE];
+};
+
 struct member {
 	uint64_t id;
 	unsigned int index; /* in membership.members */
@@ -141,7 +149,8 @@ struct member {
 	enum member_state state;
 	usec_t since;
 	char name[CERTIFICATE_NAME_MAX + 1];
-	bool in_roster; /* it has answered once, in this or an earlier boot */
+	bool in_roster; /* it has answered once, in this or an earlier boot of ours */
+	bool answered;  /* in this one */
 	bool ordered;   /* is in membership.order */
 
 	/* Certificate, as it travels. */
@@ -183,7 +192,11 @@ struct member {
 	unsigned int evidence;
 	bool sync_alive;
 
-	struct item *removal; /* who took it off the roster, or NULL */
+	struct removal *removal; /* it was removed; else NULL */
+	/* When it last showed the same sum as ours in this boot of its, and before that; mono, or
+	 * 0. */
+	usec_t agreed, agreed_before;
+
 	struct incident failed, partial;
 	unsigned int path_count;
 	struct path paths[MEMBERSHIP_ADDRESSES_MAX];
@@ -252,7 +265,8 @@ struct stream {
 	uint64_t *want; /* ids that are sent; NULL: by the digest */
 	unsigned int want_count;
 	uint8_t *digest; /* the peer's entries, sorted */
-	unsigned int digest_count;
+	uint8_t *gone;   /* ids: which of them it holds gone; sorted */
+	unsigned int digest_count, gone_count;
 	unsigned int cursor; /* of members */
 	bool told;           /* ourselves and our view have been sent */
 	bool rollback;       /* the peer is in an earlier boot than it is known to have had */
@@ -406,13 +420,29 @@ int record_check(struct membership *m, const struct member *origin,
 void record_of_member(const struct member *member, bool certificate, Lvsmesh__Pb__Record *record);
 void record_of_self(const struct membership *m, bool certificate, Lvsmesh__Pb__Record *record);
 size_t record_size(const Lvsmesh__Pb__Record *record);
-/* Takes a member off the roster in our own name, and says so. */
-void record_remove(struct membership *m, struct member *member);
 static inline ProtobufCBinaryData record_bytes(const void *data, size_t len)
 {
 	/* protobuf-c has no const; packing only reads. */
 	return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
 }
+
+/* tombstone.c: who is gone, by its own word or removed. */
+/* Takes a member off the roster in our own name, and says so. */
+void tombstone_remove(struct membership *m, struct member *member);
+/* Another's word, or ours from an earlier boot. */
+void tombstone_take(struct membership *m, const Lvsmesh__Pb__Record *record);
+void tombstone_load(struct membership *m, const Lvsmesh__Pb__Record *record);
+/* Of a member that has a removal: borrowed until something changes. */
+void tombstone_record(const struct membership *m, const struct member *member,
+		      Lvsmesh__Pb__Record *record);
+/* It answers, or does so no longer: of two identities of one name the one issued later is the
+ * member, unless both answer. */
+void tombstone_name(struct membership *m, struct member *member);
+/* It has shown the same sum as ours: its roster is ours. */
+void tombstone_agreed(struct membership *m, struct member *member);
+bool tombstone_removed(const struct member *member);
+/* False: it has ended, and the member is freed. */
+bool tombstone_timer(struct membership *m, struct member *member, usec_t *next);
 
 /* datagram.c */
 bool datagram_take(struct membership *m, const struct membership_event *event);

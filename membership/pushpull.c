@@ -9,7 +9,9 @@
 #define ENTRY_SIZE 32
 #define ENTRIES_MAX (MEMBERSHIP_MEMBERS_MAX + 1)
 #define STATE_RECORDS 64
-#define STATE_ROOM (MEMBERSHIP_BODY_MAX - 24 * 1024) /* for records; the rest: view, wants */
+#define ID_SIZE 8
+#define WANT_SIZE 8
+#define OVERHEAD 16 /* tags and lengths of a frame */
 #define STATE_MEMORY (8 * MEMBERSHIP_BODY_MAX)
 #define SYNC_FIRST (2 * SEC)
 #define SYNC_LAST (60 * SEC)
@@ -28,6 +30,7 @@ static void stream_free(struct membership *m, unsigned int i)
 {
 	free(m->streams[i].want);
 	free(m->streams[i].digest);
+	free(m->streams[i].gone);
 	m->streams[i] = (struct stream){.phase = STREAM_NONE};
 	m->dial_bits &= ~bit(i);
 	m->output_bits &= ~bit(i);
@@ -208,6 +211,16 @@ static const uint8_t *entry_find(const struct stream *stream, uint64_t id)
 				    : NULL;
 }
 
+/* Does the peer hold it gone? */
+static bool entry_gone(const struct stream *stream, uint64_t id)
+{
+	uint8_t key[ID_SIZE];
+
+	store_le64(key, id);
+	return stream->gone_count &&
+	       bsearch(key, stream->gone, stream->gone_count, ID_SIZE, entry_compare);
+}
+
 static void entry_store(uint8_t *entry, uint64_t id, uint64_t epoch, uint64_t incarnation,
 			uint64_t serial)
 {
@@ -220,7 +233,8 @@ static void entry_store(uint8_t *entry, uint64_t id, uint64_t epoch, uint64_t in
 static size_t make_digest(struct membership *m, uint8_t *data)
 {
 	Lvsmesh__Pb__Digest digest = LVSMESH__PB__DIGEST__INIT;
-	uint8_t *entries = malloc(ENTRIES_MAX * ENTRY_SIZE), *at = entries;
+	uint8_t *entries = malloc(ENTRIES_MAX * (ENTRY_SIZE + ID_SIZE)), *at = entries;
+	uint8_t *gone = entries + ENTRIES_MAX * ENTRY_SIZE, *gone_at = gone;
 	size_t len;
 
 	if (!entries)
@@ -234,8 +248,13 @@ static size_t make_digest(struct membership *m, uint8_t *data)
 			continue;
 		entry_store(at, member->id, member->epoch, member->incarnation, member->serial);
 		at += ENTRY_SIZE;
+		if (member->state == MEMBER_GONE) {
+			store_le64(gone_at, member->id);
+			gone_at += ID_SIZE;
+		}
 	}
 	digest.entries = record_bytes(entries, (size_t)(at - entries));
+	digest.gone = record_bytes(gone, (size_t)(gone_at - gone));
 	len = lvsmesh__pb__digest__pack(&digest, data);
 	free(entries);
 	return len;
@@ -251,8 +270,16 @@ static bool take_digest(struct stream *stream, const uint8_t *data, size_t len)
 	arena_init(&arena, memory, sizeof(memory));
 	digest = lvsmesh__pb__digest__unpack(&arena.allocator, len, data);
 	if (!digest || digest->entries.len % ENTRY_SIZE != 0 ||
-	    digest->entries.len / ENTRY_SIZE > ENTRIES_MAX)
+	    digest->entries.len / ENTRY_SIZE > ENTRIES_MAX || digest->gone.len % ID_SIZE != 0 ||
+	    digest->gone.len / ID_SIZE > ENTRIES_MAX)
 		return false;
+	stream->gone = malloc(MAX(digest->gone.len, (size_t)ID_SIZE));
+	if (!stream->gone)
+		return false;
+	if (digest->gone.len > 0)
+		memcpy(stream->gone, digest->gone.data, digest->gone.len);
+	stream->gone_count = (unsigned int)(digest->gone.len / ID_SIZE);
+	qsort(stream->gone, stream->gone_count, ID_SIZE, entry_compare);
 	size = digest->entries.len;
 	stream->digest = malloc(MAX(size, (size_t)ENTRY_SIZE));
 	if (!stream->digest)
@@ -279,10 +306,13 @@ static bool wanted(const struct stream *stream, const struct member *member, boo
 	}
 	entry = entry_find(stream, member->id);
 	*ret_certificate = !entry || load_le64(entry + 24) != member->serial;
+	/* Nobody needs to know that one is gone of whom he has never heard. */
+	if (member->state == MEMBER_GONE)
+		return entry && !entry_gone(stream, member->id);
 	return !entry || load_le64(entry + 8) < member->epoch ||
 	       (load_le64(entry + 8) == member->epoch &&
 		load_le64(entry + 16) < member->incarnation) ||
-	       load_le64(entry + 24) < member->serial || member->removal;
+	       load_le64(entry + 24) < member->serial;
 }
 
 /* What the peer has newer: its entries that we lack or hold older. */
@@ -297,7 +327,11 @@ static unsigned int make_wants(const struct membership *m, const struct stream *
 
 		if (load_le64(entry) == m->identity->id || load_le64(entry) == stream->member)
 			continue;
-		if (!member || load_le64(entry + 8) > member->epoch ||
+		if (entry_gone(stream, load_le64(entry)) &&
+		    (!member || member->state == MEMBER_GONE || member_answers(member)))
+			continue;
+		if (!member || entry_gone(stream, load_le64(entry)) ||
+		    load_le64(entry + 8) > member->epoch ||
 		    (load_le64(entry + 8) == member->epoch &&
 		     load_le64(entry + 16) > member->incarnation) ||
 		    load_le64(entry + 24) > member->serial)
@@ -323,14 +357,43 @@ static size_t state_own(struct membership *m, struct stream *stream, struct stat
 	/* Whoever else has its identity may have said it. */
 	if (peer && peer->epoch)
 		record_of_member(peer, false, &state->records[count++]);
-	*ret_size += 1024;
 	split_view_make(m, state->view, &state->records[count++], state->signature);
 	for (unsigned int i = 0; i < m->item_count; i++)
-		if (m->items[i].kind == ITEM_TWICE && count < STATE_RECORDS / 2) {
-			broadcast_item_record(&m->items[i], &state->records[count]);
-			*ret_size += record_size(&state->records[count++]);
-		}
+		if (m->items[i].kind == ITEM_TWICE && count < STATE_RECORDS / 4)
+			broadcast_item_record(&m->items[i], &state->records[count++]);
+	for (size_t i = 0; i < count; i++)
+		*ret_size += record_size(&state->records[i]);
 	stream->told = true;
+	return count;
+}
+
+/* Members from the cursor on, as many as fit; each with the word that it was removed, where it was.
+ */
+static size_t state_members(struct membership *m, struct stream *stream, struct state *state,
+			    size_t count, size_t *size)
+{
+	Lvsmesh__Pb__Record *record;
+	bool certificate;
+
+	for (; stream->cursor < m->member_cap; stream->cursor++) {
+		const struct member *member = m->members[stream->cursor];
+
+		if (!wanted(stream, member, &certificate))
+			continue;
+		record = &state->records[count];
+		if (count + 2 > STATE_RECORDS)
+			break;
+		record_of_member(member, certificate, record);
+		if (*size + record_size(record) + REMOVAL_SIZE > MEMBERSHIP_BODY_MAX)
+			break;
+		*size += record_size(record);
+		count++;
+		if (member->removal) {
+			tombstone_record(m, member, &record[1]);
+			*size += record_size(&record[1]);
+			count++;
+		}
+	}
 	return count;
 }
 
@@ -338,31 +401,21 @@ static size_t make_state(struct membership *m, struct stream *stream, struct sta
 			 uint8_t *data)
 {
 	Lvsmesh__Pb__State message = LVSMESH__PB__STATE__INIT;
-	size_t size = 0, count = stream->told ? 0 : state_own(m, stream, state, &size);
-	bool certificate;
+	size_t size = OVERHEAD, count = stream->told ? 0 : state_own(m, stream, state, &size);
+	unsigned int wants;
 
-	for (; stream->cursor < m->member_cap; stream->cursor++) {
-		const struct member *member = m->members[stream->cursor];
-
-		if (count + 2 > STATE_RECORDS || size > STATE_ROOM)
-			break;
-		if (!wanted(stream, member, &certificate))
-			continue;
-		record_of_member(member, certificate, &state->records[count]);
-		size += record_size(&state->records[count++]);
-		if (member->removal) {
-			broadcast_item_record(member->removal, &state->records[count]);
-			size += record_size(&state->records[count++]);
-		}
-	}
-	message.done = stream->cursor == m->member_cap;
+	count = state_members(m, stream, state, count, &size);
 	for (size_t i = 0; i < count; i++)
 		state->pointers[i] = &state->records[i];
 	message.records = state->pointers;
 	message.n_records = count;
+	wants = make_wants(m, stream, state->want);
+	/* What does not fit behind the records goes alone, in one frame more. */
+	message.done =
+		stream->cursor == m->member_cap && size + wants * WANT_SIZE <= MEMBERSHIP_BODY_MAX;
 	if (message.done) {
 		message.want = state->want;
-		message.n_want = make_wants(m, stream, state->want);
+		message.n_want = wants;
 		stream->phase = STREAM_WAIT_DONE;
 	}
 	return lvsmesh__pb__state__pack(&message, data);
@@ -468,6 +521,7 @@ void pushpull_frame(struct membership *m, const struct membership_event *event)
 void pushpull_mismatch(struct membership *m, struct member *member, bool differs)
 {
 	if (!differs) {
+		tombstone_agreed(m, member);
 		member->mismatches = 0;
 		m->sync_interval = SYNC_FIRST;
 		return;

@@ -4,7 +4,6 @@
 #include "membership/membership_private.h"
 #include "proto/arena.h"
 
-#define REMOVAL_WAIT (60 * SEC) /* a failure younger than this may be a cut */
 #define AWAY_DIAL                                                                                  \
 	(2 * SEC) /* before it is tried by TCP whether one is back that lost its state             \
 		   */
@@ -211,6 +210,8 @@ static void judge(struct membership *m, struct member *member)
 	if (member->state == MEMBER_SUSPECT)
 		suspicion_clear(m, member);
 	if (member->state == MEMBER_GONE) {
+		free(member->removal);
+		member->removal = NULL;
 		member_state_set(m, member, MEMBER_UNPROVEN);
 		member->hellos = 0;
 		member->hello_at = 0;
@@ -308,17 +309,22 @@ static void take_statement(struct membership *m, struct member *from, bool strea
 		take_own(m, record);
 		return;
 	}
-	/* Whether it is news comes before what it costs to check, its certificate too. */
 	member = member_find(m, record->origin);
-	if (member && !is_newer(member, record))
-		return;
-	member = statement_origin(m, record, &fresh);
-	if (!member) {
-		refuse(m, REFUSED_UNKNOWN);
+	if (member && !is_newer(member, record)) {
+		/* Its certificate may be, where that was renewed. */
+		statement_origin(m, record, &fresh);
 		return;
 	}
 	if (!statement_parse(record->body, &statement)) {
 		refuse(m, REFUSED_MALFORMED);
+		return;
+	}
+	/* Nobody misses who is not known. */
+	if (!member && statement.phase == MEMBER_LEFT)
+		return;
+	member = statement_origin(m, record, &fresh);
+	if (!member) {
+		refuse(m, REFUSED_UNKNOWN);
 		return;
 	}
 	if (record_check(m, member, record) != 0)
@@ -335,69 +341,6 @@ static void take_statement(struct membership *m, struct member *from, bool strea
 		broadcast_add(m, fresh ? ITEM_NEWCOMER : ITEM_STATEMENT, member->id, 0);
 	else if (fresh)
 		member_busy(m, member);
-}
-
-/* Remembers who said so, for those who have not heard it. */
-static void removed(struct membership *m, struct member *member, uint64_t origin, uint64_t epoch,
-		    uint64_t sequence, const uint8_t *body, size_t len,
-		    const uint8_t signature[SIGNATURE_SIZE])
-{
-	struct item *item =
-		broadcast_record(m, ITEM_REMOVAL, origin, epoch, sequence, body, len, signature);
-
-	if (!member->removal)
-		member->removal = malloc(sizeof(*item));
-	if (member->removal)
-		*member->removal = *item;
-}
-
-static void take_removal(struct membership *m, const Lvsmesh__Pb__Record *record)
-{
-	_Alignas(max_align_t) uint8_t memory[512];
-	Lvsmesh__Pb__Removal *removal;
-	struct member *origin = member_find(m, record->origin), *member;
-	struct arena arena;
-
-	arena_init(&arena, memory, sizeof(memory));
-	removal =
-		lvsmesh__pb__removal__unpack(&arena.allocator, record->body.len, record->body.data);
-	if (!removal || record->body.len > 48) {
-		refuse(m, REFUSED_MALFORMED);
-		return;
-	}
-	member = member_find(m, removal->subject);
-	if (!member || member->state == MEMBER_GONE || record->origin == m->identity->id)
-		return;
-	if (!origin || !member_answers(origin)) {
-		refuse(m, REFUSED_UNKNOWN);
-		return;
-	}
-	if (member->state != MEMBER_FAILED || m->now.mono < member->failed_at + REMOVAL_WAIT ||
-	    removal->epoch != member->epoch || removal->incarnation != member->incarnation) {
-		refuse(m, REFUSED_REMOVAL);
-		return;
-	}
-	if (record_check(m, origin, record) != 0)
-		return;
-	member_left(m, member);
-	removed(m, member, record->origin, record->epoch, record->sequence, record->body.data,
-		record->body.len, record->signature.data);
-}
-
-void record_remove(struct membership *m, struct member *member)
-{
-	Lvsmesh__Pb__Removal removal = LVSMESH__PB__REMOVAL__INIT;
-	uint8_t body[48], signature[SIGNATURE_SIZE];
-	size_t len;
-
-	removal.subject = member->id;
-	removal.epoch = member->epoch;
-	removal.incarnation = member->incarnation;
-	len = lvsmesh__pb__removal__pack(&removal, body);
-	m->others++;
-	record_sign(m->identity, RECORD_REMOVAL, m->epoch, m->others, body, len, signature);
-	member_left(m, member);
-	removed(m, member, m->identity->id, m->epoch, m->others, body, len, signature);
 }
 
 /* Somebody with the origin's key has seen another with it. */
@@ -462,7 +405,7 @@ void record_take(struct membership *m, struct member *from, bool stream,
 			refuse(m, REFUSED_KIND);
 		break;
 	case RECORD_REMOVAL:
-		take_removal(m, record);
+		tombstone_take(m, record);
 		break;
 	case RECORD_TWICE:
 		take_twice(m, record);

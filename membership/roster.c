@@ -4,12 +4,25 @@
 #include "membership/membership_private.h"
 #include "proto/arena.h"
 
-/* The roster as bytes is a State: certificates, and the newest statements where there are some. */
+#define RECORDS_MAX (2 * MEMBERSHIP_MEMBERS_MAX)
+
+/* The roster as bytes is a State: certificates, and the newest statements where there are some.
+ * Those who left are in it by that statement, those who were removed with a Removal of ours behind
+ * theirs. */
 struct packed {
 	Lvsmesh__Pb__State state;
-	Lvsmesh__Pb__Record *pointers[MEMBERSHIP_MEMBERS_MAX];
-	Lvsmesh__Pb__Record records[MEMBERSHIP_MEMBERS_MAX];
+	Lvsmesh__Pb__Record *pointers[RECORDS_MAX];
+	Lvsmesh__Pb__Record records[RECORDS_MAX];
 };
+
+/* Who leaves throws it away: it comes back as a newcomer, and brings nobody back. */
+static bool is_kept(const struct membership *m, const struct member *member)
+{
+	if (m->phase == MEMBER_LEAVING || m->phase == MEMBER_LEFT)
+		return false;
+	return member->in_roster || (member->state == MEMBER_GONE && member->epoch > 0 &&
+				     (member->removal || member->phase == MEMBER_LEFT));
+}
 
 static struct packed *gather(const struct membership *m)
 {
@@ -19,11 +32,16 @@ static struct packed *gather(const struct membership *m)
 	if (!packed)
 		return NULL;
 	for (unsigned int i = 0; i < m->member_cap; i++) {
-		if (!m->members[i] || !m->members[i]->in_roster)
+		const struct member *member = m->members[i];
+
+		if (!member || !is_kept(m, member))
 			continue;
-		packed->pointers[count] = &packed->records[count];
-		record_of_member(m->members[i], true, &packed->records[count++]);
+		record_of_member(member, true, &packed->records[count++]);
+		if (member->state == MEMBER_GONE && member->removal)
+			tombstone_record(m, member, &packed->records[count++]);
 	}
+	for (size_t i = 0; i < count; i++)
+		packed->pointers[i] = &packed->records[i];
 	lvsmesh__pb__state__init(&packed->state);
 	packed->state.n_records = count;
 	packed->state.records = packed->pointers;
@@ -56,6 +74,10 @@ static void take(struct membership *m, const Lvsmesh__Pb__Record *record)
 {
 	struct member *member;
 
+	if (record->kind == RECORD_REMOVAL) {
+		tombstone_load(m, record);
+		return;
+	}
 	/* Anything else in a roster is damage. */
 	if (record->kind != RECORD_STATEMENT && record->epoch > 0) {
 		refuse(m, REFUSED_KIND);

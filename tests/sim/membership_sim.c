@@ -39,18 +39,18 @@ struct endpoint sim_endpoint(unsigned int n, unsigned int net)
 	return endpoint;
 }
 
-static void make_identity(struct sim *sim, unsigned int n)
+void sim_certify(struct sim *sim, unsigned int n, unsigned int name_of, uint64_t serial)
 {
 	struct keygen_options options = {
 		.not_before = FIXTURE_SECONDS - FIXTURE_VALID,
 		.not_after = FIXTURE_SECONDS + 30 * FIXTURE_VALID,
-		.serial = n + 1,
+		.serial = serial,
 	};
 	uint8_t seed[KEYGEN_NODE_SEED] = {1};
 	struct cluster_key key;
 	char name[16];
 
-	snprintf(name, sizeof(name), "d%u", n + 1);
+	snprintf(name, sizeof(name), "d%u", name_of + 1);
 	options.name = name;
 	store_le32(seed + 4, n);
 	store_le32(seed + KEYGEN_NODE_SEED / 2, n + 1);
@@ -78,7 +78,7 @@ struct sim *sim_new(const struct sim_options *options)
 	sim->mended = calloc((size_t)all * all, sizeof(*sim->mended));
 	assert(sim->hosts && sim->cuts && sim->mended);
 	for (unsigned int i = 0; i < sim->count; i++)
-		make_identity(sim, i);
+		sim_certify(sim, i, i, i + 1);
 	return sim;
 }
 
@@ -390,6 +390,18 @@ void sim_start(struct sim *sim, unsigned int n, enum sim_start how, uint64_t joi
 	}
 	host->lost = how == SIM_LOST;
 	start_core(sim, n);
+}
+
+void sim_inherit(struct sim *sim, unsigned int n, unsigned int from)
+{
+	struct host *host = &sim->hosts[n], *former = &sim->hosts[from];
+
+	free(host->roster);
+	host->roster = former->roster;
+	host->roster_len = former->roster_len;
+	host->epoch = former->epoch;
+	former->roster = NULL;
+	former->roster_len = 0;
 }
 
 void sim_crash(struct sim *sim, unsigned int n, bool host_too)

@@ -44,6 +44,12 @@ void sim_clock(struct sim *sim, unsigned int n, int64_t shift);
 /* Another process with the identity of n, at another address. Its number is count + n. */
 void sim_clone(struct sim *sim, unsigned int n, bool same_epoch);
 
+/* Another certificate, for its next start: the same keys, the name of name_of; its first one has
+ * its number + 1 for a serial. */
+void sim_certify(struct sim *sim, unsigned int n, unsigned int name_of, uint64_t serial);
+/* n starts in the state directory of another, which has none then. */
+void sim_inherit(struct sim *sim, unsigned int n, unsigned int from);
+
 /* Of 1000. */
 void sim_loss(struct sim *sim, unsigned int loss, unsigned int repeat, unsigned int corrupt);
 enum sim_way { SIM_UDP = 1, SIM_TCP = 2, SIM_BOTH = 3 };
