@@ -37,6 +37,7 @@ static const char usage[] =
 static const char help_keygen[] =
 	"Usage: lvsmesh keygen cluster DIR\n"
 	"       lvsmesh keygen node NAME --cluster DIR [--address A]... [--days N] [--output DIR]\n"
+	"                           [--renew]\n"
 	"\n"
 	"`keygen cluster` makes DIR/cluster.key, which signs the directors' certificates, and\n"
 	"DIR/cluster.pub. Keep them on a machine that is no director.\n"
@@ -46,7 +47,8 @@ static const char help_keygen[] =
 	"  --cluster DIR    where the cluster's key is\n"
 	"  --address A      an address of the director, without port; may be repeated\n"
 	"  --days N         how long the certificate is valid (365)\n"
-	"  --output DIR     where to write it (NAME in the cluster's directory)\n";
+	"  --output DIR     where to write it (NAME in the cluster's directory)\n"
+	"  --renew          only a new certificate, for the keys that the one there is for\n";
 
 static const char help_check[] =
 	"Usage: lvsmesh check FILE\n"

@@ -46,6 +46,7 @@ struct node_options {
 	struct ip_addr addresses[CERTIFICATE_ADDRESSES_MAX];
 	size_t address_count;
 	unsigned long days;
+	bool renew;
 };
 
 static int address_add(struct node_options *options, const char *text)
@@ -83,6 +84,7 @@ static int node_options_parse(int argc, char **argv, struct node_options *option
 		{"address", required_argument, NULL, 'a'},
 		{"days", required_argument, NULL, 'd'},
 		{"output", required_argument, NULL, 'o'},
+		{"renew", no_argument, NULL, 'r'},
 		{0},
 	};
 	int r = CTL_DONE, c;
@@ -101,6 +103,9 @@ static int node_options_parse(int argc, char **argv, struct node_options *option
 			break;
 		case 'o':
 			options->output = optarg;
+			break;
+		case 'r':
+			options->renew = true;
 			break;
 		default:
 			r = CTL_USAGE;
@@ -123,11 +128,11 @@ static int node_options_parse(int argc, char **argv, struct node_options *option
 	return CTL_DONE;
 }
 
-static int node_make(const struct node_options *options, const struct cluster_key *cluster,
-		     const char *dir)
+static struct keygen_options keygen_of(const struct node_options *options)
 {
 	uint64_t now = (uint64_t)time(NULL);
-	struct keygen_options keygen = {
+
+	return (struct keygen_options){
 		.name = options->name,
 		.addresses = options->addresses,
 		.address_count = options->address_count,
@@ -135,6 +140,46 @@ static int node_make(const struct node_options *options, const struct cluster_ke
 		.not_after = now + options->days * DAY,
 		.serial = now * 1000000,
 	};
+}
+
+/* The certificate has all that is needed: the secret keys stay where they are. */
+static int node_renew(const struct node_options *options, const struct cluster_key *cluster,
+		      const char *dir)
+{
+	struct keygen_options keygen = keygen_of(options);
+	struct certificate former, renewed;
+	char error[STORE_ERROR_MAX];
+	int r = identity_certificate_load(dir, &former, error);
+
+	if (r == -ENOENT)
+		ctl_error("%s/certificate is missing: copy it from the director, where it is "
+			  "/etc/lvsmesh/identity/certificate",
+			  dir);
+	else if (r < 0)
+		ctl_error("%s", error);
+	else if (strcmp(former.name, options->name) != 0)
+		ctl_error("%s/certificate is the certificate of %s", dir, former.name);
+	if (r < 0 || strcmp(former.name, options->name) != 0)
+		return CTL_REFUSED;
+	r = keygen_renew(cluster, &keygen, &former, &renewed);
+	if (r > 0) {
+		ctl_error("%s/certificate %s", dir, certificate_error_text(r));
+		return CTL_REFUSED;
+	}
+	if (identity_certificate_save(dir, &renewed, error) < 0) {
+		ctl_error("%s", error);
+		return CTL_REFUSED;
+	}
+	printf("Renewed %s/certificate, valid for %lu days: copy it to the director as "
+	       "/etc/lvsmesh/identity/certificate and restart lvsmeshd there.\n",
+	       dir, options->days);
+	return CTL_DONE;
+}
+
+static int node_make(const struct node_options *options, const struct cluster_key *cluster,
+		     const char *dir)
+{
+	struct keygen_options keygen = keygen_of(options);
 	uint8_t seed[KEYGEN_NODE_SEED];
 	char error[STORE_ERROR_MAX];
 	struct identity identity;
@@ -179,7 +224,8 @@ static int keygen_node_run(int argc, char **argv)
 		ctl_error("%s", error);
 		return CTL_REFUSED;
 	}
-	r = node_make(&options, &cluster, dir);
+	r = options.renew ? node_renew(&options, &cluster, dir)
+			  : node_make(&options, &cluster, dir);
 	cluster_key_fini(&cluster);
 	return r;
 }

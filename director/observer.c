@@ -243,13 +243,13 @@ void observe_identity(struct observer *observer, const struct certificate *certi
 
 		if (left == 0)
 			event_init(&event, EVENT_IDENTITY_EXPIRING, name,
-				   "The certificate of %s has expired: peers refuse it; make a new "
-				   "one with `lvsmesh keygen node %s`.",
+				   "The certificate of %s has expired: peers refuse it; renew it "
+				   "with `lvsmesh keygen node %s --renew`.",
 				   name, name);
 		else
 			event_init(&event, EVENT_IDENTITY_EXPIRING, name,
 				   "The certificate of %s expires in less than %" PRIu64 " days: "
-				   "make a new one with `lvsmesh keygen node %s`.",
+				   "renew it with `lvsmesh keygen node %s --renew`.",
 				   name, left / 86400 + 1, name);
 		event_number(&event, "left_s", (int64_t)left);
 		event_raise(log, &event, now);

@@ -222,13 +222,13 @@ static void problems_of_self(json_t *problems, const struct status_facts *facts,
 			facts->reload_error);
 	if (not_after < now.wall)
 		problem(problems,
-			"The certificate has expired: peers refuse it; make a new one with "
-			"`lvsmesh keygen node %s`.",
+			"The certificate has expired: peers refuse it; renew it with "
+			"`lvsmesh keygen node %s --renew`.",
 			certificate->name);
 	else if (not_after - now.wall < EXPIRY_NOTICE)
 		problem(problems,
-			"The certificate expires in %lld days: make a new one with `lvsmesh keygen "
-			"node %s`.",
+			"The certificate expires in %lld days: renew it with `lvsmesh keygen "
+			"node %s --renew`.",
 			(long long)((not_after - now.wall) / USEC_PER_SEC / 86400),
 			certificate->name);
 }

@@ -53,6 +53,27 @@ int keygen_node(const struct cluster_key *cluster, const struct keygen_options *
 	return r;
 }
 
+int keygen_renew(const struct cluster_key *cluster, const struct keygen_options *options,
+		 const struct certificate *former, struct certificate *ret_certificate)
+{
+	struct certificate want = *former;
+	int r = certificate_verify(former, cluster->public_key, former->not_before * USEC_PER_SEC);
+
+	if (r != 0)
+		return r;
+	if (strcmp(options->name, former->name) != 0 ||
+	    options->address_count > CERTIFICATE_ADDRESSES_MAX)
+		return CERTIFICATE_E_MALFORMED;
+	want.not_before = options->not_before;
+	want.not_after = options->not_after;
+	want.serial = MAX(options->serial, former->serial + 1);
+	if (options->address_count > 0)
+		want.address_count = options->address_count;
+	for (size_t i = 0; i < options->address_count; i++)
+		want.addresses[i] = options->addresses[i];
+	return certificate_issue(&want, cluster->secret, ret_certificate);
+}
+
 int identity_init(const uint8_t seed[KEYGEN_NODE_SEED], const struct certificate *certificate,
 		  const uint8_t cluster_key[SIGN_PUBLIC_SIZE], struct identity *ret_identity)
 {

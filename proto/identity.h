@@ -55,6 +55,13 @@ struct keygen_options {
 int keygen_node(const struct cluster_key *cluster, const struct keygen_options *options,
 		const uint8_t seed[KEYGEN_NODE_SEED], struct identity *ret_identity);
 
+/* A new certificate for the keys of a former one of this cluster, which may have expired; the name
+ * must be the same. options->address_count 0: the former's addresses. The serial is the former's +
+ * 1 where options' is not above that. 0, or CERTIFICATE_E_{MALFORMED, CLUSTER, SIGNATURE}: of the
+ * former one. */
+int keygen_renew(const struct cluster_key *cluster, const struct keygen_options *options,
+		 const struct certificate *former, struct certificate *ret_certificate);
+
 /* Puts an identity together and checks that its parts belong to each other, but not the dates: an
  * expired director still forwards (ask certificate_check_time()). 0, or CERTIFICATE_E_{CLUSTER,
  * SIGNATURE, KEY}. */

@@ -112,6 +112,12 @@ int cluster_load(const char *dir, struct cluster_key *ret_cluster, char error[ST
 	return r;
 }
 
+int identity_certificate_save(const char *dir, const struct certificate *certificate,
+			      char error[STORE_ERROR_MAX])
+{
+	return save(dir, &form_certificate, false, certificate->bytes, certificate->len, error);
+}
+
 int identity_save(const char *dir, const struct identity *identity, char error[STORE_ERROR_MAX])
 {
 	const struct certificate *certificate = &identity->certificate;
@@ -120,16 +126,15 @@ int identity_save(const char *dir, const struct identity *identity, char error[S
 	/* The key first: it refuses to replace, and then nothing has been touched. */
 	r = save(dir, &form_key, true, identity->seed, sizeof(identity->seed), error);
 	if (r == 0)
-		r = save(dir, &form_certificate, false, certificate->bytes, certificate->len,
-			 error);
+		r = identity_certificate_save(dir, certificate, error);
 	if (r == 0)
 		r = save(dir, &form_cluster_public, false, identity->cluster_key,
 			 sizeof(identity->cluster_key), error);
 	return r;
 }
 
-static int load_certificate(const char *dir, struct certificate *ret_certificate,
-			    char error[STORE_ERROR_MAX])
+int identity_certificate_load(const char *dir, struct certificate *ret_certificate,
+			      char error[STORE_ERROR_MAX])
 {
 	uint8_t bytes[CERTIFICATE_MAX];
 	size_t len;
@@ -150,7 +155,7 @@ int identity_load(const char *dir, struct identity *ret_identity, char error[STO
 
 	r = load_key(dir, &form_key, seed, sizeof(seed), error);
 	if (r == 0)
-		r = load_certificate(dir, &certificate, error);
+		r = identity_certificate_load(dir, &certificate, error);
 	if (r == 0)
 		r = load_key(dir, &form_cluster_public, cluster_key, sizeof(cluster_key), error);
 	if (r == 0) {

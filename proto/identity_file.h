@@ -20,4 +20,10 @@ int cluster_load(const char *dir, struct cluster_key *ret_cluster, char error[ST
 int identity_save(const char *dir, const struct identity *identity, char error[STORE_ERROR_MAX]);
 int identity_load(const char *dir, struct identity *ret_identity, char error[STORE_ERROR_MAX]);
 
+/* The certificate alone, which is no secret; replaces one that is there. */
+int identity_certificate_save(const char *dir, const struct certificate *certificate,
+			      char error[STORE_ERROR_MAX]);
+int identity_certificate_load(const char *dir, struct certificate *ret_certificate,
+			      char error[STORE_ERROR_MAX]);
+
 #endif

@@ -90,6 +90,27 @@ def test_keygen(cluster, tmp_path):
     assert (tmp_path / "d2" / "certificate").exists()
 
 
+def test_keygen_renews(cluster, tmp_path):
+    node = ["keygen", "node", "d1", "--cluster", cluster]
+    expect(DONE, *node, "--address", "192.0.2.11", "--days", "1")
+    key, former = ((cluster / "d1" / name).read_text() for name in ("key", "certificate"))
+    expect(DONE, *node, "--renew", "--days", "30")
+    renewed = (cluster / "d1" / "certificate").read_text()
+    assert (cluster / "d1" / "key").read_text() == key and renewed != former
+    # the certificate alone will do, wherever it is
+    there = tmp_path / "there"
+    there.mkdir()
+    assert "copy it from the director" in expect(REFUSED, *node, "--renew", "--output", there).stderr
+    (there / "certificate").write_text(renewed)
+    expect(DONE, *node, "--renew", "--output", there)
+    assert sorted(file.name for file in there.iterdir()) == ["certificate"]
+    d2 = ["keygen", "node", "d2", "--cluster", cluster, "--renew", "--output", there]
+    assert "is the certificate of d1" in expect(REFUSED, *d2).stderr
+    expect(DONE, "keygen", "cluster", tmp_path / "other")
+    other = ["keygen", "node", "d1", "--cluster", tmp_path / "other", "--renew", "--output", there]
+    assert "another cluster" in expect(REFUSED, *other).stderr
+
+
 def test_keygen_replaces_nothing(cluster):
     before = (cluster / "cluster.key").read_text()
     assert "cluster.key" in expect(REFUSED, "keygen", "cluster", cluster).stderr

@@ -310,7 +310,8 @@ static void test_a_crashed_one_is_replaced(void **state)
 	sim_crash(sim, 2, true);
 	sim_certify(sim, 3, 2, 1000);
 	sim_start(sim, 3, SIM_KEEP, 1);
-	sim_run(sim, 15 * S);
+	/* The newcomer has heard of it, for a minute. */
+	sim_run(sim, 75 * S);
 	for (unsigned int i = 0; i < 4; i++)
 		assert_true(i == 2 || roster(sim, i) == 3);
 	assert_int_equal(haunted(sim, 2, 600), 0);

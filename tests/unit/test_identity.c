@@ -263,6 +263,40 @@ static void test_mixed_up(void **state)
 	assert_non_null(strstr(error, "does not belong to cluster.pub"));
 }
 
+static void test_renewed(void **state)
+{
+	struct keygen_options options = {
+		.name = "d1",
+		.not_before = FIXTURE_SECONDS,
+		.not_after = FIXTURE_SECONDS + 100 * FIXTURE_VALID,
+	};
+	struct ip_addr address = {.family = AF_INET, .bytes = {192, 0, 2, 99}};
+	struct certificate certificate;
+	struct cluster_key other;
+	struct identity again;
+
+	(void)state;
+	assert_int_equal(keygen_renew(&cluster, &options, &d1.certificate, &certificate), 0);
+	assert_int_equal(certificate_id(&certificate), d1.id);
+	assert_int_equal(certificate.serial, d1.certificate.serial + 1);
+	assert_int_equal(certificate.not_after, options.not_after);
+	assert_int_equal(certificate.address_count, d1.certificate.address_count);
+	assert_int_equal(identity_init(d1.seed, &certificate, cluster.public_key, &again), 0);
+	options.serial = 1000;
+	options.addresses = &address;
+	options.address_count = 1;
+	assert_int_equal(keygen_renew(&cluster, &options, &d1.certificate, &certificate), 0);
+	assert_int_equal(certificate.serial, 1000);
+	assert_memory_equal(&certificate.addresses[0], &address, sizeof(address));
+	options.name = "d2";
+	assert_int_equal(keygen_renew(&cluster, &options, &d1.certificate, &certificate),
+			 CERTIFICATE_E_MALFORMED);
+	fixture_cluster(2, &other);
+	options.name = "d1";
+	assert_int_equal(keygen_renew(&other, &options, &d1.certificate, &certificate),
+			 CERTIFICATE_E_CLUSTER);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -274,6 +308,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_missing, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_damaged, set_up, tear_down),
 		cmocka_unit_test_setup_teardown(test_mixed_up, set_up, tear_down),
+		cmocka_unit_test_setup_teardown(test_renewed, set_up, tear_down),
 	};
 
 	return sodium_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
