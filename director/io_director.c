@@ -46,7 +46,7 @@ static void want_announce(void *context, bool wanted)
 
 	io_log_notice(wanted ? "ready to take traffic" : "not to take traffic");
 	if (!director->stopping)
-		io_services_announce(director->services, wanted);
+		io_services_announce(director->services, wanted, director->forwarder_ok);
 }
 
 static void want_services(void *context)
@@ -173,7 +173,7 @@ static void tap_changed(void *context)
 	io_tap_status(director->tap, &tap);
 	/* The VIPs may be on although we never put them there: a process before us left them. */
 	if (tap.stalled_since && director->services && !director->stopping)
-		io_services_announce(director->services, false);
+		io_services_announce(director->services, false, false);
 }
 
 static void put_back(void *context, const char *what, const char *was, int r)

@@ -55,8 +55,9 @@ void director_node_done(void *context)
 {
 	struct io_director *director = context;
 
+	/* A router that does not know yet is served to the end. */
 	if (!director->stopping)
-		uv_timer_start(&director->leave, left, 0, 0);
+		uv_timer_start(&director->leave, left, io_services_grace(director->services), 0);
 }
 
 void director_epoch_wanted(void *context, uint64_t epoch)

@@ -19,6 +19,8 @@ enum vips {
 
 struct io_services {
 	uv_timer_t timer;
+	uv_timer_t grace; /* runs: VIPs that were taken off are still local */
+	unsigned int handles;
 	struct ipvs *ipvs;
 	const struct config *config;
 	struct io_services_callbacks callbacks;
@@ -77,7 +79,8 @@ static unsigned int vips_apply(struct io_services *services, const char *interfa
 {
 	struct vip_changes changes = {0};
 	struct vip_error error = {""};
-	int r = vip_apply(interface, wanted, ours, &changes, &error);
+	bool keep_local = uv_is_active((const uv_handle_t *)&services->grace);
+	int r = vip_apply(interface, wanted, ours, keep_local, &changes, &error);
 
 	if (changes.added || changes.removed)
 		io_log_notice("%s: %u VIPs put on, %u taken off", interface, changes.added,
@@ -187,6 +190,24 @@ static void vips_drop_former(struct io_services *services)
 	service_keys_fini(&owned);
 }
 
+/* Those that were taken off are local no longer. */
+static void release(struct io_services *services)
+{
+	struct ip_addr *vips;
+	struct vip_list list = vips_of(&services->config->services, &vips);
+	struct vip_error error;
+
+	uv_timer_stop(&services->grace);
+	if (vip_release(list, &error) < 0)
+		io_log_warning("%s", error.text);
+	free(vips);
+}
+
+static void grace_ended(uv_timer_t *grace)
+{
+	release(container_of(grace, struct io_services, grace));
+}
+
 static void interval(uv_timer_t *timer)
 {
 	struct io_services *services = container_of(timer, struct io_services, timer);
@@ -232,6 +253,8 @@ int io_services_open(uv_loop_t *loop, const struct config *config,
 		return r;
 	}
 	uv_timer_init(loop, &services->timer);
+	uv_timer_init(loop, &services->grace);
+	services->handles = 2;
 	uv_timer_start(&services->timer, interval, IO_SERVICES_INTERVAL_MS,
 		       IO_SERVICES_INTERVAL_MS);
 	*ret_services = services;
@@ -240,10 +263,12 @@ int io_services_open(uv_loop_t *loop, const struct config *config,
 
 static void closed(uv_handle_t *handle)
 {
-	struct io_services *services = container_of(handle, struct io_services, timer);
+	struct io_services *services = handle->data;
 	void (*done)(void *context) = services->done;
 	void *context = services->context;
 
+	if (--services->handles > 0)
+		return;
 	ipvs_close(services->ipvs);
 	free(services);
 	done(context);
@@ -253,7 +278,11 @@ void io_services_close(struct io_services *services, void (*done)(void *context)
 {
 	services->done = done;
 	services->context = context;
+	if (uv_is_active((uv_handle_t *)&services->grace))
+		release(services);
+	services->timer.data = services->grace.data = services;
 	uv_close((uv_handle_t *)&services->timer, closed);
+	uv_close((uv_handle_t *)&services->grace, closed);
 }
 
 void io_services_config(struct io_services *services, const struct config *config)
@@ -269,10 +298,24 @@ void io_services_config(struct io_services *services, const struct config *confi
 	vips_set(services);
 }
 
-void io_services_announce(struct io_services *services, bool announce)
+void io_services_announce(struct io_services *services, bool announce, bool forward)
 {
+	bool was_on = services->vips != VIPS_OFF;
+
 	services->vips = announce ? VIPS_ON : VIPS_OFF;
+	if (!announce && forward && was_on)
+		uv_timer_start(&services->grace, grace_ended, IO_SERVICES_GRACE_MS, 0);
 	vips_set(services);
+	/* Also what a process before us left behind. */
+	if (announce || !forward)
+		release(services);
+}
+
+uint64_t io_services_grace(const struct io_services *services)
+{
+	return uv_is_active((const uv_handle_t *)&services->grace)
+		       ? MAX(uv_timer_get_due_in(&services->grace), UINT64_C(1))
+		       : 0;
 }
 
 int io_services_dump(struct io_services *services, struct service_set *ret_set,

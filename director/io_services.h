@@ -35,8 +35,12 @@ void io_services_close(struct io_services *services, void (*done)(void *context)
 void io_services_config(struct io_services *services, const struct config *config);
 
 /* Whether traffic is wanted: puts the VIPs on, or takes them off. Before the first call they stay
- * as they were found. */
-void io_services_announce(struct io_services *services, bool announce);
+ * as they were found. forward: what still comes is forwarded for IO_SERVICES_GRACE_MS after they
+ * were taken off; false: the kernel does not forward. */
+#define IO_SERVICES_GRACE_MS 10000
+void io_services_announce(struct io_services *services, bool announce, bool forward);
+/* ms of that time that are left; 0: it is over. */
+uint64_t io_services_grace(const struct io_services *services);
 
 /* The kernel's services, sorted; the wire tap's left out; the caller's. 0, or a negative errno and
  * a sentence. */

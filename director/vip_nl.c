@@ -8,6 +8,8 @@
 #include <netlink/route/link.h>
 #include <stdio.h>
 
+#include "director/vip_route_nl.h"
+
 struct work {
 	const char *interface;
 	struct nl_sock *socket;
@@ -135,19 +137,24 @@ static struct rtnl_addr *new_addr(const struct work *work, const struct ip_addr 
 	return addr;
 }
 
+static bool is_address(struct rtnl_addr *addr, const struct ip_addr *vip)
+{
+	struct nl_addr *local = rtnl_addr_get_local(addr);
+
+	return local && nl_addr_get_family(local) == vip->family &&
+	       memcmp(nl_addr_get_binary_addr(local), vip->bytes, ip_family_size(vip->family)) == 0;
+}
+
 static bool is_present(const struct work *work, const struct ip_addr *vip)
 {
 	struct nl_object *object = nl_cache_get_first(work->present);
 
 	for (; object; object = nl_cache_get_next(object)) {
 		struct rtnl_addr *addr = (struct rtnl_addr *)object;
-		struct nl_addr *local = rtnl_addr_get_local(addr);
-		size_t size = ip_family_size(vip->family);
 
-		if (rtnl_addr_get_ifindex(addr) == work->ifindex && local &&
-		    nl_addr_get_family(local) == vip->family &&
-		    rtnl_addr_get_prefixlen(addr) == (int)(8 * size) &&
-		    memcmp(nl_addr_get_binary_addr(local), vip->bytes, size) == 0)
+		if (rtnl_addr_get_ifindex(addr) == work->ifindex &&
+		    rtnl_addr_get_prefixlen(addr) == (int)(8 * ip_family_size(vip->family)) &&
+		    is_address(addr, vip))
 			return true;
 	}
 	return false;
@@ -178,50 +185,127 @@ static void add(struct work *work, const struct ip_addr *vip)
 		work->changes.added++;
 }
 
-static void take_off(struct work *work, const struct ip_addr *vip)
+/* Ours, or an interface that stands for no network: there an address only draws traffic. */
+static bool may_take_off(struct work *work, int ifindex)
 {
-	struct rtnl_addr *addr = new_addr(work, vip);
-	int r = addr ? rtnl_addr_delete(work->socket, addr, 0) : -NLE_NOMEM;
+	struct rtnl_link *link = NULL;
+	const char *type;
+	bool may;
 
-	rtnl_addr_put(addr);
-	if (r < 0 && r != -NLE_NOADDR)
-		blame(work, r, "take off", vip);
-	else
-		work->changes.removed++;
+	if (ifindex == work->ifindex)
+		return true;
+	if (rtnl_link_get_kernel(work->socket, ifindex, NULL, &link) < 0)
+		return false;
+	type = rtnl_link_get_type(link);
+	may = (rtnl_link_get_flags(link) & IFF_LOOPBACK) || (type && strcmp(type, "dummy") == 0);
+	rtnl_link_put(link);
+	return may;
 }
 
-int vip_apply(const char *interface, struct vip_list wanted, struct vip_list ours,
-	      struct vip_changes *ret_changes, struct vip_error *ret_error)
+/* Told, and left alone: it may be how this host is reached. */
+static void elsewhere(struct work *work, const struct ip_addr *vip, int ifindex)
 {
-	struct work work = {.interface = interface, .error = ret_error};
+	char text[ENDPOINT_TEXT], name[IFNAMSIZ] = "?";
+
+	if (work->first_error < 0)
+		return;
+	if_indextoname((unsigned int)ifindex, name);
+	work->first_error = -EADDRINUSE;
+	snprintf(work->error->text, sizeof(work->error->text),
+		 "%s is on %s too, where it still draws traffic; if it may go: ip address del %s "
+		 "dev %s",
+		 ip_addr_format(vip, text), name, text, name);
+}
+
+/* Whoever put it there, and with whatever prefix. */
+static void take_off(struct work *work, const struct ip_addr *vip, bool keep_local)
+{
+	struct nl_object *object = nl_cache_get_first(work->present);
+	int r = 0;
+
+	for (; object; object = nl_cache_get_next(object)) {
+		struct rtnl_addr *addr = (struct rtnl_addr *)object;
+		int ifindex = rtnl_addr_get_ifindex(addr);
+
+		if (!is_address(addr, vip))
+			continue;
+		if (!may_take_off(work, ifindex)) {
+			elsewhere(work, vip, ifindex);
+			continue;
+		}
+		if (keep_local)
+			r = vip_route_add(work->socket, vip);
+		if (r < 0)
+			blame(work, r, "keep local", vip);
+		r = rtnl_addr_delete(work->socket, addr, 0);
+		if (r < 0 && r != -NLE_NOADDR)
+			blame(work, r, "take off", vip);
+		else
+			work->changes.removed++;
+		r = 0;
+	}
+}
+
+static int open_socket(struct nl_sock **ret_socket, struct vip_error *ret_error)
+{
+	struct nl_sock *socket = nl_socket_alloc();
 	int r;
 
 	ret_error->text[0] = '\0';
-	work.socket = nl_socket_alloc();
 	errno = ENOBUFS;
-	if (!work.socket || nl_connect(work.socket, NETLINK_ROUTE) < 0) {
-		r = -errno; /* libnl's own number keeps less */
-		snprintf(ret_error->text, sizeof(ret_error->text),
-			 "netlink socket: %s; see the limits of lvsmeshd", strerror(-r));
-		nl_socket_free(work.socket);
-		*ret_changes = work.changes;
+	if (socket && nl_connect(socket, NETLINK_ROUTE) == 0) {
+		*ret_socket = socket;
+		return 0;
+	}
+	r = -errno; /* libnl's own number keeps less */
+	snprintf(ret_error->text, sizeof(ret_error->text),
+		 "netlink socket: %s; see the limits of lvsmeshd", strerror(-r));
+	nl_socket_free(socket);
+	return r;
+}
+
+int vip_apply(const char *interface, struct vip_list wanted, struct vip_list ours, bool keep_local,
+	      struct vip_changes *ret_changes, struct vip_error *ret_error)
+{
+	struct work work = {.interface = interface, .error = ret_error};
+	int r = open_socket(&work.socket, ret_error);
+
+	*ret_changes = work.changes;
+	if (r < 0)
 		return r;
-	}
 	r = open_interface(&work, wanted.count > 0);
-	if (r == 0 && work.ifindex != 0)
+	if (r == 0)
 		r = rtnl_addr_alloc_cache(work.socket, &work.present);
-	if (r < 0) {
+	if (r < 0)
 		blame(&work, r, "prepare the interface", NULL);
-	} else if (work.ifindex != 0) {
-		for (size_t i = 0; i < wanted.count; i++)
-			if (!is_present(&work, &wanted.vips[i]))
-				add(&work, &wanted.vips[i]);
-		for (size_t i = 0; i < ours.count; i++)
-			if (!has(wanted, &ours.vips[i]) && is_present(&work, &ours.vips[i]))
-				take_off(&work, &ours.vips[i]);
-	}
+	for (size_t i = 0; r == 0 && i < wanted.count; i++)
+		if (!is_present(&work, &wanted.vips[i]))
+			add(&work, &wanted.vips[i]);
+	for (size_t i = 0; r == 0 && i < ours.count; i++)
+		if (!has(wanted, &ours.vips[i]))
+			take_off(&work, &ours.vips[i], keep_local);
 	nl_cache_free(work.present);
 	nl_socket_free(work.socket);
 	*ret_changes = work.changes;
 	return work.first_error;
+}
+
+int vip_release(struct vip_list vips, struct vip_error *ret_error)
+{
+	struct nl_sock *socket;
+	int r = open_socket(&socket, ret_error), first = 0;
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; i < vips.count; i++) {
+		r = vip_route_remove(socket, &vips.vips[i]);
+		if (r < 0 && first == 0)
+			first = r;
+	}
+	nl_socket_free(socket);
+	if (first == 0)
+		return 0;
+	snprintf(ret_error->text, sizeof(ret_error->text),
+		 "routes of withdrawn VIPs: %s; see ip route show table local", nl_geterror(first));
+	return -EIO;
 }

@@ -21,10 +21,15 @@ struct vip_error {
 };
 
 /* Makes the interface (of type dummy) when it is missing and there is something to put on it, sets
- * it up, adds what is wanted, and takes off what is ours and not wanted. Every other address stays,
- * also on an interface that someone else made. Does nothing when there is nothing to change.
- * Goes on after an address that fails. 0, or -errno of the first. */
-int vip_apply(const char *interface, struct vip_list wanted, struct vip_list ours,
+ * it up, and adds what is wanted. What is ours and not wanted is taken off: there, and off every
+ * dummy and loopback interface, whoever put it there and with whatever prefix; on another interface
+ * it is told (-EADDRINUSE) and left alone. Every other address stays. keep_local: what is taken off
+ * stays local by a route that nothing announces, until vip_release(). Does nothing when there is
+ * nothing to change. Goes on after an address that fails. 0, or -errno of the first. */
+int vip_apply(const char *interface, struct vip_list wanted, struct vip_list ours, bool keep_local,
 	      struct vip_changes *ret_changes, struct vip_error *ret_error);
+
+/* Their packets are no longer ours, unless they are on an interface. 0, or -errno of the first. */
+int vip_release(struct vip_list vips, struct vip_error *ret_error);
 
 #endif

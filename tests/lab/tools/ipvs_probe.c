@@ -47,7 +47,7 @@ static int apply_vips(const struct config *config, const struct service_keys *ow
 		abort();
 	wanted.vips = vips;
 	wanted.count = service_set_vips(&config->services, vips, config->services.count);
-	r = vip_apply(config->vip_interface, wanted, ours, &changes, &error);
+	r = vip_apply(config->vip_interface, wanted, ours, false, &changes, &error);
 	if (r < 0)
 		printf("%s\n", error.text);
 	else
