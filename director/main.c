@@ -12,6 +12,8 @@
 
 /* Two streams with each of 255 peers, the operator's clients, and some for the kernel. */
 #define FILES_MIN 1024
+/* Four threads' stacks of 8 MB, an idle director, and its first entries. */
+#define DATA_MIN (96 << 20)
 
 #define CONFIG_PATH "/etc/lvsmesh/lvsmesh.yaml"
 
@@ -120,6 +122,21 @@ static int files_allow(void)
 	return EXIT_OK;
 }
 
+/* libuv and the allocator end the process without a word where a thread gets no stack, which the
+ * limit counts. */
+static int memory_suffices(void)
+{
+	struct rlimit data;
+
+	if (getrlimit(RLIMIT_DATA, &data) < 0 || data.rlim_cur >= DATA_MIN)
+		return EXIT_OK;
+	io_log_error(
+		"lvsmeshd may use %llu MB of memory and needs %d: raise the limit (LimitDATA= of "
+		"its unit, or ulimit -d)",
+		(unsigned long long)data.rlim_cur >> 20, DATA_MIN >> 20);
+	return EXIT_REFUSED;
+}
+
 int main(int argc, char **argv)
 {
 	struct options options = {.config = CONFIG_PATH};
@@ -143,7 +160,9 @@ int main(int argc, char **argv)
 		config_free(config);
 		return EXIT_REFUSED;
 	}
-	r = files_allow();
+	r = memory_suffices();
+	if (r == EXIT_OK)
+		r = files_allow();
 	if (r == EXIT_OK)
 		r = identity_get(config, &identity);
 	if (r != EXIT_OK) {

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -55,6 +56,15 @@ def test_journal_priorities(config):
     config.write_text("node: [\n")
     assert run("-c", config, JOURNAL_STREAM="8:1").stderr.startswith("<3>")
     assert run("-c", config).stderr.startswith("lvsmeshd: ")
+
+
+@pytest.mark.skipif(b"__asan_init" in Path(os.environ["LVSMESHD"]).read_bytes(), reason="ASan needs more than any limit")
+def test_too_little_memory(config):
+    limit = 32 << 20
+    result = subprocess.run(["prlimit", f"--data={limit}", os.environ["LVSMESHD"], "-c", str(config)],
+                            capture_output=True, text=True, timeout=60)
+    assert result.returncode == REFUSED
+    assert "may use 32 MB of memory and needs 96" in result.stderr and "LimitDATA=" in result.stderr
 
 
 def test_identity_is_needed(config, tmp_path):
