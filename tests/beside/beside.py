@@ -141,12 +141,12 @@ class Lvsmesh:
     name = "lvsmesh"
 
     def __init__(self, names, directory, build):
-        self._names, self._directory, self._build = names, directory, build
+        self._names, self.directory, self._build = names, directory, build
         self.ends = []
 
     def start(self, end, *options, core=DAEMONS):
         director = Process(self._names[end], core, f"{self._build}/tests/beside/beside_director", str(end + 1),
-                           ADDRESSES[end], ADDRESSES[1 - end], self._directory, str(LOADS), *options)
+                           ADDRESSES[end], ADDRESSES[1 - end], self.directory, str(LOADS), *options)
         self.ends.append(director)
         director.wait_event("up")
         return director
@@ -348,6 +348,64 @@ def bench_join(figures, build, conditions):
                           probes=status["probes"], p50_ms=status["probe_p50_ms"], max_ms=status["probe_max_ms"])
 
 
+STRANGERS = {"rate": 2000, "sources": 1000}  # connections a second, from so many addresses
+NEWCOMER = "192.0.2.3"  # where nobody is known to be
+
+
+@contextlib.contextmanager
+def flood(names, build, seconds=120):
+    """Strangers in the second namespace, all the addresses of a network of their own, and the first director."""
+    run("ip", "-n", names[1], "route", "add", "local", "198.18.0.0/15", "dev", "lo")
+    run("ip", "-n", names[0], "route", "add", "198.18.0.0/15", "via", ADDRESSES[1])
+    strangers = Process(names[1], LOADS, f"{build}/tests/lab/tools/strangers", ADDRESSES[0], "4848",
+                        *map(str, (STRANGERS["rate"], seconds, STRANGERS["sources"], 2)))
+    try:
+        strangers.wait_event("begun")
+        yield strangers
+    finally:
+        strangers.stop()
+
+
+def bench_strangers(figures, build, conditions, seconds=4):
+    """A director among strangers who have no key, silent, dripping, with garbage and with recorded Hellos, beside the
+    same without any: what it costs, how late it answers and replicates, and how long joins take."""
+    with started(Lvsmesh, build) as (daemons, names), contextlib.ExitStack() as stack:
+        daemons.start(0, str(PROBE_MS))
+        daemons.start(1, str(PROBE_MS), core=LOADS)
+        for director in daemons.ends:
+            director.wait_event("ready")
+        target, peer = daemons.ends
+        daemons.load(0, 96, 1000)
+        for turn, rate in enumerate((0, STRANGERS["rate"])):
+            if rate:
+                strangers, flooding = stack.enter_context(flood(names, build)), time.monotonic()
+                time.sleep(3)  # sources have spent what they had at first
+            for director in daemons.ends:
+                daemons.status(director)
+            cpu, began = cpu_seconds(target.pid), time.monotonic()
+            taken = daemons.load(96 + turn * seconds * 1000, seconds * 1000, 1000)
+            share = (cpu_seconds(target.pid) - cpu) / (time.monotonic() - began)
+            what = {**STRANGERS, **conditions, "rate": rate}
+            status = daemons.status(peer)
+            figures.write("probe_p99_ms", status["probe_p99_ms"], "ms", **what, max_ms=status["probe_max_ms"],
+                          probes=status["probes"])
+            figures.write("capture_to_peer_p99_ms", taken["p99_ms"], "ms", **what)
+            figures.write("cpu_share", share, "", **what)
+            figures.write("false_failures", sum(daemons.status(d)["failed"] for d in daemons.ends), "", **what)
+        for who, number, address, event in (("restarts", 2, ADDRESSES[1], "ready"), ("newcomer", 3, NEWCOMER, "joined")):
+            daemons.ends.pop().stop()
+            if who == "newcomer":
+                run("ip", "-n", names[1], "address", "add", f"{NEWCOMER}/24", "dev", "eth0")
+            began = time.monotonic_ns() // 1000
+            joiner = Process(names[1], LOADS, f"{build}/tests/beside/beside_director", str(number), address,
+                             ADDRESSES[0], daemons.directory, str(LOADS))
+            daemons.ends.append(joiner)
+            figures.write("join_s", (joiner.wait_event(event)["at_us"] - began) / 1e6, "s", **what, who=who)
+        strangers.signal(signal.SIGTERM)
+        opened = strangers.wait_event("done")["opened"]
+        figures.write("opened_per_s", opened / (time.monotonic() - flooding), "", **what)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="beside.py")
     parser.add_argument("build")
@@ -359,14 +417,14 @@ def main():
         return say("no namespaces without root: nothing is measured beside conntrackd")
     with open(options.json, "a") as file:
         figures = Figures(file)
-        figures.bench = "sync"
         for i in range(options.repeat):
             for name, bench in BENCHES.items():
-                if options.only in (None, name):
+                figures.bench = "strangers" if bench is bench_strangers else "sync"
+                if name == options.only or (options.only is None and figures.bench == "sync"):
                     bench(figures, options.build, {"run": i})
 
 
-BENCHES = {"beside": bench_beside, "latency": bench_latency, "join": bench_join}
+BENCHES = {"beside": bench_beside, "latency": bench_latency, "join": bench_join, "strangers": bench_strangers}
 
 
 if __name__ == "__main__":

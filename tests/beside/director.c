@@ -6,7 +6,7 @@
  * With PROBE-MS it pings its peer so often, and not every 200 ms.
  *
  * Writes JSON lines: "up"; "ready" when it holds what its peer had and its kernel has all of it;
- * on SIGUSR1 "status". Ends on SIGTERM.
+ * "joined" when it meets the first; on SIGUSR1 "status". Ends on SIGTERM.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -34,6 +34,7 @@ struct director {
 	uint32_t rtt; /* smoothed, as membership has it */
 	uint32_t *probes;
 	size_t probe_count;
+	unsigned int failed; /* members, or splits, as it was told */
 };
 
 static usec_t now_us(void)
@@ -66,8 +67,12 @@ static void announce(void *context, bool announced)
 
 static void notice(void *context, const struct membership_notice *told)
 {
-	(void)context;
-	(void)told;
+	struct director *director = context;
+
+	director->failed +=
+		told->type == MEMBERSHIP_MEMBER_FAILED || told->type == MEMBERSHIP_SPLIT_SUSPECTED;
+	if (told->type == MEMBERSHIP_MEMBER_JOINED)
+		printf("{\"event\": \"joined\", \"at_us\": %llu}\n", (unsigned long long)now_us());
 }
 
 static void nothing(void *context)
@@ -166,13 +171,14 @@ static void say_status(uv_signal_t *ask, int number)
 	printf("{\"event\": \"status\", \"entries\": %llu, \"captured\": %llu, \"learned\": %llu, "
 	       "\"injected\": %llu, \"injected_again\": %llu, \"batches_out\": %llu, "
 	       "\"batches_in\": %llu, \"probes\": %zu, \"probe_p50_ms\": %.3f, \"probe_p99_ms\": "
-	       "%.3f, \"probe_max_ms\": %.3f}\n",
+	       "%.3f, \"probe_max_ms\": %.3f, \"failed\": %u}\n",
 	       (unsigned long long)status.sync.entries, (unsigned long long)status.sync.captured,
 	       (unsigned long long)status.sync.learned, (unsigned long long)status.sync.injected,
 	       (unsigned long long)status.sync.injected_again,
 	       (unsigned long long)status.sync.batches_out,
 	       (unsigned long long)status.sync.batches_in, director->probe_count,
-	       probe_ms(director, 50), probe_ms(director, 99), probe_ms(director, 100));
+	       probe_ms(director, 50), probe_ms(director, 99), probe_ms(director, 100),
+	       director->failed);
 	director->probe_count = 0;
 }
 

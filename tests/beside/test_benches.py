@@ -100,6 +100,17 @@ def test_directors():
     assert said["connections"] in (10, None)
 
 
+def test_strangers():
+    """The whole of what it measures, for as little time as makes figures of it."""
+    if subprocess.run([*APART, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("no namespaces here, or no TUN")
+    figures = lines(*APART, sys.executable, __file__, "strangers")
+    assert {f["metric"] for f in figures} == {"probe_p99_ms", "capture_to_peer_p99_ms", "cpu_share", "false_failures",
+                                              "join_s", "opened_per_s"}
+    assert {f["rate"] for f in figures} == {0, 200}
+    assert all(f["bench"] == "strangers" and f["value"] >= 0 for f in figures)
+
+
 def tracked(namespace):
     """Connections in its connection tracking; None where the kernel has none."""
     shown = subprocess.run(["ip", "netns", "exec", namespace, "cat", "/proc/sys/net/netfilter/nf_conntrack_count"],
@@ -112,6 +123,13 @@ def main():
     import beside  # noqa: PLC0415
 
     beside.FIRST = []
+    if sys.argv[1:] == ["strangers"]:
+        beside.STRANGERS.update(rate=200, sources=100)
+        with open(os.devnull, "w") as nowhere:
+            figures = beside.Figures(nowhere)
+            figures.bench = "strangers"
+            beside.bench_strangers(figures, str(BUILD), {}, seconds=1)
+        return
     with beside.started(beside.Lvsmesh, str(BUILD)) as (daemons, names):
         daemons.start_both()
         said = {"taken": daemons.load(0, 200, 1000), "status": daemons.status(daemons.ends[1])}

@@ -4,6 +4,7 @@ flood of what it has to refuse."""
 import contextlib
 import itertools
 import random
+import signal
 import socket
 import time
 
@@ -14,7 +15,7 @@ from lab.cluster import CLUSTER_PORT, Cluster, all_alive, events, members
 from lab.host import wait_for
 from test_daemon import vips
 
-DONE, FAILED = 0, 1
+DONE, FAILED, NO_DAEMON = 0, 1, 3
 ETH_P_ALL = 3
 PORT_BYTES = CLUSTER_PORT.to_bytes(2, "big")
 BURSTS, REPEATS, BURST = 5, 10, 15
@@ -177,3 +178,55 @@ def test_flood(cluster):
         assert not events(cluster, d, "member-partly-reachable")
     wait_for(lambda: events(cluster, first, "message-refused"), 20, "told")
     assert len(events(cluster, first, "message-refused")) <= len(kinds)
+
+
+def test_strangers(cluster):
+    """Strangers who open the cluster port again and again, silent, dripping, with garbage and another cluster's Hello:
+    directors restart meanwhile, the operator is answered, and nobody is taken for dead."""
+    first, *_, last = cluster.directors
+    router = cluster.topology.router
+    router.ip("route add local 198.18.0.0/15 dev lo")
+    flood = router.start([tools.program("strangers"), first.address[4], CLUSTER_PORT, 500, 120, 1000, 2],
+                         name="strangers")
+    flood.wait_event("begun", 20)
+    wait_for(lambda: cluster.status(first)["counters"]["stream"]["evicted"] > 500, 30, "they have all places")
+    for d in last, first:
+        assert cluster.stop_daemon(d) == DONE
+        cluster.start_director(d)
+        cluster.wait_ready([d])
+    asked = time.monotonic()
+    assert cluster.status(first)["ready"]
+    assert time.monotonic() - asked < 5
+    unharmed(cluster, cluster.directors)
+    assert flood.running()
+    flood.signal(signal.SIGTERM)
+    assert flood.wait_event("done", 20)["opened"] > 1000
+
+
+def test_one_source_of_strangers(cluster):
+    """One address has a few places, and most of what it opens is refused at once."""
+    first = cluster.directors[0]
+    router = cluster.topology.router
+    router.ip("route add local 198.18.0.0/15 dev lo")
+    flood = router.start([tools.program("strangers"), first.address[4], CLUSTER_PORT, 300, 120, 1, 2], name="strangers")
+    flood.wait_event("begun", 20)
+    wait_for(lambda: cluster.status(first)["counters"]["stream"]["share"] > 500, 30, "its share is spent")
+    assert cluster.status(first)["counters"]["stream"]["evicted"] == 0
+    unharmed(cluster, cluster.directors)
+
+
+def test_stopped_daemon(cluster):
+    """A command to a daemon that is stopped fails soon, as to none, and is not carried out when that goes on."""
+    first = cluster.directors[0]
+    daemon = cluster.daemons[first]
+    daemon.signal(signal.SIGSTOP)
+    asked = [first.start([tools.program("lvsmesh"), word, "--control", cluster.control(first)], name=word)
+             for word in ("drain", "leave")]
+    for command in asked:
+        assert command.popen.wait(20) == NO_DAEMON
+        assert "has not answered for 5 s" in command.errors()
+    daemon.signal(signal.SIGCONT)
+    wait_for(lambda: cluster.status(first)["counters"]["control"]["gone"] == len(asked), 10, "both are dropped")
+    assert not cluster.status(first)["draining"]
+    wait_for(lambda: all_alive(cluster, cluster.directors), 20, "all are alive", 0.1)
+    assert daemon.running() and vips(first)
