@@ -111,7 +111,8 @@ def test_strangers_on_the_cluster_port(cluster):
     chance = random.Random(4711)
     for _ in range(100):
         data = chance.choice((b"", b"LVSM")) + chance.randbytes(chance.randrange(1, 400))
-        with router.entered(), socket.create_connection(cluster_port(first)) as s:
+        # A stranger beyond its share is reset; at times before it knows that it was connected.
+        with router.entered(), contextlib.suppress(ConnectionError), socket.create_connection(cluster_port(first)) as s:
             s.sendall(data)
 
 

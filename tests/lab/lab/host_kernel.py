@@ -10,7 +10,7 @@ import sys
 NEEDED = ["ip_vs"]
 # What scenarios load by name. A kernel that lacks one fails those scenarios only.
 WANTED = ["ip_vs_rr", "ip_vs_wrr", "ip_vs_mh", "ip_vs_pe_sip", "tun", "veth", "bridge", "dummy", "ipip", "ip6_tunnel",
-          "sctp"]
+          "sctp", "iptable_filter", "iptable_mangle", "ip6table_mangle"]
 GIVEN_UP = "-sys_module,-sys_time,-sys_boot,-sys_rawio,-syslog"
 
 

@@ -37,7 +37,7 @@ CARRIED_PREFIXES = ("LVSMESH_", "UBSAN_", "ASAN_", "PYTEST_")
 
 
 def kind():
-    """One of KINDS; ends the program if it can't be had here."""
+    """One of KINDS, whose pace is the program's from now on; ends the program if it can't be had here."""
     choice = os.environ.get("LVSMESH_LAB", "uml" if uml.PROGRAM else "host")
     if choice not in KINDS:
         sys.exit(f"LVSMESH_LAB={choice}: want {', '.join(KINDS)}")
@@ -45,6 +45,7 @@ def kind():
         host_kernel.check()
     elif choice == "qemu":
         qemu.check()
+        os.environ.setdefault(pace.VARIABLE, str(qemu.slowness()))
     elif not uml.PROGRAM:
         sys.exit("linux.uml is missing; apt install user-mode-linux")
     return choice
@@ -63,8 +64,6 @@ def run(command, timeout, share=None, memory="2G", tty=False, cwd=None, stdout=N
     tty: hand over the terminal. stdout: a file for the output, instead of our own.
     """
     which = kind()
-    if which == "qemu":
-        os.environ.setdefault(pace.VARIABLE, str(qemu.slowness()))
     timeout *= pace.slowness()
     share = share and os.path.abspath(share)
     with tempfile.TemporaryDirectory(prefix="lvsmesh-lab-") as own, _piped(stdout, tty) as stdout:

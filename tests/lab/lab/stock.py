@@ -22,9 +22,9 @@ HERE = Path(__file__).resolve().parent
 CACHE = tools.ROOT / "build-stock"
 SERIES = ("6.12", "6.1")  # the first is the usual one
 
-# All else comes with what these depend on; the shared libraries of the programs come with the programs.
-PACKAGES = ["bash", "coreutils", "curl", "findutils", "gawk", "grep", "iproute2", "ipvsadm", "iptables", "kmod", "mawk", "mount",
-            "nftables", "procps", "python3", "python3-pytest", "sed", "tcpdump", "util-linux"]
+# Beside the essential packages. All else comes with what these depend on; the shared libraries of the programs come with
+# the programs.
+PACKAGES = ["curl", "iproute2", "ipvsadm", "iptables", "kmod", "mount", "nftables", "procps", "python3", "python3-pytest", "tcpdump"]
 # The parts of a kernel's modules that the lab may use.
 MODULES = ["kernel/net", "kernel/lib", "kernel/crypto", "kernel/arch/x86/crypto", "kernel/drivers/net"]
 USELESS = re.compile(r"/(wireless|ethernet|bluetooth|mac80211|can|usb|wan|hamradio|phy)/")
@@ -133,16 +133,17 @@ def _system_disk(kernel):
 
 
 def _with_dependencies(names):
-    """{package: version} of these packages and all that they depend on, as installed here."""
-    fields = "${Package}\t${Version}\t${Pre-Depends}, ${Depends}\t${Provides}\t${db:Status-Abbrev}\n"
+    """{package: version} of these packages, the essential ones, and all that they depend on, as installed here."""
+    fields = "${Package}\t${Version}\t${Pre-Depends}, ${Depends}\t${Provides}\t${Essential}\t${db:Status-Abbrev}\n"
     lines = subprocess.run(["dpkg-query", "-W", "-f", fields], capture_output=True, text=True, check=True).stdout
-    installed, provided = {}, {}
+    installed, provided, left = {}, {}, list(names)
     for line in lines.splitlines():
-        name, version, depends, provides, status = line.split("\t")
+        name, version, depends, provides, essential, status = line.split("\t")
         if status.startswith("ii"):
             installed[name] = version, _names(depends)
             provided.update({other: name for other in _names(provides)})
-    found, left = {}, list(names)
+            left += [name] if essential == "yes" else []
+    found = {}
     while left:
         name = left.pop()
         name = name if name in installed else provided.get(name)
