@@ -146,7 +146,9 @@ static void test_a_newcomer_and_a_removed_one(void **state)
 	assert_int_equal(roster(sim, 2), 4);
 	sim_start(sim, 5, SIM_KEEP, 1);
 	assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
+	assert_int_equal(sim_state(sim, 5, 4), MEMBER_STATE_MAX);
 	assert_int_equal(haunted(sim, 4, 1800), 0);
+	assert_int_equal(sim_state(sim, 5, 4), MEMBER_STATE_MAX);
 	finish(sim);
 }
 
@@ -161,6 +163,7 @@ static void test_a_tombstone_ends(void **state)
 	leave(sim, left);
 	for (unsigned int i = 0; i < 12; i++) {
 		sim_run(sim, HOUR / 2);
+		assert_true(i > 0 || sim_state(sim, 0, left) == MEMBER_GONE);
 		sim_crash(sim, 1 + i % 3, false);
 		sim_run(sim, 300 * MS);
 		sim_start(sim, 1 + i % 3, SIM_KEEP, 1);

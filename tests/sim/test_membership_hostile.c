@@ -235,6 +235,121 @@ static void test_accused_and_partly_reachable(void **state)
 	sim_free(sim);
 }
 
+static bool is_failed(struct sim *sim, void *arg)
+{
+	(void)arg;
+	for (unsigned int i = 0; i < COUNT; i++)
+		if (i != THIEF && sim_state(sim, i, THIEF) != MEMBER_FAILED)
+			return false;
+	return true;
+}
+
+/* Its packets are still believed, in its last boot. */
+static void test_an_accuser_that_does_not_answer(void **state)
+{
+	struct sim *sim = cluster(13, COUNT);
+	struct stolen stolen = steal(sim);
+	struct member_info info;
+	uint64_t before;
+
+	(void)state;
+	sim_crash(sim, THIEF, true);
+	assert_true(sim_until(sim, is_failed, NULL, 10 * S));
+	sim_forget_notices(sim);
+	before = sim_counter(sim, 0, "accuser");
+	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
+	accuse(sim, &stolen, info.id, info.epoch, info.incarnation);
+	sim_run(sim, 2 * S);
+	assert_int_equal(sim_counter(sim, 0, "accuser") - before, 1);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_SUSPECTED, SUBJECT, 0), 0);
+	sim_free(sim);
+}
+
+/* An accusation of what has been refuted, and one told twice. */
+static void test_old_accusations(void **state)
+{
+	struct sim *sim = cluster(14, COUNT);
+	struct stolen stolen = steal(sim);
+	struct member_info info;
+
+	(void)state;
+	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
+	accuse(sim, &stolen, info.id, info.epoch, info.incarnation - 1);
+	sim_run(sim, S);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_SUSPECTED, SUBJECT, 0), 0);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_REFUTED, -1, 0), 0);
+	unharmed(sim);
+}
+
+/* In a boot in which the sender has returned no nonce of ours. */
+static void test_an_unproven_sender(void **state)
+{
+	struct sim *sim = cluster(15, COUNT);
+	struct stolen stolen = steal(sim);
+	Lvsmesh__Pb__Datagram body = LVSMESH__PB__DATAGRAM__INIT;
+	Lvsmesh__Pb__Record record = LVSMESH__PB__RECORD__INIT, *records = &record;
+	uint8_t bytes[64] = {0};
+	uint64_t before = sim_counter(sim, 0, "unproven");
+
+	(void)state;
+	stolen.epoch++;
+	body.peer = sim_id(sim, SUBJECT);
+	body.packet = bytes_of(bytes, sizeof(bytes));
+	send_as_thief(sim, &stolen, 0, RELAY, &body);
+	sim_run(sim, MS);
+	assert_int_equal(sim_counter(sim, 0, "unproven") - before, 1);
+	lvsmesh__pb__datagram__init(&body);
+	record.kind = STATEMENT;
+	body.n_records = 1;
+	body.records = &records;
+	send_as_thief(sim, &stolen, 0, GOSSIP, &body);
+	sim_run(sim, MS);
+	assert_int_equal(sim_counter(sim, 0, "unproven") - before, 2);
+	sim_free(sim);
+}
+
+/* Told by a ping alone, the accused says something new. */
+static void test_an_accusing_ping(void **state)
+{
+	struct sim *sim = cluster(16, COUNT);
+	struct stolen stolen = steal(sim);
+	Lvsmesh__Pb__Datagram body = LVSMESH__PB__DATAGRAM__INIT;
+	struct membership_status before, after;
+
+	(void)state;
+	membership_status(sim_core(sim, SUBJECT), &before);
+	body.nonce = 7;
+	body.accused = before.incarnation;
+	send_as_thief(sim, &stolen, SUBJECT, PING, &body);
+	sim_run(sim, S);
+	membership_status(sim_core(sim, SUBJECT), &after);
+	assert_int_equal(after.incarnation, before.incarnation + 1);
+	sim_free(sim);
+}
+
+/* With a number far ahead, and another's key: the true ones that follow are not old. */
+static void test_a_forged_packet_moves_no_window(void **state)
+{
+	struct sim *sim = cluster(17, COUNT);
+	uint8_t data[64] = {VERSION_WIRE, GOSSIP};
+	const struct identity *subject = sim_identity(sim, SUBJECT);
+	struct membership_status status;
+	uint64_t before = sim_counter(sim, 0, "mac"), stale = sim_counter(sim, 0, "stale");
+
+	(void)state;
+	membership_status(sim_core(sim, SUBJECT), &status);
+	memcpy(data + 2, subject->certificate.cluster, 4);
+	store_le64(data + 6, subject->id);
+	store_le64(data + 14, status.epoch);
+	store_le64(data + 22, 1000000);
+	sim_inject(sim, 0, data, sizeof(data));
+	sim_run(sim, MS);
+	assert_int_equal(sim_counter(sim, 0, "mac") - before, 1);
+	sim_run(sim, 3 * S);
+	assert_int_equal(sim_counter(sim, 0, "stale"), stale);
+	unharmed(sim);
+}
+
 static void test_removal_of_the_living(void **state)
 {
 	struct sim *sim = cluster(3, COUNT);
@@ -522,6 +637,11 @@ int main(void)
 		cmocka_unit_test(test_forged_words_of_others),
 		cmocka_unit_test(test_accusations),
 		cmocka_unit_test(test_accused_and_partly_reachable),
+		cmocka_unit_test(test_an_accuser_that_does_not_answer),
+		cmocka_unit_test(test_old_accusations),
+		cmocka_unit_test(test_an_unproven_sender),
+		cmocka_unit_test(test_an_accusing_ping),
+		cmocka_unit_test(test_a_forged_packet_moves_no_window),
 		cmocka_unit_test(test_removal_of_the_living),
 		cmocka_unit_test(test_forged_acks),
 		cmocka_unit_test(test_replayed_history),

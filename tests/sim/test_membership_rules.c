@@ -1,0 +1,155 @@
+/* Rules of PROTOCOL.md that no story needs, one by one; tests/sim/mutate takes each out. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "tests/sim/membership_sim.h"
+
+#define MS USEC_PER_MSEC
+#define S USEC_PER_SEC
+
+static struct sim *cluster(uint64_t seed, unsigned int all, unsigned int count)
+{
+	struct sim_options options = {.seed = seed, .count = all};
+	struct sim *sim = sim_new(&options);
+
+	sim_trace(sim, getenv("TRACE") != NULL);
+	for (unsigned int i = 0; i < count; i++)
+		sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
+	assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
+	sim_run(sim, 6 * S);
+	sim_forget_notices(sim);
+	return sim;
+}
+
+static void finish(struct sim *sim)
+{
+	if (sim_broken(sim))
+		fail_msg("%s", sim_broken(sim));
+	sim_free(sim);
+}
+
+static void test_a_lease_has_an_end(void **state)
+{
+	struct sim *sim = cluster(1, 3, 3);
+
+	(void)state;
+	sim_event(sim, 2,
+		  (struct membership_event){.type = MEMBERSHIP_ABSENCE, .lease = 10 * 3600 * S});
+	sim_run(sim, S);
+	sim_crash(sim, 2, true);
+	sim_run(sim, 3500 * S);
+	assert_int_equal(sim_state(sim, 0, 2), MEMBER_AWAY);
+	sim_run(sim, 160 * S);
+	assert_int_equal(sim_state(sim, 0, 2), MEMBER_FAILED);
+	finish(sim);
+}
+
+/* Between the words leaving and left. */
+static void test_silence_after_leaving(void **state)
+{
+	struct sim *sim = cluster(2, 3, 3);
+
+	(void)state;
+	sim_event(sim, 2, (struct membership_event){.type = MEMBERSHIP_LEAVE});
+	sim_run(sim, 50 * MS);
+	sim_crash(sim, 2, true);
+	sim_run(sim, 20 * S);
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(sim_state(sim, i, 2), MEMBER_GONE);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, 2, 0), 0);
+	finish(sim);
+}
+
+static unsigned int worst_health(struct sim *sim, unsigned int n, usec_t time)
+{
+	struct membership_status status;
+	unsigned int worst = 0;
+
+	for (usec_t end = sim_now(sim) + time; sim_now(sim) < end;) {
+		sim_run(sim, 20 * MS);
+		membership_status(sim_core(sim, n), &status);
+		worst = MAX(worst, status.health);
+	}
+	return worst;
+}
+
+/* Helpers that nack say that it is not our own network. */
+static void test_nacks_and_health(void **state)
+{
+	struct sim *sim = cluster(3, 8, 8);
+
+	(void)state;
+	sim_crash(sim, 7, true);
+	assert_int_equal(worst_health(sim, 0, 6 * S), 0);
+	assert_int_equal(sim_state(sim, 0, 7), MEMBER_FAILED);
+	sim_partition(sim, 1, true);
+	assert_true(worst_health(sim, 0, 2 * S) > 0);
+	finish(sim);
+}
+
+static void test_expired_certificates(void **state)
+{
+	struct sim *sim = cluster(4, 3, 3);
+	uint64_t before = sim_counter(sim, 0, "expired");
+
+	(void)state;
+	sim_clock(sim, 0, 31 * 86400 * (int64_t)S);
+	sim_run(sim, 5 * S);
+	assert_true(sim_counter(sim, 0, "expired") > before);
+	finish(sim);
+}
+
+/* Nobody tells of it: only the sums say that somebody has another certificate than is known. */
+static void test_sums_cover_certificates(void **state)
+{
+	struct sim *sim = cluster(5, 3, 3);
+	const struct certificate *want;
+	const uint8_t *bytes;
+	size_t len;
+
+	(void)state;
+	sim_certify(sim, 2, 2, 1000);
+	want = &sim_identity(sim, 2)->certificate;
+	sim_run(sim, 8 * S);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_true(membership_certificate(sim_core(sim, i), sim_id(sim, 2), &bytes, &len));
+		assert_int_equal(len, want->len);
+		assert_memory_equal(bytes, want->bytes, len);
+	}
+	finish(sim);
+}
+
+/* One that starts while the last word of another goes round, whom it has never heard of. */
+static void test_left_of_a_stranger(void **state)
+{
+	struct sim *sim = cluster(6, 5, 4);
+
+	(void)state;
+	sim_event(sim, 3, (struct membership_event){.type = MEMBERSHIP_LEAVE});
+	sim_run(sim, 120 * MS);
+	sim_crash(sim, 3, true);
+	sim_start(sim, 4, SIM_KEEP, 1);
+	for (unsigned int i = 0; i < 500; i++) {
+		sim_run(sim, 10 * MS);
+		assert_int_equal(sim_state(sim, 4, 3), MEMBER_STATE_MAX);
+	}
+	finish(sim);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_lease_has_an_end),
+		cmocka_unit_test(test_silence_after_leaving),
+		cmocka_unit_test(test_nacks_and_health),
+		cmocka_unit_test(test_expired_certificates),
+		cmocka_unit_test(test_sums_cover_certificates),
+		cmocka_unit_test(test_left_of_a_stranger),
+	};
+
+	cmocka_set_test_filter(getenv("TEST"));
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
