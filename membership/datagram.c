@@ -57,6 +57,7 @@ static struct member *open_packet(struct membership *m, const uint8_t *data, siz
 		return NULL;
 	}
 	replay_window_commit(&member->window, packet->epoch, packet->sequence);
+	m->heard = m->now.mono;
 	return member;
 }
 

@@ -45,6 +45,7 @@ void health_late(struct membership *m, usec_t late)
 		shift(&m->streams[i].deadline, late);
 	m->horizon = MAX(m->horizon, m->now.mono < m->horizon + late ? m->horizon + late : 0);
 	m->view_at = MIN(m->view_at + late, m->now.mono);
+	m->heard = MIN(m->heard + late, m->now.mono);
 	if (late >= SEC) {
 		notice = notice_add(m, MEMBERSHIP_PAUSED, NULL);
 		notice->duration = late;

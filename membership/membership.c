@@ -52,7 +52,7 @@ int membership_new(const struct membership_options *options, struct membership *
 	crypto_generichash(m->chance.key, sizeof(m->chance.key), options->seed,
 			   sizeof(options->seed), NULL, 0);
 	m->now = options->now;
-	m->started = m->now.mono;
+	m->started = m->heard = m->now.mono;
 	m->horizon = m->hot_until = m->started + HORIZON;
 	m->boot = chance_next(&m->chance);
 	memcpy(m->addresses, options->addresses, sizeof(m->addresses));

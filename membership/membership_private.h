@@ -341,6 +341,8 @@ struct membership {
 	uint64_t packets; /* sent: where a new member's sequence starts */
 
 	struct check *free_checks;
+	usec_t heard; /* anything genuine, from anybody */
+	bool silent;  /* and nothing since for so long that we may be alone */
 	unsigned int health;
 	usec_t healthier_at;
 	usec_t probe_at, redial_at, hot_until, gossip_at, gossip_last, sync_at, purge_at;
@@ -472,6 +474,8 @@ void suspicion_own(struct membership *m, struct member *member);
 void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record);
 void suspicion_clear(struct membership *m, struct member *member);
 void suspicion_timer(struct membership *m, struct member *member, usec_t *next);
+/* It lasts as probe_scaled() says now. */
+void suspicion_unscaled(struct membership *m, struct member *member);
 
 /* health.c */
 void health_add(struct membership *m, int points);

@@ -14,9 +14,17 @@
 #define HELLO_PAUSE (20 * MSEC)
 #define REDIAL_HOT (10 * MSEC)
 
+/* How long nothing comes from anybody while somebody is there: the worse our health, the less often
+ * we and they ask. */
+static usec_t silence_time(const struct membership *m)
+{
+	return (3 + m->health) * m->profile.interval + 2 * m->profile.timeout;
+}
+
+/* An accusation of ours reaches nobody then, and there is nothing to spare the others of. */
 usec_t probe_scaled(const struct membership *m, usec_t time)
 {
-	return time * (1 + m->health);
+	return m->silent ? time : time * (1 + m->health);
 }
 
 static struct check *check_new(struct membership *m, struct member *member)
@@ -419,10 +427,43 @@ static void redial_next(struct membership *m)
 	}
 }
 
+/* We are alone, or all others are: whom we would ask in turn we ask at once. */
+static void ask_all(struct membership *m)
+{
+	for (unsigned int i = 0; i < m->order_count; i++) {
+		struct member *member = m->members[m->order[i]];
+
+		if (!member_answers(member))
+			continue;
+		if (member->suspicion)
+			suspicion_unscaled(m, member);
+		probe_start(m, member, true);
+		if (member->check && member->check->stage != CHECK_WATCH)
+			member->check->deadline =
+				MIN(member->check->deadline, m->now.mono + m->profile.timeout);
+		member_busy(m, member);
+	}
+}
+
+static void silence(struct membership *m, usec_t *next)
+{
+	usec_t at = m->heard + silence_time(m);
+	bool silent = m->alive_count > 0 && m->now.mono >= at;
+
+	if (silent && !m->silent) {
+		m->silent = true;
+		ask_all(m);
+	}
+	m->silent = silent;
+	if (m->alive_count > 0 && !silent)
+		sooner(next, at);
+}
+
 void probe_timers(struct membership *m, usec_t *next)
 {
 	struct member *member;
 
+	silence(m, next);
 	if (m->now.mono >= m->probe_at) {
 		m->probe_at = m->now.mono + probe_scaled(m, m->profile.interval);
 		m->verify_budget = 8 + m->member_count / 16;

@@ -127,6 +127,7 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 		m->joins[stream->join].tries = 0;
 		m->joins[stream->join].answered = true;
 	}
+	m->heard = m->now.mono;
 	stream->member = member->id;
 	stream->deadline = m->now.mono + STREAM_TIME;
 	sooner(&m->streams_at, stream->deadline);

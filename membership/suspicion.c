@@ -27,6 +27,11 @@ static void set_deadline(struct membership *m, struct member *member)
 	suspicion->deadline = suspicion->started + time;
 }
 
+void suspicion_unscaled(struct membership *m, struct member *member)
+{
+	set_deadline(m, member);
+}
+
 static void add_accuser(struct membership *m, struct member *member, const struct accuser *accuser)
 {
 	struct suspicion *suspicion = member->suspicion;

@@ -139,6 +139,41 @@ static void test_left_of_a_stranger(void **state)
 	finish(sim);
 }
 
+static bool lost_quorum(struct sim *sim, void *arg)
+{
+	(void)arg;
+	return sim_count(sim, 0, MEMBERSHIP_QUORUM_LOST, -1, 0) > 0;
+}
+
+static bool knows_that_it_is_alone(struct sim *sim, void *arg)
+{
+	struct membership_status status;
+
+	(void)arg;
+	membership_status(sim_core(sim, 0), &status);
+	return status.view == 1;
+}
+
+/* Who hears nothing from anybody does not ask one after the other. */
+static void test_cut_off_alone(void **state)
+{
+	static const unsigned int counts[] = {3, 5, 8, 16, 32};
+
+	(void)state;
+	for (unsigned int c = 0; c < ARRAY_SIZE(counts); c++) {
+		struct sim *sim = cluster(20 + c, counts[c], counts[c]);
+		usec_t start = sim_now(sim);
+
+		sim_partition(sim, 1, true);
+		assert_true(sim_until(sim, lost_quorum, NULL, 6 * S));
+		assert_true(sim_until(sim, knows_that_it_is_alone, NULL, 6 * S));
+		print_message("one of %u cut off: alone after %llu ms\n", counts[c],
+			      (unsigned long long)((sim_now(sim) - start) / MS));
+		assert_true(sim_now(sim) - start < 6 * S);
+		finish(sim);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -148,6 +183,7 @@ int main(void)
 		cmocka_unit_test(test_expired_certificates),
 		cmocka_unit_test(test_sums_cover_certificates),
 		cmocka_unit_test(test_left_of_a_stranger),
+		cmocka_unit_test(test_cut_off_alone),
 	};
 
 	cmocka_set_test_filter(getenv("TEST"));
