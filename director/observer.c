@@ -248,9 +248,9 @@ void observe_identity(struct observer *observer, const struct certificate *certi
 				   name, name);
 		else
 			event_init(&event, EVENT_IDENTITY_EXPIRING, name,
-				   "The certificate of %s expires in less than %" PRIu64 " days: "
+				   "The certificate of %s expires in less than %" PRIu64 " day%s: "
 				   "renew it with `lvsmesh keygen node %s --renew`.",
-				   name, left / 86400 + 1, name);
+				   name, left / 86400 + 1, left < 86400 ? "" : "s", name);
 		event_number(&event, "left_s", (int64_t)left);
 		event_raise(log, &event, now);
 	}

@@ -262,7 +262,7 @@ static void test_identity(void **state)
 		{29 * DAY, NULL},
 		{7 * DAY, "in less than 8 days"},
 		{6 * DAY, NULL},
-		{DAY - 1, "in less than 1 days"},
+		{DAY - 1, "in less than 1 day:"},
 		{1, NULL},
 		{0, "has expired"},
 		{90 * DAY, NULL},
