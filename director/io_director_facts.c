@@ -131,6 +131,7 @@ void director_facts(void *context, struct status_facts *ret_facts)
 		.started = director->started,
 		.announcing = services.announcing,
 		.vip_error = services.vip_error,
+		.roster_error = io_roster_failure(&director->roster),
 		.forwarder_ok = director->forwarder_ok,
 		.forwarder_since = director->forwarder_since,
 		.stalled_since = tap.stalled_since,

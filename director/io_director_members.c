@@ -30,7 +30,7 @@ void director_noticed(void *context, const struct membership_notice *notice)
 	io_alert_kick(director->alert);
 }
 
-/* It changes often when many come and go: written now and then. */
+/* It changes often when many come and go: written now and then, and again after a failure. */
 void director_roster_changed(void *context)
 {
 	struct io_director *director = context;
@@ -40,7 +40,7 @@ void director_roster_changed(void *context)
 
 void director_roster_save(struct io_director *director)
 {
-	if (!director->roster_changed)
+	if (!director->roster_changed && !io_roster_failure(&director->roster))
 		return;
 	director->roster_changed = false;
 	io_roster_save(&director->roster, io_node_get(director->node));

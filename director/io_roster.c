@@ -49,9 +49,10 @@ static void written(uv_work_t *work, int status)
 	(void)status;
 	free(roster->now.data);
 	roster->busy = false;
-	roster->writes++;
-	if (roster->result < 0) {
-		roster->failures++;
+	if (roster->result == 0)
+		roster->failure[0] = '\0';
+	else if (strcmp(roster->failure, roster->error) != 0) {
+		memcpy(roster->failure, roster->error, sizeof(roster->failure));
 		io_log_error("the roster is not saved: %s", roster->error);
 	}
 	if (roster->next.data)
@@ -72,11 +73,16 @@ void io_roster_save(struct io_roster *roster, const struct node *node)
 	uint8_t *data = malloc(size);
 
 	if (!data) {
-		io_log_error("the roster is not saved: no memory");
+		snprintf(roster->failure, sizeof(roster->failure), "%s", strerror(ENOMEM));
 		return;
 	}
 	free(roster->next.data);
 	roster->next = (struct io_roster_text){data, node_roster(node, data, size)};
 	if (!roster->busy)
 		write_start(roster);
+}
+
+const char *io_roster_failure(const struct io_roster *roster)
+{
+	return roster->failure[0] ? roster->failure : NULL;
 }

@@ -20,8 +20,8 @@ struct io_roster {
 		size_t len;
 	} now, next; /* being written; to be written after it */
 	int result;
-	char error[256];
-	uint64_t writes, failures;
+	char error[256];   /* the thread's, while busy */
+	char failure[256]; /* of the last write; empty: it is saved */
 };
 
 void io_roster_init(struct io_roster *roster, uv_loop_t *loop, const char *dir);
@@ -31,7 +31,10 @@ void io_roster_init(struct io_roster *roster, uv_loop_t *loop, const char *dir);
  * all the same: each record in it is signed. */
 void io_roster_load(const struct io_roster *roster, uint8_t **ret_data, size_t *ret_len);
 
-/* Writes the node's; the loop runs until it is on the disk. What fails is logged. */
+/* Writes the node's; the loop runs until it is on the disk. A failure is logged once; the caller
+ * tries again. */
 void io_roster_save(struct io_roster *roster, const struct node *node);
+/* Why the last write failed, borrowed; NULL: it did not. */
+const char *io_roster_failure(const struct io_roster *roster);
 
 #endif

@@ -215,6 +215,12 @@ static void problems_of_self(json_t *problems, const struct status_facts *facts,
 		problem(problems,
 			"The clock was set back by more than an hour: peers refuse what this "
 			"director tells them; restart lvsmeshd, no connection notices.");
+	if (facts->roster_error)
+		problem(problems,
+			"The list of members can't be saved (%s): a restart would not know those "
+			"who "
+			"have joined since.",
+			facts->roster_error);
 	if (facts->reload_error)
 		problem(problems,
 			"The last reload was refused and the running configuration "

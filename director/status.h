@@ -20,12 +20,13 @@ struct status_facts {
 
 	bool announcing; /* the VIPs are on */
 	const char *vip_error;
-	bool forwarder_ok;      /* services programmed, and the probe comes back */
-	usec_t forwarder_since; /* so it is */
-	usec_t stalled_since;   /* IPVS does not forward the probe; 0: it does */
-	usec_t silent_since;    /* the kernel reports no connections; 0: it does */
-	usec_t blocked_since;   /* the kernel takes no connections; 0: it does */
-	usec_t unseen_since;    /* it takes them, and they are not in its table; 0: they are */
+	const char *roster_error; /* why the roster is not saved */
+	bool forwarder_ok;        /* services programmed, and the probe comes back */
+	usec_t forwarder_since;   /* so it is */
+	usec_t stalled_since;     /* IPVS does not forward the probe; 0: it does */
+	usec_t silent_since;      /* the kernel reports no connections; 0: it does */
+	usec_t blocked_since;     /* the kernel takes no connections; 0: it does */
+	usec_t unseen_since;      /* it takes them, and they are not in its table; 0: they are */
 
 	bool programmed; /* the last attempt succeeded */
 	usec_t programmed_at;

@@ -78,6 +78,24 @@ def test_damaged_roster(cluster):
     assert cluster.stop_daemon(first) == DONE
 
 
+def test_roster_not_saved(cluster):
+    """A director that can't save whom it knows says so as long as that is so, and then saves it."""
+    first, *_, last = cluster.directors
+
+    def told():
+        return any("list of members can't be saved" in p for p in cluster.status(first)["problems"])
+
+    roster = cluster.state(first) / "roster"
+    wait_for(roster.is_file, 10, "it is saved")
+    roster.unlink()
+    roster.mkdir()
+    assert cluster.stop_daemon(last) == DONE
+    cluster.start_director(last)
+    wait_for(told, 20, "it says so")
+    roster.rmdir()
+    wait_for(lambda: roster.is_file() and not told(), 20, "it is saved again")
+
+
 def test_state_that_went_back(cluster):
     """The others know a director from a later boot: it starts again behind that."""
     first = cluster.directors[0]
