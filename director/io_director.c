@@ -376,6 +376,7 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 			 .witness = director->witness != NULL,
 			 .withdraw = config->withdraw,
 			 .wait_alone = config->wait_alone,
+			 .leave_grace = IO_SERVICES_GRACE_MS * USEC_PER_MSEC,
 			 .join_timeout = config->sync.join_timeout,
 			 .roster = roster,
 			 .roster_len = roster_len,

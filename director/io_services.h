@@ -37,7 +37,7 @@ void io_services_config(struct io_services *services, const struct config *confi
 /* Whether traffic is wanted: puts the VIPs on, or takes them off. Before the first call they stay
  * as they were found. forward: what still comes is forwarded for IO_SERVICES_GRACE_MS after they
  * were taken off; false: the kernel does not forward. */
-#define IO_SERVICES_GRACE_MS 10000
+#define IO_SERVICES_GRACE_MS 5000
 void io_services_announce(struct io_services *services, bool announce, bool forward);
 /* ms of that time that are left; 0: it is over. */
 uint64_t io_services_grace(const struct io_services *services);

@@ -37,6 +37,8 @@ struct node_options {
 	bool witness;        /* NODE_WITNESS comes */
 	bool withdraw;       /* take no traffic while in a minority */
 	bool wait_alone;     /* take none before another director has answered, or join_timeout */
+	usec_t leave_grace;  /* after its traffic was taken away a director that leaves stays so
+				long:  what still comes is carried and replicated */
 	usec_t join_timeout; /* take traffic without what peers have not given by then; 0: never */
 	const uint8_t *roster; /* as node_roster() wrote it in an earlier boot, or NULL */
 	size_t roster_len;

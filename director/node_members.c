@@ -56,6 +56,7 @@ int members_new(struct node *node, const struct node_options *options)
 				   .join_count = options->join_count,
 			   });
 	node->wait_alone = options->wait_alone;
+	node->leave_grace = options->leave_grace;
 	node->searching = members_alone(node);
 	return 0;
 }
@@ -346,7 +347,8 @@ void members_tick(struct node *node, struct now now)
 	sync_hasten(node->sync, node->draining);
 	node->drained = node->draining && !node->adopting && all_acknowledged(node, now);
 	say_phase(node, now);
-	if (node->stop == STOP_DRAINING && (node->drained || now.mono >= node->stop_by)) {
+	if (node->stop == STOP_DRAINING && now.mono >= node->stop_from &&
+	    (node->drained || now.mono >= node->stop_by)) {
 		node->stop = STOP_SAID;
 		members_step(node,
 			     &(struct membership_event){.type = MEMBERSHIP_LEAVE, .now = now});
@@ -361,7 +363,8 @@ static void leave(struct node *node, struct now now)
 		return;
 	node->draining = true;
 	node->stop = STOP_DRAINING;
-	node->stop_by = now.mono + LEAVE_PATIENCE;
+	node->stop_from = now.mono + (node->told.announce ? node->leave_grace : 0);
+	node->stop_by = node->stop_from + LEAVE_PATIENCE;
 }
 
 static void absence(struct node *node, const struct node_event *event)

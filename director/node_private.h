@@ -124,9 +124,10 @@ struct node {
 	bool read;        /* or it was waited for that long enough */
 	bool draining, drained;
 	enum node_stop stop;
-	usec_t stop_by;
-	bool met;       /* another director has answered since the start */
-	bool searching; /* none has yet, and one is waited for */
+	usec_t leave_grace;
+	usec_t stop_from, stop_by; /* mono: to leave not before, and at the latest */
+	bool met;                  /* another director has answered since the start */
+	bool searching;            /* none has yet, and one is waited for */
 	bool wait_alone;
 	usec_t join_by; /* mono: goes without what has not come by then */
 	bool followed;  /* every member's own entries were complete */
