@@ -34,6 +34,10 @@ struct ipvs_daemon_probe {
 int ipvs_daemon_open(struct ipvs_daemon **ret_daemon);
 void ipvs_daemon_close(struct ipvs_daemon *daemon); /* the threads live on */
 
+/* Stops those of a process that was killed, which are bound to an interface of this name: nobody
+ * else's. Without a reader the kernel logs a line for each message. 0 or a negative errno. */
+int ipvs_daemon_stop_left(const char *interface);
+
 /* The interface of each running thread; empty: it does not run. */
 int ipvs_daemon_find(struct ipvs_daemon *daemon, char ret_interfaces[IPVS_DAEMON_ROLES][IFNAMSIZ]);
 

@@ -176,6 +176,22 @@ int ipvs_daemon_stop(struct ipvs_daemon *daemon, enum ipvs_daemon_role role)
 	return r == -ESRCH ? 0 : r;
 }
 
+int ipvs_daemon_stop_left(const char *interface)
+{
+	char interfaces[IPVS_DAEMON_ROLES][IFNAMSIZ];
+	struct ipvs_daemon *daemon;
+	int r = ipvs_daemon_open(&daemon);
+
+	if (r < 0)
+		return r;
+	r = ipvs_daemon_find(daemon, interfaces);
+	for (int role = 0; role < IPVS_DAEMON_ROLES && r == 0; role++)
+		if (strcmp(interfaces[role], interface) == 0)
+			r = ipvs_daemon_stop(daemon, (enum ipvs_daemon_role)role);
+	ipvs_daemon_close(daemon);
+	return r;
+}
+
 static void put_address(struct nl_msg *msg, int attribute, uint32_t address)
 {
 	uint8_t bytes[16] = {0}; /* union nf_inet_addr */

@@ -8,6 +8,7 @@
 #include "director/io_clock.h"
 #include "director/io_director.h"
 #include "director/io_log.h"
+#include "director/ipvs_daemon.h"
 #include "proto/identity_file.h"
 
 /* Two streams with each of 255 peers, the operator's clients, and some for the kernel. */
@@ -17,14 +18,17 @@
 
 #define CONFIG_PATH "/etc/lvsmesh/lvsmesh.yaml"
 
-static const char usage[] = "Usage: lvsmeshd [-c FILE] [-n]\n"
-			    "\n"
-			    "One director of an lvsmesh cluster; see lvsmeshd(8).\n"
-			    "\n"
-			    "  -c, --config FILE  the configuration (" CONFIG_PATH ")\n"
-			    "  -n, --check        say whether the configuration is good, and exit\n"
-			    "  -h, --help\n"
-			    "      --version\n";
+static const char usage[] =
+	"Usage: lvsmeshd [-c FILE] [-n]\n"
+	"\n"
+	"One director of an lvsmesh cluster; see lvsmeshd(8).\n"
+	"\n"
+	"  -c, --config FILE  the configuration (" CONFIG_PATH ")\n"
+	"  -n, --check        say whether the configuration is good, and exit\n"
+	"      --stop-threads stop the kernel's sync threads that a killed lvsmeshd "
+	"left, and exit\n"
+	"  -h, --help\n"
+	"      --version\n";
 
 enum {
 	EXIT_OK,
@@ -34,18 +38,16 @@ enum {
 
 struct options {
 	const char *config;
-	bool check;
+	bool check, stop_threads;
 };
 
 /* -1: go on; else exit with it. */
 static int options_parse(int argc, char **argv, struct options *options)
 {
 	static const struct option table[] = {
-		{"config", required_argument, NULL, 'c'},
-		{"check", no_argument, NULL, 'n'},
-		{"help", no_argument, NULL, 'h'},
-		{"version", no_argument, NULL, 'v'},
-		{0},
+		{"config", required_argument, NULL, 'c'}, {"check", no_argument, NULL, 'n'},
+		{"stop-threads", no_argument, NULL, 's'}, {"help", no_argument, NULL, 'h'},
+		{"version", no_argument, NULL, 'v'},      {0},
 	};
 	int c;
 
@@ -56,6 +58,9 @@ static int options_parse(int argc, char **argv, struct options *options)
 			break;
 		case 'n':
 			options->check = true;
+			break;
+		case 's':
+			options->stop_threads = true;
 			break;
 		case 'h':
 			fputs(usage, stdout);
@@ -96,6 +101,16 @@ static int identity_get(const struct config *config, struct identity *identity)
 		io_log_error("%s/certificate %s: peers will refuse us", config->identity,
 			     certificate_error_text(r));
 	return EXIT_OK;
+}
+
+static int stop_threads(const struct config *config)
+{
+	int r = ipvs_daemon_stop_left(config->tap.interface);
+
+	if (r == 0)
+		return EXIT_OK;
+	io_log_error("the kernel's sync threads on %s: %s", config->tap.interface, strerror(-r));
+	return EXIT_REFUSED;
 }
 
 /* Raises the limit to the most that we may have. A director that runs out of files in the middle of
@@ -154,6 +169,11 @@ int main(int argc, char **argv)
 	if (options.check) {
 		config_free(config);
 		return EXIT_OK;
+	}
+	if (options.stop_threads) {
+		r = stop_threads(config);
+		config_free(config);
+		return r;
 	}
 	if (sodium_init() < 0) {
 		io_log_error("libsodium does not start");

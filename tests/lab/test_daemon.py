@@ -280,6 +280,25 @@ def test_deleted_tap(topology):
     assert tools.check(client)["broken"] == 0
 
 
+def test_threads_of_a_killed_daemon(topology):
+    """What the unit runs after a crash: the threads end, those of others do not, and a start finds nothing in its way."""
+    t = topology(directors=1)
+    cluster = Cluster(t, families=[4]).start()
+    d = t.directors[0]
+    stop = [tools.program("lvsmeshd"), "-c", cluster.config(d), "--stop-threads"]
+    cluster.kill_daemon(d)
+    assert d.run("ipvsadm -l --daemon").count(TAP) == 2
+    d.run(stop)
+    assert d.run("ipvsadm -l --daemon").strip() == ""
+    d.run(stop)
+    d.run("ipvsadm --start-daemon backup --mcast-interface eth0")
+    d.run(stop)
+    assert "eth0" in d.run("ipvsadm -l --daemon")
+    d.run("ipvsadm --stop-daemon backup")
+    cluster.start_director(d)
+    cluster.wait_ready([d])
+
+
 def test_overload_is_no_stall(topology):
     """A daemon that gets too little time hears few of its probes; it keeps the VIPs, for the kernel forwards."""
     t = topology(directors=2)
