@@ -265,7 +265,31 @@ static void test_an_accuser_that_does_not_answer(void **state)
 	sim_free(sim);
 }
 
-/* An accusation of what has been refuted, and one told twice. */
+static void test_an_accusation_told_again(void **state)
+{
+	struct sim *sim = cluster(18, COUNT);
+	struct stolen stolen = steal(sim);
+	const struct sim_notice *notices;
+	struct member_info info;
+	unsigned int suspected = 0;
+	size_t count;
+
+	(void)state;
+	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
+	for (unsigned int i = 0; i < 5; i++) {
+		stolen.records = 1000;
+		accuse(sim, &stolen, info.id, info.epoch, info.incarnation);
+	}
+	sim_run(sim, S);
+	count = sim_notices(sim, &notices);
+	for (size_t i = 0; i < count; i++)
+		suspected += notices[i].at == 0 && notices[i].notice.type == MEMBERSHIP_SUSPECTED &&
+			     notices[i].notice.accuser == sim_id(sim, THIEF);
+	assert_int_equal(suspected, 1);
+	unharmed(sim);
+}
+
+/* An accusation of what has been refuted. */
 static void test_old_accusations(void **state)
 {
 	struct sim *sim = cluster(14, COUNT);
@@ -638,6 +662,7 @@ int main(void)
 		cmocka_unit_test(test_accusations),
 		cmocka_unit_test(test_accused_and_partly_reachable),
 		cmocka_unit_test(test_an_accuser_that_does_not_answer),
+		cmocka_unit_test(test_an_accusation_told_again),
 		cmocka_unit_test(test_old_accusations),
 		cmocka_unit_test(test_an_unproven_sender),
 		cmocka_unit_test(test_an_accusing_ping),
