@@ -97,9 +97,9 @@ void director_witness(void *context, bool ok)
 
 void director_absence(struct io_director *director)
 {
-	bool again = director->leaving;
+	bool again = director->stop_asked;
 
-	director->leaving = true;
+	director->stop_asked = director->leaving = true;
 	io_log_notice("stopping; the kernel goes on forwarding");
 	if (again || !director->node) {
 		director_stop(director);

@@ -29,8 +29,9 @@ struct io_director {
 	struct version_range versions;
 	usec_t started;
 	bool stopping;
-	bool leaving; /* asked to stop: the others are being told */
-	int result;   /* of the run */
+	bool leaving;    /* asked to stop: the others are being told */
+	bool stop_asked; /* by a signal: the next one awaits nothing */
+	int result;      /* of the run */
 
 	/* NULL while they are not open. */
 	struct io_alert *alert;

@@ -367,11 +367,14 @@ static void leave(struct node *node, struct now now)
 	node->stop_by = node->stop_from + LEAVE_PATIENCE;
 }
 
+/* A director that is to stop while it drains in order to leave still leaves, at once. */
 static void absence(struct node *node, const struct node_event *event)
 {
+	bool leaves = node->stop == STOP_DRAINING;
+
 	node->stop = STOP_SAID;
 	members_step(node, &(struct membership_event){
-				   .type = MEMBERSHIP_ABSENCE,
+				   .type = leaves ? MEMBERSHIP_LEAVE : MEMBERSHIP_ABSENCE,
 				   .now = event->now,
 				   .lease = event->lease,
 			   });

@@ -667,6 +667,27 @@ static void test_leave(void **state)
 	cluster_free(cluster);
 }
 
+/* Stopped while it drains in order to leave, it leaves all the same. */
+static void test_stopped_while_leaving(void **state)
+{
+	struct cluster *cluster = cluster_new(11, 3);
+	struct entry entry = cluster_entry(1, 1, ESTABLISHED, false);
+
+	(void)state;
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	cluster_hole(cluster, 0, 2, true);
+	cluster_carry(cluster, 0, &entry);
+	cluster_tell(cluster, 0, (struct node_event){.type = NODE_LEAVE});
+	cluster_run(cluster, 500 * USEC_PER_MSEC);
+	assert_false(cluster_update(cluster, 0)->done);
+	cluster_tell(cluster, 0,
+		     (struct node_event){.type = NODE_ABSENCE, .lease = 60 * USEC_PER_SEC});
+	cluster_run(cluster, USEC_PER_SEC);
+	assert_true(cluster_update(cluster, 0)->done);
+	assert_int_equal(cluster_noticed(cluster, 1, MEMBERSHIP_MEMBER_LEFT), 1);
+	cluster_free(cluster);
+}
+
 static void chaos_step(struct cluster *cluster, unsigned int count)
 {
 	unsigned int d = (unsigned int)(cluster_random(cluster) % count);
@@ -861,6 +882,7 @@ int main(void)
 		cmocka_unit_test(test_crash),
 		cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_leave),
+		cmocka_unit_test(test_stopped_while_leaving),
 		cmocka_unit_test(test_peers),
 		cmocka_unit_test(test_peer_lags),
 		cmocka_unit_test(test_chaos),
