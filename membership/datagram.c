@@ -1,13 +1,14 @@
 #include "membership/membership_private.h"
 #include "proto/arena.h"
 
-void datagram_push(struct membership *m, struct out out)
+bool datagram_push(struct membership *m, struct out out)
 {
 	if (m->out_count == OUT_MAX) {
 		refuse(m, DROPPED_OUTPUT);
-		return;
+		return false;
 	}
 	m->out[(m->out_at + m->out_count++) % OUT_MAX] = out;
+	return true;
 }
 
 static enum refusal packet_refusal(int error)
@@ -112,22 +113,23 @@ static void take_relay(struct membership *m, struct member *member,
 		return;
 	}
 	answer = relay_answered(m, member->id, to->id);
-	while (relay < m->relays + RELAYS_MAX && relay->used)
+	while (relay < m->relays + RELAYS_MAX && (relay->used || relay->queued))
 		relay++;
 	if (relay == m->relays + RELAYS_MAX || body->packet.len > RELAY_PACKET_MAX) {
 		refuse(m, REFUSED_RELAY);
 		return;
 	}
-	relay->used = true;
+	if (!datagram_push(m, (struct out){.kind = OUT_PASS,
+					   .member = to->id,
+					   .slot = (uint16_t)(relay - m->relays)}))
+		return;
+	relay->used = relay->queued = true;
 	relay->from = member->id;
 	relay->to = to->id;
 	relay->deadline = answer ? USEC_NEVER : m->now.mono + m->profile.timeout * 3 / 4;
 	relay->len = (uint16_t)body->packet.len;
 	memcpy(relay->packet, body->packet.data, body->packet.len);
 	sooner(&m->relays_at, relay->deadline);
-	datagram_push(m, (struct out){.kind = OUT_PASS,
-				      .member = to->id,
-				      .slot = (uint16_t)(relay - m->relays)});
 	/* What a helper finds out for another it also wants to know. */
 	if (!answer && member_answers(to))
 		probe_start(m, to, false);
@@ -324,6 +326,10 @@ static size_t pass(struct membership *m, const struct out *out, struct member *m
 	Lvsmesh__Pb__Datagram body = LVSMESH__PB__DATAGRAM__INIT;
 	size_t len;
 
+	relay->queued = false;
+	/* Its time was over before it was pulled. */
+	if (!relay->used)
+		return 0;
 	body.peer = relay->from;
 	body.packet = record_bytes(relay->packet, relay->len);
 	len = seal(m, member, PACKET_DELIVER, 0, &body, data, cap);
@@ -402,7 +408,7 @@ size_t membership_datagram(struct membership *m, uint8_t *data, size_t cap,
 			     : member;
 		if (!member || !to || (out.remote.port == 0 && to->path_count == 0)) {
 			if (out.kind == OUT_PASS)
-				m->relays[out.slot].used = false;
+				m->relays[out.slot].used = m->relays[out.slot].queued = false;
 			continue;
 		}
 		if (out.remote.port == 0 || to != member) {

@@ -435,6 +435,8 @@ void member_left(struct membership *m, struct member *member)
 
 	suspicion_clear(m, member);
 	probe_end(m, member);
+	member->left_state = member->state;
+	member->left_epoch = known ? member->epoch : 0;
 	member_state_set(m, member, MEMBER_GONE);
 	member_roster_set(m, member, false);
 	if (known)

@@ -152,6 +152,9 @@ struct member {
 	bool in_roster; /* it has answered once, in this or an earlier boot of ours */
 	bool answered;  /* in this one */
 	bool ordered;   /* is in membership.order */
+	/* How it was held when it left, and in which epoch; 0: it was not in the roster. */
+	enum member_state left_state;
+	uint64_t left_epoch;
 
 	/* Certificate, as it travels. */
 	uint8_t *certificate;
@@ -225,9 +228,10 @@ struct out {
 /* Something that we pass on for a member, and wait whether it is answered. */
 struct relay {
 	bool used;
+	bool queued; /* an OUT_PASS refers to it */
 	uint64_t from, to;
 	usec_t deadline;
-	uint16_t len; /* 0: passed on */
+	uint16_t len;
 	uint8_t packet[RELAY_PACKET_MAX];
 };
 
@@ -448,7 +452,8 @@ bool tombstone_timer(struct membership *m, struct member *member, usec_t *next);
 
 /* datagram.c */
 bool datagram_take(struct membership *m, const struct membership_event *event);
-void datagram_push(struct membership *m, struct out out);
+/* False: it is dropped, and counted. */
+bool datagram_push(struct membership *m, struct out out);
 void datagram_timers(struct membership *m, usec_t *next);
 
 /* probe.c */

@@ -188,6 +188,18 @@ static bool store_statement(struct membership *m, struct member *member,
 	return true;
 }
 
+/* It takes back in the same epoch that it left: as if it had not said so, for those who heard its
+ * words in another order have not. */
+static void unleave(struct membership *m, struct member *member)
+{
+	if (member->state != MEMBER_GONE || member->removal || member->left_epoch != member->epoch)
+		return;
+	member->left_epoch = 0;
+	member_state_set(m, member, member->left_state);
+	member_roster_set(m, member, true);
+	notice_add(m, MEMBERSHIP_MEMBER_JOINED, member);
+}
+
 /* What its newest statement does to how we hold it. An answer of its own has the last word on
  * whether it is alive. */
 static void judge(struct membership *m, struct member *member)
@@ -198,6 +210,7 @@ static void judge(struct membership *m, struct member *member)
 			member_left(m, member);
 		return;
 	}
+	unleave(m, member);
 	if (member->phase == MEMBER_ABSENT) {
 		suspicion_clear(m, member);
 		member->lease_end = m->now.mono + member->lease * SEC;

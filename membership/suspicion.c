@@ -109,6 +109,16 @@ void suspicion_clear(struct membership *m, struct member *member)
 	}
 }
 
+static bool has_accused(const struct member *member, uint64_t accuser)
+{
+	const struct suspicion *suspicion = member->suspicion;
+
+	for (unsigned int i = 0; suspicion && i < suspicion->count; i++)
+		if (suspicion->accusers[i].id == accuser)
+			return true;
+	return false;
+}
+
 /* Each accusation once, in any order within 64. */
 static bool recent_check(const struct recent *recent, uint64_t epoch, uint64_t sequence)
 {
@@ -219,6 +229,9 @@ void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record)
 		notice->accuser = record->origin;
 		return;
 	}
+	/* An accuser that repeats itself confirms nothing. */
+	if (has_accused(member, accuser.id))
+		return;
 	memcpy(accuser.signature, record->signature.data, SIGNATURE_SIZE);
 	add_accuser(m, member, &accuser);
 	if (member->suspicion)

@@ -77,14 +77,14 @@ static struct stolen steal(struct sim *sim)
 	return (struct stolen){.epoch = status.epoch, .sequence = 100000, .records = 1000};
 }
 
-static void send_as_thief(struct sim *sim, struct stolen *stolen, unsigned int to, uint8_t kind,
-			  const Lvsmesh__Pb__Datagram *body)
+static size_t seal_as(struct sim *sim, unsigned int who, struct stolen *stolen, unsigned int to,
+		      uint8_t kind, const Lvsmesh__Pb__Datagram *body, uint8_t data[4096])
 {
-	const struct identity *thief = sim_identity(sim, THIEF);
-	uint8_t bytes[2048], data[4096];
+	const struct identity *identity = sim_identity(sim, who);
+	uint8_t bytes[2048];
 	struct packet packet = {.version = VERSION_WIRE,
 				.kind = kind,
-				.sender = thief->id,
+				.sender = identity->id,
 				.epoch = stolen->epoch,
 				.sequence = ++stolen->sequence,
 				.body = bytes};
@@ -92,22 +92,29 @@ static void send_as_thief(struct sim *sim, struct stolen *stolen, unsigned int t
 	size_t len;
 
 	packet.len = lvsmesh__pb__datagram__pack(body, bytes);
-	assert_int_equal(packet_key_init(thief, &sim_identity(sim, to)->certificate, &key), 0);
+	assert_int_equal(packet_key_init(identity, &sim_identity(sim, to)->certificate, &key), 0);
 	assert_int_equal(
-		packet_pack(&key, thief->certificate.cluster, &packet, data, sizeof(data), &len),
-		0);
+		packet_pack(&key, identity->certificate.cluster, &packet, data, 4096, &len), 0);
+	return len;
+}
+
+static void send_as_thief(struct sim *sim, struct stolen *stolen, unsigned int to, uint8_t kind,
+			  const Lvsmesh__Pb__Datagram *body)
+{
+	uint8_t data[4096];
+	size_t len = seal_as(sim, THIEF, stolen, to, kind, body, data);
+
 	sim_inject(sim, to, data, len);
 }
 
-static void gossip_as_thief(struct sim *sim, struct stolen *stolen, Lvsmesh__Pb__Record *record)
+static void gossip_as_thief(struct sim *sim, struct stolen *stolen, unsigned int to,
+			    Lvsmesh__Pb__Record *record)
 {
 	Lvsmesh__Pb__Datagram body = LVSMESH__PB__DATAGRAM__INIT;
 
 	body.n_records = 1;
 	body.records = &record;
-	for (unsigned int i = 0; i < COUNT; i++)
-		if (i != THIEF)
-			send_as_thief(sim, stolen, i, GOSSIP, &body);
+	send_as_thief(sim, stolen, to, GOSSIP, &body);
 }
 
 static ProtobufCBinaryData bytes_of(void *data, size_t len)
@@ -116,8 +123,8 @@ static ProtobufCBinaryData bytes_of(void *data, size_t len)
 }
 
 /* Signed with the stolen key, whatever it claims. */
-static void say_as_thief(struct sim *sim, struct stolen *stolen, uint8_t kind, uint64_t origin,
-			 uint64_t epoch, uint64_t sequence, uint8_t *body, size_t len)
+static void say_to(struct sim *sim, struct stolen *stolen, unsigned int to, uint8_t kind,
+		   uint64_t origin, uint64_t epoch, uint64_t sequence, uint8_t *body, size_t len)
 {
 	Lvsmesh__Pb__Record record = LVSMESH__PB__RECORD__INIT;
 	uint8_t signature[SIGNATURE_SIZE];
@@ -129,7 +136,15 @@ static void say_as_thief(struct sim *sim, struct stolen *stolen, uint8_t kind, u
 	record.sequence = sequence;
 	record.body = bytes_of(body, len);
 	record.signature = bytes_of(signature, sizeof(signature));
-	gossip_as_thief(sim, stolen, &record);
+	gossip_as_thief(sim, stolen, to, &record);
+}
+
+static void say_as_thief(struct sim *sim, struct stolen *stolen, uint8_t kind, uint64_t origin,
+			 uint64_t epoch, uint64_t sequence, uint8_t *body, size_t len)
+{
+	for (unsigned int i = 0; i < COUNT; i++)
+		if (i != THIEF)
+			say_to(sim, stolen, i, kind, origin, epoch, sequence, body, len);
 }
 
 static size_t statement(uint8_t *body, enum member_phase phase, unsigned int at)
@@ -210,6 +225,127 @@ static void test_accusations(void **state)
 	assert_true(sim_counter(sim, 0, "unknown") >= 100);
 	sim_run(sim, 10 * S);
 	unharmed(sim);
+}
+
+/* The same accuser again and again is one accuser: the failure is called no sooner. */
+static void test_repeated_accusations(void **state)
+{
+	struct sim *sim = cluster(13, COUNT);
+	struct stolen stolen = steal(sim);
+	const struct sim_notice *notices;
+	struct member_info info;
+	usec_t start;
+	size_t count;
+
+	(void)state;
+	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
+	sim_crash(sim, SUBJECT, true);
+	sim_run(sim, MS);
+	start = sim_now(sim);
+	for (unsigned int i = 0; i < 4; i++)
+		accuse(sim, &stolen, info.id, info.epoch, info.incarnation);
+	sim_run(sim, 10 * S);
+	count = sim_notices(sim, &notices);
+	for (size_t i = 0; i < count; i++) {
+		const struct membership_notice *notice = &notices[i].notice;
+
+		for (unsigned int j = 0; j < notice->id_count; j++)
+			for (unsigned int k = 0; k < j; k++)
+				assert_true(notice->ids[j] != notice->ids[k]);
+	}
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, SUBJECT, start), COUNT - 1);
+	sim_free(sim);
+}
+
+/* Left, and something newer of the same epoch: the end does not depend on which is heard first. */
+static void test_any_order_of_leaving(void **state)
+{
+	static const enum member_phase phases[] = {MEMBER_READY, MEMBER_ABSENT};
+
+	(void)state;
+	for (unsigned int p = 0; p < ARRAY_SIZE(phases); p++) {
+		struct sim *sim = cluster(14 + p, COUNT);
+		struct stolen stolen = steal(sim);
+		struct membership_status status[2];
+		struct member_info info;
+		uint8_t body[2][256];
+		size_t len[2];
+
+		assert_true(membership_find(sim_core(sim, 0), sim_id(sim, THIEF), &info));
+		sim_crash(sim, THIEF, true);
+		len[0] = statement(body[0], MEMBER_LEFT, THIEF);
+		len[1] = statement(body[1], phases[p], THIEF);
+		for (unsigned int to = 0; to < COUNT; to++)
+			for (unsigned int i = 0; to != THIEF && i < 2; i++) {
+				unsigned int word = (i + to) % 2;
+
+				say_to(sim, &stolen, to, STATEMENT, info.id, info.epoch,
+				       info.incarnation + 1 + word, body[word], len[word]);
+			}
+		sim_run(sim, 120 * S);
+		assert_int_equal(sim_state(sim, 0, THIEF), sim_state(sim, 1, THIEF));
+		for (unsigned int i = 0; i < 2; i++)
+			membership_status(sim_core(sim, i), &status[i]);
+		assert_int_equal(status[0].roster, COUNT);
+		assert_int_equal(status[1].roster, COUNT);
+		sim_free(sim);
+	}
+}
+
+/* Into the core of d1, which sends nothing meanwhile. */
+static void step_first(struct sim *sim, unsigned int who, struct stolen *stolen, uint8_t kind,
+		       const Lvsmesh__Pb__Datagram *body)
+{
+	uint8_t data[4096];
+	struct membership_event event = {.type = MEMBERSHIP_DATAGRAM,
+					 .now = {sim_now(sim), FIXTURE_WALL + sim_now(sim)},
+					 .data = data,
+					 .len = seal_as(sim, who, stolen, 0, kind, body, data),
+					 .remote = sim_endpoint(who, 0)};
+	struct membership_update update;
+
+	membership_step(sim_core(sim, 0), &event, &update);
+}
+
+static void drain(struct membership *m)
+{
+	uint8_t data[MEMBERSHIP_DATAGRAM_MAX];
+	struct membership_target target;
+
+	while (membership_datagram(m, data, sizeof(data), &target) > 0)
+		;
+}
+
+/* What does not fit into the output takes no place among the relays. */
+static void test_relays_beyond_the_output(void **state)
+{
+	struct sim *sim = cluster(16, COUNT);
+	struct stolen stolen[2] = {steal(sim), {.sequence = 200000}};
+	Lvsmesh__Pb__Datagram ping = LVSMESH__PB__DATAGRAM__INIT, relay = ping;
+	struct membership_status status;
+	uint8_t inner[100] = {0};
+
+	(void)state;
+	membership_status(sim_core(sim, SUBJECT), &status);
+	stolen[1].epoch = status.epoch;
+	ping.nonce = 1;
+	relay.packet = bytes_of(inner, sizeof(inner));
+	for (unsigned int round = 0; round < 3; round++) {
+		relay.peer = sim_id(sim, SUBJECT);
+		for (unsigned int i = 0; i < 30; i++)
+			step_first(sim, THIEF, &stolen[0], RELAY, &relay);
+		drain(sim_core(sim, 0));
+		for (unsigned int i = 0; i < 512; i++)
+			step_first(sim, THIEF, &stolen[0], PING, &ping);
+		relay.peer = sim_id(sim, THIEF);
+		for (unsigned int i = 0; i < 30; i++)
+			step_first(sim, SUBJECT, &stolen[1], RELAY, &relay);
+		drain(sim_core(sim, 0));
+		sim_run(sim, S);
+	}
+	assert_true(sim_counter(sim, 0, "dropped-datagrams") > 0);
+	assert_int_equal(sim_counter(sim, 0, "relay"), 0);
+	sim_free(sim);
 }
 
 /* One that no datagram reaches cannot refute. It lives all the same, as streams show. */
@@ -660,6 +796,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_forged_words_of_others),
 		cmocka_unit_test(test_accusations),
+		cmocka_unit_test(test_repeated_accusations),
+		cmocka_unit_test(test_any_order_of_leaving),
+		cmocka_unit_test(test_relays_beyond_the_output),
 		cmocka_unit_test(test_accused_and_partly_reachable),
 		cmocka_unit_test(test_an_accuser_that_does_not_answer),
 		cmocka_unit_test(test_an_accusation_told_again),
