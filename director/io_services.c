@@ -23,6 +23,10 @@ struct io_services {
 	unsigned int handles;
 	struct ipvs *ipvs;
 	const struct config *config;
+	uv_work_t look;   /* on a thread of its own: what is there */
+	uv_mutex_t looks; /* held while it reads config */
+	struct ipvs *look_ipvs;
+	bool looking, differs;
 	struct io_services_callbacks callbacks;
 	bool programmed, ever;
 	unsigned int operations; /* of the last attempt, in the kernel */
@@ -208,12 +212,10 @@ static void grace_ended(uv_timer_t *grace)
 	release(container_of(grace, struct io_services, grace));
 }
 
-static void interval(uv_timer_t *timer)
+static void services_put_back(struct io_services *services)
 {
-	struct io_services *services = container_of(timer, struct io_services, timer);
 	const struct io_services_callbacks *callbacks = &services->callbacks;
-	bool programmed = services->programmed, set = services->vip_error.text[0] == '\0';
-	unsigned int added;
+	bool programmed = services->programmed;
 	char was[64];
 	int r = program(services);
 
@@ -222,11 +224,68 @@ static void interval(uv_timer_t *timer)
 		snprintf(was, sizeof(was), "differed in %u places", services->operations);
 		callbacks->put_back(callbacks->ctx, "IPVS services", was, r);
 	}
-	added = vips_set(services);
+}
+
+static void vips_put_back(struct io_services *services)
+{
+	const struct io_services_callbacks *callbacks = &services->callbacks;
+	bool set = services->vip_error.text[0] == '\0';
+	unsigned int added = vips_set(services);
+	char was[64];
+
 	if (set && added > 0) {
 		snprintf(was, sizeof(was), "had lost %u VIPs", added);
 		callbacks->put_back(callbacks->ctx, services->config->vip_interface, was, 0);
 	}
+}
+
+static void gone(struct io_services *services)
+{
+	void (*done)(void *context) = services->done;
+	void *context = services->context;
+
+	if (--services->handles > 0)
+		return;
+	uv_mutex_destroy(&services->looks);
+	ipvs_close(services->look_ipvs);
+	ipvs_close(services->ipvs);
+	free(services);
+	done(context);
+}
+
+/* Not on the loop: to list and to compare 100,000 real servers takes long. */
+static void look(uv_work_t *work)
+{
+	struct io_services *services = container_of(work, struct io_services, look);
+
+	uv_mutex_lock(&services->looks);
+	services->differs = reconcile_differs(services->look_ipvs, &services->config->services,
+					      services->config->state);
+	uv_mutex_unlock(&services->looks);
+}
+
+static void looked(uv_work_t *work, int status)
+{
+	struct io_services *services = container_of(work, struct io_services, look);
+
+	services->looking = false;
+	if (services->done) {
+		gone(services);
+		return;
+	}
+	if (status < 0 || services->differs || !services->programmed)
+		services_put_back(services);
+	else
+		services->tried = clock_now().mono;
+	vips_put_back(services);
+}
+
+static void interval(uv_timer_t *timer)
+{
+	struct io_services *services = container_of(timer, struct io_services, timer);
+
+	if (!services->looking)
+		services->looking = uv_queue_work(timer->loop, &services->look, look, looked) == 0;
 }
 
 int io_services_open(uv_loop_t *loop, const struct config *config,
@@ -237,8 +296,12 @@ int io_services_open(uv_loop_t *loop, const struct config *config,
 	struct ipvs_error why = {.text = "no memory"};
 	int r = services ? ipvs_open(&services->ipvs, &why) : -ENOMEM;
 
+	if (r == 0)
+		r = ipvs_open(&services->look_ipvs, &why);
 	if (r < 0) {
 		snprintf(error, IO_SERVICES_ERROR_MAX, "%s", why.text);
+		if (services)
+			ipvs_close(services->ipvs);
 		free(services);
 		return r;
 	}
@@ -248,10 +311,12 @@ int io_services_open(uv_loop_t *loop, const struct config *config,
 	r = program(services);
 	if (r == -EPERM) {
 		snprintf(error, IO_SERVICES_ERROR_MAX, "%s", services->error.text);
+		ipvs_close(services->look_ipvs);
 		ipvs_close(services->ipvs);
 		free(services);
 		return r;
 	}
+	uv_mutex_init(&services->looks);
 	uv_timer_init(loop, &services->timer);
 	uv_timer_init(loop, &services->grace);
 	services->handles = 2;
@@ -263,21 +328,14 @@ int io_services_open(uv_loop_t *loop, const struct config *config,
 
 static void closed(uv_handle_t *handle)
 {
-	struct io_services *services = handle->data;
-	void (*done)(void *context) = services->done;
-	void *context = services->context;
-
-	if (--services->handles > 0)
-		return;
-	ipvs_close(services->ipvs);
-	free(services);
-	done(context);
+	gone(handle->data);
 }
 
 void io_services_close(struct io_services *services, void (*done)(void *context), void *context)
 {
 	services->done = done;
 	services->context = context;
+	services->handles += services->looking;
 	if (uv_is_active((uv_handle_t *)&services->grace))
 		release(services);
 	services->timer.data = services->grace.data = services;
@@ -291,7 +349,10 @@ void io_services_config(struct io_services *services, const struct config *confi
 	struct ip_addr *was;
 	struct vip_list list = vips_of(&old->services, &was);
 
+	/* A look that is under way ends first: the old configuration goes after this. */
+	uv_mutex_lock(&services->looks);
 	services->config = config;
+	uv_mutex_unlock(&services->looks);
 	vips_drop(services, old->vip_interface, was, list.count);
 	free(was);
 	program(services);

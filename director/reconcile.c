@@ -80,3 +80,22 @@ int reconcile_services(struct ipvs *ipvs, const struct service_set *desired, con
 	*ret_owned = owned;
 	return r;
 }
+
+bool reconcile_differs(struct ipvs *ipvs, const struct service_set *desired, const char *state)
+{
+	struct service_keys owned = {0}, all = {0};
+	struct service_set actual = {0};
+	struct plan plan = {0};
+	struct ipvs_error error;
+	bool same;
+
+	same = owned_load(state, &owned) == 0 && service_keys_join(&owned, desired, &all) == 0 &&
+	       owned.count == desired->count && all.count == owned.count &&
+	       ipvs_dump(ipvs, &actual, &error) == 0 &&
+	       plan_new(&actual, desired, &owned, &plan) == 0 && plan.count == 0;
+	plan_fini(&plan);
+	service_set_fini(&actual);
+	service_keys_fini(&owned);
+	service_keys_fini(&all);
+	return !same;
+}

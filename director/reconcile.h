@@ -18,4 +18,8 @@ struct reconcile_result {
 int reconcile_services(struct ipvs *ipvs, const struct service_set *desired, const char *state,
 		       struct service_keys *ret_owned, struct reconcile_result *ret_result);
 
+/* Whether reconcile_services() would change anything, or fail. Changes nothing, and may be called
+ * on any thread that has ipvs to itself. */
+bool reconcile_differs(struct ipvs *ipvs, const struct service_set *desired, const char *state);
+
 #endif
