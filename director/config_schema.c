@@ -66,6 +66,11 @@ static const cyaml_strval_t profiles[] = {
 	{"fast", RAW_PROFILE_FAST},
 };
 
+static const cyaml_strval_t families[] = {
+	{"ipv4", RAW_FAMILY_IPV4},
+	{"ipv6", RAW_FAMILY_IPV6},
+};
+
 static const cyaml_strval_t syncs[] = {
 	{"on", RAW_SYNC_ON},
 	{"off", RAW_SYNC_OFF},
@@ -108,6 +113,7 @@ static const cyaml_schema_field_t service_fields[] = {
 	STRING("name", REQUIRED, struct raw_service, name, SERVICE_NAME_MAX),
 	STRING("address", OPTIONAL, struct raw_service, address, ADDRESS_MAX),
 	CYAML_FIELD_UINT_PTR("fwmark", OPTIONAL, struct raw_service, fwmark),
+	ENUM("family", struct raw_service, family, families),
 	ENUM("protocol", struct raw_service, protocol, protocols),
 	ENUM("scheduler", struct raw_service, scheduler, schedulers),
 	FLAGS("scheduler-flags", struct raw_service, scheduler_flags, scheduler_flags),

@@ -21,6 +21,8 @@ enum { RAW_ALONE_FORWARD, RAW_ALONE_WAIT };
 enum { RAW_PROFILE_DEFAULT, RAW_PROFILE_FAST };
 enum { RAW_SYNC_ON, RAW_SYNC_OFF };
 
+enum { RAW_FAMILY_IPV4, RAW_FAMILY_IPV6 };
+
 struct raw_tunnel {
 	uint32_t type;
 	uint16_t port;
@@ -39,6 +41,7 @@ struct raw_service {
 	char *name;
 	char *address;
 	uint32_t *fwmark;
+	uint32_t *family; /* of the fwmark, RAW_FAMILY_* */
 	uint32_t *protocol;
 	uint32_t *scheduler; /* index for raw_scheduler_name() */
 	uint32_t scheduler_flags;

@@ -99,7 +99,8 @@ static int parse_netmask(const char *text, uint8_t family, uint32_t *ret_netmask
 	return 0;
 }
 
-/* A fwmark service has the family of its real servers. */
+/* A fwmark service has the family of its real servers, if nothing else is said: one that is emptied
+ * must not become another. */
 static int read_fwmark(const struct reader *reader, const struct raw_service *raw,
 		       struct service *service)
 {
@@ -120,7 +121,15 @@ static int read_fwmark(const struct reader *reader, const struct raw_service *ra
 			"address: and a port");
 	service->key.fwmark = *raw->fwmark;
 	service->key.vip.ip.family = AF_INET;
-	if (raw->n_reals > 0 && config_service_address(raw->reals[0].address, &first) == 0)
+	if (raw->family)
+		service->key.vip.ip.family = *raw->family == RAW_FAMILY_IPV6 ? AF_INET6 : AF_INET;
+	else if (raw->n_reals == 0)
+		return outline_refuse(reader->outline, reader->fault,
+				      child(reader, reader->node, "fwmark"),
+				      "service %s has no real server that tells its family; write "
+				      "family: ipv4 or family: ipv6",
+				      service->name);
+	else if (config_service_address(raw->reals[0].address, &first) == 0)
 		service->key.vip.ip.family = first.ip.family;
 	return 0;
 }
@@ -134,6 +143,10 @@ static int read_key(const struct reader *reader, const struct raw_service *raw,
 
 	if (raw->fwmark)
 		return read_fwmark(reader, raw, service);
+	if (raw->family)
+		return outline_refuse(reader->outline, reader->fault,
+				      child(reader, reader->node, "family"),
+				      "a service has the family of its address; leave family out");
 	if (!raw->address)
 		return outline_refuse(
 			reader->outline, reader->fault, node,

@@ -289,7 +289,7 @@ def test_vips(director):
     one = service("one", "203.0.113.1:80", {})
     two = service("two", "203.0.113.1:81", {})
     six = service("six", "[2001:db8::1]:80", {})
-    mark = {"name": "mark", "fwmark": 7}
+    mark = {"name": "mark", "fwmark": 7, "family": "ipv6"}
     assert "vips 2 added 0 removed interface made" in d.probe("apply", d.config([one, two, six, mark]))
     assert d.vips() == {"203.0.113.1/32", "2001:db8::1/128"}
     assert "tentative" not in d.run("ip -6 address show dev lvsmesh-vip")

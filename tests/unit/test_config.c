@@ -149,7 +149,7 @@ static void test_cluster(void **state)
 static void test_canonical_order(void **state)
 {
 	struct config *config = parse(HEAD "services:\n"
-					   "- {name: b, fwmark: 9}\n"
+					   "- {name: b, fwmark: 9, family: ipv4}\n"
 					   "- {name: c, address: '[2001:db8::1]:80'}\n"
 					   "- {name: d, address: 203.0.113.2:80, protocol: udp}\n"
 					   "- {name: e, address: 203.0.113.2:80, real-servers: ["
@@ -211,12 +211,14 @@ static void test_every_port(void **state)
 		     "   real-servers: [{address: 10.0.0.1}, {address: '10.0.0.2:0'}]}\n"
 		     "- {name: b, address: '[2001:db8::1]:0', persistence: 1m,\n"
 		     "   real-servers: [{address: '2001:db8::2'}, {address: '[2001:db8::3]:0'}]}\n"
-		     "- {name: c, fwmark: 4294967295, real-servers: [{address: '2001:db8::2'}]}\n");
+		     "- {name: c, fwmark: 4294967295, real-servers: [{address: '2001:db8::2'}]}\n"
+		     "- {name: d, fwmark: 8, family: ipv6}\n");
 
 	(void)state;
 	assert_key(&config->services.services[0], "tcp 203.0.113.1:0");
 	assert_key(&config->services.services[1], "tcp [2001:db8::1]:0");
-	assert_key(&config->services.services[2], "fwmark 4294967295 IPv6");
+	assert_key(&config->services.services[2], "fwmark 8 IPv6");
+	assert_key(&config->services.services[3], "fwmark 4294967295 IPv6");
 	assert_ip(&config->services.services[1].real_servers[1].endpoint.ip, "2001:db8::3");
 	config_free(config);
 }
@@ -269,7 +271,7 @@ static void test_sync(void **state)
 	config = parse(HEAD "sync: {min-age: 1500ms, flood-rate: 0}\n"
 			    "services:\n"
 			    "- {name: a, address: '[2001:db8::1]:80', protocol: udp, sync: off}\n"
-			    "- {name: b, fwmark: 7}\n");
+			    "- {name: b, fwmark: 7, family: ipv4}\n");
 	assert_int_equal(config_policy(config, &policy), 0);
 	assert_int_equal(policy.min_age, 1500 * USEC_PER_MSEC);
 	assert_int_equal(policy.flood_rate, 0);
