@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from lab import tools
+from lab import pace, tools
 from lab.cluster import PORT, Cluster, kernel_table
 
 CONNECTIONS = 100
@@ -38,7 +38,7 @@ def test_death_of_the_carrier(topology, forwarding, family):
     cluster = Cluster(t, families=[family]).start()
     for carrier, age_ms, may_break in ((t.directors[0], 100, 0), (t.directors[1], 50, 1)):
         client, last = open_through(t, carrier, family)
-        died = fail_at(cluster, carrier, last + age_ms * 1000)
+        died = fail_at(cluster, carrier, last + pace.scaled(age_ms) * 1000)
         report = tools.check(client)
         assert report["opened"] == CONNECTIONS
         assert report["broken"] <= may_break, f"died {(died - last) / 1000} ms after the last handshake"

@@ -1,5 +1,5 @@
-"""How slow the lab's kernel is. Deadlines of conditions are multiplied by it, here and nowhere else; bounds on how lvsmesh
-behaves are not."""
+"""How slow the lab's kernel is. Deadlines of conditions are multiplied by it, and so is a bound on pure timing (a lag, a share
+of a processor, the age from which a connection survives). Bounds on how lvsmesh behaves are not."""
 
 import os
 

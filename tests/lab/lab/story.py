@@ -9,7 +9,7 @@ else to do.
 import time
 from dataclasses import dataclass
 
-from . import tools
+from . import pace, tools
 from .cluster import PORT, Cluster, kernel_table
 from .lag import Lag
 
@@ -158,7 +158,7 @@ class Story:
 
     def settle(self):
         """Until the youngest connection is old enough."""
-        time.sleep(max(0, self.youngest() / 1e6 + SETTLED - time.time()))
+        time.sleep(max(0, self.youngest() / 1e6 + pace.scaled(SETTLED) - time.time()))
 
     def check(self):
         """A message on every connection now, and its answer; returns how many have broken since the last time."""
