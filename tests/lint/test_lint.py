@@ -27,10 +27,12 @@ def lint(root):
     ("sync/a.c", "fd = socket(AF_INET, SOCK_DGRAM, 0);", "a core calls a socket"),
     ("director/node.c", "uv_now(loop);", "a core calls libuv"),
     ("director/plan.c", "return nla_put_u32(m, 1, 2);", "a core calls netlink"),
+    ("tests/sim/a.c", "carry(c, draw(c, 2), states[draw(c, 3)]);", "draws twice in one expression"),
+    ("tests/unit/a.c", "x = (struct version){rand(), rand() % 4};", "draws twice in one expression"),
 ])
 def test_finds(tmp_path, name, line, complaint):
     file = tmp_path / name
-    file.parent.mkdir()
+    file.parent.mkdir(parents=True)
     file.write_text("/* a\n   comment */\n" + line + "\n")
     done = lint(tmp_path)
     assert done.returncode == 1
@@ -44,12 +46,14 @@ def test_finds(tmp_path, name, line, complaint):
     ("director/ipvs_nl.c", "#include <netlink/genl/genl.h>"),
     ("sync/a.c", "/* as time(2) or\n socket(2) would */ // random()"),
     ("sync/a.c", 'report("no socket (see bind(2))");'),
+    ("tests/sim/a.c", "x = draw(c, 2); y = draw(c, 2) ? draw(c, 3) : 0; f(draw(c, 4), redraw(c), c.draw(d));"),
+    ("tests/sim/a.c", "if (rand() % (2 + n))\n\tx = rand();"),
     ("sync/a.c", "entry_time(e); c->send(c); x.connect(y); table_poll(t);"),
     ("proto/a.c", "crypto_sign_seed_keypair(pk, sk, s); randombytes_buf_deterministic(d, n, k);"),
 ])
 def test_allows(tmp_path, name, line):
     file = tmp_path / name
-    file.parent.mkdir()
+    file.parent.mkdir(parents=True)
     file.write_text(line + "\n")
     done = lint(tmp_path)
     assert (done.returncode, done.stdout) == (0, "")

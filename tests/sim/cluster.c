@@ -57,7 +57,7 @@ struct director {
 };
 
 struct cluster {
-	uint64_t seed, drawn;
+	uint64_t seed, drawn, hash;
 	usec_t time, slow;
 	unsigned int count, lossy;
 	size_t narrow;
@@ -85,6 +85,21 @@ struct now cluster_now(const struct cluster *cluster)
 {
 	return (struct now){.mono = cluster->time,
 			    .wall = UINT64_C(1700000000) * USEC_PER_SEC + cluster->time};
+}
+
+uint64_t cluster_hash(const struct cluster *cluster)
+{
+	return cluster->hash;
+}
+
+static void hash_event(struct cluster *cluster, unsigned int d, const struct node_event *event)
+{
+	uint64_t hash =
+		cluster->hash ^ cluster->time ^ (uint64_t)event->type << 48 ^ (uint64_t)d << 56;
+
+	for (size_t i = 0; event->data && i < event->len; i++)
+		hash = (hash ^ event->data[i]) * UINT64_C(0x100000001b3);
+	cluster->hash = (hash ^ cluster->drawn) * UINT64_C(0x9e3779b97f4a7c15);
 }
 
 static struct now director_now(const struct cluster *cluster, unsigned int d)
@@ -288,6 +303,7 @@ static void step(struct cluster *cluster, unsigned int d, struct node_event even
 
 	if (!director->up)
 		return;
+	hash_event(cluster, d, &event);
 	event.now = director_now(cluster, d);
 	node_step(director->node, &event, &update);
 	director->update = update;

@@ -15,6 +15,8 @@ struct cluster *cluster_new(uint64_t seed, unsigned int count);
 void cluster_free(struct cluster *cluster);
 
 uint64_t cluster_random(struct cluster *cluster);
+/* Of all events so far, their bytes and times: the same for a seed under every compiler. */
+uint64_t cluster_hash(const struct cluster *cluster);
 struct now cluster_now(const struct cluster *cluster);
 
 /* A crash loses the daemon; with kernel, it is the machine that boots: its table is empty. */

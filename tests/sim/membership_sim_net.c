@@ -102,8 +102,11 @@ void sim_transmit(struct sim *sim, unsigned int from, const struct membership_ta
 				       .local = net,
 				       .data = copy(data, len),
 				       .len = len};
-		if (sim_chance(sim, sim->corrupt))
-			event.data[sim_random(sim, len)] ^= (uint8_t)(1 + sim_random(sim, 255));
+		if (sim_chance(sim, sim->corrupt)) {
+			size_t at = sim_random(sim, len);
+
+			event.data[at] ^= (uint8_t)(1 + sim_random(sim, 255));
+		}
 		sim_push(sim, event);
 	}
 }

@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "tests/sim/cluster.h"
+#include "tests/sim/transcript.h"
 
 #define FLOWS 400
 #define FLOOD 1000
@@ -106,8 +107,12 @@ static void traffic(struct run *run, unsigned int d)
 	static const uint16_t states[] = {1, 1, 1, 1, 4, 5, 7, 8};
 	unsigned int flow = draw(run, FLOWS);
 
-	for (unsigned int i = 0; i < 16; i++, flow = (flow + 1) % FLOWS)
-		packet(run, d, flow, states[draw(run, ARRAY_SIZE(states))], draw(run, SERVERS));
+	for (unsigned int i = 0; i < 16; i++, flow = (flow + 1) % FLOWS) {
+		uint16_t state = states[draw(run, ARRAY_SIZE(states))];
+		unsigned int server = draw(run, SERVERS);
+
+		packet(run, d, flow, state, server);
+	}
 }
 
 /* The router sends each packet another way, and each kernel that knows nothing of the flow chooses
@@ -117,9 +122,13 @@ static void spray(struct run *run)
 	static const uint16_t states[] = {1, 1, 1, 4, 7};
 	unsigned int flow = draw(run, FLOWS);
 
-	for (unsigned int i = 0; i < 32; i++)
-		packet(run, draw(run, run->count), (flow + i / 8) % FLOWS,
-		       states[draw(run, ARRAY_SIZE(states))], draw(run, SERVERS));
+	for (unsigned int i = 0; i < 32; i++) {
+		unsigned int d = draw(run, run->count);
+		uint16_t state = states[draw(run, ARRAY_SIZE(states))];
+		unsigned int server = draw(run, SERVERS);
+
+		packet(run, d, (flow + i / 8) % FLOWS, state, server);
+	}
 }
 
 static void flood(struct run *run, unsigned int d)
@@ -190,7 +199,8 @@ static void freeze(struct run *run, unsigned int d, usec_t time)
 static void fault(struct run *run)
 {
 	struct cluster *cluster = run->cluster;
-	unsigned int d = draw(run, run->count), e = draw(run, run->count);
+	unsigned int d = draw(run, run->count);
+	unsigned int e = draw(run, run->count);
 
 	switch (draw(run, 24)) {
 	case 0:
@@ -308,7 +318,7 @@ static uint64_t run_faults(uint64_t seed)
 {
 	struct run *run = calloc(1, sizeof(*run));
 	const char *difference = "not looked at";
-	uint64_t drawn;
+	uint64_t hash;
 
 	assert_non_null(run);
 	run->seed = seed;
@@ -332,12 +342,13 @@ static uint64_t run_faults(uint64_t seed)
 	if (difference)
 		fail_msg("SEED=%lu: %s", (unsigned long)seed, difference);
 	check_acknowledged(run);
-	drawn = cluster_random(run->cluster);
+	hash = cluster_hash(run->cluster);
+	transcript_add("cluster", seed, hash);
 	cluster_free(run->cluster);
 	for (unsigned int d = 0; d < CLUSTER_MAX; d++)
 		free(run->captures[d].list);
 	free(run);
-	return drawn;
+	return hash;
 }
 
 static void test_faults(void **state)
@@ -351,7 +362,7 @@ static void test_faults(void **state)
 		run_faults(strtoul(only, NULL, 10));
 }
 
-/* A seed repeats a run to the last draw. */
+/* A seed repeats a run to the last byte. */
 static void test_repeats(void **state)
 {
 	(void)state;

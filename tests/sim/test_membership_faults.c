@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/sim/membership_sim.h"
+#include "tests/sim/transcript.h"
 
 #define S USEC_PER_SEC
 
@@ -50,6 +51,15 @@ static void leave(struct sim *sim, unsigned int n)
 	sim_crash(sim, n, sim_random(sim, 2));
 }
 
+static void loss(struct sim *sim)
+{
+	unsigned int lost = (unsigned int)sim_random(sim, 200);
+	unsigned int repeated = (unsigned int)sim_random(sim, 50);
+	unsigned int corrupt = (unsigned int)sim_random(sim, 50);
+
+	sim_loss(sim, lost, repeated, corrupt);
+}
+
 static void fault(struct sim *sim, unsigned int count)
 {
 	unsigned int n = (unsigned int)sim_random(sim, count);
@@ -73,8 +83,7 @@ static void fault(struct sim *sim, unsigned int count)
 		sim_partition(sim, sim_random(sim, UINT64_C(1) << count), true);
 		break;
 	case 6:
-		sim_loss(sim, (unsigned int)sim_random(sim, 200), (unsigned int)sim_random(sim, 50),
-			 (unsigned int)sim_random(sim, 50));
+		loss(sim);
 		break;
 	case 7:
 		leave(sim, n);
@@ -113,6 +122,7 @@ static void run_one(uint64_t seed)
 	if (status.false_failures)
 		fail_msg("seed %llu: %u false failures", (unsigned long long)seed,
 			 status.false_failures);
+	transcript_add("membership", seed, sim_hash(sim));
 	sim_free(sim);
 }
 

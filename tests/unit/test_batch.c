@@ -66,8 +66,8 @@ static void round_trip(unsigned int count, bool vary, uint64_t spread)
 	assert_int_equal(batch_reader_new(&reader), 0);
 	for (unsigned int i = 0; i < count; i++) {
 		entries[i] = random_entry(&options[i], vary);
-		versions[i] = (struct table_version){(1ull << 60) + (uint64_t)rand() % spread,
-						     vary ? (uint64_t)(rand() % 5) : 3};
+		versions[i].hlc = (1ull << 60) + (uint64_t)rand() % spread;
+		versions[i].origin = vary ? (uint64_t)(rand() % 5) : 3;
 		assert_true(batch_add(batch, &entries[i], versions[i], i));
 	}
 	len = batch_pack(batch, &head, packed);

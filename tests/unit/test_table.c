@@ -101,7 +101,8 @@ static void random_change(struct table *table, struct model *model, uint64_t *hl
 {
 	unsigned int i = (unsigned int)rand() % FLOWS;
 	struct entry entry = make_entry(i, (uint16_t)(1 + rand() % 4));
-	struct table_version version = {*hlc - (uint64_t)(rand() % 50), (uint64_t)(rand() % 4 + 1)};
+	uint64_t before = (uint64_t)(rand() % 50);
+	struct table_version version = {*hlc - before, (uint64_t)(rand() % 4 + 1)};
 	enum table_result result;
 
 	if (rand() % 2) {
