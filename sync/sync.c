@@ -82,10 +82,10 @@ static uint64_t late_version(struct sync *sync, const struct entry *entry)
 	return version;
 }
 
-static int capture(struct sync *sync, const struct entry *entry, enum table_list list,
-		   struct now now)
+/* hlc 0: a peer has a newer one. */
+static int capture_as(struct sync *sync, const struct entry *entry, enum table_list list,
+		      uint64_t hlc, struct now now)
 {
-	uint64_t hlc = sync->late ? late_version(sync, entry) : hlc_stamp(&sync->hlc, now.wall);
 	enum table_result result;
 
 	if (hlc == 0) {
@@ -101,6 +101,14 @@ static int capture(struct sync *sync, const struct entry *entry, enum table_list
 	}
 	sync->counters.captured++;
 	return 0;
+}
+
+static int capture(struct sync *sync, const struct entry *entry, enum table_list list,
+		   struct now now)
+{
+	uint64_t hlc = sync->late ? late_version(sync, entry) : hlc_stamp(&sync->hlc, now.wall);
+
+	return capture_as(sync, entry, list, hlc, now);
 }
 
 int sync_capture(struct sync *sync, const struct entry *entry, struct now now)
@@ -249,7 +257,9 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 		return false;
 	}
 	if (kernel_went_on(sync, entry, version, now, &held)) {
-		capture(sync, &held, TABLE_JOURNAL, now);
+		/* Above the peer's, late or not: what it told is ours, and this kernel's is newer.
+		 */
+		capture_as(sync, &held, TABLE_JOURNAL, hlc_stamp(&sync->hlc, now.wall), now);
 		return false;
 	}
 	switch (table_merge(sync->table, entry, version, mono_seconds(now) - age, &met)) {

@@ -1082,14 +1082,17 @@ static void test_earlier_life(void **state)
 	ended.state = 4;
 	forged.version.origin = certificate_id(&us.certificate);
 	forged.version.hlc += (600ull * 1000) << 16;
-	for (int order = 0; order < 3; order++) {
+	for (int order = 0; order < 6; order++) {
 		sync = make_asking();
-		if (order == 0)
+		if (order % 3 == 0)
 			sync_capture(sync, &ended, start);
-		if (order == 1)
+		if (order % 3 == 1)
 			sync_adopt(sync, &ended, start);
+		/* Once more by a daemon that slept. */
+		if (order >= 3)
+			sync_late(sync, start.wall);
 		assert_int_equal(receive(sync, &forged), 0);
-		if (order == 2)
+		if (order % 3 == 2)
 			sync_adopt(sync, &ended, start);
 		assert_int_equal(held(sync, &ended, &info).state, 4);
 		assert_true(info.own);
