@@ -1,4 +1,6 @@
 /* What a peer wants besides our journal: a walk over the table, a bounded piece of it each time. */
+#include <stdlib.h>
+
 #include "sync/sync_private.h"
 
 /* Slots looked at for one batch. */
@@ -21,15 +23,18 @@ static int ranges_read(const Lvsmesh__Pb__Want *message, struct ranges *ret_rang
 	return 0;
 }
 
+static int origin_compare(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
 static bool origin_wanted(const struct answer *answer, uint64_t origin)
 {
 	if (answer->origin && answer->origin != origin)
 		return false;
-	for (unsigned int i = 0; i < answer->skip_len; i++) {
-		if (answer->skip[i] == origin)
-			return false;
-	}
-	return true;
+	return !bsearch(&origin, answer->skip, answer->skip_len, sizeof(origin), origin_compare);
 }
 
 /* Where all are alive, whoever starts has all entries from those who carry them. */
@@ -46,29 +51,32 @@ static bool holds_any(const struct sync *sync, const struct answer *answer)
 
 int answer_want(const struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Want *message)
 {
-	struct answer *answer = &stream->sink.answer;
+	struct answer *answer;
 	struct ranges ranges;
 	int r;
 
 	if (!stream->sink.begun)
 		return -SYNC_E_KIND;
-	if (answer->active)
+	if (stream->sink.answer)
 		return -SYNC_E_ORDER;
 	r = ranges_read(message, &ranges);
 	if (r < 0)
 		return r;
 	if (message->n_skip > WANT_SKIP_MAX)
 		return -SYNC_E_MALFORMED;
+	answer = malloc(sizeof(*answer));
+	if (!answer)
+		return -SYNC_E_MEMORY;
+	stream->sink.answer = answer;
 	*answer = (struct answer){
-		.active = true,
 		.ranges = ranges,
 		.skip_len = (unsigned int)message->n_skip,
 		.origin = message->origin,
 		.since = message->since,
-		.time = answer->time,
 	};
 	for (size_t i = 0; i < message->n_skip; i++)
 		answer->skip[i] = message->skip[i];
+	qsort(answer->skip, answer->skip_len, sizeof(*answer->skip), origin_compare);
 	answer->nothing = !holds_any(sync, answer);
 	return 0;
 }
@@ -76,7 +84,7 @@ int answer_want(const struct sync *sync, struct stream *stream, const Lvsmesh__P
 /* One piece at a time, however fast the peer takes them: there is other work. */
 usec_t answer_time(const struct sink *sink)
 {
-	return sink->answer.active ? sink->answer.time + 1 : USEC_NEVER;
+	return sink->answer ? sink->answer_time + 1 : USEC_NEVER;
 }
 
 static bool wanted(const struct answer *answer, const struct table_meta *meta)
@@ -109,7 +117,7 @@ static bool collect(struct sync *sync, struct answer *answer, struct now now)
 
 size_t answer_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data)
 {
-	struct answer *answer = &stream->sink.answer;
+	struct sink *sink = &stream->sink;
 	struct batch_head head = {
 		.first = stream->sink.sent,
 		.last = stream->sink.sent,
@@ -117,9 +125,12 @@ size_t answer_output(struct sync *sync, struct stream *stream, struct now now, u
 	};
 
 	batch_clear(sync->batch);
-	head.wanted_end = collect(sync, answer, now);
-	answer->active = !head.wanted_end;
-	answer->time = now.mono;
+	head.wanted_end = collect(sync, sink->answer, now);
+	if (head.wanted_end) {
+		free(sink->answer);
+		sink->answer = NULL;
+	}
+	sink->answer_time = now.mono;
 	stream->entries += batch_count(sync->batch);
 	return batch_seal(sync, &head, data);
 }

@@ -17,8 +17,8 @@ static bool relay_asked(const struct sync *sync, const struct journal *journal)
 /* The peer has followed a journal further than we have, and nobody follows it any more. */
 static bool relay_take(const struct sync *sync, struct source *source)
 {
-	for (unsigned int i = 0; i < source->lost.len; i++) {
-		const struct journal *lost = &source->lost.journals[i];
+	for (unsigned int i = 0; source->lost && i < source->lost->len; i++) {
+		const struct journal *lost = &source->lost->journals[i];
 		const struct journal *known = followed_find(sync, lost->id, lost->journal);
 
 		if ((known && known->position >= lost->position) || followed_now(sync, lost) ||

@@ -1,5 +1,7 @@
 /* How far the peers' journals were followed, and what is told of those that are followed no more:
  * whoever has less of one asks who has more. */
+#include <stdlib.h>
+
 #include "sync/sync_private.h"
 
 /* Several journals are often lost together. */
@@ -80,15 +82,23 @@ size_t lost_output(struct sync *sync, struct sink *sink, struct now now, uint8_t
 
 int lost_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Lost *message)
 {
-	struct lost *lost = &stream->source.lost;
+	struct source *source = &stream->source;
+	struct lost *lost = NULL;
 
-	if (!stream->source.begun)
+	if (!source->begun)
 		return -SYNC_E_KIND;
 	if (message->n_ids > LOST_MAX || message->n_journals != message->n_ids ||
 	    message->n_positions != message->n_ids || message->n_hlcs != message->n_ids)
 		return -SYNC_E_MALFORMED;
-	lost->len = (unsigned int)message->n_ids;
-	for (unsigned int i = 0; i < lost->len; i++) {
+	if (message->n_ids > 0) {
+		lost = malloc(sizeof(*lost) + message->n_ids * sizeof(lost->journals[0]));
+		if (!lost)
+			return -SYNC_E_MEMORY;
+		lost->len = (unsigned int)message->n_ids;
+	}
+	free(source->lost);
+	source->lost = lost;
+	for (unsigned int i = 0; i < message->n_ids; i++) {
 		lost->journals[i] = (struct journal){
 			.id = message->ids[i],
 			.journal = message->journals[i],
@@ -102,7 +112,7 @@ int lost_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Lo
 
 const struct journal *lost_find(const struct lost *lost, uint64_t id, uint64_t journal)
 {
-	for (unsigned int i = 0; i < lost->len; i++) {
+	for (unsigned int i = 0; lost && i < lost->len; i++) {
 		if (lost->journals[i].id == id && lost->journals[i].journal == journal)
 			return &lost->journals[i];
 	}

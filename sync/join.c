@@ -38,8 +38,8 @@ static void join_done(struct sync *sync)
 	join->active = false;
 	join->done = true;
 	join->goal = sync->counters.injected + on_the_way(sync);
-	for (unsigned int i = 0; join->shares_done == join->shares && i < join->seen.len; i++)
-		followed_note(sync, &join->seen.journals[i]);
+	for (unsigned int i = 0; join->shares_done == join->shares && i < join->seen_len; i++)
+		followed_note(sync, &join->seen[i]);
 	sync->lost_changes++;
 	join_look(sync);
 }
@@ -70,23 +70,26 @@ static const struct source *find_skipped(const struct sync *sync, uint64_t id)
  * least is what we shall have. */
 static void see_donor(struct sync *sync, struct source *source)
 {
-	struct lost *seen = &sync->join.seen, was = *seen;
+	struct join *join = &sync->join;
+	unsigned int len = 0;
 
 	if (source->donor)
 		return;
 	source->donor = true;
-	if (!sync->join.seen_any)
-		was = source->lost;
-	sync->join.seen_any = true;
-	seen->len = 0;
-	for (unsigned int i = 0; i < was.len; i++) {
-		struct journal journal = was.journals[i];
+	if (!join->seen_any && source->lost) {
+		join->seen_len = source->lost->len;
+		memcpy(join->seen, source->lost->journals, join->seen_len * sizeof(*join->seen));
+	}
+	join->seen_any = true;
+	for (unsigned int i = 0; i < join->seen_len; i++) {
+		struct journal journal = join->seen[i];
 		const struct source *skipped = find_skipped(sync, journal.id);
 
-		if (least(&journal, &source->lost) && !followed_now(sync, &journal) &&
-		    (!skipped || least(&journal, &skipped->lost)))
-			seen->journals[seen->len++] = journal;
+		if (least(&journal, source->lost) && !followed_now(sync, &journal) &&
+		    (!skipped || least(&journal, skipped->lost)))
+			join->seen[len++] = journal;
 	}
+	join->seen_len = len;
 }
 
 void sync_join(struct sync *sync, struct now now)

@@ -45,7 +45,7 @@ void sync_free(struct sync *sync)
 	if (!sync)
 		return;
 	STREAMS_EACH (i, sync)
-		free(sync->streams[i]);
+		stream_free(sync->streams[i]);
 	table_free(sync->table);
 	batch_free(sync->batch);
 	batch_reader_free(sync->reader);
@@ -516,6 +516,7 @@ const char *sync_error_name(int error)
 		[SYNC_E_SIGNATURE] = "signature", [SYNC_E_ORDER] = "order",
 		[SYNC_E_POSITION] = "position",   [SYNC_E_CLOCK] = "clock-ahead",
 		[SYNC_E_ENTRY] = "entry",         [SYNC_E_ORIGIN] = "origin",
+		[SYNC_E_MEMORY] = "memory",
 	};
 
 	return error > 0 && error < SYNC_E_MAX ? names[error] : "unknown";

@@ -46,6 +46,7 @@ enum sync_error {
 	SYNC_E_CLOCK,    /* a version further ahead of our clock than SYNC_CLOCK_AHEAD */
 	SYNC_E_ENTRY,    /* an entry that no kernel would take */
 	SYNC_E_ORIGIN,   /* an entry in a journal that its director did not capture */
+	SYNC_E_MEMORY,   /* ours ran out */
 	SYNC_E_MAX,
 };
 

@@ -39,35 +39,34 @@ struct away {
 #define FOLLOWED_MAX (4 * DIRECTORS_MAX)
 
 struct lost {
-	unsigned int len;
-	struct journal journals[LOST_MAX];
+	unsigned int len; /* at most LOST_MAX */
+	struct journal journals[];
 };
 
 /* What a subscriber wants besides the journal, and how far we are with it. */
 struct answer {
-	bool active;
 	bool nothing; /* there is none of what is wanted */
-	struct ranges ranges;
+	uint64_t walk;
 	uint64_t origin; /* 0: any */
 	uint64_t since;
+	struct ranges ranges;
 	unsigned int skip_len;
-	uint64_t skip[WANT_SKIP_MAX];
-	uint64_t walk;
-	usec_t time; /* mono, of the last batch */
+	uint64_t skip[WANT_SKIP_MAX]; /* in order */
 };
 
 struct sink {
 	bool subscribed, begun;
-	bool tell;           /* a heartbeat is due at once */
-	uint64_t sent;       /* up to there it was sent the journal */
-	uint64_t acked, end; /* the journal's tail when it subscribed */
-	uint64_t mark;       /* the journal's tail at mark_time */
-	usec_t mark_time;    /* mono */
-	usec_t moved;        /* mono, when it acknowledged more than before */
-	struct answer answer;
+	bool tell;              /* a heartbeat is due at once */
+	uint64_t sent;          /* up to there it was sent the journal */
+	uint64_t acked, end;    /* the journal's tail when it subscribed */
+	uint64_t mark;          /* the journal's tail at mark_time */
+	usec_t mark_time;       /* mono */
+	usec_t moved;           /* mono, when it acknowledged more than before */
 	unsigned int lost_said; /* sync->lost_changes when it was told */
 	usec_t lost_time;       /* mono, when */
 	bool digest_due;
+	struct answer *answer; /* owned; NULL: nothing is wanted */
+	usec_t answer_time;    /* mono, of its last batch */
 };
 
 /* What a Want is for. */
@@ -91,13 +90,13 @@ struct source {
 	bool donor;           /* was asked for a share */
 	struct journal relay; /* how far it will be known then */
 	uint64_t since;
-	struct lost lost;    /* as the publisher said last */
 	uint64_t since_away; /* the highest version known when the peer was heard before, or 0 */
 	/* Of ASK_DIFFERENCE: the parts, and up to where both should have had the same. */
 	unsigned int pairs_len;
 	uint32_t pairs[2 * WANT_PAIRS_MAX];
 	uint64_t horizon;
-	usec_t compared; /* mono, the last comparison's start; 0: none */
+	usec_t compared;   /* mono, the last comparison's start; 0: none */
+	struct lost *lost; /* owned: as the publisher said last; NULL: nothing */
 };
 
 struct stream {
@@ -142,8 +141,10 @@ struct join {
 	uint8_t share[SHARES_MAX]; /* enum share */
 	uint64_t entries;
 	bool seen_any;
-	struct lost seen; /* how far the donors of all shares had followed who is gone */
-	usec_t alone;     /* mono, since when there is nobody to ask */
+	/* How far the donors of all shares had followed those that are gone. */
+	unsigned int seen_len;
+	struct journal seen[LOST_MAX];
+	usec_t alone; /* mono, since when there is nobody to ask */
 };
 
 /* The sums that are told to a peer; one peer each time, in turn. */
@@ -235,6 +236,9 @@ struct merged {
  * nothing of other origins. */
 void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wanted, struct now now,
 		      struct merged *ret_merged);
+
+/* sync_stream.c */
+void stream_free(struct stream *stream);
 
 /* sink.c. output: the next frame, which is due; its length. */
 usec_t sink_time(const struct sync *sync, const struct stream *stream);

@@ -32,6 +32,15 @@ static void away_note(struct sync *sync, const struct stream *stream)
 	away[0] = (struct away){stream->peer_id, stream->heard_hlc};
 }
 
+void stream_free(struct stream *stream)
+{
+	if (stream->is_source)
+		free(stream->source.lost);
+	else
+		free(stream->sink.answer);
+	free(stream);
+}
+
 int sync_open(struct sync *sync, unsigned int number, bool source, const struct certificate *peer,
 	      uint64_t peer_epoch, struct now now)
 {
@@ -69,7 +78,7 @@ void sync_close(struct sync *sync, unsigned int number)
 		away_note(sync, stream);
 		ask_dropped(sync, stream);
 	}
-	free(stream);
+	stream_free(stream);
 }
 
 usec_t sync_output_time(const struct sync *sync, unsigned int number)

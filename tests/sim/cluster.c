@@ -10,11 +10,10 @@
 #include "tests/sim/kernel_model.h"
 
 #define SYNCID 7
-#define LINKS_MAX (4 * CLUSTER_MAX * CLUSTER_MAX)
-#define DATAGRAMS_MAX 4096
 #define PIPE_MAX (1024 * 1024)
 #define STEP USEC_PER_MSEC
 
+/* At most PIPE_MAX bytes on their way. */
 struct pipe {
 	uint8_t *data;
 	size_t len;
@@ -22,6 +21,7 @@ struct pipe {
 
 /* One stream: a dialled, b accepted. */
 struct link {
+	unsigned int index; /* in the cluster's links */
 	bool used;
 	unsigned int a, b;   /* directors */
 	unsigned int na, nb; /* their numbers for it */
@@ -40,7 +40,9 @@ struct director {
 	struct identity identity;
 	uint64_t epoch;
 	struct version_range versions;
-	uint8_t version_to[CLUSTER_MAX]; /* of the last datagram to each */
+	uint8_t version_to[CLUSTER_MAX];      /* of the last datagram to each */
+	struct node_streams output;           /* to be asked for it */
+	struct link *links[NODE_STREAMS_MAX]; /* by the number of the stream */
 	struct node *node;
 	struct node_update update;
 	int64_t clock;
@@ -66,9 +68,11 @@ struct cluster {
 	bool hole[CLUSTER_MAX][CLUSTER_MAX];
 	size_t throttle[CLUSTER_MAX][CLUSTER_MAX];
 	struct director directors[CLUSTER_MAX];
-	struct link links[LINKS_MAX];
-	struct datagram datagrams[DATAGRAMS_MAX];
-	unsigned int datagrams_len;
+	struct link **links; /* in the order of their numbers; they stay where they are */
+	unsigned int links_len, links_cap, links_free; /* none below is free */
+	struct datagram *datagrams, *delivered;
+	unsigned int datagrams_len, datagrams_cap, delivered_cap;
+	uint8_t scratch[PIPE_MAX];
 };
 
 uint64_t cluster_random(struct cluster *cluster)
@@ -113,8 +117,15 @@ static struct now director_now(const struct cluster *cluster, unsigned int d)
 
 struct endpoint cluster_endpoint(unsigned int d)
 {
-	return (struct endpoint){.ip = {.family = AF_INET, .bytes = {10, 0, 0, (uint8_t)(d + 1)}},
+	uint8_t high = (uint8_t)((d + 1) >> 8), low = (uint8_t)(d + 1);
+
+	return (struct endpoint){.ip = {.family = AF_INET, .bytes = {10, 0, high, low}},
 				 .port = 7946};
+}
+
+static unsigned int director_at(const struct endpoint *endpoint)
+{
+	return load_be16(&endpoint->ip.bytes[2]) - 1u;
 }
 
 static void identity_make(struct cluster *cluster, const struct cluster_key *key, unsigned int d)
@@ -130,6 +141,7 @@ static void identity_make(struct cluster *cluster, const struct cluster_key *key
 
 	snprintf(name, sizeof(name), "d%u", d + 1);
 	memset(seed, (int)d + 1, sizeof(seed));
+	seed[0] ^= (uint8_t)((d + 1) >> 8);
 	if (keygen_node(key, &options, seed, &cluster->directors[d].identity) != 0)
 		abort();
 }
@@ -156,17 +168,49 @@ struct cluster *cluster_new(uint64_t seed, unsigned int count)
 	return cluster;
 }
 
-static void link_close(struct link *link)
+static void link_close(struct cluster *cluster, struct link *link)
 {
+	if (!link->used)
+		return;
+	cluster->directors[link->a].links[link->na] = NULL;
+	cluster->directors[link->b].links[link->nb] = NULL;
 	free(link->to_a.data);
 	free(link->to_b.data);
-	*link = (struct link){0};
+	*link = (struct link){.index = link->index};
+	cluster->links_free = MIN(cluster->links_free, link->index);
+}
+
+/* The first that is not used. */
+static struct link *link_get(struct cluster *cluster)
+{
+	struct link *link;
+
+	while (cluster->links_free < cluster->links_len) {
+		link = cluster->links[cluster->links_free++];
+		if (!link->used)
+			return link;
+	}
+	if (cluster->links_len == cluster->links_cap) {
+		cluster->links_cap = 2 * cluster->links_cap + 64;
+		cluster->links =
+			realloc(cluster->links, cluster->links_cap * sizeof(struct link *));
+	}
+	link = calloc(1, sizeof(*link));
+	link->index = cluster->links_free = cluster->links_len;
+	cluster->links[cluster->links_len++] = link;
+	cluster->links_free++;
+	return link;
 }
 
 void cluster_free(struct cluster *cluster)
 {
-	for (unsigned int i = 0; i < LINKS_MAX; i++)
-		link_close(&cluster->links[i]);
+	for (unsigned int i = 0; i < cluster->links_len; i++) {
+		link_close(cluster, cluster->links[i]);
+		free(cluster->links[i]);
+	}
+	free(cluster->links);
+	free(cluster->datagrams);
+	free(cluster->delivered);
 	for (unsigned int d = 0; d < cluster->count; d++) {
 		node_free(cluster->directors[d].node);
 		kernel_model_free(cluster->directors[d].kernel);
@@ -197,27 +241,43 @@ static void closed(struct cluster *cluster, unsigned int d, unsigned int number)
 	step(cluster, d, (struct node_event){.type = NODE_STREAM_CLOSED, .stream = number});
 }
 
-static void closes(struct cluster *cluster, unsigned int d, unsigned int number);
+/* The node closed its end, or gave the number to another stream: the other end hears of it. */
+static void closes(struct cluster *cluster, unsigned int d, unsigned int number)
+{
+	struct link *link = cluster->directors[d].links[number], was;
 
-/* Whoever had the number there loses its stream. */
+	if (!link)
+		return;
+	was = *link;
+	link_close(cluster, link);
+	if (cluster->hole[was.a][was.b])
+		return;
+	if (was.a == d)
+		closed(cluster, was.b, was.nb);
+	else
+		closed(cluster, was.a, was.na);
+}
+
+/* The director that had the number there loses its stream. NODE_STREAMS_MAX: it takes none. */
 static unsigned int accepts(struct cluster *cluster, unsigned int d, const struct endpoint *remote)
 {
 	unsigned int number =
 		node_accept(cluster->directors[d].node, remote, true, director_now(cluster, d));
 
-	closes(cluster, d, number);
+	if (number < NODE_STREAMS_MAX)
+		closes(cluster, d, number);
 	return number;
 }
 
 static void dial(struct cluster *cluster, unsigned int d, unsigned int number)
 {
-	struct link *link = cluster->links;
 	struct node_event event = {.type = NODE_STREAM_OPENED, .stream = number};
 	struct node_stream_status status;
+	struct link *link;
 	unsigned int b, accepted;
 
 	node_stream_status(cluster->directors[d].node, number, cluster_now(cluster), &status);
-	b = status.remote.ip.bytes[3] - 1u;
+	b = director_at(&status.remote);
 	if (cluster->hole[d][b])
 		return;
 	if (!cluster->directors[b].up || cluster->cut[d][b]) {
@@ -233,12 +293,10 @@ static void dial(struct cluster *cluster, unsigned int d, unsigned int number)
 		closed(cluster, d, number);
 		return;
 	}
-	while (link->used)
-		link++;
-	assert(link < cluster->links + LINKS_MAX);
-	*link = (struct link){.used = true, .a = d, .b = b, .na = number, .nb = accepted};
-	link->to_a.data = malloc(PIPE_MAX);
-	link->to_b.data = malloc(PIPE_MAX);
+	link = link_get(cluster);
+	*link = (struct link){
+		.index = link->index, .used = true, .a = d, .b = b, .na = number, .nb = accepted};
+	cluster->directors[d].links[number] = cluster->directors[b].links[accepted] = link;
 	event.remote = cluster_endpoint(b);
 	step(cluster, d, event);
 	if (!link->used)
@@ -248,41 +306,27 @@ static void dial(struct cluster *cluster, unsigned int d, unsigned int number)
 	step(cluster, b, event);
 }
 
-/* The node closed its end: the other one hears of it. */
-static void closes(struct cluster *cluster, unsigned int d, unsigned int number)
-{
-	for (unsigned int i = 0; i < LINKS_MAX; i++) {
-		struct link *link = &cluster->links[i];
-		struct link was = *link;
-
-		if (!link->used ||
-		    !((link->a == d && link->na == number) || (link->b == d && link->nb == number)))
-			continue;
-		link_close(link);
-		if (cluster->hole[was.a][was.b])
-			continue;
-		if (was.a == d)
-			closed(cluster, was.b, was.nb);
-		else
-			closed(cluster, was.a, was.na);
-	}
-}
-
 static void send_datagrams(struct cluster *cluster, unsigned int d)
 {
 	struct node *node = cluster->directors[d].node;
 	struct membership_target target;
 
 	for (;;) {
-		struct datagram *datagram = &cluster->datagrams[cluster->datagrams_len];
+		struct datagram *datagram;
 
-		assert(cluster->datagrams_len < DATAGRAMS_MAX);
+		if (cluster->datagrams_len == cluster->datagrams_cap) {
+			cluster->datagrams_cap = 2 * cluster->datagrams_cap + 64;
+			cluster->datagrams =
+				realloc(cluster->datagrams,
+					cluster->datagrams_cap * sizeof(*cluster->datagrams));
+		}
+		datagram = &cluster->datagrams[cluster->datagrams_len];
 		datagram->len =
 			node_datagram(node, datagram->data, sizeof(datagram->data), &target);
 		if (datagram->len == 0)
 			return;
 		datagram->from = d;
-		datagram->to = target.remote.ip.bytes[3] - 1u;
+		datagram->to = director_at(&target.remote);
 		cluster->directors[d].version_to[datagram->to] = datagram->data[0];
 		cluster->datagrams_len++;
 	}
@@ -307,18 +351,16 @@ static void step(struct cluster *cluster, unsigned int d, struct node_event even
 	event.now = director_now(cluster, d);
 	node_step(director->node, &event, &update);
 	director->update = update;
+	for (unsigned int i = 0; i < ARRAY_SIZE(update.output.bits); i++)
+		director->output.bits[i] |= update.output.bits[i];
 	director->adopt |= update.adopt;
 	director->wanted = MAX(director->wanted, update.epoch_wanted);
-	for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++) {
-		if (update.close.bits[i / 64] >> (i % 64) & 1)
-			closes(cluster, d, i);
-	}
+	BITS_EACH (i, update.close.bits, NODE_STREAMS_MAX)
+		closes(cluster, d, i);
 	send_datagrams(cluster, d);
 	take_notices(director);
-	for (unsigned int i = 0; i < NODE_DIALLED_MAX; i++) {
-		if (update.dial.bits[i / 64] >> (i % 64) & 1)
-			dial(cluster, d, i);
-	}
+	BITS_EACH (i, update.dial.bits, NODE_STREAMS_MAX)
+		dial(cluster, d, i);
 }
 
 bool cluster_stranger(struct cluster *cluster, unsigned int d, const struct endpoint *remote,
@@ -358,14 +400,14 @@ unsigned int cluster_noticed(const struct cluster *cluster, unsigned int d,
 
 static void cut_links(struct cluster *cluster, unsigned int a, unsigned int b)
 {
-	for (unsigned int i = 0; i < LINKS_MAX; i++) {
-		struct link *link = &cluster->links[i];
+	for (unsigned int i = 0; i < cluster->links_len; i++) {
+		struct link *link = cluster->links[i];
 		struct link was = *link;
 
 		if (!link->used ||
 		    !((link->a == a && link->b == b) || (link->a == b && link->b == a)))
 			continue;
-		link_close(link);
+		link_close(cluster, link);
 		if (cluster->hole[a][b])
 			continue;
 		closed(cluster, was.a, was.na);
@@ -472,7 +514,7 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 		.epoch = ++director->epoch,
 		.versions = director->versions,
 		.join = join,
-		.join_count = cluster->count,
+		.join_count = MIN(cluster->count, MEMBERSHIP_JOIN_MAX),
 		.addresses = &join[d],
 		.address_count = 1,
 		.profile = membership_default,
@@ -484,6 +526,7 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 		.entries_max = KERNEL_MODEL_MAX,
 	};
 
+	director->output = (struct node_streams){0};
 	director->wanted = 0;
 	director->taken = 0;
 	director->lost = director->adopt = false;
@@ -675,12 +718,22 @@ static void inject(struct cluster *cluster, unsigned int d)
 
 static void fill(struct cluster *cluster, unsigned int d, unsigned int number, struct pipe *pipe)
 {
-	if (is_frozen(cluster, d))
+	struct director *director = &cluster->directors[d];
+	size_t len;
+
+	if (is_frozen(cluster, d) || !bits_have(director->output.bits, number))
 		return;
-	if (cluster->narrow ? pipe->len == 0 : PIPE_MAX - pipe->len >= NODE_OUTPUT_MIN)
-		pipe->len +=
-			node_output(cluster->directors[d].node, number, director_now(cluster, d),
-				    pipe->data + pipe->len, PIPE_MAX - pipe->len);
+	if (cluster->narrow ? pipe->len > 0 : PIPE_MAX - pipe->len < NODE_OUTPUT_MIN)
+		return;
+	len = node_output(director->node, number, director_now(cluster, d), cluster->scratch,
+			  PIPE_MAX - pipe->len);
+	if (len == 0) {
+		bits_remove(director->output.bits, number);
+		return;
+	}
+	pipe->data = realloc(pipe->data, pipe->len + len);
+	memcpy(pipe->data + pipe->len, cluster->scratch, len);
+	pipe->len += len;
 }
 
 static void deliver(struct cluster *cluster, struct link *link, bool to_b)
@@ -703,6 +756,10 @@ static void deliver(struct cluster *cluster, struct link *link, bool to_b)
 	memcpy(data, pipe->data, len);
 	memmove(pipe->data, pipe->data + len, pipe->len - len);
 	pipe->len -= len;
+	if (pipe->len == 0) {
+		free(pipe->data);
+		pipe->data = NULL;
+	}
 	step(cluster, to_b ? link->b : link->a,
 	     (struct node_event){.type = NODE_STREAM_DATA,
 				 .stream = to_b ? link->nb : link->na,
@@ -713,10 +770,13 @@ static void deliver(struct cluster *cluster, struct link *link, bool to_b)
 
 static void deliver_datagrams(struct cluster *cluster)
 {
-	static struct datagram datagrams[DATAGRAMS_MAX];
-	unsigned int len = cluster->datagrams_len;
+	struct datagram *datagrams = cluster->datagrams;
+	unsigned int len = cluster->datagrams_len, cap = cluster->datagrams_cap;
 
-	memcpy(datagrams, cluster->datagrams, len * sizeof(*datagrams));
+	cluster->datagrams = cluster->delivered;
+	cluster->datagrams_cap = cluster->delivered_cap;
+	cluster->delivered = datagrams;
+	cluster->delivered_cap = cap;
 	cluster->datagrams_len = 0;
 	for (unsigned int i = 0; i < len; i++) {
 		const struct datagram *d = &datagrams[i];
@@ -755,8 +815,8 @@ void cluster_run(struct cluster *cluster, usec_t time)
 			if (director->up && (director->update.inject || director->taken))
 				inject(cluster, d);
 		}
-		for (unsigned int i = 0; i < LINKS_MAX; i++) {
-			struct link *link = &cluster->links[i];
+		for (unsigned int i = 0; i < cluster->links_len; i++) {
+			struct link *link = cluster->links[i];
 
 			if (link->used)
 				fill(cluster, link->a, link->na, &link->to_b);

@@ -6,8 +6,8 @@
 
 #include "director/node.h"
 
-#define CLUSTER_MAX 8
-#define CLUSTER_JOIN_TIMEOUT 120 /* s */
+#define CLUSTER_MAX (DIRECTORS_MAX + 1) /* one too many can be had */
+#define CLUSTER_JOIN_TIMEOUT 120        /* s */
 
 struct cluster;
 

@@ -18,6 +18,7 @@
 #include "tests/sim/cluster.h"
 #include "tests/sim/transcript.h"
 
+#define DIRECTORS 8 /* at most */
 #define FLOWS 400
 #define FLOOD 1000
 #define SERVERS 4
@@ -42,15 +43,15 @@ struct run {
 	struct cluster *cluster;
 	uint64_t seed;
 	unsigned int count;
-	struct captures captures[CLUSTER_MAX];
+	struct captures captures[DIRECTORS];
 	/* How many of d's captures e has acknowledged. */
-	unsigned int acknowledged[CLUSTER_MAX][CLUSTER_MAX];
+	unsigned int acknowledged[DIRECTORS][DIRECTORS];
 	/* The last capture of each flow that e has acknowledged in its present life; time 0: none.
 	 */
-	struct capture held[CLUSTER_MAX][FLOWS + FLOOD];
+	struct capture held[DIRECTORS][FLOWS + FLOOD];
 	unsigned int flooded;
-	unsigned int crashes[CLUSTER_MAX];
-	usec_t frozen[CLUSTER_MAX]; /* until then */
+	unsigned int crashes[DIRECTORS];
+	usec_t frozen[DIRECTORS]; /* until then */
 };
 
 static unsigned int draw(struct run *run, unsigned int below)
@@ -345,7 +346,7 @@ static uint64_t run_faults(uint64_t seed)
 	hash = cluster_hash(run->cluster);
 	transcript_add("cluster", seed, hash);
 	cluster_free(run->cluster);
-	for (unsigned int d = 0; d < CLUSTER_MAX; d++)
+	for (unsigned int d = 0; d < DIRECTORS; d++)
 		free(run->captures[d].list);
 	free(run);
 	return hash;
