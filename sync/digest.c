@@ -76,6 +76,8 @@ static void publish(struct sync *sync, struct now now)
 		struct stream *stream = next_peer(sync, now);
 
 		digest->walking = false;
+		digest->ended_horizon = digest->horizon;
+		memcpy(digest->ended, digest->sums, sizeof(digest->ended));
 		if (stream)
 			stream->sink.digest_due = true;
 	}
@@ -84,13 +86,13 @@ static void publish(struct sync *sync, struct now now)
 size_t digest_output(struct sync *sync, struct sink *sink, uint8_t *data)
 {
 	Lvsmesh__Pb__Sums message = LVSMESH__PB__SUMS__INIT;
-	struct digest *digest = &sync->digest;
+	const struct digest *digest = &sync->digest;
 	uint8_t sums[RANGES * 8];
 
 	sink->digest_due = false;
 	for (unsigned int i = 0; i < RANGES; i++)
-		store_le64(sums + 8 * i, digest->sums[i]);
-	message.horizon = digest->horizon;
+		store_le64(sums + 8 * i, digest->ended[i]);
+	message.horizon = digest->ended_horizon;
 	message.sums.data = sums;
 	message.sums.len = sizeof(sums);
 	return lvsmesh__pb__sums__pack(&message, data);

@@ -154,6 +154,9 @@ struct digest {
 	usec_t next; /* mono */
 	uint64_t horizon, cursor;
 	uint64_t sums[RANGES];
+	/* Of the last walk that ended: only these are sent, as a peer may take its time. */
+	uint64_t ended_horizon;
+	uint64_t ended[RANGES];
 };
 
 /* The comparison with a peer's sums, one at a time: until it is known what differs, however long
