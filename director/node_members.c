@@ -145,6 +145,12 @@ static void link_update(struct node *node, const struct member_info *info, struc
 	}
 	link->alive = info->state == MEMBER_ALIVE || info->state == MEMBER_SUSPECT;
 	link->endpoint = member_endpoint(info);
+	/* Dials that failed while it was down say nothing of its new boot. */
+	if (link->alive && info->epoch > link->epoch) {
+		link->epoch = info->epoch;
+		link->redial = 0;
+		link->backoff = REDIAL_MIN;
+	}
 	if (link->alive) {
 		node->met = true;
 		node->searching = false;

@@ -43,7 +43,8 @@ struct link {
 	uint64_t member; /* its id; 0: not used */
 	char name[CERTIFICATE_NAME_MAX + 1];
 	struct endpoint endpoint;
-	bool alive; /* as membership says: it is dialled */
+	bool alive;     /* as membership says: it is dialled */
+	uint64_t epoch; /* its boot, likewise */
 	usec_t redial, backoff;
 	usec_t first; /* when it was heard of */
 	usec_t lost;  /* when a stream to it was lost, or it was heard of */

@@ -61,10 +61,44 @@ static void test_many(void **state)
 	cluster_free(cluster);
 }
 
+/* All three have both streams with both others. */
+static bool all_linked(struct cluster *cluster)
+{
+	struct node_stream_status status;
+	unsigned int n = 0;
+
+	for (unsigned int d = 0; d < 3; d++) {
+		for (unsigned int i = 0; i < NODE_STREAMS_MAX; i++) {
+			node_stream_status(cluster_node(cluster, d), i, cluster_now(cluster),
+					   &status);
+			n += status.phase == NODE_STREAM_READY && status.for_sync;
+		}
+	}
+	return n == 12;
+}
+
+/* A director that was killed, however often: the others dial it as soon as it is back. */
+static void test_killed(void **state)
+{
+	struct cluster *cluster = cluster_new(1, 3);
+
+	(void)state;
+	assert_true(until(cluster, 30, all_linked));
+	for (unsigned int i = 0; i < 20; i++) {
+		cluster_crash(cluster, 0, false);
+		cluster_run(cluster, (1 + i % 4) * USEC_PER_SEC / 2);
+		cluster_start(cluster, 0);
+		cluster_run(cluster, 500 * USEC_PER_MSEC);
+		assert_true(all_linked(cluster));
+	}
+	cluster_free(cluster);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_many),
+		cmocka_unit_test(test_killed),
 	};
 
 	if (getenv("DIRECTORS"))
