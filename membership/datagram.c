@@ -182,7 +182,7 @@ static void take_body(struct membership *m, struct member *member, const struct 
 		take_ping(m, member, packet, believed, body, event, via);
 		break;
 	case PACKET_ACK:
-		if (!probe_ack(m, member, body->nonce, packet->epoch, via != NULL)) {
+		if (!probe_ack(m, member, body->nonce, packet->epoch, via)) {
 			refuse(m, REFUSED_NONCE);
 			break;
 		}

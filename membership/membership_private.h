@@ -109,6 +109,7 @@ struct check {
 	bool deep;     /* goes on to CHECK_AROUND */
 	bool answered; /* by any way */
 	bool dialled;  /* by TCP, too */
+	bool narrow;   /* only the helper that reached it before is asked */
 	uint8_t paths; /* bit i: path i has answered */
 	uint8_t helpers, nacks;
 	uint64_t helper[HELPERS];
@@ -179,6 +180,7 @@ struct member {
 	struct replay_window window;
 	struct recent accusations;
 
+	uint64_t helper;   /* through whom it answered last; 0: it never had to */
 	usec_t heard;      /* its last proof of life */
 	uint64_t believes; /* the boot of its in which it had a nonce back from us */
 	usec_t lease_end, hello_at, verify_at, refused_at;
@@ -345,8 +347,9 @@ struct membership {
 	uint64_t packets; /* sent: where a new member's sequence starts */
 
 	struct check *free_checks;
-	usec_t heard; /* anything genuine, from anybody */
-	bool silent;  /* and nothing since for so long that we may be alone */
+	usec_t heard;    /* anything genuine, from anybody */
+	bool silent;     /* and nothing since for so long that we may be alone */
+	uint64_t helper; /* who passed an ack on to us last */
 	unsigned int health;
 	usec_t healthier_at;
 	usec_t probe_at, redial_at, hot_until, gossip_at, gossip_last, sync_at, purge_at;
@@ -462,9 +465,9 @@ void probe_start(struct membership *m, struct member *member, bool deep);
 void probe_hello(struct membership *m, struct member *member);
 void probe_end(struct membership *m, struct member *member);
 void probe_timer(struct membership *m, struct member *member, usec_t *next);
-/* False: nobody waits for this nonce. */
+/* via: who passed the ack on, or NULL. False: nobody waits for this nonce. */
 bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint64_t epoch,
-	       bool relayed);
+	       const struct member *via);
 /* It is no longer suspected: its check ends some time. */
 void probe_unhurried(struct membership *m, struct member *member);
 void probe_nack(struct membership *m, struct member *helper, uint64_t subject);

@@ -27,6 +27,15 @@ usec_t probe_scaled(const struct membership *m, usec_t time)
 	return m->silent ? time : time * (1 + m->health);
 }
 
+/* Is it known that no address of the member acks our pings? Others may reach it. */
+static bool is_indirect(const struct member *member)
+{
+	for (unsigned int i = 0; i < member->path_count; i++)
+		if (!member->paths[i].udp_down)
+			return false;
+	return member->path_count > 0;
+}
+
 static struct check *check_new(struct membership *m, struct member *member)
 {
 	struct check *check = m->free_checks;
@@ -74,6 +83,9 @@ static void send_pings(struct membership *m, struct member *member)
 					      .remote = member->paths[i].endpoint,
 					      .local = (uint16_t)i});
 	}
+	/* One is enough to see that it is within reach again. */
+	if (is_indirect(member) && check->stage == CHECK_DIRECT)
+		check->next_ping = USEC_NEVER;
 }
 
 void probe_start(struct membership *m, struct member *member, bool deep)
@@ -162,23 +174,55 @@ static bool count_misses(struct membership *m, struct member *member)
 	return doubt;
 }
 
-/* Those heard from last are the likeliest to answer. */
+/* Did it answer the last ping on some address itself? */
+static bool is_direct(const struct member *member)
+{
+	for (unsigned int i = 0; i < member->path_count; i++)
+		if (member->paths[i].misses == 0)
+			return true;
+	return false;
+}
+
+/* How likely a helper is to reach the subject: it has done so before; it has helped with another;
+ * or it is at least within our own reach. */
+static unsigned int promise(const struct membership *m, const struct member *subject,
+			    const struct member *helper)
+{
+	if (!is_direct(helper))
+		return 0;
+	if (helper->id == subject->helper)
+		return 3;
+	return helper->id == m->helper ? 2 : 1;
+}
+
+static bool is_better(const struct membership *m, const struct member *subject,
+		      const struct member *one, const struct member *other)
+{
+	unsigned int a = promise(m, subject, one), b = promise(m, subject, other);
+
+	return a != b ? a > b : one->heard > other->heard;
+}
+
+/* Those that reached it before; then those heard from last, which are the likeliest to answer. */
 static void choose_helpers(struct membership *m, const struct member *subject,
 			   struct member *helpers[HELPERS], unsigned int *ret_count)
 {
 	unsigned int count = 0;
 
-	for (unsigned int i = 0; i < HELPER_CANDIDATES; i++) {
-		struct member *member = member_random(m);
+	for (unsigned int i = 0; i < HELPER_CANDIDATES + 2; i++) {
+		struct member *member = i == 0   ? member_find(m, subject->helper)
+					: i == 1 ? member_find(m, m->helper)
+						 : member_random(m);
 		unsigned int at = 0;
 
-		if (!member || member == subject || member->state != MEMBER_ALIVE)
+		if (!member || member == subject || member->state != MEMBER_ALIVE ||
+		    is_indirect(member))
 			continue;
 		while (at < count && helpers[at] != member)
 			at++;
 		if (at < count)
 			continue;
-		while (at > 0 && helpers[at - 1]->heard < member->heard)
+		while (at > 0 && is_better(m, subject, member, helpers[at - 1]))
 			at--;
 		if (at == HELPERS)
 			continue;
@@ -215,7 +259,13 @@ static void go_around(struct membership *m, struct member *member)
 	check->stage = CHECK_AROUND;
 	check->deadline = m->now.mono + probe_scaled(m, m->profile.timeout);
 	choose_helpers(m, member, helpers, &count);
+	/* Where it takes a helper each time, the one of the last time will do. */
+	check->narrow = is_indirect(member) && !check->narrow && count > 0 &&
+			helpers[0]->id == member->helper;
+	if (check->narrow)
+		count = 1;
 	check->helpers = (uint8_t)count;
+	check->nacks = 0;
 	for (unsigned int i = 0; i < count; i++) {
 		check->helper[i] = helpers[i]->id;
 		datagram_push(m, (struct out){.kind = OUT_RELAY_PING,
@@ -274,6 +324,8 @@ void probe_timer(struct membership *m, struct member *member, usec_t *next)
 	if (m->now.mono >= check->deadline) {
 		if (check->stage == CHECK_DIRECT)
 			direct_over(m, member);
+		else if (check->stage == CHECK_AROUND && check->narrow)
+			go_around(m, member);
 		else if (check->stage == CHECK_AROUND)
 			accuse(m, member);
 		else
@@ -293,7 +345,7 @@ void probe_answered(struct membership *m, struct member *member)
 	if (!check->answered && check->stage == CHECK_DIRECT)
 		health_add(m, -1);
 	check->answered = true;
-	if ((check->paths & all) == all || check->stage == CHECK_HELLO) {
+	if ((check->paths & all) == all || check->stage == CHECK_HELLO || is_indirect(member)) {
 		probe_end(m, member);
 		return;
 	}
@@ -310,7 +362,7 @@ void probe_unhurried(struct membership *m, struct member *member)
 }
 
 bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint64_t epoch,
-	       bool relayed)
+	       const struct member *via)
 {
 	struct check *check = member->check;
 	unsigned int i = nonce & ((1 << PATH_BITS) - 1);
@@ -319,7 +371,9 @@ bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint
 
 	if (!check || (nonce & NONCE_MASK) != check->nonce || i >= member->path_count)
 		return false;
-	if (!relayed) {
+	if (via) {
+		member->helper = m->helper = via->id;
+	} else {
 		if (nonce == (check->nonce | i | (uint64_t)check->attempt << PATH_BITS)) {
 			rtt = (uint32_t)MIN(m->now.mono - check->pinged, 60 * SEC);
 			path->rtt = path->rtt ? (7 * path->rtt + rtt) / 8 : MAX(rtt, 1u);
@@ -334,7 +388,7 @@ bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint
 		pushpull_doubt(m, member);
 	}
 	m->accepted = true;
-	if (relayed && member->state == MEMBER_FAILED)
+	if (via && member->state == MEMBER_FAILED)
 		split_evidence(m, member, EVIDENCE_THIRD);
 	member_alive(m, member, epoch);
 	return true;
@@ -401,14 +455,15 @@ static struct member *next_target(struct membership *m)
 /* Straight, and through one who may still see it. */
 static void redial(struct membership *m, struct member *member)
 {
-	struct member *via = member_random(m);
+	struct member *helpers[HELPERS];
+	unsigned int count;
 
+	choose_helpers(m, member, helpers, &count);
 	probe_hello(m, member);
-	if (member->check && member->check->pinged == m->now.mono && via &&
-	    m->now.mono >= m->hot_until)
+	if (member->check && member->check->pinged == m->now.mono && count > 0)
 		datagram_push(m, (struct out){.kind = OUT_RELAY_PING,
 					      .member = member->id,
-					      .via = via->id,
+					      .via = helpers[0]->id,
 					      .nonce = member->check->nonce});
 }
 
