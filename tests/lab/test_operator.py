@@ -58,7 +58,7 @@ def test_own_udp_dead(cluster):
 
 
 def test_installed_anew(cluster):
-    """New keys and the old name: that is said, and what to do; and then there is one again."""
+    """New keys and the old name: the former self counts for nothing any more, and nobody has to remove it."""
     first, second, anew = cluster.directors
     old = members(cluster, first)[anew.name]["id"]
     cluster.kill_daemon(anew)
@@ -70,13 +70,14 @@ def test_installed_anew(cluster):
     cluster.topology.router.run([program("lvsmesh"), "keygen", "node", anew.name, "--cluster",
                                  cluster.topology.directory / "keys", "--output", own / "again"])
     cluster.start_director(anew, node={"name": anew.name, "identity": str(own / "again"), "state": str(own / "state")})
-    # To the new one the old one has never answered.
     for d in (first, second):
-        told, = wait_for(lambda d=d: events(cluster, d, "name-twice", subject=anew.name), 10, f"{d.name} is told")
-        assert f"`lvsmesh remove {old}`" in told["sentence"], told
-        assert told["fields"]["other"] == old
-    code, said = control(cluster, first, ["remove", old])
-    assert code == DONE, said
-    wait_for(lambda: events(cluster, first, "name-single", subject=anew.name), 10, "there is one")
-    assert events(cluster, first, "name-single")[0]["incident"] == events(cluster, first, "name-twice")[0]["incident"]
+        wait_for(lambda d=d: events(cluster, d, "member-left", subject=anew.name), 10, f"{d.name} lets the old one go")
+        wait_for(lambda d=d: members(cluster, d)[anew.name]["state"] == "alive", 10, f"{d.name} has the new one")
+        assert cluster.status(d)["membership"]["roster"] == 3
+        assert members(cluster, d)[anew.name]["id"] != old
+    assert not [p for p in cluster.status(first)["problems"] if anew.name in p], cluster.status(first)["problems"]
+    # Of three one more may fail.
+    cluster.kill_daemon(anew)
+    wait_for(lambda: members(cluster, first)[anew.name]["state"] == "failed", 10, "the new one has failed")
+    assert cluster.status(first)["membership"]["quorum"] == "majority"
     assert cluster.status(first)["membership"]["roster"] == 3
