@@ -510,6 +510,31 @@ static void test_a_forged_packet_moves_no_window(void **state)
 	unharmed(sim);
 }
 
+/* Of whom nobody has heard: it is missed by nobody, and gets no place. */
+static void test_the_last_word_of_a_stranger(void **state)
+{
+	struct sim *sim = cluster(19, COUNT);
+	struct stolen stolen = steal(sim);
+	Lvsmesh__Pb__Record record = LVSMESH__PB__RECORD__INIT;
+	uint8_t body[256], signature[SIGNATURE_SIZE];
+	static struct identity stranger;
+	struct member_info info;
+
+	(void)state;
+	fixture_identity(1, 200, &stranger);
+	record.kind = STATEMENT;
+	record.origin = stranger.id;
+	record.epoch = record.sequence = 5;
+	record.body = bytes_of(body, statement(body, MEMBER_LEFT, SUBJECT));
+	record_sign(&stranger, STATEMENT, 5, 5, body, record.body.len, signature);
+	record.signature = bytes_of(signature, sizeof(signature));
+	record.certificate = bytes_of(stranger.certificate.bytes, stranger.certificate.len);
+	gossip_as_thief(sim, &stolen, 0, &record);
+	sim_run(sim, MS);
+	assert_false(membership_find(sim_core(sim, 0), stranger.id, &info));
+	unharmed(sim);
+}
+
 static void test_removal_of_the_living(void **state)
 {
 	struct sim *sim = cluster(3, COUNT);
@@ -806,6 +831,7 @@ int main(void)
 		cmocka_unit_test(test_an_unproven_sender),
 		cmocka_unit_test(test_an_accusing_ping),
 		cmocka_unit_test(test_a_forged_packet_moves_no_window),
+		cmocka_unit_test(test_the_last_word_of_a_stranger),
 		cmocka_unit_test(test_removal_of_the_living),
 		cmocka_unit_test(test_forged_acks),
 		cmocka_unit_test(test_replayed_history),

@@ -122,23 +122,6 @@ static void test_sums_cover_certificates(void **state)
 	finish(sim);
 }
 
-/* One that starts while the last word of another goes round, whom it has never heard of. */
-static void test_left_of_a_stranger(void **state)
-{
-	struct sim *sim = cluster(6, 5, 4);
-
-	(void)state;
-	sim_event(sim, 3, (struct membership_event){.type = MEMBERSHIP_LEAVE});
-	sim_run(sim, 120 * MS);
-	sim_crash(sim, 3, true);
-	sim_start(sim, 4, SIM_KEEP, 1);
-	for (unsigned int i = 0; i < 500; i++) {
-		sim_run(sim, 10 * MS);
-		assert_int_equal(sim_state(sim, 4, 3), MEMBER_STATE_MAX);
-	}
-	finish(sim);
-}
-
 static bool lost_quorum(struct sim *sim, void *arg)
 {
 	(void)arg;
@@ -182,7 +165,6 @@ int main(void)
 		cmocka_unit_test(test_nacks_and_health),
 		cmocka_unit_test(test_expired_certificates),
 		cmocka_unit_test(test_sums_cover_certificates),
-		cmocka_unit_test(test_left_of_a_stranger),
 		cmocka_unit_test(test_cut_off_alone),
 	};
 
