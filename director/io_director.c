@@ -6,11 +6,13 @@
 #include <sodium.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/utsname.h>
 
 #include "director/config_policy.h"
 #include "director/io_clock.h"
 #include "director/io_director_private.h"
 #include "director/io_log.h"
+#include "director/kernel_facts.h"
 #include "proto/epoch.h"
 
 static_assert(CONFIG_JOIN_MAX == MEMBERSHIP_JOIN_MAX,
@@ -511,6 +513,7 @@ static void handles_start(struct io_director *director)
 int io_director_run(const struct io_director_options *options)
 {
 	struct io_director *director = calloc(1, sizeof(*director));
+	struct utsname kernel;
 	int r = director ? uv_loop_init(&director->loop) : -ENOMEM;
 
 	if (r < 0) {
@@ -526,6 +529,8 @@ int io_director_run(const struct io_director_options *options)
 	director->versions = options->versions;
 	director->started = director->loaded = director->forwarder_since = clock_now().mono;
 	config_digest(director->config, director->digest);
+	director->ftp_damaged =
+		uname(&kernel) == 0 && kernel_facts_damage_ftp(kernel.release, kernel.version);
 	io_roster_init(&director->roster, &director->loop, director->config->state);
 	handles_start(director);
 	r = start(director);

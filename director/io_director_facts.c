@@ -155,6 +155,7 @@ void director_facts(void *context, struct status_facts *ret_facts)
 		.table_small = tap.table_small,
 		.guarded = tap.guarded,
 		.entries_max = ENTRIES_MAX,
+		.ftp_damaged = director->ftp_damaged,
 		.counter = counter,
 		.context = director,
 	};

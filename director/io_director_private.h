@@ -48,6 +48,7 @@ struct io_director {
 	uv_timer_t watch, leave;
 	unsigned int turns; /* of watch */
 
+	bool ftp_damaged; /* by this kernel */
 	bool forwarder_ok;
 	usec_t forwarder_since;
 

@@ -8,6 +8,7 @@
 #include "director/io_log.h"
 #include "director/io_tap_device.h"
 #include "director/io_tap_private.h"
+#include "director/kernel_facts.h"
 #include "sync/kernel_wire.h"
 
 static_assert(IO_TAP_DEVICE_ERROR == IO_TAP_ERROR, "same buffer");
@@ -20,23 +21,23 @@ static_assert(IO_TAP_DEVICE_ERROR == IO_TAP_ERROR, "same buffer");
 
 static const struct vs_sysctl settings[] = {
 	/* The one message format that has IPv6, timeouts and fwmarks. */
-	{"sync_version", "1"},
+	{.name = "sync_version", .value = "1"},
 	/* Sync at each change of state, not at some packet... */
-	{"sync_threshold", "0 0"},
+	{.name = "sync_threshold", .value = "0 0"},
 	/* ...and while nothing changes once a minute, or at half the timeout if that is sooner, so
 	 * that the others' timers never run out on a live flow and a lost message is made good. */
-	{"sync_refresh_period", "60"},
+	{.name = "sync_refresh_period", .value = "60"},
 	/* Our transport does not lose messages. */
-	{"sync_retries", "0"},
+	{.name = "sync_retries", .value = "0"},
 	/* One thread of a kind: the metronome reaches only one. */
-	{"sync_ports", "1"},
+	{.name = "sync_ports", .value = "1"},
 	/* Connections below a persistence template are synced as all others. */
-	{"sync_persist_mode", "0"},
+	{.name = "sync_persist_mode", .value = "0"},
 	/* A director with a running backup thread forwards. */
-	{"backup_only", "0"},
+	{.name = "backup_only", .value = "0"},
 	/* A flow in the middle, whose entry has not come yet, is scheduled and not reset. */
-	{"sloppy_tcp", "1"},
-	{"sloppy_sctp", "1"},
+	{.name = "sloppy_tcp", .value = "1"},
+	{.name = "sloppy_sctp", .value = "1"},
 };
 
 static int fail(char *error, int r, const char *what, const char *remedy)
@@ -63,6 +64,7 @@ static int set_sysctls(struct io_tap *tap, char *error)
 	memcpy(tap->settings, settings, sizeof(settings));
 	tap->settings_count = ARRAY_SIZE(settings) + 1;
 	tap->settings[ARRAY_SIZE(settings)].name = "sync_sock_size";
+	tap->settings[ARRAY_SIZE(settings)].optional = true;
 	snprintf(tap->settings[ARRAY_SIZE(settings)].value, VS_SYSCTL_VALUE, "%u",
 		 tap->options.receive_size);
 	r = vs_sysctl_set(&paths, tap->settings, tap->settings_count, &failed);
@@ -187,6 +189,24 @@ int io_tap_protect(struct io_tap *tap)
 	return r;
 }
 
+static void look_at_table(struct io_tap *tap)
+{
+	char text[32] = {0};
+	uint32_t listed;
+	int fd;
+
+	if (ipvs_daemon_table_size(tap->daemon, &listed) < 0)
+		return;
+	fd = open("/sys/module/ip_vs/parameters/conn_tab_bits", O_RDONLY | O_CLOEXEC);
+	if (fd >= 0) {
+		if (read(fd, text, sizeof(text) - 1) < 0)
+			text[0] = '\0';
+		close(fd);
+	}
+	tap->status.table_size = kernel_facts_table_size(listed, text);
+	tap->status.table_small = tap->status.table_size < IO_TAP_TABLE_ENOUGH;
+}
+
 int io_tap_setup(struct io_tap *tap, char *error)
 {
 	int r;
@@ -211,8 +231,7 @@ int io_tap_setup(struct io_tap *tap, char *error)
 	io_tap_protect(tap);
 	if ((r = set_sysctls(tap, error)) < 0 || (r = start(tap, error)) < 0)
 		return r;
-	if (ipvs_daemon_table_size(tap->daemon, &tap->status.table_size) == 0)
-		tap->status.table_small = tap->status.table_size < IO_TAP_TABLE_ENOUGH;
+	look_at_table(tap);
 	return 0;
 }
 

@@ -136,6 +136,28 @@ static void problems_of_tap(json_t *problems, const struct status_facts *facts, 
 			(long long)since(facts->blocked_since, now));
 }
 
+static bool is_ftp_by_nat(const struct service *service)
+{
+	bool nat = false;
+
+	for (size_t i = 0; i < service->n_real_servers; i++)
+		nat |= service->real_servers[i].forwarding == FORWARDING_NAT;
+	return nat && service->key.protocol == IPPROTO_TCP && service->key.vip.port == 21;
+}
+
+static void problems_of_ftp(json_t *problems, const struct status_facts *facts)
+{
+	const struct service_set *services = &facts->config->services;
+
+	for (size_t i = 0; facts->ftp_damaged && i < services->count; i++)
+		if (is_ftp_by_nat(&services->services[i]))
+			problem(problems,
+				"This kernel damages FTP connections of service %s, behind nat, "
+				"while a sync thread runs: install one that does not (Debian's "
+				"6.1.190, 6.12.111 or later), or use another forwarding method.",
+				services->services[i].name);
+}
+
 static void problems_of_changes(json_t *problems, const struct status_facts *facts, struct now now)
 {
 	const struct observer_change *change;
@@ -249,6 +271,7 @@ static json_t *problems_make(const struct status_facts *facts, const struct node
 	problems_of_tap(problems, facts, now);
 	problems_of_kernel(problems, facts, node, now);
 	problems_of_changes(problems, facts, now);
+	problems_of_ftp(problems, facts);
 	problems_of_members(problems, facts);
 	problems_of_peers(problems, facts, peers);
 	if (node->ready && !node->alone && peers->away > 0 && peers->away == peers->count)

@@ -48,6 +48,7 @@ struct status_facts {
 	bool table_small;
 	bool guarded; /* the tap, from the other users of this host */
 	uint32_t entries_max;
+	bool ftp_damaged; /* by this kernel: kernel_facts.h */
 
 	/* Counter number i from 0, of every group; false: no such. */
 	bool (*counter)(void *context, unsigned int i, struct node_counter *ret_counter);

@@ -190,7 +190,7 @@ int vs_sysctl_set(const struct vs_sysctl_paths *paths, const struct vs_sysctl *s
 	for (size_t i = 0; i < n; i++) {
 		*ret_failed = settings[i].name;
 		r = write_value(dir, settings[i].name, settings[i].value);
-		if (r < 0)
+		if (r < 0 && !settings[i].optional)
 			return r;
 	}
 	return loaded;
@@ -205,7 +205,8 @@ void vs_sysctl_keep(const struct vs_sysctl_paths *paths, const struct vs_sysctl 
 
 	snprintf(dir, sizeof(dir), "%s/" SETTINGS, paths->root);
 	for (size_t i = 0; i < n; i++) {
-		if (read_value(dir, settings[i].name, value, sizeof(value)) < 0 ||
+		if (settings[i].optional ||
+		    read_value(dir, settings[i].name, value, sizeof(value)) < 0 ||
 		    strcmp(value, settings[i].value) == 0)
 			continue;
 		changed(ctx, &settings[i], value,

@@ -10,6 +10,7 @@
 struct vs_sysctl {
 	const char *name;
 	char value[VS_SYSCTL_VALUE];
+	bool optional; /* only a wish: kernels from 6.11 on keep some from user namespaces */
 };
 
 /* The file is damaged: what the values were before us is not known any more. */
@@ -20,7 +21,8 @@ struct vs_sysctl_paths {
 	const char *save; /* the file; its directory exists */
 };
 
-/* Sets all, after it has written the former values of those that differ to the file. Values in the
+/* An optional setting that may not be written is passed over; vs_sysctl_keep() leaves it alone.
+ * Sets all, after it has written the former values of those that differ to the file. Values in the
  * file are older, and stay, if they are of the same boot. 0; VS_SYSCTL_E_DAMAGED, and all are set;
  * or a negative errno and *ret_failed is the setting at fault, NULL: the file. Those set before
  * stay set: call restore. */

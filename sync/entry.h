@@ -13,6 +13,8 @@
 #define ENTRY_INACTIVE 0x0100u
 #define ENTRY_NO_CPORT 0x0800u
 #define ENTRY_TEMPLATE 0x1000u
+#define ENTRY_SEQ_MASK 0x0600u   /* has sequence deltas: entry_options.has_seq */
+#define ENTRY_ONE_PACKET 0x2000u /* no connection at all: never synchronised */
 
 /* What two entries must share to be the same connection. All bytes count: zero the struct first.
  * Addresses are in network order, IPv4 in the first four bytes. A template of a fwmark service has

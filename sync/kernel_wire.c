@@ -8,6 +8,8 @@ static_assert(ENTRY_FWD_MASK == IP_VS_CONN_F_FWD_MASK, "flag");
 static_assert(ENTRY_INACTIVE == IP_VS_CONN_F_INACTIVE, "flag");
 static_assert(ENTRY_NO_CPORT == IP_VS_CONN_F_NO_CPORT, "flag");
 static_assert(ENTRY_TEMPLATE == IP_VS_CONN_F_TEMPLATE, "flag");
+static_assert(ENTRY_SEQ_MASK == IP_VS_CONN_F_SEQ_MASK, "flag");
+static_assert(ENTRY_ONE_PACKET == IP_VS_CONN_F_ONE_PACKET, "flag");
 static_assert(ENTRY_PE_NAME_MAX == IP_VS_PENAME_MAXLEN - 1, "length");
 static_assert(ENTRY_PE_DATA_MAX == IP_VS_PEDATA_MAXLEN, "length");
 
@@ -47,6 +49,7 @@ const char *kernel_wire_error_name(int error)
 		[KERNEL_WIRE_E_SYNCID] = "syncid",     [KERNEL_WIRE_E_COUNT] = "count",
 		[KERNEL_WIRE_E_ENTRY] = "entry",       [KERNEL_WIRE_E_OPTION] = "option",
 		[KERNEL_WIRE_E_PROTOCOL] = "protocol", [KERNEL_WIRE_E_STATE] = "state",
+		[KERNEL_WIRE_E_FLAGS] = "flags",
 	};
 
 	return error > 0 && error < KERNEL_WIRE_E_MAX ? names[error] : "unknown";
@@ -80,6 +83,17 @@ static int check_state(uint32_t flags, uint8_t protocol, uint16_t state)
 	if (flags & ENTRY_TEMPLATE)
 		states = TEMPLATE_STATES;
 	return state < states ? 0 : KERNEL_WIRE_E_STATE;
+}
+
+/* 0, or: kernels before 6.1.192 and 6.12.113 free a one-packet entry while it is hashed, hash a
+ * template without a client's port where nothing finds it, and read sequence deltas that are not
+ * there. */
+static int check_flags(uint32_t flags, bool has_seq)
+{
+	if ((flags & ENTRY_ONE_PACKET) || ((flags & ENTRY_TEMPLATE) && (flags & ENTRY_NO_CPORT)) ||
+	    ((flags & ENTRY_SEQ_MASK) && !has_seq))
+		return KERNEL_WIRE_E_FLAGS;
+	return 0;
 }
 
 int kernel_wire_read(struct kernel_wire_reader *reader, const uint8_t *data, size_t len,
@@ -207,13 +221,14 @@ int kernel_wire_next(struct kernel_wire_reader *reader, struct entry *ret_entry)
 	error = check_state(load_be32(p + AT_FLAGS), p[AT_PROTOCOL], load_be16(p + AT_STATE));
 	if (error)
 		return -error;
-	if (size == fixed) {
-		get_entry(ret_entry, p);
-		return 1;
-	}
-	if (!get_options(&reader->options, p + fixed, p + size))
+	if (size > fixed && !get_options(&reader->options, p + fixed, p + size))
 		return -KERNEL_WIRE_E_OPTION;
+	error = check_flags(load_be32(p + AT_FLAGS), size > fixed && reader->options.has_seq);
+	if (error)
+		return -error;
 	get_entry(ret_entry, p);
+	if (size == fixed)
+		return 1;
 	ret_entry->options = &reader->options;
 	/* Only templates are looked up by it (ip_vs_ct_in_get). */
 	if (ret_entry->flow.template)
@@ -314,6 +329,8 @@ bool kernel_wire_valid(const struct entry *entry)
 	if (check_state(entry->flags, flow->protocol, entry->state) != 0)
 		return false;
 	if (flow->template != ((entry->flags & ENTRY_TEMPLATE) != 0))
+		return false;
+	if (check_flags(entry->flags, options && options->has_seq) != 0)
 		return false;
 	if (!options)
 		return true;

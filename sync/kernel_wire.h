@@ -24,6 +24,8 @@ enum kernel_wire_error {
 	KERNEL_WIRE_E_OPTION,   /* truncated, repeated, wrong length, unknown and mandatory */
 	KERNEL_WIRE_E_PROTOCOL, /* not one that IPVS synchronises */
 	KERNEL_WIRE_E_STATE,    /* a state that the protocol does not have */
+	KERNEL_WIRE_E_FLAGS, /* a one-packet entry, a template without a client's port, or sequence
+				flags without the option: each corrupts some kernel that takes it */
 	KERNEL_WIRE_E_MAX,
 };
 

@@ -131,7 +131,8 @@ static void test_owned(void **state)
 	damage("services", owned_harmless);
 }
 
-static const struct vs_sysctl settings[] = {{"sloppy_tcp", "1"}, {"sync_threshold", "0 0"}};
+static const struct vs_sysctl settings[] = {{.name = "sloppy_tcp", .value = "1"},
+					    {.name = "sync_threshold", .value = "0 0"}};
 
 static int set_settings(bool *ret_restored)
 {

@@ -14,9 +14,9 @@
 #define BOOT "sys/kernel/random/boot_id"
 
 static const struct vs_sysctl settings[] = {
-	{"sloppy_tcp", "1"},
-	{"sync_threshold", "0 0"},
-	{"sync_ports", "1"},
+	{.name = "sloppy_tcp", .value = "1"},
+	{.name = "sync_threshold", .value = "0 0"},
+	{.name = "sync_ports", .value = "1"},
 };
 
 struct fixture {
@@ -220,11 +220,33 @@ static void test_keep(void **state)
 	assert_int_equal(change.count, 1);
 }
 
+/* As in a user namespace from 6.11 on. */
+static void test_read_only(void **state)
+{
+	struct fixture *fixture = *state;
+	struct vs_sysctl wish[] = {{.name = "sync_sock_size", .value = "1", .optional = true},
+				   {.name = "sloppy_tcp", .value = "1"}};
+	struct change change = {.count = 0};
+	const char *failed;
+
+	assert_int_equal(symlink("/proc/sys/kernel/ostype",
+				 scratch_path(&fixture->scratch, VS "sync_sock_size")),
+			 0);
+	assert_int_equal(vs_sysctl_set(&fixture->paths, wish, 2, &failed), 0);
+	assert_is(fixture, VS "sloppy_tcp", "1");
+	vs_sysctl_keep(&fixture->paths, wish, 2, changed, &change);
+	assert_int_equal(change.count, 0);
+	wish[0].optional = false;
+	assert_int_equal(vs_sysctl_set(&fixture->paths, wish, 2, &failed), -EACCES);
+	assert_string_equal(failed, "sync_sock_size");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_set_and_restore, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_keep, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_read_only, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_after_a_crash, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_after_a_reboot, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_what_others_set_stays, setup, teardown),
