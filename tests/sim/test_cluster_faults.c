@@ -193,8 +193,17 @@ static void crash(struct run *run, unsigned int d, bool kernel)
 
 static void freeze(struct run *run, unsigned int d, usec_t time)
 {
+	struct captures *captures = &run->captures[d];
+	usec_t now = cluster_now(run->cluster).mono;
+
 	cluster_freeze(run->cluster, d, time);
-	run->frozen[d] = MAX(run->frozen[d], cluster_now(run->cluster).mono + time);
+	run->frozen[d] = MAX(run->frozen[d], now + time);
+	/* What waits for its daemon waits longer. */
+	for (unsigned int i = captures->count; i > 0; i--) {
+		if (captures->list[i - 1].time <= now)
+			break;
+		captures->list[i - 1].time = run->frozen[d];
+	}
 }
 
 static void fault(struct run *run)
