@@ -60,17 +60,35 @@ void director_node_done(void *context)
 		uv_timer_start(&director->leave, left, io_services_grace(director->services), 0);
 }
 
+static void tell_clock(struct io_director *director)
+{
+	const char *name = director->config->node_name;
+	struct event event;
+
+	event_init(&event, EVENT_CLOCK_SET_BACK, name,
+		   "The clock of %s was set back by more than an hour: it starts again, for the "
+		   "others refuse what it stamped before. No connection notices.",
+		   name);
+	event_raise(io_alert_log(director->alert), &event, clock_now());
+	io_alert_kick(director->alert);
+}
+
 void director_epoch_wanted(void *context, uint64_t epoch)
 {
 	struct io_director *director = context;
 	char error[STORE_ERROR_MAX];
+	struct node_status status;
 
 	if (director->stopping)
 		return;
-	io_log_error("others know this director from epoch %" PRIu64 ", it runs in %" PRIu64
-		     ": its state was lost or rolled back; it ends, to start again in epoch "
-		     "%" PRIu64,
-		     epoch - 1, director->epoch, epoch);
+	node_status(io_node_get(director->node), &status);
+	if (status.sync.stamped > clock_now().wall + SYNC_CLOCK_AHEAD)
+		tell_clock(director);
+	else
+		io_log_error("others know this director from epoch %" PRIu64 ", it runs in %" PRIu64
+			     ": its state was lost or rolled back; it "
+			     "ends, to start again in epoch %" PRIu64,
+			     epoch - 1, director->epoch, epoch);
 	director->result = -ESTALE;
 	if (epoch_raise(director->config->state, epoch, error) < 0)
 		io_log_error("%s", error);

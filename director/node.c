@@ -146,8 +146,20 @@ static void look_ready(struct node *node, struct now now)
 
 /* Time */
 
+/* Peers refuse what is stamped so far ahead of their clocks, and all that follows it in our
+ * journal. A new boot has a new journal, with versions of now; the kernel has the entries. */
+static bool clock_set_back(const struct node *node, struct now now)
+{
+	struct sync_status status;
+
+	sync_status(node->sync, &status);
+	return status.stamped > now.wall + SYNC_CLOCK_AHEAD;
+}
+
 static void tick(struct node *node, struct now now)
 {
+	if (clock_set_back(node, now))
+		node->said.epoch_wanted = MAX(node->said.epoch_wanted, node->epoch + 1);
 	node->tick = now.mono + TICK;
 	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX)
 		stream_tick(node, i, now);

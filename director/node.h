@@ -110,7 +110,8 @@ struct node_update {
 	bool adopt;  /* read the kernel's connections again, NODE_ADOPTED: some were not captured */
 	bool roster; /* save node_roster() */
 	bool done;   /* after NODE_LEAVE, NODE_ABSENCE: the process may end */
-	uint64_t epoch_wanted; /* not 0: our epoch went back in time; start again with this one */
+	uint64_t epoch_wanted; /* not 0: our epoch or our clock went back in time; start again with
+				  this epoch at least */
 	bool announce;         /* take traffic: it was ready once, and the forwarder is well */
 	bool refuse;           /* take none; neither of the two: that is not known yet */
 };

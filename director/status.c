@@ -236,7 +236,7 @@ static void problems_of_self(json_t *problems, const struct status_facts *facts,
 	if (node->sync.stamped > now.wall + SYNC_CLOCK_AHEAD)
 		problem(problems,
 			"The clock was set back by more than an hour: peers refuse what this "
-			"director tells them; restart lvsmeshd, no connection notices.");
+			"director tells them; it starts again.");
 	if (facts->roster_error)
 		problem(problems,
 			"The list of members can't be saved (%s): a restart would not know those "

@@ -394,6 +394,47 @@ static void test_waits_alone(void **state)
 	cluster_free(cluster);
 }
 
+/* A clock that was two hours ahead is set right, in a director that started with it and in one that
+ * ran: what they carried meanwhile the others refused, and get it now. */
+static void test_clock_set_back(void **state)
+{
+	(void)state;
+	for (unsigned int at_start = 0; at_start < 2; at_start++) {
+		struct cluster *cluster = cluster_new(19, 3);
+		uint64_t epoch;
+
+		cluster_run(cluster, 2 * USEC_PER_SEC);
+		if (at_start)
+			cluster_crash(cluster, 1, true);
+		cluster_clock(cluster, 1, 7200 * (int64_t)USEC_PER_SEC);
+		if (at_start)
+			cluster_start(cluster, 1);
+		cluster_run(cluster, 10 * USEC_PER_SEC);
+		epoch = cluster_epoch(cluster, 1);
+		for (unsigned int i = 0; i < 300; i++) {
+			struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+			cluster_carry(cluster, i % 3, &entry);
+		}
+		cluster_run(cluster, 5 * USEC_PER_SEC);
+		assert_true(cluster_kernel_count(cluster, 0) < 300);
+
+		cluster_clock(cluster, 1, 0);
+		cluster_run(cluster, 30 * USEC_PER_SEC);
+		assert_true(cluster_epoch(cluster, 1) > epoch);
+		for (unsigned int d = 0; d < 3; d++) {
+			assert_true(is_ready(cluster, d));
+			assert_int_equal(cluster_kernel_count(cluster, d), 300);
+		}
+		assert_same(cluster);
+		/* Once is enough. */
+		epoch = cluster_epoch(cluster, 1);
+		cluster_run(cluster, 60 * USEC_PER_SEC);
+		assert_int_equal(cluster_epoch(cluster, 1), epoch);
+		cluster_free(cluster);
+	}
+}
+
 static void test_nothing_to_mend(void **state)
 {
 	struct cluster *cluster = cluster_new(15, 3);
@@ -451,6 +492,7 @@ int main(void)
 		cmocka_unit_test(test_ready_at_once),  cmocka_unit_test(test_reads_first),
 		cmocka_unit_test(test_join_timeout),   cmocka_unit_test(test_nothing_to_mend),
 		cmocka_unit_test(test_mends),          cmocka_unit_test(test_waits_alone),
+		cmocka_unit_test(test_clock_set_back),
 	};
 
 	cmocka_set_test_filter(getenv("TEST"));
