@@ -100,6 +100,8 @@ static void replace(struct cluster *cluster, unsigned int d, struct version_rang
 	}
 	cluster_crash(cluster, d, false);
 	cluster_versions(cluster, d, versions);
+	/* Nothing that was sent to the old program meets the new one. */
+	cluster_run(cluster, 2 * USEC_PER_MSEC);
 	cluster_start(cluster, d);
 	cluster_run(cluster, 5 * USEC_PER_SEC);
 }
