@@ -82,6 +82,23 @@ struct sim *sim_new(const struct sim_options *options)
 	return sim;
 }
 
+struct sim *sim_new_whole(struct sim_options options, unsigned int up, usec_t calm)
+{
+	const char *seed = getenv("SEED");
+	struct sim *sim;
+
+	options.seed += seed ? 1000 * strtoull(seed, NULL, 10) : 0;
+	sim = sim_new(&options);
+	sim_trace(sim, getenv("TRACE") != NULL);
+	for (unsigned int i = 0; i < up; i++)
+		sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
+	if (!sim_until(sim, sim_whole, NULL, 10 * USEC_PER_SEC))
+		abort();
+	sim_run(sim, calm);
+	sim_forget_notices(sim);
+	return sim;
+}
+
 void sim_free(struct sim *sim)
 {
 	struct link *link;

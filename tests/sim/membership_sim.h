@@ -25,6 +25,11 @@ struct sim_options {
 struct sim *sim_new(const struct sim_options *options);
 void sim_free(struct sim *sim);
 
+/* A cluster of the first `up` of the identities, which join through the first, that is whole and
+ * has been for `calm`; what was noticed until then is forgotten. The environment's TRACE turns
+ * tracing on, its SEED runs it with another seed. */
+struct sim *sim_new_whole(struct sim_options options, unsigned int up, usec_t calm);
+
 uint64_t sim_random(struct sim *sim, uint64_t below);
 usec_t sim_now(const struct sim *sim);
 /* Of all that happened: equal for equal runs. */

@@ -23,16 +23,7 @@ enum { STATEMENT = 32, SUSPICION, VIEW, REMOVAL, TWICE };
 
 static struct sim *cluster(uint64_t seed, unsigned int count)
 {
-	struct sim_options options = {.seed = seed, .count = count};
-	struct sim *sim = sim_new(&options);
-
-	sim_trace(sim, getenv("TRACE") != NULL);
-	for (unsigned int i = 0; i < count; i++)
-		sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
-	assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
-	sim_run(sim, 6 * S);
-	sim_forget_notices(sim);
-	return sim;
+	return sim_new_whole((struct sim_options){.seed = seed, .count = count}, count, 6 * S);
 }
 
 /* Nobody was thrown out, and nobody says that anything happened, but to the one whose key was

@@ -12,16 +12,7 @@
 
 static struct sim *cluster(uint64_t seed, unsigned int all, unsigned int count)
 {
-	struct sim_options options = {.seed = seed, .count = all};
-	struct sim *sim = sim_new(&options);
-
-	sim_trace(sim, getenv("TRACE") != NULL);
-	for (unsigned int i = 0; i < count; i++)
-		sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
-	assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
-	sim_run(sim, 6 * S);
-	sim_forget_notices(sim);
-	return sim;
+	return sim_new_whole((struct sim_options){.seed = seed, .count = all}, count, 6 * S);
 }
 
 static void finish(struct sim *sim)
