@@ -1,3 +1,4 @@
+#include <inttypes.h>
 #include <stdio.h>
 
 #include "director/io_clock.h"
@@ -74,6 +75,20 @@ static void watch_flood(struct io_director *director, const struct sync_status *
 	director->shed_logged = now.mono;
 }
 
+/* 0: this kernel has no such setting. */
+static uint64_t conn_max(void)
+{
+	uint64_t most = 0;
+	FILE *in = fopen("/proc/sys/net/ipv4/vs/conn_max", "re");
+
+	if (!in)
+		return 0;
+	if (fscanf(in, "%" SCNu64, &most) != 1)
+		most = 0;
+	fclose(in);
+	return most;
+}
+
 void director_watch(struct io_director *director)
 {
 	static struct peers peers;
@@ -86,6 +101,7 @@ void director_watch(struct io_director *director)
 	node_status(node, &status);
 	io_services_status(director->services, &services);
 	observe_services(director->config->node_name, services.error, log, now);
+	observe_conn_max(director->config->node_name, status.sync.entries, conn_max(), log, now);
 	peers_collect(node, now, &peers);
 	observe_drain(&director->observer, director->config->node_name, &status, log, now);
 	observe_alone(director->config->node_name, status.alone, now.mono - director->started, log,

@@ -213,6 +213,25 @@ void observe_injection(const char *director, const char *interface, usec_t unsee
 	event_raise(log, &event, now);
 }
 
+void observe_conn_max(const char *director, uint64_t entries, uint64_t most, struct event_log *log,
+		      struct now now)
+{
+	struct event event;
+
+	if (most && entries > most)
+		event_init(&event, EVENT_KERNEL_TABLE_FULL, director,
+			   "The kernel of %s takes no more than %" PRIu64 " connections, and "
+			   "%" PRIu64 " are known: the rest would break here; raise "
+			   "net.ipv4.vs.conn_max.",
+			   director, most, entries);
+	else
+		event_init(&event, EVENT_KERNEL_TABLE_HAS_ROOM, director,
+			   "The kernel of %s has room for all connections.", director);
+	event_number(&event, "entries", (int64_t)entries);
+	event_number(&event, "conn_max", (int64_t)most);
+	event_raise(log, &event, now);
+}
+
 void observe_services(const char *director, const char *error, struct event_log *log,
 		      struct now now)
 {

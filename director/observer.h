@@ -86,6 +86,10 @@ void observe_forwarder(const char *director, usec_t stalled_since, struct event_
  */
 void observe_injection(const char *director, const char *interface, usec_t unseen_since,
 		       struct event_log *log, struct now now);
+/* entries: known here, all of which are to be in the kernel. most: as many as the kernel takes
+ * (net.ipv4.vs.conn_max, from 7.2 on: beyond it the kernel makes none and says nothing); 0: any. */
+void observe_conn_max(const char *director, uint64_t entries, uint64_t most, struct event_log *log,
+		      struct now now);
 /* error: what the kernel refused of the services, NULL: nothing. */
 void observe_services(const char *director, const char *error, struct event_log *log,
 		      struct now now);

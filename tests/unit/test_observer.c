@@ -117,6 +117,20 @@ static void test_alone(void **state)
 	assert_string_equal(reported(world), "peers-found d1,");
 }
 
+static void test_conn_max(void **state)
+{
+	struct world *world = *state;
+
+	observe_conn_max("d1", 1000000, 0, world->log, world->now);
+	observe_conn_max("d1", 1000, 1000, world->log, world->now);
+	assert_string_equal(reported(world), "");
+	observe_conn_max("d1", 1001, 1000, world->log, world->now);
+	observe_conn_max("d1", 1002, 1000, world->log, world->now);
+	assert_string_equal(reported(world), "kernel-table-full d1,");
+	observe_conn_max("d1", 1002, 2000, world->log, world->now);
+	assert_string_equal(reported(world), "kernel-table-has-room d1,");
+}
+
 static void test_injection(void **state)
 {
 	struct world *world = *state;
@@ -397,6 +411,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_kernel_changed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_injection, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_conn_max, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_config, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forwarder, setup, teardown),
