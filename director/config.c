@@ -321,14 +321,25 @@ int config_parse(const char *text, size_t len, const char *name, struct config *
 	return r;
 }
 
-/* At most one byte more than is taken, so that too long a file is seen to be too long. */
-static int read_file(int fd, char *text, size_t *ret_len)
+/* At most one byte more than is taken, so that too long a file is seen to be too long. *ret_text is
+ * to be freed, also after an error. */
+static int read_file(int fd, char **ret_text, size_t *ret_len)
 {
-	size_t len = 0;
+	size_t len = 0, cap = 0;
+	char *text = NULL;
 
+	*ret_text = NULL;
 	while (len <= CONFIG_TEXT_MAX) {
-		ssize_t n = read(fd, text + len, CONFIG_TEXT_MAX + 1 - len);
+		ssize_t n;
 
+		if (len == cap) {
+			cap = MIN(cap ? 2 * cap : 65536, (size_t)CONFIG_TEXT_MAX + 1);
+			text = realloc(*ret_text, cap);
+			if (!text)
+				return -ENOMEM;
+			*ret_text = text;
+		}
+		n = read(fd, text + len, cap - len);
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
@@ -343,14 +354,11 @@ static int read_file(int fd, char *text, size_t *ret_len)
 
 int config_load(const char *path, struct config **ret_config, struct config_error *ret_error)
 {
-	char *text = malloc(CONFIG_TEXT_MAX + 1);
+	int fd = open(path, O_RDONLY | O_CLOEXEC), r;
+	char *text = NULL;
 	size_t len = 0;
-	int fd = -1, r = -ENOMEM;
 
-	if (text) {
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		r = fd < 0 ? -errno : read_file(fd, text, &len);
-	}
+	r = fd < 0 ? -errno : read_file(fd, &text, &len);
 	if (fd >= 0)
 		close(fd);
 	if (r < 0) {
