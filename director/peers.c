@@ -98,11 +98,23 @@ static void peers_count(const struct sync *sync, struct peers *peers)
 	}
 }
 
-static bool is_away(const struct node *node, uint64_t id)
+static enum member_state member_state_of(const struct node *node, uint64_t id)
 {
 	struct member_info info;
 
-	return membership_find(node_membership(node), id, &info) && info.state == MEMBER_AWAY;
+	return membership_find(node_membership(node), id, &info) ? info.state : MEMBER_ALIVE;
+}
+
+/* Its streams may take seconds longer to find that nobody answers. */
+static void judge(const struct node *node, struct peer *peer)
+{
+	enum member_state state = member_state_of(node, peer->id);
+
+	peer->away = state == MEMBER_AWAY;
+	peer->state = peer->away ? "away" : state == MEMBER_FAILED ? "failed" : peer_state(peer);
+	peer->alive = state != MEMBER_FAILED && peer->in.phase == NODE_STREAM_READY &&
+		      peer->out.phase == NODE_STREAM_READY;
+	peer->lags = peer_lags(peer);
 }
 
 void peers_collect(const struct node *node, struct now now, struct peers *ret_peers)
@@ -125,13 +137,9 @@ void peers_collect(const struct node *node, struct now now, struct peers *ret_pe
 	for (unsigned int i = 0; i < ret_peers->count; i++) {
 		struct peer *peer = &ret_peers->peers[i];
 
-		peer->away = is_away(node, peer->id);
+		judge(node, peer);
 		ret_peers->away += peer->away;
-		peer->state = peer->away ? "away" : peer_state(peer);
-		peer->alive =
-			peer->in.phase == NODE_STREAM_READY && peer->out.phase == NODE_STREAM_READY;
 		ret_peers->alive += peer->alive;
-		peer->lags = peer_lags(peer);
 		ret_peers->lagging += peer->lags;
 		if (peer->out.phase == NODE_STREAM_READY)
 			ret_peers->lag = MAX(ret_peers->lag, peer->out.sync.lag);

@@ -209,6 +209,18 @@ static void one_failed(struct world *world)
 	event_raise(world->log, &event, world->now);
 }
 
+/* The network swallows what d2 says; its streams do not know yet. */
+static void one_silent(struct world *world)
+{
+	struct event event;
+
+	cluster_hole(world->cluster, 0, 1, true);
+	cluster_hole(world->cluster, 1, 2, true);
+	run(world, 3);
+	event_init(&event, EVENT_MEMBER_FAILED, "d2", "Member d2 has failed.");
+	event_raise(world->log, &event, world->now);
+}
+
 static void minority(struct world *world)
 {
 	cluster_crash(world->cluster, 1, true);
@@ -291,6 +303,11 @@ static const struct {
 	 READY WORKS "  members        1 of 1 alive, majority; health 0 (0: good)\n"
 		     "  replication    nobody to replicate to\n" REST("1") WELL},
 	{"one failed", one_failed,
+	 READY WORKS
+	 "  members        2 of 3 alive, majority; health 0 (0: good)\n"
+	 "  replication    INCOMPLETE: 1 of 2 peers connected, the slowest N ms behind\n" REST("1")
+		 WRONG "  - Member d2 has failed. Since T (member-failed).\n"},
+	{"one failed, and its streams are open still", one_silent,
 	 READY WORKS
 	 "  members        2 of 3 alive, majority; health 0 (0: good)\n"
 	 "  replication    INCOMPLETE: 1 of 2 peers connected, the slowest N ms behind\n" REST("1")
