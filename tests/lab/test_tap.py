@@ -250,9 +250,11 @@ def test_probe_service_comes_back(topology, tmp_path):
     probe = start(director, tmp_path)
     wait_for(lambda: status(probe)["echoes"], 5, "the first echo")
     director.run(f"ipvsadm -D -t {PROBE}")
-    changed(probe, stalled=1)
-    changed(probe, stalled=0)
+    put_back = probe.wait_event("put-back", 10)
+    assert (put_back["what"], put_back["was"], put_back["r"]) == ("IPVS probe service", "was removed", 0)
     assert PROBE in director.run("ipvsadm -Ln")
+    before = status(probe)["echoes"]
+    wait_for(lambda: status(probe)["echoes"] > before and not status(probe)["stalled"], 10, "it answers")
 
 
 def test_restart_leaves_connections_alone(topology, tmp_path):
