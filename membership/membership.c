@@ -101,24 +101,6 @@ void membership_free(struct membership *m)
 	free(m);
 }
 
-static void join(struct membership *m, const struct membership_event *event)
-{
-	struct join old[MEMBERSHIP_JOIN_MAX];
-	unsigned int old_count = m->join_count;
-
-	memcpy(old, m->joins, sizeof(old));
-	m->join_count = MIN(event->join_count, (unsigned int)MEMBERSHIP_JOIN_MAX);
-	for (unsigned int i = 0; i < m->join_count; i++) {
-		m->joins[i] = (struct join){.endpoint = event->join[i]};
-		for (unsigned int j = 0; j < old_count; j++)
-			if (endpoint_compare(&old[j].endpoint, &event->join[i]) == 0)
-				m->joins[i] = old[j];
-	}
-	/* Their indexes are others now. */
-	for (unsigned int i = 0; i < MEMBERSHIP_DIALS_MAX; i++)
-		m->streams[i].join = -1;
-}
-
 static void meta(struct membership *m, const struct membership_event *event)
 {
 	bool changed = event->phase != m->phase || event->config != m->config;
@@ -188,7 +170,7 @@ static bool dispatch(struct membership *m, const struct membership_event *event)
 	case MEMBERSHIP_TICK:
 		break;
 	case MEMBERSHIP_JOIN:
-		join(m, event);
+		join_set(m, event);
 		break;
 	case MEMBERSHIP_DATAGRAM:
 		return datagram_take(m, event);

@@ -505,9 +505,18 @@ struct broadcast_records {
 unsigned int broadcast_fill(struct membership *m, size_t room, struct broadcast_records *ret);
 void broadcast_timers(struct membership *m, usec_t *next);
 
+/* join_endpoints.c: what was said of the endpoint with that index: a director answered there, or
+ * none did, or it was ourselves. */
+void join_set(struct membership *m, const struct membership_event *event);
+void join_answered(struct membership *m, int index);
+void join_failed(struct membership *m, int index, bool self);
+void join_timers(struct membership *m, usec_t *next);
+
 /* pushpull.c */
 bool pushpull_dial(struct membership *m, struct member *member, const struct endpoint *remote,
 		   int join);
+/* The member's path to that address, NULL: none. */
+struct path *path_find(struct member *member, const struct endpoint *endpoint);
 void pushpull_opened(struct membership *m, const struct membership_event *event);
 void pushpull_frame(struct membership *m, const struct membership_event *event);
 void pushpull_closed(struct membership *m, const struct membership_event *event);

@@ -16,8 +16,6 @@
 #define SYNC_FIRST (2 * SEC)
 #define SYNC_LAST (60 * SEC)
 #define ROUTINE_SYNC (60 * SEC) /* in a cluster of up to 32, less often in a larger one */
-#define JOIN_FIRST SEC
-#define JOIN_LAST (30 * SEC)
 #define TCP_MISSES 4
 #define TCP_RETRY (10 * SEC)
 
@@ -79,7 +77,7 @@ bool membership_dial(struct membership *m, struct membership_dialling *ret_dial)
 	return false;
 }
 
-static struct path *path_find(struct member *member, const struct endpoint *endpoint)
+struct path *path_find(struct member *member, const struct endpoint *endpoint)
 {
 	for (unsigned int i = 0; i < member->path_count; i++)
 		if (endpoint_compare(&member->paths[i].endpoint, endpoint) == 0)
@@ -123,10 +121,8 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 		stream_close(m, event->stream);
 		return;
 	}
-	if (stream->join >= 0) {
-		m->joins[stream->join].tries = 0;
-		m->joins[stream->join].answered = true;
-	}
+	if (stream->join >= 0)
+		join_answered(m, stream->join);
 	m->heard = m->now.mono;
 	stream->member = member->id;
 	stream->deadline = m->now.mono + STREAM_TIME;
@@ -151,13 +147,9 @@ static void dial_failed(struct membership *m, struct stream *stream, bool refuse
 {
 	struct member *member = member_find(m, stream->member);
 	struct path *path = member ? path_find(member, &stream->remote) : NULL;
-	struct join *join;
 
-	if (stream->join >= 0) {
-		join = &m->joins[stream->join];
-		join->tries = self ? 8 : MIN(join->tries + 1, 8u);
-		join->at = m->now.mono + MIN(JOIN_FIRST << join->tries, JOIN_LAST);
-	}
+	if (stream->join >= 0)
+		join_failed(m, stream->join, self);
 	if (!member || !path)
 		return;
 	if (refused) {
@@ -537,62 +529,6 @@ void pushpull_mismatch(struct membership *m, struct member *member, bool differs
 	m->sync_at = m->now.mono + m->sync_interval + chance_below(&m->chance, m->sync_interval);
 	m->sync_interval = MIN(2 * m->sync_interval, SYNC_LAST);
 	pushpull_dial(m, member, &member->paths[0].endpoint, -1);
-}
-
-static bool is_own(const struct membership *m, const struct endpoint *endpoint)
-{
-	for (unsigned int i = 0; i < m->address_count; i++)
-		if (endpoint_compare(&m->addresses[i], endpoint) == 0)
-			return true;
-	return false;
-}
-
-static bool is_known(const struct membership *m, const struct endpoint *endpoint)
-{
-	if (is_own(m, endpoint))
-		return true;
-	for (unsigned int i = 0; i < m->order_count; i++)
-		if (member_answers(m->members[m->order[i]]) &&
-		    path_find(m->members[m->order[i]], endpoint))
-			return true;
-	return false;
-}
-
-/* A member that failed, or is away, is reported as itself. */
-static bool is_members(const struct membership *m, const struct endpoint *endpoint)
-{
-	for (unsigned int i = 0; i < m->member_cap; i++)
-		if (m->members[i] && path_find(m->members[i], endpoint))
-			return true;
-	return false;
-}
-
-bool membership_unanswered(const struct membership *m, unsigned int *cursor,
-			   struct endpoint *ret_endpoint)
-{
-	while (*cursor < m->join_count) {
-		const struct join *join = &m->joins[(*cursor)++];
-
-		if (join->answered || is_own(m, &join->endpoint) || is_members(m, &join->endpoint))
-			continue;
-		*ret_endpoint = join->endpoint;
-		return true;
-	}
-	return false;
-}
-
-static void join_timers(struct membership *m, usec_t *next)
-{
-	for (unsigned int i = 0; i < m->join_count; i++) {
-		struct join *join = &m->joins[i];
-
-		if (m->now.mono >= join->at) {
-			join->at = m->now.mono + JOIN_LAST;
-			if (!is_known(m, &join->endpoint))
-				pushpull_dial(m, NULL, &join->endpoint, (int)i);
-		}
-		sooner(next, join->at);
-	}
 }
 
 /* Now and then with anybody, and where TCP did not work, to see whether it does again. */
