@@ -158,9 +158,8 @@ static void cluster_print(FILE *out, const json_t *status)
 	repairs_print(out, status);
 	drops_print(out, status);
 	fprintf(out,
-		"  connections    %lld known, %lld of them carried here; %lld on their way into "
-		"the "
-		"kernel\n",
+		"  connections    %lld known, %lld of them carried here; "
+		"%lld on their way into the kernel\n",
 		number_of(entries, "held"), number_of(entries, "own"),
 		number_of(entries, "inject_pending") + number_of(entries, "inject_unconfirmed"));
 	if (alone > 0)

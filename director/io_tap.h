@@ -1,11 +1,11 @@
 /* The wire tap: a TUN interface with both IPVS sync threads on it. What the kernel's connections do
  * comes out of it as sync messages, and sync messages put into it become connections.
  *
- * Owns the interface, the two threads, the settings below net/ipv4/vs that they need, and the probe
- * service; all are undone by io_tap_close(), and taken over by io_tap_open() where a killed process
- * left them. Never touches the connection table: what is forwarded stays forwarded, whatever
- * happens to us. What somebody else changes of it is put back within seconds. Does not look into
- * messages, except to keep those of its own probe service to itself.
+ * Owns the interface, the two threads, the settings below net/ipv4/vs that they need, and two
+ * probe services; all are undone by io_tap_close(), and taken over by io_tap_open() where a killed
+ * process left them. Never touches the connection table: what is forwarded stays forwarded,
+ * whatever happens to us. What somebody else changes of it is put back within seconds. Does not
+ * look into messages, except to keep those of its own probe services to itself.
  *
  * A shell around sync/tap_packet (packets), sync/metronome (makes the master thread send at once,
  * and watches that IPVS forwards) and sync/pace (does not overrun the backup thread). */
@@ -87,7 +87,7 @@ void io_tap_hurry(struct io_tap *tap);
 
 struct io_tap_status {
 	uint64_t captured_messages, captured_entries;
-	uint64_t own_messages;       /* of the probe service */
+	uint64_t own_messages;       /* of the probe services */
 	uint64_t foreign_packets;    /* IGMP and the like */
 	uint64_t refused[TAP_E_MAX]; /* packets, by enum tap_error */
 	uint64_t capture_drops;      /* packets that the kernel dropped because we did not read */

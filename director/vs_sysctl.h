@@ -21,11 +21,11 @@ struct vs_sysctl_paths {
 	const char *save; /* the file; its directory exists */
 };
 
-/* An optional setting that may not be written is passed over; vs_sysctl_keep() leaves it alone.
- * Sets all, after it has written the former values of those that differ to the file. Values in the
+/* Sets all, after it has written the former values of those that differ to the file. Values in the
  * file are older, and stay, if they are of the same boot. 0; VS_SYSCTL_E_DAMAGED, and all are set;
  * or a negative errno and *ret_failed is the setting at fault, NULL: the file. Those set before
- * stay set: call restore. */
+ * stay set: call restore.
+ * An optional setting that may not be written is passed over; vs_sysctl_keep() leaves it alone. */
 int vs_sysctl_set(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings, size_t n,
 		  const char **ret_failed);
 
