@@ -31,6 +31,7 @@ int node_new(const struct node_options *options, struct node **ret_node)
 	struct sync_options sync = {
 		.identity = options->identity,
 		.epoch = options->epoch,
+		.started = options->now.wall,
 		.syncid = options->syncid,
 		.entries_max = options->entries_max,
 	};

@@ -62,6 +62,8 @@ void ask_ended(struct sync *sync, struct stream *stream)
 	source->ask = ASK_NOTHING;
 	if (ask == ASK_SHARE) {
 		join_share_ended(sync, source->share, true);
+	} else if (ask == ASK_DIFFERENCE) {
+		digest_answered(source);
 	} else if (ask == ASK_RELAY) {
 		followed_note(sync, &source->relay);
 		sync->lost_changes++;

@@ -123,18 +123,27 @@ int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__
 	return 0;
 }
 
+static void note_parts(const struct check *check, struct ranges *ret_differ)
+{
+	*ret_differ = (struct ranges){0};
+	for (unsigned int i = 0; i < RANGES; i++) {
+		if (check->sums[i] != 0)
+			bits_add(ret_differ->bits, i);
+	}
+}
+
 /* The parts that differ, from where the last question ended, so that all have their turn. */
-static unsigned int find_pairs(struct check *check, uint32_t pairs[2 * WANT_PAIRS_MAX])
+static unsigned int take_parts(struct check *check, struct ranges *differ,
+			       uint32_t pairs[2 * WANT_PAIRS_MAX])
 {
 	unsigned int n = 0, from = check->from;
 
-	for (unsigned int i = 0; i < RANGES; i++) {
+	for (unsigned int i = 0; i < RANGES && n < 2 * WANT_PAIRS_MAX; i++) {
 		unsigned int at = (from + i) % RANGES;
 
-		if (check->sums[at] == 0)
+		if (!bits_have(differ->bits, at))
 			continue;
-		if (n == 2 * WANT_PAIRS_MAX)
-			break;
+		bits_remove(differ->bits, at);
 		pairs[n++] = at;
 		pairs[n++] = at;
 		check->from = at + 1;
@@ -147,13 +156,22 @@ bool digest_take(struct sync *sync, struct stream *stream)
 	struct source *source = &stream->source;
 	struct check *check = &sync->check;
 
-	if (check->stream != stream || !check->ended)
-		return false;
-	source->horizon = check->horizon;
-	source->pairs_len = find_pairs(check, source->pairs);
-	sync->counters.compared++;
+	if (check->stream == stream && check->ended) {
+		source->horizon = check->horizon;
+		note_parts(check, &source->differ);
+		sync->counters.compared++;
+	}
+	source->pairs_len = take_parts(check, &source->differ, source->pairs);
+	source->covered = 0;
 	sync->counters.differed += source->pairs_len / 2;
 	return source->pairs_len > 0;
+}
+
+/* What changes all the time differs in vain: the rest is asked for only as long as that helps. */
+void digest_answered(struct source *source)
+{
+	if (source->covered == 0)
+		source->differ = (struct ranges){0};
 }
 
 void digest_dropped(struct sync *sync, const struct stream *stream)

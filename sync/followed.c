@@ -28,6 +28,7 @@ void followed_note(struct sync *sync, const struct journal *journal)
 		i++;
 	if (known[i].id == journal->id && known[i].journal == journal->journal) {
 		note.position = MAX(note.position, known[i].position);
+		note.streamed = MAX(note.streamed, known[i].streamed);
 		note.hlc = MAX(note.hlc, known[i].hlc);
 	}
 	memmove(&known[1], &known[0], i * sizeof(*known));

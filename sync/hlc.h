@@ -7,9 +7,10 @@
 
 #include "proto/base.h"
 
-/* Below this a version is no time, but the boot epoch of who found the entry in its kernel: older
- * than all that was reported, and what is found later is newer. */
+/* Below this a version is of an entry that was found in the kernel, and says when its director
+ * started, in units of 4 ms: older than all that was reported, and what is found later is newer. */
 #define HLC_TIMES (UINT64_C(1) << 40)
+#define HLC_FOUND_SHIFT 18
 
 struct hlc {
 	uint64_t last; /* the highest version given out or seen */
@@ -19,6 +20,12 @@ struct hlc {
 static inline uint64_t hlc_version(usec_t wall)
 {
 	return (wall / USEC_PER_MSEC) << 16;
+}
+
+/* Of what is found in the kernel by who starts then. */
+static inline uint64_t hlc_found(usec_t wall)
+{
+	return MIN(hlc_version(wall) >> HLC_FOUND_SHIFT, HLC_TIMES - 1);
 }
 
 /* A version above every one given out or seen before. */
@@ -37,6 +44,12 @@ static inline void hlc_observe(struct hlc *hlc, uint64_t version)
 static inline usec_t hlc_wall(uint64_t version)
 {
 	return (version >> 16) * USEC_PER_MSEC;
+}
+
+/* The same, or when its director had started that found the entry. */
+static inline usec_t hlc_since(uint64_t version)
+{
+	return hlc_wall(version < HLC_TIMES ? version << HLC_FOUND_SHIFT : version);
 }
 
 #endif

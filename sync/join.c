@@ -38,8 +38,10 @@ static void join_done(struct sync *sync)
 	join->active = false;
 	join->done = true;
 	join->goal = sync->counters.injected + on_the_way(sync);
-	for (unsigned int i = 0; join->shares_done == join->shares && i < join->seen_len; i++)
+	for (unsigned int i = 0; join->shares_done == join->shares && i < join->seen_len; i++) {
+		join->seen[i].streamed = join->seen[i].position;
 		followed_note(sync, &join->seen[i]);
+	}
 	sync->lost_changes++;
 	join_look(sync);
 }

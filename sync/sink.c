@@ -50,20 +50,46 @@ static uint64_t collect_end(const struct sync *sync, const struct sink *sink)
 	return sink->sent < sync->front ? sync->front : UINT64_MAX;
 }
 
+/* Those up to the position given. False: there is no room for all; *from is up to where it was. */
+static bool collect_gaps(struct sync *sync, struct gap_reader *gaps, uint64_t end, uint64_t *from,
+			 struct now now)
+{
+	while (gaps->position <= end && gaps->position != UINT64_MAX) {
+		uint64_t position = gaps->position;
+		table_ref ref = gaps_read_next(sync, gaps);
+
+		if (ref && !batch_collect(sync, ref, now))
+			return false;
+		*from = position;
+	}
+	return true;
+}
+
 /* Up to the position given, or as much as there is room for. Returns up to where all is in. */
 static uint64_t collect_journal(struct sync *sync, uint64_t from, uint64_t end, struct now now)
 {
 	struct table_reader reader;
+	struct gap_reader gaps;
 	table_ref ref;
 
 	table_read(sync->table, from, &reader);
+	gaps_read(sync, from, &gaps);
 	while ((ref = table_read_next(sync->table, &reader))) {
-		if (table_ref_position(sync->table, ref) > end)
+		uint64_t position = table_ref_position(sync->table, ref);
+
+		if (gaps.position < position &&
+		    !collect_gaps(sync, &gaps, MIN(position, end), &from, now))
+			return from;
+		if (position > end)
 			return end;
 		if (!batch_collect(sync, ref, now))
 			return from;
-		from = table_ref_position(sync->table, ref);
+		from = position;
 	}
+	if (!collect_gaps(sync, &gaps, end, &from, now))
+		return from;
+	if (gaps.position != UINT64_MAX)
+		return end;
 	/* The last changes may have left the journal, and nothing is missed in them. */
 	return table_position(sync->table);
 }
@@ -77,6 +103,7 @@ static void make_batch(struct sync *sync, const struct sink *sink, struct now no
 	batch_clear(sync->batch);
 	head.last = collect_journal(sync, head.first, collect_end(sync, sink), now);
 	made->valid = true;
+	made->whole = head.last == table_position(sync->table);
 	made->first = head.first;
 	made->last = head.last;
 	made->entries = batch_count(sync->batch);
@@ -95,6 +122,24 @@ static bool made_fits(const struct sync *sync, const struct sink *sink, struct n
 	return made->valid && made->first == sink->sent && now.mono < made->time + MADE_LIFETIME;
 }
 
+/* The last is always kept; of more than there is room for, some are left out. */
+static void whole_sent(struct sink *sink, uint64_t position)
+{
+	if (sink->wholes_len == SINK_WHOLE_MAX)
+		sink->wholes_len--;
+	sink->wholes[sink->wholes_len++] = position;
+}
+
+static void whole_acked(struct sink *sink)
+{
+	unsigned int n = 0;
+
+	while (n < sink->wholes_len && sink->wholes[n] <= sink->acked)
+		sink->whole = sink->wholes[n++];
+	sink->wholes_len -= n;
+	memmove(sink->wholes, sink->wholes + n, sink->wholes_len * sizeof(*sink->wholes));
+}
+
 static size_t output_journal(struct sync *sync, struct stream *stream, struct now now,
 			     uint8_t *data)
 {
@@ -104,6 +149,8 @@ static size_t output_journal(struct sync *sync, struct stream *stream, struct no
 	if (!made_fits(sync, sink, now))
 		make_batch(sync, sink, now);
 	sink->sent = made->last;
+	if (made->whole)
+		whole_sent(sink, made->last);
 	stream->entries += made->entries;
 	memcpy(data, made->body, made->len);
 	return made->len;
@@ -195,7 +242,7 @@ size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uin
 
 usec_t sink_lag(const struct sink *sink, struct now now)
 {
-	return sink->acked < sink->mark && now.mono > sink->mark_time ? now.mono - sink->mark_time
+	return sink->whole < sink->mark && now.mono > sink->mark_time ? now.mono - sink->mark_time
 								      : 0;
 }
 
@@ -204,7 +251,7 @@ static usec_t stands_still(const struct sink *sink, struct now now)
 {
 	usec_t since = MAX(sink->mark_time, sink->moved);
 
-	return sink->acked < sink->mark && now.mono > since ? now.mono - since : 0;
+	return sink->whole < sink->mark && now.mono > since ? now.mono - since : 0;
 }
 
 bool sink_joining(const struct sink *sink, struct now now)
@@ -220,7 +267,7 @@ bool sink_stalled(const struct sink *sink, struct now now)
 /* Whoever has acknowledged all that there was has until now. */
 static void mark(const struct sync *sync, struct sink *sink, struct now now)
 {
-	if (sink->acked < sink->mark)
+	if (sink->whole < sink->mark)
 		return;
 	sink->mark = table_position(sync->table);
 	sink->mark_time = now.mono;
@@ -252,6 +299,8 @@ int sink_subscribe(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__
 	else if (message->journal == sync->journal)
 		sync->refused[SYNC_E_POSITION]++;
 	sink->acked = sink->mark = sink->sent;
+	sync->gaps.all = MIN(sync->gaps.all, sink->acked);
+	sink->whole = sink->sent == sink->end ? sink->sent : 0;
 	return 0;
 }
 
@@ -269,6 +318,7 @@ int sink_ack(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Ack *m
 	if (message->position > sink->acked)
 		sink->moved = now.mono;
 	sink->acked = message->position;
+	whole_acked(sink);
 	mark(sync, sink, now);
 	return 0;
 }

@@ -25,7 +25,7 @@ static size_t output_subscribe(const struct sync *sync, struct stream *stream, u
 	stream->source.subscribed = true;
 	if (left) {
 		message.journal = stream->source.journal = left->journal;
-		message.position = stream->source.position = left->position;
+		message.position = stream->source.position = left->streamed;
 	}
 	return lvsmesh__pb__subscribe__pack(&message, data);
 }
@@ -123,25 +123,27 @@ static int batch_check(const struct sync *sync, const struct source *source,
 	return 0;
 }
 
-/* A journal holds what its director captured; only who was asked hands on what others did. */
-static void batch_merge(struct sync *sync, struct stream *stream, bool wanted, struct now now)
+static uint64_t batch_merge(struct sync *sync, struct stream *stream, bool wanted, struct now now)
 {
 	struct merged merged;
 
 	sync_merge_batch(sync, stream, wanted, now, &merged);
 	stream->entries += merged.read;
 	if (!wanted)
-		return;
+		return merged.hlc;
 	if (stream->source.ask == ASK_SHARE)
 		sync->join.entries += merged.news;
 	else if (stream->source.ask == ASK_RELAY)
 		sync->counters.relayed += merged.news;
-	else
+	else {
+		stream->source.covered += merged.covered;
 		sync->counters.mended += merged.covered;
+	}
+	return merged.hlc;
 }
 
 static void journal_applied(struct sync *sync, struct stream *stream, uint64_t position,
-			    struct now now)
+			    uint64_t hlc, struct now now)
 {
 	struct source *source = &stream->source;
 
@@ -152,8 +154,9 @@ static void journal_applied(struct sync *sync, struct stream *stream, uint64_t p
 				    .id = stream->peer_id,
 				    .journal = source->journal,
 				    .position = position,
+				    .streamed = position,
 				    /* Before that its order is not that of the versions. */
-				    .hlc = source->complete ? batch_hlc_max(sync->reader) : 0,
+				    .hlc = source->complete ? hlc : 0,
 			    });
 	ask_next(sync, stream);
 }
@@ -162,6 +165,7 @@ int source_batch(struct sync *sync, struct stream *stream, const uint8_t *body, 
 		 struct now now)
 {
 	struct batch_head head;
+	uint64_t hlc;
 	int r;
 
 	if (!stream->source.begun)
@@ -176,11 +180,11 @@ int source_batch(struct sync *sync, struct stream *stream, const uint8_t *body, 
 			  body + SIGNATURE_SIZE, len - SIGNATURE_SIZE, body) < 0)
 		return -SYNC_E_SIGNATURE;
 
-	batch_merge(sync, stream, head.wanted, now);
+	hlc = batch_merge(sync, stream, head.wanted, now);
 	sync->counters.batches_in++;
 	stream->bytes += len;
 	if (!head.wanted)
-		journal_applied(sync, stream, head.last, now);
+		journal_applied(sync, stream, head.last, hlc, now);
 	else if (head.wanted_end)
 		ask_ended(sync, stream);
 	return 0;

@@ -16,7 +16,7 @@ int sync_new(const struct sync_options *options, struct sync **ret_sync)
 {
 	struct table_options table = {
 		.self = options->identity->id,
-		.adopted = MIN(options->epoch, HLC_TIMES - 1),
+		.adopted = hlc_found(options->started),
 		.entries_max = options->entries_max,
 		.paths_max = TABLE_PATHS_MAX,
 	};
@@ -139,12 +139,19 @@ static bool is_own(const struct table_meta *meta)
 	return (meta->list == TABLE_JOURNAL && !meta->returned) || !table_list_shared(meta->list);
 }
 
-/* Whether this kernel, which does not outlive its boot, had the flow when we stamped that; 0 was
- * found in it, in some life. */
+/* Whether this kernel, which does not outlive its boot, had the flow when we stamped that. */
 static bool kernel_had(const struct sync *sync, struct table_version version, struct now now)
 {
 	return version.origin == sync->identity->id &&
-	       (version.hlc == 0 || hlc_wall(version.hlc) + now.mono >= now.wall);
+	       hlc_since(version.hlc) + now.mono >= now.wall;
+}
+
+/* Newer than what we told in an earlier life, and not than what others may have captured since. */
+static void capture_found(struct sync *sync, const struct entry *entry, uint64_t told,
+			  struct now now)
+{
+	hlc_observe(&sync->hlc, told + 1);
+	capture_as(sync, entry, TABLE_JOURNAL, told + 1, now);
 }
 
 /* A peer was quicker than the reading of the kernel's connections, and has told what we ourselves
@@ -159,7 +166,7 @@ static void adopt_after_merge(struct sync *sync, const struct entry *entry, stru
 	if (is_own(&meta) || !kernel_had(sync, meta.version, now))
 		return;
 	if (!entry_agrees(entry, &told))
-		capture(sync, entry, TABLE_JOURNAL, now);
+		capture_found(sync, entry, meta.version.hlc, now);
 	else if (meta.list != TABLE_JOURNAL)
 		table_settle(sync->table, ref);
 }
@@ -203,9 +210,11 @@ static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
 	if (!ref)
 		return false;
 	table_get(sync->table, ref, ret_held, &meta);
+	if (meta.version.hlc >= version.hlc)
+		return false;
 	if (meta.adopted)
 		return kernel_had(sync, version, now) && !entry_agrees(ret_held, entry);
-	return is_own(&meta) && meta.version.hlc < version.hlc;
+	return is_own(&meta);
 }
 
 /* Peers know of the flow, so they are told whatever comes of it. */
@@ -257,9 +266,7 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 		return false;
 	}
 	if (kernel_went_on(sync, entry, version, now, &held)) {
-		/* Above the peer's, late or not: what it told is ours, and this kernel's is newer.
-		 */
-		capture_as(sync, &held, TABLE_JOURNAL, hlc_stamp(&sync->hlc, now.wall), now);
+		capture_found(sync, &held, version.hlc, now);
 		return false;
 	}
 	switch (table_merge(sync->table, entry, version, mono_seconds(now) - age, &met)) {
@@ -270,6 +277,8 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 		return true;
 	case TABLE_CHANGED:
 		count_met(sync, entry, version, met, since);
+		if (met.hlc)
+			gap_note(sync, &entry->flow, met.position, now);
 		sync->counters.learned++;
 		return true;
 	case TABLE_SAME:
@@ -286,7 +295,7 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 
 /* The next entries of the batch that are to be merged; *read counts all. The reader keeps options
  * until its next entry, so that one with some is the last. */
-static unsigned int read_group(struct sync *sync, uint64_t origin, struct entry *entries,
+static unsigned int read_group(struct sync *sync, struct entry *entries,
 			       struct table_version *versions, uint32_t *ages, unsigned int *read)
 {
 	unsigned int n = 0;
@@ -294,9 +303,7 @@ static unsigned int read_group(struct sync *sync, uint64_t origin, struct entry 
 	while (n < TABLE_FETCH_MAX &&
 	       batch_next(sync->reader, &entries[n], &versions[n], &ages[n])) {
 		++*read;
-		if (origin && versions[n].origin != origin)
-			sync->refused[SYNC_E_ORIGIN]++;
-		else if (entries[n++].options)
+		if (entries[n++].options)
 			break;
 	}
 	return n;
@@ -311,13 +318,14 @@ void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wante
 	struct table_version versions[TABLE_FETCH_MAX];
 	struct entry entries[TABLE_FETCH_MAX];
 	uint32_t ages[TABLE_FETCH_MAX];
-	uint64_t origin = wanted ? 0 : stream->peer_id;
 	struct merged merged = {0};
 	unsigned int n;
 
-	while ((n = read_group(sync, origin, entries, versions, ages, &merged.read)) > 0) {
+	while ((n = read_group(sync, entries, versions, ages, &merged.read)) > 0) {
 		table_fetch(sync->table, entries, n);
 		for (unsigned int i = 0; i < n; i++) {
+			if (versions[i].origin == stream->peer_id)
+				merged.hlc = MAX(merged.hlc, versions[i].hlc);
 			if (!merge(sync, &entries[i], versions[i], ages[i], since, now))
 				continue;
 			merged.news++;
@@ -332,6 +340,7 @@ void sync_tick(struct sync *sync, struct now now)
 {
 	sync->counters.expired += table_sweep(sync->table, mono_seconds(now), SWEEP_BUDGET);
 	sink_tick(sync, now);
+	gaps_tick(sync, now);
 	join_tick(sync, now);
 	ask_tick(sync);
 	digest_tick(sync, now);
@@ -515,8 +524,7 @@ const char *sync_error_name(int error)
 		[SYNC_E_KIND] = "kind",           [SYNC_E_MALFORMED] = "malformed",
 		[SYNC_E_SIGNATURE] = "signature", [SYNC_E_ORDER] = "order",
 		[SYNC_E_POSITION] = "position",   [SYNC_E_CLOCK] = "clock-ahead",
-		[SYNC_E_ENTRY] = "entry",         [SYNC_E_ORIGIN] = "origin",
-		[SYNC_E_MEMORY] = "memory",
+		[SYNC_E_ENTRY] = "entry",         [SYNC_E_MEMORY] = "memory",
 	};
 
 	return error > 0 && error < SYNC_E_MAX ? names[error] : "unknown";

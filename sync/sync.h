@@ -34,8 +34,8 @@ enum sync_kind {
 	SYNC_KIND_MAX,
 };
 
-/* Why a frame was refused: the stream is to be closed, except that SYNC_E_ENTRY and
- * SYNC_E_ORIGIN are never returned: they count single entries that were left out. Whoever wants to
+/* Why a frame was refused: the stream is to be closed, except that SYNC_E_ENTRY is never returned:
+ * it counts single entries that were left out. Whoever wants to
  * resume at a position from the future is counted, and gets the journal from its start. */
 enum sync_error {
 	SYNC_E_KIND = 1,  /* a kind that does not belong on this stream, or too early */
@@ -45,7 +45,6 @@ enum sync_error {
 	SYNC_E_POSITION, /* a position from the future */
 	SYNC_E_CLOCK,    /* a version further ahead of our clock than SYNC_CLOCK_AHEAD */
 	SYNC_E_ENTRY,    /* an entry that no kernel would take */
-	SYNC_E_ORIGIN,   /* an entry in a journal that its director did not capture */
 	SYNC_E_MEMORY,   /* ours ran out */
 	SYNC_E_MAX,
 };
@@ -59,6 +58,7 @@ const char *sync_error_name(int error);
 struct sync_options {
 	const struct identity *identity; /* borrowed until sync_free(): signs batches */
 	uint64_t epoch;                  /* our boot epoch: batches are signed with it */
+	usec_t started;                  /* wall: the version of what the kernel has by then */
 	uint64_t journal;                /* random: positions belong to it */
 	uint8_t hash_key[16];            /* random */
 	uint8_t syncid;                  /* of the kernel's threads */

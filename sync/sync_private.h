@@ -1,6 +1,6 @@
 /* What the files of sync share, and nobody else: sync.c (table, capture, injection), sync_stream.c
- * (streams), sink.c and answer.c (a peer that receives from us), source.c and ask.c (a peer that we
- * receive from), join.c (the start). */
+ * (streams), sink.c, gaps.c and answer.c (a peer that receives from us), source.c and ask.c (a peer
+ * that we receive from), join.c (the start). */
 #ifndef SYNC_SYNC_PRIVATE_H
 #define SYNC_SYNC_PRIVATE_H
 
@@ -26,7 +26,8 @@ struct ranges {
 struct journal {
 	uint64_t id; /* its director */
 	uint64_t journal, position;
-	uint64_t hlc; /* no captured version above it is in what was applied; 0: not known */
+	uint64_t streamed; /* up to there by itself, or with all that took the place of it */
+	uint64_t hlc;      /* no captured version above it is in what was applied; 0: not known */
 };
 
 /* A peer whose stream ended, and the highest version known when it was heard last. */
@@ -54,16 +55,25 @@ struct answer {
 	uint64_t skip[WANT_SKIP_MAX]; /* in order */
 };
 
+/* Batches that reached the journal's end as it was when they were made, and are not acknowledged.
+ */
+#define SINK_WHOLE_MAX 64
+
 struct sink {
 	bool subscribed, begun;
-	bool tell;              /* a heartbeat is due at once */
-	uint64_t sent;          /* up to there it was sent the journal */
-	uint64_t acked, end;    /* the journal's tail when it subscribed */
-	uint64_t mark;          /* the journal's tail at mark_time */
-	usec_t mark_time;       /* mono */
-	usec_t moved;           /* mono, when it acknowledged more than before */
-	unsigned int lost_said; /* sync->lost_changes when it was told */
-	usec_t lost_time;       /* mono, when */
+	bool tell;           /* a heartbeat is due at once */
+	uint64_t sent;       /* up to there it was sent the journal */
+	uint64_t acked, end; /* the journal's tail when it subscribed */
+	/* It holds all that was captured up to there, or what is newer: what had changed again when
+	 * a batch was made, or had given way to a peer's, comes behind that batch. */
+	uint64_t whole;
+	unsigned int wholes_len;
+	uint64_t wholes[SINK_WHOLE_MAX]; /* what this will be, ascending */
+	uint64_t mark;                   /* the journal's tail at mark_time */
+	usec_t mark_time;                /* mono */
+	usec_t moved;                    /* mono, when it acknowledged more than before */
+	unsigned int lost_said;          /* sync->lost_changes when it was told */
+	usec_t lost_time;                /* mono, when */
 	bool digest_due;
 	struct answer *answer; /* owned; NULL: nothing is wanted */
 	usec_t answer_time;    /* mono, of its last batch */
@@ -94,6 +104,8 @@ struct source {
 	/* Of ASK_DIFFERENCE: the parts, and up to where both should have had the same. */
 	unsigned int pairs_len;
 	uint32_t pairs[2 * WANT_PAIRS_MAX];
+	struct ranges differ; /* those that were not asked for yet */
+	unsigned int covered; /* news in the answer that the sums cover */
 	uint64_t horizon;
 	usec_t compared;   /* mono, the last comparison's start; 0: none */
 	struct lost *lost; /* owned: as the publisher said last; NULL: nothing */
@@ -115,11 +127,35 @@ struct stream {
 /* The batch that was made last: signed once, written to every peer that stands at its start. */
 struct made {
 	bool valid;
+	bool whole; /* up to the journal's end */
 	uint64_t first, last;
 	unsigned int entries;
 	size_t len;
 	usec_t time;   /* mono */
 	uint8_t *body; /* SYNC_BODY_MAX */
+};
+
+/* What a peer's newer entry took out of the journal, told at this position. */
+struct gap {
+	struct flow flow;
+	uint64_t position;
+};
+
+/* A peer whose stream from us ended. */
+struct parted {
+	uint64_t id; /* 0: none */
+	uint64_t acked;
+	usec_t heard; /* mono */
+};
+
+#define GAPS_MAX 16384u
+
+struct gaps {
+	usec_t born;  /* mono */
+	uint64_t all; /* acknowledged by all, as it was found last, or less */
+	unsigned int first, len;
+	struct gap ring[GAPS_MAX]; /* in order of position */
+	struct parted parted[DIRECTORS_MAX];
 };
 
 #define REPAIR_MAX 256
@@ -198,6 +234,7 @@ struct sync {
 	struct join join;
 	struct digest digest;
 	struct check check;
+	struct gaps gaps;
 	_Alignas(16) uint8_t memory[MESSAGE_MEMORY];
 	struct flow repair[REPAIR_MAX]; /* to be injected again */
 	unsigned int repair_len;
@@ -233,10 +270,10 @@ enum table_list policy_place(struct sync *sync, const struct entry *entry, bool 
 struct merged {
 	unsigned int read, news;
 	unsigned int covered; /* news that the sums of the last comparison with this peer cover */
+	uint64_t hlc;         /* the highest version of the peer's own */
 };
 
-/* Merges the batch that the reader has read: what was wanted, or of the journal, which holds
- * nothing of other origins. */
+/* Merges the batch that the reader has read: what was wanted, or of the journal. */
 void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wanted, struct now now,
 		      struct merged *ret_merged);
 
@@ -263,6 +300,23 @@ void sink_tell(struct sync *sync);
 bool batch_collect(struct sync *sync, table_ref ref, struct now now);
 /* Packs what was collected and signs it: the signature, then the batch. */
 size_t batch_seal(struct sync *sync, const struct batch_head *head, uint8_t *data);
+
+/* gaps.c */
+void gaps_tick(struct sync *sync, struct now now);
+/* A peer's entry took the place of ours, which was at that position. */
+void gap_note(struct sync *sync, const struct flow *flow, uint64_t position, struct now now);
+/* The gaps behind a position, in order, until one is noted. */
+struct gap_reader {
+	unsigned int at;
+	uint64_t position; /* of the next; UINT64_MAX: there is none */
+};
+
+void gaps_read(const struct sync *sync, uint64_t position, struct gap_reader *ret_reader);
+/* What is told in the next, of which there is one; 0: nothing, as it is in the journal again, or
+ * has ended. */
+table_ref gaps_read_next(const struct sync *sync, struct gap_reader *reader);
+/* The stream of a peer that was subscribed ends. */
+void gaps_parted(struct sync *sync, const struct stream *stream);
 
 /* answer.c */
 int answer_want(const struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Want *message);
@@ -309,6 +363,7 @@ int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__
 		   struct now now);
 /* Something differs from what this peer holds: its source has the parts. */
 bool digest_take(struct sync *sync, struct stream *stream);
+void digest_answered(struct source *source);
 void digest_dropped(struct sync *sync, const struct stream *stream);
 
 /* join.c */

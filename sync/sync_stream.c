@@ -77,6 +77,8 @@ void sync_close(struct sync *sync, unsigned int number)
 	if (stream->is_source) {
 		away_note(sync, stream);
 		ask_dropped(sync, stream);
+	} else if (stream->sink.subscribed) {
+		gaps_parted(sync, stream);
 	}
 	stream_free(stream);
 }
@@ -205,7 +207,7 @@ void sync_stream_status(const struct sync *sync, unsigned int number, struct now
 		return;
 	}
 	sink = &stream->sink;
-	ret_status->position = sink->acked;
+	ret_status->position = sink->whole;
 	ret_status->behind = sink_unsent(sync, sink);
 	ret_status->joining = sink_joining(sink, now);
 	ret_status->synced = sink->begun && ret_status->behind == 0 && sink->acked == sink->sent;

@@ -377,6 +377,7 @@ static struct table_met meet(const struct table *table, table_ref ref, const str
 		return (struct table_met){0};
 	return (struct table_met){
 		.hlc = meta.version.hlc,
+		.position = meta.position,
 		.state = held.state,
 		.elsewhere = is_elsewhere(table, ref, entry),
 	};

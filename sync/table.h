@@ -100,6 +100,7 @@ void table_drop(struct table *table, table_ref ref);
 /* What a peer's word took the place of, that this director's own kernel had told. */
 struct table_met {
 	uint64_t hlc; /* its version; 0: nothing of the kind */
+	uint64_t position;
 	uint16_t state;
 	bool elsewhere; /* another real server than that of the entry merged */
 };
@@ -164,6 +165,8 @@ uint32_t table_sweep(struct table *table, uint32_t now, uint32_t budget);
 
 /* The journal. Positions start at 1 and only grow; a changed entry moves to the next position. */
 uint64_t table_position(const struct table *table); /* the tail's, 0 while empty */
+/* The next position, for what is told in its place and hangs in another list. */
+uint64_t table_pass(struct table *table);
 
 /* A reader of what changed after a position, in order; valid until an entry changes. */
 struct table_reader {

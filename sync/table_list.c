@@ -207,6 +207,11 @@ uint64_t table_position(const struct table *table)
 	return table->position;
 }
 
+uint64_t table_pass(struct table *table)
+{
+	return ++table->position;
+}
+
 uint64_t table_ref_position(const struct table *table, table_ref ref)
 {
 	return slot_position(slot_at(table, ref));
@@ -253,9 +258,8 @@ void table_read(const struct table *table, uint64_t position, struct table_reade
 	uint64_t behind = table->position - MIN(position, table->position);
 
 	ret_reader->after = position;
-	/* Each change is one cell, and most readers stand where only few have come since. */
-	if (behind <= list->end - list->from &&
-	    (behind == 0 || list->cells[list->end - behind].number == (uint32_t)(position + 1)))
+	/* No position has two cells, and most readers stand where only few have come since. */
+	if (behind <= list->end - list->from)
 		ret_reader->at = list->end - (uint32_t)behind;
 	else
 		ret_reader->at = search(table, position);

@@ -483,6 +483,32 @@ static void test_mends(void **state)
 	cluster_free(cluster);
 }
 
+/* However many parts differ: as long as asking helps, the next are asked for at once. */
+static void test_mends_all(void **state)
+{
+	struct cluster *cluster = cluster_new(17, 2);
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < 600; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+		cluster_carry(cluster, 0, &entry);
+	}
+	cluster_run(cluster, 40 * USEC_PER_SEC);
+	for (unsigned int i = 0; i < 600; i++) {
+		struct entry entry = cluster_entry(i, 1, ESTABLISHED, true);
+
+		cluster_forget(cluster, 1, &entry.flow);
+	}
+	for (unsigned int i = 0; i < 60 && cluster_sync_status(cluster, 1).mended == 0; i++)
+		cluster_run(cluster, USEC_PER_SEC);
+	cluster_run(cluster, USEC_PER_SEC);
+	assert_int_equal(cluster_sync_status(cluster, 1).mended, 600);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -491,8 +517,8 @@ int main(void)
 		cmocka_unit_test(test_earlier_life),   cmocka_unit_test(test_found_again),
 		cmocka_unit_test(test_ready_at_once),  cmocka_unit_test(test_reads_first),
 		cmocka_unit_test(test_join_timeout),   cmocka_unit_test(test_nothing_to_mend),
-		cmocka_unit_test(test_mends),          cmocka_unit_test(test_waits_alone),
-		cmocka_unit_test(test_clock_set_back),
+		cmocka_unit_test(test_mends),          cmocka_unit_test(test_mends_all),
+		cmocka_unit_test(test_waits_alone),    cmocka_unit_test(test_clock_set_back),
 	};
 
 	cmocka_set_test_filter(getenv("TEST"));
