@@ -368,6 +368,7 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 		.loop = &director->loop,
 		.node = {.identity = director->identity,
 			 .epoch = director->epoch,
+			 .before = director->before,
 			 .versions = director->versions,
 			 .join = config->join,
 			 .join_count = (unsigned int)config->n_join,
@@ -472,6 +473,8 @@ static int start(struct io_director *director)
 
 	/* first, for it knows whether another daemon runs here */
 	r = control_start(director, error);
+	if (r == 0)
+		director->before = epoch_taken(director->config->state);
 	if (r == 0)
 		r = epoch_next(director->config->state, clock_now().wall, &director->epoch, error);
 	if (r == 0)

@@ -26,6 +26,7 @@ struct io_director {
 	struct config *config;
 	const struct identity *identity;
 	uint64_t epoch;
+	usec_t before; /* wall, the start before this one */
 	struct version_range versions;
 	usec_t started;
 	bool stopping;

@@ -32,6 +32,7 @@ int node_new(const struct node_options *options, struct node **ret_node)
 		.identity = options->identity,
 		.epoch = options->epoch,
 		.started = options->now.wall,
+		.before = options->before,
 		.syncid = options->syncid,
 		.entries_max = options->entries_max,
 	};

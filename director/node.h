@@ -43,6 +43,7 @@ struct node_options {
 	const uint8_t *roster; /* as node_roster() wrote it in an earlier boot, or NULL */
 	size_t roster_len;
 	struct now now;
+	usec_t before;          /* wall: the daemon's start before this one; 0: not known */
 	uint8_t syncid;         /* of the kernel's threads */
 	uint8_t tap_address[4]; /* flows to this VIP are the metronome's: not replicated */
 	uint32_t entries_max;   /* more are refused and counted */

@@ -1,7 +1,9 @@
 #include "proto/epoch.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #include "proto/state_file.h"
 
@@ -81,6 +83,17 @@ int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STO
 		return r;
 	*ret_epoch = epoch;
 	return 0;
+}
+
+usec_t epoch_taken(const char *dir)
+{
+	char path[PATH_MAX];
+	struct stat status;
+	int len = snprintf(path, sizeof(path), "%s/" NAME, dir);
+
+	if (len < 0 || (size_t)len >= sizeof(path) || stat(path, &status) < 0)
+		return 0;
+	return (usec_t)status.st_mtim.tv_sec * USEC_PER_SEC + (usec_t)status.st_mtim.tv_nsec / 1000;
 }
 
 int epoch_raise(const char *dir, uint64_t epoch, char error[STORE_ERROR_MAX])

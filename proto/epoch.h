@@ -11,6 +11,9 @@
  * file, why, and what to do (-EBADMSG: damaged). */
 int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STORE_ERROR_MAX]);
 
+/* When the last one was taken (or raised), by the wall clock; 0: not known. */
+usec_t epoch_taken(const char *dir);
+
 /* Makes the next one that is taken at least this: above what others remember of us. 0, or a
  * negative errno and a sentence. */
 int epoch_raise(const char *dir, uint64_t epoch, char error[STORE_ERROR_MAX]);

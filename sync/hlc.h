@@ -46,6 +46,12 @@ static inline usec_t hlc_wall(uint64_t version)
 	return (version >> 16) * USEC_PER_MSEC;
 }
 
+/* Whether it is of a time, or of a start, before that. */
+static inline bool hlc_before(uint64_t version, usec_t wall)
+{
+	return version < (version < HLC_TIMES ? hlc_found(wall) : hlc_version(wall));
+}
+
 /* The same, or when its director had started that found the entry. */
 static inline usec_t hlc_since(uint64_t version)
 {

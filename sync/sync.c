@@ -26,6 +26,7 @@ int sync_new(const struct sync_options *options, struct sync **ret_sync)
 		return -ENOMEM;
 	sync->identity = options->identity;
 	sync->epoch = options->epoch;
+	sync->before = options->before;
 	sync->journal = options->journal ? options->journal : 1;
 	sync->syncid = options->syncid;
 	sync->entries_max = options->entries_max;
@@ -146,6 +147,19 @@ static bool kernel_had(const struct sync *sync, struct table_version version, st
 	       hlc_since(version.hlc) + now.mono >= now.wall;
 }
 
+/* That, and the kernel has something newer since. A life of ours may have come between, in which a
+ * peer that knew less set the kernel back: then only an end is newer for certain. */
+static bool kernel_knew(const struct sync *sync, const struct entry *kernel,
+			const struct entry *told, struct table_version version, struct now now)
+{
+	if (!kernel_had(sync, version, now) || entry_agrees(kernel, told))
+		return false;
+	return !hlc_before(version.hlc, sync->before) ||
+	       (policy_is_closing(kernel) && !policy_is_closing(told) &&
+		kernel->dport == told->dport &&
+		memcmp(kernel->daddr, told->daddr, sizeof(kernel->daddr)) == 0);
+}
+
 /* Newer than what we told in an earlier life, and not than what others may have captured since. */
 static void capture_found(struct sync *sync, const struct entry *entry, uint64_t told,
 			  struct now now)
@@ -165,10 +179,12 @@ static void adopt_after_merge(struct sync *sync, const struct entry *entry, stru
 	table_get(sync->table, ref, &told, &meta);
 	if (is_own(&meta) || !kernel_had(sync, meta.version, now))
 		return;
-	if (!entry_agrees(entry, &told))
+	if (entry_agrees(entry, &told)) {
+		if (meta.list != TABLE_JOURNAL)
+			table_settle(sync->table, ref);
+	} else if (kernel_knew(sync, entry, &told, meta.version, now)) {
 		capture_found(sync, entry, meta.version.hlc, now);
-	else if (meta.list != TABLE_JOURNAL)
-		table_settle(sync->table, ref);
+	}
 }
 
 int sync_adopt(struct sync *sync, const struct entry *entry, struct now now)
@@ -213,7 +229,7 @@ static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
 	if (meta.version.hlc >= version.hlc)
 		return false;
 	if (meta.adopted)
-		return kernel_had(sync, version, now) && !entry_agrees(ret_held, entry);
+		return kernel_knew(sync, ret_held, entry, version, now);
 	return is_own(&meta);
 }
 

@@ -59,6 +59,7 @@ struct sync_options {
 	const struct identity *identity; /* borrowed until sync_free(): signs batches */
 	uint64_t epoch;                  /* our boot epoch: batches are signed with it */
 	usec_t started;                  /* wall: the version of what the kernel has by then */
+	usec_t before;                   /* wall: the start before this one, or 0 */
 	uint64_t journal;                /* random: positions belong to it */
 	uint8_t hash_key[16];            /* random */
 	uint8_t syncid;                  /* of the kernel's threads */

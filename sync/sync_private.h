@@ -211,6 +211,7 @@ struct check {
 struct sync {
 	const struct identity *identity;
 	uint64_t epoch, journal;
+	usec_t before; /* wall */
 	uint8_t syncid;
 	bool adopting;
 	struct hlc hlc;

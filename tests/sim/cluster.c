@@ -48,6 +48,7 @@ struct director {
 	int64_t clock;
 	usec_t frozen; /* until then */
 	usec_t booted; /* the machine: its mono counts from there */
+	usec_t began;  /* wall, its last start */
 	unsigned int noticed[MEMBERSHIP_NOTICE_MAX];
 	usec_t taken;    /* when the kernel is seen to have taken what it got, and may take more; 0:
 			    at once */
@@ -519,6 +520,7 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 		.address_count = 1,
 		.profile = membership_default,
 		.now = director_now(cluster, d),
+		.before = director->began,
 		.syncid = SYNCID,
 		.join_timeout = CLUSTER_JOIN_TIMEOUT * USEC_PER_SEC,
 		.wait_alone = cluster->wait_alone,
@@ -526,6 +528,7 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 		.entries_max = KERNEL_MODEL_MAX,
 	};
 
+	director->began = options.now.wall;
 	director->output = (struct node_streams){0};
 	director->wanted = 0;
 	director->taken = 0;

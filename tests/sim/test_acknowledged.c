@@ -184,6 +184,35 @@ static void test_found_is_not_newest(void **state)
 	cluster_free(cluster);
 }
 
+/* The first has told of something newer than what the third knows, who sets its kernel back when it
+ * starts. When it has started once more, its kernel does not pass for newer than what it had told.
+ */
+static void test_set_back_between(void **state)
+{
+	struct cluster *cluster = make_cluster(6, 3);
+
+	(void)state;
+	carry(cluster, 1, 1, ESTABLISHED);
+	cluster_cut(cluster, 2, 0, true);
+	cluster_cut(cluster, 2, 1, true);
+	carry(cluster, 0, 1, FIN_WAIT);
+	assert_int_equal(kernel_state(cluster, 1), FIN_WAIT);
+	cluster_crash(cluster, 0, false);
+	cluster_cut(cluster, 0, 1, true);
+	cluster_cut(cluster, 0, 2, false);
+	cluster_start(cluster, 0);
+	cluster_run(cluster, 4 * SETTLES);
+	assert_int_equal(kernel_state(cluster, 0), ESTABLISHED);
+	cluster_crash(cluster, 0, false);
+	cluster_start(cluster, 0);
+	cluster_cut(cluster, 0, 1, false);
+	cluster_cut(cluster, 2, 1, false);
+	cluster_run(cluster, 4 * SETTLES);
+	for (unsigned int d = 0; d < 3; d++)
+		assert_int_equal(kernel_state(cluster, d), FIN_WAIT);
+	cluster_free(cluster);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -192,6 +221,7 @@ int main(void)
 		cmocka_unit_test(test_gave_way_later),
 		cmocka_unit_test(test_relayed_less),
 		cmocka_unit_test(test_found_is_not_newest),
+		cmocka_unit_test(test_set_back_between),
 	};
 
 	cmocka_set_test_filter(getenv("TEST"));

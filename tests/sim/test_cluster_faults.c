@@ -198,11 +198,12 @@ static void freeze(struct run *run, unsigned int d, usec_t time)
 
 	cluster_freeze(run->cluster, d, time);
 	run->frozen[d] = MAX(run->frozen[d], now + time);
-	/* What waits for its daemon waits longer. */
+	/* What waits for its daemon waits longer: also if that was to see it now. */
 	for (unsigned int i = captures->count; i > 0; i--) {
-		if (captures->list[i - 1].time <= now)
+		if (captures->list[i - 1].time < now)
 			break;
-		captures->list[i - 1].time = run->frozen[d];
+		if (captures->list[i - 1].life == 0)
+			captures->list[i - 1].time = run->frozen[d];
 	}
 }
 

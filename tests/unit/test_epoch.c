@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #include <cmocka.h>
 
@@ -34,8 +35,10 @@ static void test_rises(void **state)
 	uint64_t first, epoch;
 	size_t len;
 
+	assert_int_equal(epoch_taken(scratch->dir), 0);
 	assert_int_equal(epoch_next(scratch->dir, WALL, &first, error), 0);
 	assert_int_equal(first, 1800000001);
+	assert_in_range(epoch_taken(scratch->dir) / USEC_PER_SEC, time(NULL) - 2, time(NULL));
 	/* Even with a clock that went back. */
 	for (uint64_t i = 1; i < 5; i++) {
 		assert_int_equal(epoch_next(scratch->dir, 0, &epoch, error), 0);
