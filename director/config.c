@@ -373,9 +373,15 @@ int config_load(const char *path, struct config **ret_config, struct config_erro
 	return r;
 }
 
+struct config *config_ref(struct config *config)
+{
+	config->refs++;
+	return config;
+}
+
 void config_free(struct config *config)
 {
-	if (!config)
+	if (!config || config->refs-- > 0)
 		return;
 	free(config->identity);
 	free(config->state);

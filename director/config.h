@@ -57,6 +57,7 @@ struct config {
 	struct config_alerts alerts;
 	struct service_set services;        /* valid, in canonical order */
 	uint8_t digest[CONFIG_DIGEST_SIZE]; /* of the services, made once: config_digest.h */
+	unsigned int refs;                  /* besides the first: config_ref() */
 };
 
 /* text: "FILE:LINE: sentence; write X", without the line when it is 0: the file as a whole. */
@@ -73,6 +74,9 @@ int config_parse(const char *text, size_t len, const char *name, struct config *
 /* The same for a file; also -errno when it cannot be read, again with its sentence. */
 int config_load(const char *path, struct config **ret_config, struct config_error *ret_error);
 
+/* One more holder, who calls config_free(); the last one frees it. Not for several threads: one
+ * thread counts. Returns config. */
+struct config *config_ref(struct config *config);
 void config_free(struct config *config);
 
 #endif

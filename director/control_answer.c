@@ -10,6 +10,8 @@
 
 /* Entries looked at for one piece. */
 #define WALK_MAX 2048
+/* The client gives up when it hears nothing for 5 s. */
+#define REASSURE (1 * USEC_PER_SEC)
 
 /* The director that an entry comes from, as it is listed; the next one is often of the same. */
 struct origin {
@@ -31,9 +33,14 @@ struct control_answer {
 	struct origin origin;
 	json_t *item; /* the only one, of status and what acts */
 
-	uint64_t cursor;                       /* of the walk over connections or events */
-	uint64_t evidence;                     /* likewise */
-	struct service_set configured, actual; /* copies */
+	uint64_t cursor;       /* of the walk over connections or events */
+	uint64_t evidence;     /* likewise */
+	struct config *config; /* of services: its own, and */
+	struct service_list *actual;
+	uint64_t reload; /* its ticket */
+	usec_t asked;    /* mono */
+	bool pending;    /* what the first line needs is awaited, and an empty line was sent at */
+	usec_t reassured;
 	size_t next;
 };
 
@@ -74,15 +81,12 @@ size_t control_refuse(int error, char *data, size_t cap)
 static int services_begin(struct control_answer *answer, const struct status_facts *facts,
 			  const char **ret_error)
 {
-	int r = answer->source->services(answer->source->context, &answer->actual, ret_error);
+	int r = answer->source->services(answer->source->context, answer->asked, &answer->actual,
+					 ret_error);
 
-	if (r < 0)
-		return r;
-	service_set_sort(&answer->actual);
-	for (size_t i = 0; i < facts->config->services.count; i++)
-		if (!service_set_add(&answer->configured, &facts->config->services.services[i]))
-			return -ENOMEM;
-	return 0;
+	if (r == 0)
+		answer->config = config_ref(facts->config);
+	return r;
 }
 
 static json_t *real_make(const struct real_server *real)
@@ -116,17 +120,20 @@ static json_t *service_make(const struct service *service, const char *name, boo
 
 static json_t *services_next(struct control_answer *answer)
 {
-	while (answer->next < answer->configured.count + answer->actual.count) {
+	const struct service_set *configured = &answer->config->services;
+	const struct service_set *actual = &answer->actual->set;
+
+	while (answer->next < configured->count + actual->count) {
 		size_t i = answer->next++;
 		const struct service *ours, *theirs;
 
-		if (i < answer->configured.count) {
-			ours = &answer->configured.services[i];
-			theirs = service_set_find(&answer->actual, &ours->key);
+		if (i < configured->count) {
+			ours = &configured->services[i];
+			theirs = service_set_find(actual, &ours->key);
 			return service_make(theirs ? theirs : ours, ours->name, theirs != NULL);
 		}
-		theirs = &answer->actual.services[i - answer->configured.count];
-		if (!service_set_find(&answer->configured, &theirs->key))
+		theirs = &actual->services[i - configured->count];
+		if (!service_set_find(configured, &theirs->key))
 			return service_make(theirs, NULL, true);
 	}
 	return NULL;
@@ -339,37 +346,10 @@ static int line_next(struct control_answer *answer, struct now now, unsigned int
 			json_pack("{s:b, s:I}", "end", 1, "count", (json_int_t)answer->count));
 }
 
-size_t control_answer_read(struct control_answer *answer, struct now now, char *data, size_t cap,
-			   enum control_progress *ret_progress)
-{
-	unsigned int walked = 0;
-	size_t len = 0;
-	bool wait = false;
-
-	while (len < cap) {
-		size_t n = MIN(cap - len, answer->len - answer->at);
-
-		memcpy(data + len, answer->line + answer->at, n);
-		answer->at += n;
-		len += n;
-		if (wait || answer->at < answer->len || answer->ended || walked >= WALK_MAX)
-			break;
-		/* without memory for a line the answer ends unfinished, which the client sees */
-		if (line_next(answer, now, &walked) < 0)
-			answer->ended = true;
-		wait = answer->request.follow && answer->at == answer->len;
-	}
-	*ret_progress = answer->at < answer->len ? CONTROL_MORE
-			: answer->ended          ? CONTROL_END
-			: wait                   ? CONTROL_WAIT
-						 : CONTROL_MORE;
-	return len;
-}
-
 static bool acts(enum control_command command)
 {
-	return command == CONTROL_RELOAD || command == CONTROL_DRAIN ||
-	       command == CONTROL_UNDRAIN || command == CONTROL_LEAVE || command == CONTROL_REMOVE;
+	return command == CONTROL_DRAIN || command == CONTROL_UNDRAIN || command == CONTROL_LEAVE ||
+	       command == CONTROL_REMOVE;
 }
 
 static json_t *acted(const struct control_request *request, const struct status_facts *facts)
@@ -385,7 +365,8 @@ static json_t *acted(const struct control_request *request, const struct status_
 	return json_pack("{s:b, s:b}", "draining", status.draining, "drained", status.drained);
 }
 
-/* What the command needs before its first line. 0; or refused, with its name and why. */
+/* What the command needs before its first line. 0; -EAGAIN: it is awaited, ask again; or refused,
+ * with its name and why. */
 static int answer_begin(struct control_answer *answer, struct now now, const char **ret_error,
 			const char **ret_message)
 {
@@ -394,8 +375,11 @@ static int answer_begin(struct control_answer *answer, struct now now, const cha
 	int r = 0;
 
 	if (acts(answer->request.command)) {
-		*ret_error = answer->request.command == CONTROL_RELOAD ? "config" : "refused";
+		*ret_error = "refused";
 		r = source->act(source->context, &answer->request, ret_message);
+	} else if (answer->request.command == CONTROL_RELOAD) {
+		*ret_error = "config";
+		r = source->reload(source->context, &answer->reload, ret_message);
 	}
 	if (r < 0)
 		return r;
@@ -435,34 +419,85 @@ static int answer_begin(struct control_answer *answer, struct now now, const cha
 	return 0;
 }
 
+/* Makes the first line, or finds that it has to wait. 0 or -ENOMEM. */
+static int head_make(struct control_answer *answer, struct now now)
+{
+	const char *error = NULL, *message = NULL;
+	int r = answer_begin(answer, now, &error, &message);
+
+	answer->pending = r == -EAGAIN;
+	if (answer->pending)
+		return 0;
+	if (r < 0 && !message)
+		return r;
+	if (r == 0)
+		return line_set(answer, json_pack("{s:b, s:s}", "ok", 1, "command",
+						  control_command_name(answer->request.command)));
+	answer->ended = true;
+	return line_set(answer, refusal(error, message));
+}
+
+/* An empty line now and then, so that the client knows that we live. */
+static size_t reassure(struct control_answer *answer, struct now now, char *data, size_t cap,
+		       enum control_progress *ret_progress)
+{
+	*ret_progress = CONTROL_WAIT;
+	if (now.mono < answer->reassured + REASSURE || cap == 0)
+		return 0;
+	answer->reassured = now.mono;
+	data[0] = '\n';
+	return 1;
+}
+
+size_t control_answer_read(struct control_answer *answer, struct now now, char *data, size_t cap,
+			   enum control_progress *ret_progress)
+{
+	unsigned int walked = 0;
+	size_t len = 0;
+	bool wait = false;
+
+	/* without memory the answer ends unfinished, which the client sees */
+	if (answer->pending && head_make(answer, now) < 0)
+		answer->ended = true;
+	if (answer->pending && !answer->ended)
+		return reassure(answer, now, data, cap, ret_progress);
+	while (len < cap) {
+		size_t n = MIN(cap - len, answer->len - answer->at);
+
+		memcpy(data + len, answer->line + answer->at, n);
+		answer->at += n;
+		len += n;
+		if (wait || answer->at < answer->len || answer->ended || walked >= WALK_MAX)
+			break;
+		if (line_next(answer, now, &walked) < 0)
+			answer->ended = true;
+		wait = answer->request.follow && answer->at == answer->len;
+	}
+	*ret_progress = answer->at < answer->len ? CONTROL_MORE
+			: answer->ended          ? CONTROL_END
+			: wait                   ? CONTROL_WAIT
+						 : CONTROL_MORE;
+	return len;
+}
+
 int control_answer_new(const struct control_source *source, const struct control_request *request,
 		       struct now now, struct control_answer **ret_answer)
 {
 	struct control_answer *answer = calloc(1, sizeof(*answer));
-	const char *error = NULL, *message = NULL;
 	int r;
 
 	if (!answer)
 		return -ENOMEM;
 	answer->source = source;
 	answer->request = *request;
-	r = answer_begin(answer, now, &error, &message);
-	if (r < 0 && !message)
-		goto fail;
+	answer->asked = answer->reassured = now.mono;
+	r = head_make(answer, now);
 	if (r < 0) {
-		answer->ended = true;
-		r = line_set(answer, refusal(error, message));
-	} else {
-		r = line_set(answer, json_pack("{s:b, s:s}", "ok", 1, "command",
-					       control_command_name(request->command)));
+		control_answer_free(answer);
+		return r;
 	}
-	if (r < 0)
-		goto fail;
 	*ret_answer = answer;
 	return 0;
-fail:
-	control_answer_free(answer);
-	return r;
 }
 
 void control_answer_free(struct control_answer *answer)
@@ -470,8 +505,8 @@ void control_answer_free(struct control_answer *answer)
 	if (!answer)
 		return;
 	json_decref(answer->item);
-	service_set_fini(&answer->configured);
-	service_set_fini(&answer->actual);
+	config_free(answer->config);
+	service_list_free(answer->actual);
 	free(answer->line);
 	free(answer);
 }

@@ -3,8 +3,9 @@
  *	{"ok": false, "error": "filter", "message": "..."}
  *	{...}					the items; status and what acts have one
  *	{"end": true, "count": 2}
- * Events that are followed have no end. {"lost": 12} among them: so many were not kept long enough.
- * A piece costs a bounded time, however many connections there are. */
+ * While a reload or the list of services is awaited, empty lines come. Events that are followed
+ *have no end. {"lost": 12} among them: so many were not kept long enough. A piece costs a bounded
+ *time, however many connections there are. */
 #ifndef DIRECTOR_CONTROL_ANSWER_H
 #define DIRECTOR_CONTROL_ANSWER_H
 
@@ -17,12 +18,16 @@ struct control_answer;
 struct control_source {
 	void *context;
 	void (*facts)(void *context, struct status_facts *ret_facts);
-	/* The kernel's services: 0, or a negative errno and a sentence, borrowed until the next
-	 * call. The set becomes the caller's. */
-	int (*services)(void *context, struct service_set *ret_set, const char **ret_error);
-	/* Does what reload, drain, undrain, leave and remove say. 0, or refused and why: nothing
+	/* The kernel's services at `since` (mono) or later, sorted: 0, and one more reference;
+	 * -EAGAIN: not yet, io_control_wake() will tell; or a negative errno and a sentence. */
+	int (*services)(void *context, usec_t since, struct service_list **ret_list,
+			const char **ret_error);
+	/* Does what drain, undrain, leave and remove say. 0, or refused and why: nothing
 	 * has changed then. */
 	int (*act)(void *context, const struct control_request *request, const char **ret_error);
+	/* Begins a reload when *ticket is 0, and sets it. -EAGAIN: it has not ended; 0, or refused
+	 * and why. */
+	int (*reload)(void *context, uint64_t *ticket, const char **ret_error);
 };
 
 /* source is borrowed until the answer is freed. 0 or -ENOMEM. */
@@ -32,7 +37,7 @@ void control_answer_free(struct control_answer *answer);
 
 enum control_progress {
 	CONTROL_MORE, /* ask again, also when there were no bytes */
-	CONTROL_WAIT, /* nothing before the next event */
+	CONTROL_WAIT, /* nothing before io_control_wake() */
 	CONTROL_END,
 };
 

@@ -74,10 +74,14 @@ static int no_daemon(const char *path, int error)
 	return CTL_NO_DAEMON;
 }
 
+/* Empty lines only say that the daemon is at work. */
 static json_t *line_read(struct ctl_client *client)
 {
-	ssize_t len = getline(&client->line, &client->size, client->file);
+	ssize_t len;
 
+	do {
+		len = getline(&client->line, &client->size, client->file);
+	} while (len == 1 && client->line[0] == '\n');
 	if (len <= 0 || client->line[len - 1] != '\n')
 		return NULL;
 	return json_loadb(client->line, (size_t)len, 0, NULL);

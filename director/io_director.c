@@ -55,25 +55,50 @@ static void want_services(void *context)
 {
 	struct io_director *director = context;
 
-	director->services_wanted = true;
+	if (!director->services_wanted)
+		director->services_wanted = clock_now().mono;
 }
 
 static void services_tell(struct io_director *director)
 {
-	char error[IO_SERVICES_ERROR_MAX];
-	struct service_set services = {0};
-	bool known = io_services_dump(director->services, &services, error) == 0;
+	struct service_list *list = NULL;
+	const char *error;
+	int r = io_services_list(director->services, director->services_wanted, &list, &error);
 
-	director->services_wanted = false;
-	io_node_services(director->node, known ? &services : NULL);
-	service_set_fini(&services);
+	if (r == -EAGAIN)
+		return;
+	director->services_wanted = 0;
+	io_node_services(director->node, r == 0 ? &list->set : NULL);
+	service_list_free(list);
+}
+
+static void services_listed(void *context)
+{
+	struct io_director *director = context;
+
+	if (director->stopping)
+		return;
+	if (director->services_wanted)
+		services_tell(director);
+	director_adopt_listed(director);
+	io_control_wake(director->control);
+}
+
+static void services_programmed(void *context)
+{
+	struct io_director *director = context;
+
+	if (director->stopping)
+		return;
+	director_reload_programmed(director);
+	io_log_notify("READY=1");
 }
 
 /* What was not captured is in the kernel's table; what is known already stays as it is. */
 static void adopt_again(struct io_director *director, const char *why)
 {
 	io_log_warning("%s: reading the kernel's connections again", why);
-	if (director->adopt)
+	if (director->adopt || director->adopt_since)
 		director->adopt_again = true;
 	else if (!director->stopping)
 		director_adopt(director);
@@ -279,7 +304,6 @@ static void signalled(uv_signal_t *signal, int number)
 	}
 	io_log_notify("RELOADING=1");
 	director_reload(director);
-	io_log_notify("READY=1");
 }
 
 static void watched(uv_timer_t *timer)
@@ -299,6 +323,7 @@ static void watched(uv_timer_t *timer)
 	if (++director->turns % WATCH_PEERS == 0) {
 		director_watch(director);
 		director_roster_save(director);
+		io_control_wake(director->control);
 	}
 }
 
@@ -311,6 +336,7 @@ static int control_start(struct io_director *director, char *error)
 		.facts = director_facts,
 		.services = director_services,
 		.act = director_act,
+		.reload = director_reload_ask,
 	};
 
 	return io_control_open(&director->loop, director->config->control, &source,
@@ -467,7 +493,10 @@ static int tap_start(struct io_director *director, char *error)
 
 static int start(struct io_director *director)
 {
-	const struct io_services_callbacks services = {.put_back = put_back, .ctx = director};
+	const struct io_services_callbacks services = {.put_back = put_back,
+						       .programmed = services_programmed,
+						       .listed = services_listed,
+						       .ctx = director};
 	char error[ERROR_MAX] = "";
 	int r;
 
@@ -544,7 +573,6 @@ int io_director_run(const struct io_director_options *options)
 		io_log_notice("%s: running, epoch %llu, %zu services", director->config->node_name,
 			      (unsigned long long)director->epoch,
 			      director->config->services.count);
-		io_log_notify("READY=1");
 	}
 	uv_run(&director->loop, UV_RUN_DEFAULT);
 	uv_loop_close(&director->loop);

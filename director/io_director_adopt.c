@@ -22,7 +22,7 @@ static void adopt_entry(void *context, const struct entry *found)
 	if (entry.flow.family == AF_INET &&
 	    memcmp(entry.flow.vaddr, director->config->tap.local.bytes, 4) == 0)
 		return;
-	r = kernel_conns_complete(&director->adopt_services, &entry);
+	r = kernel_conns_complete(&director->adopt_services->set, &entry);
 	if (r < 0)
 		director->adopt_refused[-r]++;
 	else
@@ -42,7 +42,8 @@ static void adopt_done(void *context, int error)
 	struct node_status status;
 
 	director->adopt = NULL;
-	service_set_fini(&director->adopt_services);
+	service_list_free(director->adopt_services);
+	director->adopt_services = NULL;
 	if (director->stopping)
 		return;
 	director->adopt_error[0] = '\0';
@@ -64,6 +65,12 @@ static void adopt_done(void *context, int error)
 
 void director_adopt(struct io_director *director)
 {
+	director->adopt_since = clock_now().mono;
+	director_adopt_listed(director);
+}
+
+void director_adopt_listed(struct io_director *director)
+{
 	const struct io_adopt_options options = {
 		.loop = &director->loop,
 		.path = CONNECTIONS_PATH,
@@ -73,9 +80,16 @@ void director_adopt(struct io_director *director)
 		.refused = adopt_refused,
 		.done = adopt_done,
 	};
-	char error[IO_SERVICES_ERROR_MAX];
-	int r = io_services_dump(director->services, &director->adopt_services, error);
+	const char *error;
+	int r;
 
+	if (!director->adopt_since)
+		return;
+	r = io_services_list(director->services, director->adopt_since, &director->adopt_services,
+			     &error);
+	if (r == -EAGAIN)
+		return;
+	director->adopt_since = 0;
 	if (r < 0)
 		io_log_error("%s", error);
 	else

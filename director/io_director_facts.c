@@ -161,10 +161,10 @@ void director_facts(void *context, struct status_facts *ret_facts)
 	};
 }
 
-int director_services(void *context, struct service_set *ret_set, const char **ret_error)
+int director_services(void *context, usec_t since, struct service_list **ret_list,
+		      const char **ret_error)
 {
 	struct io_director *director = context;
 
-	*ret_error = director->services_error;
-	return io_services_dump(director->services, ret_set, director->services_error);
+	return io_services_list(director->services, since, ret_list, ret_error);
 }

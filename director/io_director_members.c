@@ -174,10 +174,6 @@ int director_act(void *context, const struct control_request *request, const cha
 {
 	struct io_director *director = context;
 
-	if (request->command == CONTROL_RELOAD) {
-		*ret_error = director->reload_error;
-		return director_reload(director);
-	}
 	if (request->command == CONTROL_REMOVE)
 		return remove_member(director, request->member, ret_error);
 	if (director->leaving || director->stopping)

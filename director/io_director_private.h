@@ -53,11 +53,21 @@ struct io_director {
 	bool forwarder_ok;
 	usec_t forwarder_since;
 
-	bool services_wanted, adopt_wanted; /* by the node, to compare and after it */
+	usec_t services_wanted; /* by the node, to compare; mono, since when, 0: not */
+	bool adopt_wanted;      /* by the node after that */
+	usec_t adopt_since;     /* the kernel's services are being listed for it since then, or 0 */
 	bool adopted, adopt_again;
 	char adopt_error[ERROR_MAX];
-	struct service_set adopt_services; /* the kernel's, for their forwarding methods */
+	struct service_list *adopt_services; /* the kernel's, for their forwarding methods */
 	uint64_t adopt_refused[KERNEL_CONNS_E_MAX];
+
+	/* Reloads: requests are counted, those that wait share the next one. */
+	uv_work_t reload;
+	uint64_t reload_asked, reload_begun, reload_ended;
+	struct config *reload_config; /* as read, NULL: refused, reload_why */
+	struct config_error reload_why;
+	bool reload_taken; /* its services are being programmed */
+	int reload_result; /* of the last that ended */
 
 	usec_t loaded;
 	char digest[CONFIG_DIGEST_TEXT];
@@ -67,7 +77,6 @@ struct io_director {
 	uint64_t changed;   /* sync_status.both_changed when a member was lost last */
 	char reload_error[ERROR_MAX];
 	char act_error[ERROR_MAX];
-	char services_error[IO_SERVICES_ERROR_MAX];
 
 	struct observer observer;
 };
@@ -77,6 +86,8 @@ void director_stop(struct io_director *director);
 
 /* io_director_adopt.c: reads the connections that the kernel has kept. */
 void director_adopt(struct io_director *director);
+/* The kernel's services have been listed. */
+void director_adopt_listed(struct io_director *director);
 
 /* io_director_members.c: what the node and the witness report, with the director as context; */
 void director_noticed(void *context, const struct membership_notice *notice);
@@ -91,12 +102,19 @@ void director_absence(struct io_director *director);
 /* and a control_source's function. */
 int director_act(void *context, const struct control_request *request, const char **ret_error);
 
-/* io_director_reload.c: 0, or refused and why, in reload_error. */
-int director_reload(struct io_director *director);
+/* io_director_reload.c: reads the configuration on a thread, takes it, and has the services
+ * programmed. Returns the number of the request: ended when reload_ended has reached it, with
+ * reload_result and, when it was refused, reload_error. */
+uint64_t director_reload(struct io_director *director);
+/* The services of the newest configuration have been programmed, or can't be. */
+void director_reload_programmed(struct io_director *director);
+/* A control_source's function. */
+int director_reload_ask(void *context, uint64_t *ticket, const char **ret_error);
 
 /* io_director_facts.c: a control_source's functions. */
 void director_facts(void *context, struct status_facts *ret_facts);
-int director_services(void *context, struct service_set *ret_set, const char **ret_error);
+int director_services(void *context, usec_t since, struct service_list **ret_list,
+		      const char **ret_error);
 
 /* io_director_events.c: raises what has changed since the last call; the first is cheap, the second
  * is for now and then. */

@@ -6,39 +6,42 @@
 
 #include "director/io_clock.h"
 #include "director/io_log.h"
-#include "director/owned.h"
-#include "director/reconcile.h"
-#include "director/vip_nl.h"
-
-/* Until it is known whether traffic is wanted, the VIPs stay as a process before us left them. */
-enum vips {
-	VIPS_STAY,
-	VIPS_ON,
-	VIPS_OFF,
-};
+#include "director/io_services_private.h"
 
 struct io_services {
+	uv_loop_t *loop;
 	uv_timer_t timer;
 	uv_timer_t grace; /* runs: VIPs that were taken off are still local */
 	unsigned int handles;
-	struct ipvs *ipvs;
-	const struct config *config;
-	uv_work_t look;   /* on a thread of its own: what is there */
-	uv_mutex_t looks; /* held while it reads config */
-	struct ipvs *look_ipvs;
-	bool looking, differs;
 	struct io_services_callbacks callbacks;
+	struct config *config;
+
+	struct services_job job;
+	bool program_wanted, list_wanted, look_wanted;
+	bool changed; /* config, and no job has begun since */
 	bool programmed, ever;
-	unsigned int operations; /* of the last attempt, in the kernel */
-	enum vips vips;
 	usec_t tried;
 	struct ipvs_error error;
+
+	struct vips_job vips_job;
+	bool vips_wanted, release_wanted;
+	bool vips_changed; /* what is wanted; no job has begun since */
+	enum vips vips;
+	struct config *vips_config; /* whose VIPs are on, NULL: a former process's */
 	struct vip_error vip_error;
+
+	struct service_list *list; /* the last one, NULL: none, or list_error */
+	usec_t listed;             /* when it was begun */
+	int list_error;
+	char list_text[IO_SERVICES_ERROR_MAX];
+
 	void (*done)(void *context);
 	void *context;
 };
 
-/* A sentence is logged when it is a new one, not every ten seconds. */
+static void next(struct io_services *services);
+
+/* A sentence is logged when it is a new one, not every time. */
 static void note(char *last, size_t size, const char *what, const char *text)
 {
 	if (strcmp(last, text) == 0)
@@ -50,313 +53,350 @@ static void note(char *last, size_t size, const char *what, const char *text)
 		io_log_notice("%s: all is well again", what);
 }
 
-static int program(struct io_services *services)
+/* The newest configuration, all of it. */
+static bool is_programmed(const struct io_services *services)
 {
-	struct reconcile_result result;
-	struct service_keys owned;
-	bool failed = services->error.text[0] != '\0';
-	int r = reconcile_services(services->ipvs, &services->config->services,
-				   services->config->state, &owned, &result);
+	return services->programmed && !services->changed &&
+	       !(services->job.busy && services->job.kind == JOB_PROGRAM && services->job.changed);
+}
 
-	service_keys_fini(&owned);
+/* Jobs on the services: on a thread, */
+
+static struct service_list *list_make(struct services_job *job)
+{
+	struct service_list *list = calloc(1, sizeof(*list));
+	struct service_set set = {0};
+	size_t kept = 0;
+
+	job->r = list ? ipvs_dump(job->ipvs, &set, &job->result.error) : -ENOMEM;
+	if (job->r < 0) {
+		free(list);
+		return NULL;
+	}
+	for (size_t i = 0; i < set.count; i++) {
+		const struct service_key *key = &set.services[i].key;
+
+		if (key->fwmark == 0 && ip_addr_compare(&key->vip.ip, &job->config->tap.local) == 0)
+			service_fini(&set.services[i]);
+		else
+			set.services[kept++] = set.services[i];
+	}
+	set.count = kept;
+	service_set_sort(&set);
+	list->set = set;
+	return list;
+}
+
+static void job_run(uv_work_t *work)
+{
+	struct services_job *job = container_of(work, struct services_job, work);
+	const struct service_set *desired = &job->config->services;
+	struct service_keys owned;
+
+	switch (job->kind) {
+	case JOB_PROGRAM:
+		job->r = reconcile_services(job->ipvs, desired, job->config->state, &owned,
+					    &job->result);
+		service_keys_fini(&owned);
+		break;
+	case JOB_LIST:
+		job->list = list_make(job);
+		break;
+	case JOB_LOOK:
+		job->differs = reconcile_differs(job->ipvs, desired, job->config->state);
+		break;
+	}
+}
+
+/* and what comes of them. */
+
+static void programmed(struct io_services *services)
+{
+	const struct io_services_callbacks *callbacks = &services->callbacks;
+	const struct reconcile_result *result = &services->job.result;
+	bool failed = services->error.text[0] != '\0', was = services->programmed;
+	int r = services->job.r;
+	char differed[64];
+
 	services->tried = clock_now().mono;
-	services->operations = result.operations;
 	services->programmed = r == 0;
 	/* What the kernel refuses of one service is that service's trouble. */
-	services->ever |= r == 0 || (result.error.failed > 0 && r != -EPERM);
-	if (result.forgot)
+	services->ever |= r == 0 || (result->error.failed > 0 && r != -EPERM);
+	if (result->forgot)
 		io_log_warning("the list of our services in %s was damaged: services that left the "
 			       "configuration meanwhile stay in the kernel, see `ipvsadm -Ln`",
 			       services->config->state);
 	if (r < 0 || failed)
 		note(services->error.text, sizeof(services->error.text), "services",
-		     r < 0 ? result.error.text : "");
-	else if (result.operations)
-		io_log_info("services: %u changes in the kernel", result.operations);
-	return r;
-}
-
-/* Addresses that are wanted are put on; those of ours that are not are taken off. How many were
- * put on. */
-static unsigned int vips_apply(struct io_services *services, const char *interface,
-			       struct vip_list wanted, struct vip_list ours)
-{
-	struct vip_changes changes = {0};
-	struct vip_error error = {""};
-	bool keep_local = uv_is_active((const uv_handle_t *)&services->grace);
-	int r = vip_apply(interface, wanted, ours, keep_local, &changes, &error);
-
-	if (changes.added || changes.removed)
-		io_log_notice("%s: %u VIPs put on, %u taken off", interface, changes.added,
-			      changes.removed);
-	note(services->vip_error.text, sizeof(services->vip_error.text), "VIPs",
-	     r < 0 ? error.text : "");
-	return changes.added;
-}
-
-/* The addresses of a set; *ret_vips is to be freed. None: no memory either. */
-static struct vip_list vips_of(const struct service_set *set, struct ip_addr **ret_vips)
-{
-	size_t count = service_set_vips(set, NULL, 0);
-
-	*ret_vips = count ? calloc(count, sizeof(**ret_vips)) : NULL;
-	if (!*ret_vips)
-		return (struct vip_list){0};
-	service_set_vips(set, *ret_vips, count);
-	return (struct vip_list){*ret_vips, count};
-}
-
-/* While not all is programmed, a VIP that would draw traffic to a service which is not there is
- * left out; one that is on already stays, for its other services. */
-static void vips_keep_served(struct io_services *services, struct vip_list *list,
-			     struct ip_addr *vips)
-{
-	const struct service_set *wanted = &services->config->services;
-	struct service_set actual = {0};
-	struct ipvs_error error;
-	size_t kept = 0;
-
-	list->count = ipvs_dump(services->ipvs, &actual, &error) < 0 ? 0 : list->count;
-	for (size_t i = 0; i < list->count; i++) {
-		bool served = true;
-
-		for (size_t j = 0; j < wanted->count && served; j++) {
-			const struct service_key *key = &wanted->services[j].key;
-
-			served = key->fwmark || ip_addr_compare(&key->vip.ip, &vips[i]) != 0 ||
-				 service_set_find(&actual, key);
-		}
-		if (served)
-			vips[kept++] = vips[i];
-	}
-	list->count = kept;
-	service_set_fini(&actual);
-}
-
-/* Done again and again, so that what fails once, or is undone by others, is made good. How many
- * were put on. */
-static unsigned int vips_set(struct io_services *services)
-{
-	struct vip_list none = {0};
-	unsigned int added = 0;
-	struct ip_addr *vips;
-	struct vip_list list = vips_of(&services->config->services, &vips);
-
-	if (services->vips == VIPS_ON && !services->programmed)
-		vips_keep_served(services, &list, vips);
-	if (services->vips == VIPS_ON)
-		added = vips_apply(services, services->config->vip_interface, list, none);
-	else if (services->vips == VIPS_OFF)
-		vips_apply(services, services->config->vip_interface, none, list);
-	free(vips);
-	return added;
-}
-
-static bool list_has(const struct vip_list *list, const struct ip_addr *ip)
-{
-	for (size_t i = 0; i < list->count; i++)
-		if (ip_addr_compare(&list->vips[i], ip) == 0)
-			return true;
-	return false;
-}
-
-/* Takes off those of was that are not in the configuration; was is changed. */
-static void vips_drop(struct io_services *services, const char *interface, struct ip_addr *was,
-		      size_t count)
-{
-	struct ip_addr *vips;
-	struct vip_list stay = vips_of(&services->config->services, &vips), gone = {was, 0};
-	bool moved = strcmp(interface, services->config->vip_interface) != 0;
-
-	for (size_t i = 0; i < count; i++)
-		if (moved || !list_has(&stay, &was[i]))
-			was[gone.count++] = was[i];
-	if (gone.count)
-		vips_apply(services, interface, (struct vip_list){0}, gone);
-	free(vips);
-}
-
-/* What a process before us left on the interface. */
-static void vips_drop_former(struct io_services *services)
-{
-	struct service_keys owned = {0};
-	struct ip_addr *was = NULL;
-	size_t count = 0;
-
-	if (owned_load(services->config->state, &owned) == 0 && owned.count)
-		was = calloc(owned.count, sizeof(*was));
-	for (size_t i = 0; was && i < owned.count; i++)
-		if (owned.keys[i].fwmark == 0)
-			was[count++] = owned.keys[i].vip.ip;
-	if (was)
-		vips_drop(services, services->config->vip_interface, was, count);
-	free(was);
-	service_keys_fini(&owned);
-}
-
-/* Those that were taken off are local no longer. */
-static void release(struct io_services *services)
-{
-	struct ip_addr *vips;
-	struct vip_list list = vips_of(&services->config->services, &vips);
-	struct vip_error error;
-
-	uv_timer_stop(&services->grace);
-	if (vip_release(list, &error) < 0)
-		io_log_warning("%s", error.text);
-	free(vips);
-}
-
-static void grace_ended(uv_timer_t *grace)
-{
-	release(container_of(grace, struct io_services, grace));
-}
-
-static void services_put_back(struct io_services *services)
-{
-	const struct io_services_callbacks *callbacks = &services->callbacks;
-	bool programmed = services->programmed;
-	char was[64];
-	int r = program(services);
-
+		     r < 0 ? result->error.text : "");
+	else if (result->operations)
+		io_log_info("services: %u changes in the kernel", result->operations);
+	/* VIPs that waited for their services are nobody's doing. */
+	services->vips_changed |= services->job.changed || !was;
+	services->vips_wanted = true;
+	if (services->done)
+		return;
 	/* What had been done and is to be done again, somebody else has undone. */
-	if (programmed && services->operations > 0) {
-		snprintf(was, sizeof(was), "differed in %u places", services->operations);
-		callbacks->put_back(callbacks->ctx, "IPVS services", was, r);
+	if (was && !services->job.changed && result->operations > 0) {
+		snprintf(differed, sizeof(differed), "differed in %u places", result->operations);
+		callbacks->put_back(callbacks->ctx, "IPVS services", differed, r);
 	}
+	if (!services->program_wanted)
+		callbacks->programmed(callbacks->ctx);
 }
 
-static void vips_put_back(struct io_services *services)
+static void listed(struct io_services *services)
 {
+	struct services_job *job = &services->job;
+
+	service_list_free(services->list);
+	services->list = job->list;
+	services->listed = job->began;
+	services->list_error = job->r;
+	snprintf(services->list_text, sizeof(services->list_text), "%s",
+		 job->r == -ENOMEM ? "out of memory" : job->result.error.text);
+	if (!services->done)
+		services->callbacks.listed(services->callbacks.ctx);
+}
+
+static void looked(struct io_services *services)
+{
+	if (services->job.differs || !services->programmed)
+		services->program_wanted = true;
+	else
+		services->tried = clock_now().mono;
+	services->vips_wanted |= !services->program_wanted;
+}
+
+static void job_done(uv_work_t *work, int status)
+{
+	struct io_services *services = container_of(work, struct io_services, job.work);
+
+	struct config *config = services->job.config;
+
+	(void)status; /* nothing cancels it */
+	services->job.busy = false;
+	if (services->job.kind == JOB_PROGRAM)
+		programmed(services);
+	else if (services->job.kind == JOB_LIST)
+		listed(services);
+	else
+		looked(services);
+	config_free(config);
+	next(services);
+}
+
+static void job_start(struct io_services *services, enum job kind)
+{
+	services->job = (struct services_job){
+		.busy = true,
+		.kind = kind,
+		.ipvs = services->job.ipvs,
+		.config = config_ref(services->config),
+		.changed = services->changed,
+		.began = clock_now().mono,
+	};
+	if (kind == JOB_PROGRAM)
+		services->changed = false;
+	uv_queue_work(services->loop, &services->job.work, job_run, job_done);
+}
+
+/* Jobs on the VIPs */
+
+static void vips_run(uv_work_t *work)
+{
+	vips_job_run(container_of(work, struct vips_job, work));
+}
+
+static void vips_log(const char *interface, const struct vip_changes *changes)
+{
+	if (changes->added || changes->removed)
+		io_log_notice("%s: %u VIPs put on, %u taken off", interface, changes->added,
+			      changes->removed);
+}
+
+static void vips_done(uv_work_t *work, int status)
+{
+	struct io_services *services = container_of(work, struct io_services, vips_job.work);
 	const struct io_services_callbacks *callbacks = &services->callbacks;
-	bool set = services->vip_error.text[0] == '\0';
-	unsigned int added = vips_set(services);
+	struct vips_job *job = &services->vips_job;
+	bool well = services->vip_error.text[0] == '\0';
 	char was[64];
 
-	if (set && added > 0) {
-		snprintf(was, sizeof(was), "had lost %u VIPs", added);
-		callbacks->put_back(callbacks->ctx, services->config->vip_interface, was, 0);
+	(void)status;
+	job->busy = false;
+	vips_log(job->former ? job->former->vip_interface : job->config->vip_interface,
+		 &job->dropped);
+	vips_log(job->config->vip_interface, &job->changes);
+	note(services->vip_error.text, sizeof(services->vip_error.text), "VIPs", job->error.text);
+	if (job->release_error.text[0])
+		io_log_warning("%s", job->release_error.text);
+	if (well && !job->changed && job->changes.added > 0 && !services->done) {
+		snprintf(was, sizeof(was), "had lost %u VIPs", job->changes.added);
+		callbacks->put_back(callbacks->ctx, job->config->vip_interface, was, 0);
 	}
+	config_free(job->former);
+	services->vips_config = job->config;
+	next(services);
 }
+
+static void vips_start(struct io_services *services)
+{
+	services->vips_job = (struct vips_job){
+		.busy = true,
+		.ipvs = services->vips_job.ipvs,
+		.config = config_ref(services->config),
+		.former = services->vips_config,
+		/* Those of another configuration come when its services are there. */
+		.vips = services->vips == VIPS_ON && services->changed ? VIPS_STAY : services->vips,
+		.programmed = is_programmed(services),
+		.keep_local = uv_is_active((const uv_handle_t *)&services->grace),
+		.release = services->release_wanted,
+		.changed = services->vips_changed,
+	};
+	services->vips_config = NULL;
+	services->vips_wanted = services->release_wanted = services->vips_changed = false;
+	uv_queue_work(services->loop, &services->vips_job.work, vips_run, vips_done);
+}
+
+/* What comes next */
 
 static void gone(struct io_services *services)
 {
 	void (*done)(void *context) = services->done;
 	void *context = services->context;
 
-	if (--services->handles > 0)
-		return;
-	uv_mutex_destroy(&services->looks);
-	ipvs_close(services->look_ipvs);
-	ipvs_close(services->ipvs);
+	ipvs_close(services->vips_job.ipvs);
+	ipvs_close(services->job.ipvs);
+	config_free(services->vips_config);
+	config_free(services->config);
+	service_list_free(services->list);
 	free(services);
 	done(context);
 }
 
-/* Not on the loop: to list and to compare 100,000 real servers takes long. */
-static void look(uv_work_t *work)
+static void next(struct io_services *services)
 {
-	struct io_services *services = container_of(work, struct io_services, look);
-
-	uv_mutex_lock(&services->looks);
-	services->differs = reconcile_differs(services->look_ipvs, &services->config->services,
-					      services->config->state);
-	uv_mutex_unlock(&services->looks);
-}
-
-static void looked(uv_work_t *work, int status)
-{
-	struct io_services *services = container_of(work, struct io_services, look);
-
-	services->looking = false;
-	if (services->done) {
-		gone(services);
+	if (services->vips_wanted && !services->vips_job.busy)
+		vips_start(services);
+	if (services->job.busy)
 		return;
+	if (services->done) {
+		if (!services->vips_job.busy && services->handles == 0)
+			gone(services);
+	} else if (services->program_wanted) {
+		/* The VIPs that leave it go first. */
+		if (services->vips_config != services->config)
+			return;
+		services->program_wanted = false;
+		job_start(services, JOB_PROGRAM);
+	} else if (services->list_wanted) {
+		services->list_wanted = false;
+		job_start(services, JOB_LIST);
+	} else if (services->look_wanted) {
+		services->look_wanted = false;
+		job_start(services, JOB_LOOK);
 	}
-	if (status < 0 || services->differs || !services->programmed)
-		services_put_back(services);
-	else
-		services->tried = clock_now().mono;
-	vips_put_back(services);
 }
 
 static void interval(uv_timer_t *timer)
 {
 	struct io_services *services = container_of(timer, struct io_services, timer);
 
-	if (!services->looking)
-		services->looking = uv_queue_work(timer->loop, &services->look, look, looked) == 0;
+	/* Nobody wants one of then. */
+	service_list_free(services->list);
+	services->list = NULL;
+	services->listed = 0;
+	services->look_wanted = true;
+	next(services);
 }
 
-int io_services_open(uv_loop_t *loop, const struct config *config,
+static void release(struct io_services *services)
+{
+	uv_timer_stop(&services->grace);
+	services->release_wanted = services->vips_wanted = true;
+}
+
+static void grace_ended(uv_timer_t *grace)
+{
+	struct io_services *services = container_of(grace, struct io_services, grace);
+
+	release(services);
+	next(services);
+}
+
+/* Whether we may is asked at once: without that, nothing works. */
+static int sockets_open(struct io_services *services, struct ipvs_error *error)
+{
+	struct ipvs_info info;
+	int r = ipvs_open(&services->job.ipvs, error);
+
+	if (r == 0)
+		r = ipvs_open(&services->vips_job.ipvs, error);
+	if (r == 0)
+		r = ipvs_get_info(services->job.ipvs, &info, error);
+	return r;
+}
+
+int io_services_open(uv_loop_t *loop, struct config *config,
 		     const struct io_services_callbacks *callbacks,
 		     struct io_services **ret_services, char error[IO_SERVICES_ERROR_MAX])
 {
 	struct io_services *services = calloc(1, sizeof(*services));
 	struct ipvs_error why = {.text = "no memory"};
-	int r = services ? ipvs_open(&services->ipvs, &why) : -ENOMEM;
+	int r = services ? sockets_open(services, &why) : -ENOMEM;
 
-	if (r == 0)
-		r = ipvs_open(&services->look_ipvs, &why);
 	if (r < 0) {
 		snprintf(error, IO_SERVICES_ERROR_MAX, "%s", why.text);
-		if (services)
-			ipvs_close(services->ipvs);
+		if (services) {
+			ipvs_close(services->vips_job.ipvs);
+			ipvs_close(services->job.ipvs);
+		}
 		free(services);
 		return r;
 	}
-	services->config = config;
+	services->loop = loop;
+	services->config = config_ref(config);
 	services->callbacks = *callbacks;
-	vips_drop_former(services);
-	r = program(services);
-	if (r == -EPERM) {
-		snprintf(error, IO_SERVICES_ERROR_MAX, "%s", services->error.text);
-		ipvs_close(services->look_ipvs);
-		ipvs_close(services->ipvs);
-		free(services);
-		return r;
-	}
-	uv_mutex_init(&services->looks);
+	services->changed = services->program_wanted = true;
+	services->vips_changed = services->vips_wanted = true;
 	uv_timer_init(loop, &services->timer);
 	uv_timer_init(loop, &services->grace);
 	services->handles = 2;
 	uv_timer_start(&services->timer, interval, IO_SERVICES_INTERVAL_MS,
 		       IO_SERVICES_INTERVAL_MS);
+	next(services);
 	*ret_services = services;
 	return 0;
 }
 
 static void closed(uv_handle_t *handle)
 {
-	gone(handle->data);
+	struct io_services *services = handle->data;
+
+	services->handles--;
+	next(services);
 }
 
 void io_services_close(struct io_services *services, void (*done)(void *context), void *context)
 {
 	services->done = done;
 	services->context = context;
-	services->handles += services->looking;
 	if (uv_is_active((uv_handle_t *)&services->grace))
 		release(services);
 	services->timer.data = services->grace.data = services;
 	uv_close((uv_handle_t *)&services->timer, closed);
 	uv_close((uv_handle_t *)&services->grace, closed);
+	next(services);
 }
 
-void io_services_config(struct io_services *services, const struct config *config)
+void io_services_config(struct io_services *services, struct config *config)
 {
-	const struct config *old = services->config;
-	struct ip_addr *was;
-	struct vip_list list = vips_of(&old->services, &was);
-
-	/* A look that is under way ends first: the old configuration goes after this. */
-	uv_mutex_lock(&services->looks);
-	services->config = config;
-	uv_mutex_unlock(&services->looks);
-	vips_drop(services, old->vip_interface, was, list.count);
-	free(was);
-	program(services);
-	vips_set(services);
+	config_free(services->config);
+	services->config = config_ref(config);
+	services->changed = services->program_wanted = true;
+	services->vips_changed = services->vips_wanted = true;
+	next(services);
 }
 
 void io_services_announce(struct io_services *services, bool announce, bool forward)
@@ -366,10 +406,11 @@ void io_services_announce(struct io_services *services, bool announce, bool forw
 	services->vips = announce ? VIPS_ON : VIPS_OFF;
 	if (!announce && forward && was_on)
 		uv_timer_start(&services->grace, grace_ended, IO_SERVICES_GRACE_MS, 0);
-	vips_set(services);
+	services->vips_changed = services->vips_wanted = true;
 	/* Also what a process before us left behind. */
 	if (announce || !forward)
 		release(services);
+	next(services);
 }
 
 uint64_t io_services_grace(const struct io_services *services)
@@ -379,30 +420,19 @@ uint64_t io_services_grace(const struct io_services *services)
 		       : 0;
 }
 
-int io_services_dump(struct io_services *services, struct service_set *ret_set,
-		     char error[IO_SERVICES_ERROR_MAX])
+int io_services_list(struct io_services *services, usec_t since, struct service_list **ret_list,
+		     const char **ret_error)
 {
-	struct service_set set = {0};
-	struct ipvs_error why;
-	size_t kept = 0;
-	int r = ipvs_dump(services->ipvs, &set, &why);
-
-	if (r < 0) {
-		snprintf(error, IO_SERVICES_ERROR_MAX, "%s", why.text);
-		return r;
+	if (services->listed >= since && services->listed) {
+		*ret_error = services->list_text;
+		if (services->list)
+			*ret_list = service_list_ref(services->list);
+		return services->list_error;
 	}
-	for (size_t i = 0; i < set.count; i++) {
-		const struct service_key *key = &set.services[i].key;
-
-		if (key->fwmark == 0 &&
-		    ip_addr_compare(&key->vip.ip, &services->config->tap.local) == 0)
-			service_fini(&set.services[i]);
-		else
-			set.services[kept++] = set.services[i];
-	}
-	set.count = kept;
-	*ret_set = set;
-	return 0;
+	services->list_wanted = true;
+	if (!services->done)
+		next(services);
+	return -EAGAIN;
 }
 
 void io_services_status(const struct io_services *services, struct io_services_status *ret_status)

@@ -1,6 +1,11 @@
 /* What the kernel has to have for the packets to flow: the services in IPVS, looked after every
  * IO_SERVICES_INTERVAL_MS, and the VIPs on their interface. Both outlive us. Logs what it changes
- * and what fails. */
+ * and what fails.
+ *
+ * Netlink blocks, for seconds with 100,000 real servers: every call runs on libuv's threads, one at
+ * a time for the services and one at a time for the VIPs, in this order: VIPs that leave the
+ * configuration are taken off, the services are programmed, new VIPs are put on. All functions
+ * return at once; what they ask for is done later. */
 #ifndef DIRECTOR_IO_SERVICES_H
 #define DIRECTOR_IO_SERVICES_H
 
@@ -18,21 +23,26 @@ struct io_services;
  * errno) came of trying. */
 struct io_services_callbacks {
 	void (*put_back)(void *ctx, const char *what, const char *was, int r);
+	/* The services of the newest configuration have been tried: io_services_status(). */
+	void (*programmed)(void *ctx);
+	/* io_services_list() has something new. */
+	void (*listed)(void *ctx);
 	void *ctx;
 };
 
-/* Programs the services for the first time; takes off the VIPs that were ours and are not
- * configured any more. config is borrowed until the next io_services_config(). 0, or a negative
- * errno and a sentence: this kernel can't, or we may not; what only fails for a service is logged
- * and tried again. */
-int io_services_open(uv_loop_t *loop, const struct config *config,
+/* Begins to program the services for the first time, and to take off the VIPs that were ours and
+ * are not configured any more. config: one more reference is held. 0, or a negative errno and a
+ * sentence: this kernel can't, or we may not; what only fails for a service is logged and tried
+ * again. */
+int io_services_open(uv_loop_t *loop, struct config *config,
 		     const struct io_services_callbacks *callbacks,
 		     struct io_services **ret_services, char error[IO_SERVICES_ERROR_MAX]);
-/* Services and VIPs stay. done is called once, services is freed. */
+/* Services and VIPs stay. What runs ends first; then done is called once, services is freed. No
+ * other callback is called any more. */
 void io_services_close(struct io_services *services, void (*done)(void *context), void *context);
 
 /* Another configuration: VIPs that leave it go first, new ones come last. */
-void io_services_config(struct io_services *services, const struct config *config);
+void io_services_config(struct io_services *services, struct config *config);
 
 /* Whether traffic is wanted: puts the VIPs on, or takes them off. Before the first call they stay
  * as they were found. forward: what still comes is forwarded for IO_SERVICES_GRACE_MS after they
@@ -42,10 +52,12 @@ void io_services_announce(struct io_services *services, bool announce, bool forw
 /* ms of that time that are left; 0: it is over. */
 uint64_t io_services_grace(const struct io_services *services);
 
-/* The kernel's services, sorted; the wire tap's left out; the caller's. 0, or a negative errno and
- * a sentence. */
-int io_services_dump(struct io_services *services, struct service_set *ret_set,
-		     char error[IO_SERVICES_ERROR_MAX]);
+/* The kernel's services with their counters, sorted; the wire tap's left out. since: mono, the list
+ * is from then or later. 0: one more reference to a list, for service_list_free(). -EAGAIN: it is
+ * being made, listed() is called. Another negative errno, and a sentence that is borrowed until the
+ * next call of listed(). */
+int io_services_list(struct io_services *services, usec_t since, struct service_list **ret_list,
+		     const char **ret_error);
 
 struct io_services_status {
 	bool programmed;   /* the last attempt succeeded */

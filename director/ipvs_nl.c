@@ -271,7 +271,7 @@ static void blame(struct batch *batch, const struct plan_op *op, int error)
 	if (batch->error->failed++ > 0)
 		return;
 	batch->first_error = error;
-	snprintf(remedy, sizeof(remedy), "it is tried again every 10 seconds");
+	snprintf(remedy, sizeof(remedy), "it is tried again every 5 seconds");
 	if (error == -EPERM) {
 		why = "not permitted";
 		snprintf(remedy, sizeof(remedy), "run lvsmeshd as root or with CAP_NET_ADMIN");

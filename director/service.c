@@ -63,6 +63,20 @@ void service_set_fini(struct service_set *set)
 	*set = (struct service_set){0};
 }
 
+struct service_list *service_list_ref(struct service_list *list)
+{
+	list->refs++;
+	return list;
+}
+
+void service_list_free(struct service_list *list)
+{
+	if (!list || list->refs-- > 0)
+		return;
+	service_set_fini(&list->set);
+	free(list);
+}
+
 int service_key_compare(const struct service_key *a, const struct service_key *b)
 {
 	int order;

@@ -97,6 +97,15 @@ struct service_set {
 struct service *service_set_add(struct service_set *set, const struct service *service);
 struct real_server *service_add(struct service *service, const struct real_server *real);
 
+/* A set that several hold, on one thread: the last service_list_free() frees it. */
+struct service_list {
+	unsigned int refs; /* besides the first */
+	struct service_set set;
+};
+
+struct service_list *service_list_ref(struct service_list *list); /* returns list */
+void service_list_free(struct service_list *list);
+
 void service_fini(struct service *service);
 /* Leaves an empty set. */
 void service_set_fini(struct service_set *set);

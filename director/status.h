@@ -14,7 +14,7 @@
 struct status_facts {
 	const struct node *node;
 	const struct identity *identity;
-	const struct config *config; /* the running one */
+	struct config *config; /* the running one */
 	uint64_t epoch;
 	usec_t started;
 

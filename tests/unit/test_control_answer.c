@@ -38,6 +38,7 @@ struct world {
 	struct status_facts facts;
 	const char *reload_error, *services_error;
 	unsigned int reloads;
+	unsigned int waits; /* so often the answer is not there yet */
 };
 
 static bool counter(void *context, unsigned int i, struct node_counter *ret_counter)
@@ -55,34 +56,55 @@ static void facts_get(void *context, struct status_facts *ret_facts)
 }
 
 /* The kernel has the first service of the configuration, and a foreign one. */
-static int services_get(void *context, struct service_set *ret_set, const char **ret_error)
+static int services_get(void *context, usec_t since, struct service_list **ret_list,
+			const char **ret_error)
 {
 	struct world *world = context;
+	struct service_list *list;
 	struct service foreign = {
 		.scheduler = "wlc",
 		.key = {.vip = {.ip = {.family = AF_INET, .bytes = {192, 0, 2, 9}}, .port = 25},
 			.protocol = IPPROTO_TCP}};
 
+	assert_int_equal(since, start.mono);
+	if (world->waits > 0) {
+		world->waits--;
+		return -EAGAIN;
+	}
 	if (world->services_error) {
 		*ret_error = world->services_error;
 		return -EPERM;
 	}
-	service_set_add(ret_set, &foreign);
-	service_set_add(ret_set, &world->config->services.services[0]);
+	list = calloc(1, sizeof(*list));
+	service_set_add(&list->set, &foreign);
+	service_set_add(&list->set, &world->config->services.services[0]);
+	service_set_sort(&list->set);
+	*ret_list = list;
 	return 0;
 }
 
 static int act(void *context, const struct control_request *request, const char **ret_error)
 {
-	struct world *world = context;
-
+	(void)context;
 	if (request->command == CONTROL_REMOVE && strcmp(request->member, "d2") != 0) {
 		*ret_error = "there is no such member";
 		return -EINVAL;
 	}
-	if (request->command != CONTROL_RELOAD)
-		return 0;
-	world->reloads++;
+	return 0;
+}
+
+static int reload(void *context, uint64_t *ticket, const char **ret_error)
+{
+	struct world *world = context;
+
+	if (*ticket == 0) {
+		world->reloads++;
+		*ticket = world->reloads;
+	}
+	if (world->waits > 0) {
+		world->waits--;
+		return -EAGAIN;
+	}
 	*ret_error = world->reload_error;
 	return world->reload_error ? -EINVAL : 0;
 }
@@ -170,7 +192,7 @@ struct lines {
 /* Asks, reads in pieces of cap bytes, and takes the lines apart. */
 static void ask(struct world *world, const char *text, size_t cap, struct lines *ret_lines)
 {
-	const struct control_source source = {world, facts_get, services_get, act};
+	const struct control_source source = {world, facts_get, services_get, act, reload};
 	struct control_answer *answer;
 	struct control_request request;
 	char *all = calloc(1, 4 << 20);
@@ -602,6 +624,46 @@ static void test_reload(void **state)
 	assert_int_equal(world->reloads, 2);
 }
 
+/* What is not there yet is awaited, with empty lines in between; a reload is begun once. */
+static void test_awaited(void **state)
+{
+	static const char *const commands[] = {"reload", "services"};
+	struct world *world = *state;
+	const struct control_source source = {world, facts_get, services_get, act, reload};
+
+	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
+		enum control_progress progress;
+		struct control_answer *answer;
+		struct control_request request;
+		struct now now = start;
+		char text[4096];
+
+		snprintf(text, sizeof(text), "{\"command\": \"%s\"}", commands[i]);
+		assert_int_equal(control_request_parse(text, strlen(text), &request), 0);
+		world->waits = 3;
+		assert_int_equal(control_answer_new(&source, &request, now, &answer), 0);
+		assert_int_equal(control_answer_read(answer, now, text, sizeof(text), &progress),
+				 0);
+		assert_int_equal(progress, CONTROL_WAIT);
+		now.mono += 2 * USEC_PER_SEC;
+		assert_int_equal(control_answer_read(answer, now, text, sizeof(text), &progress),
+				 1);
+		assert_int_equal(progress, CONTROL_WAIT);
+		assert_int_equal(text[0], '\n');
+		assert_true(control_answer_read(answer, now, text, sizeof(text), &progress) > 1);
+		assert_memory_equal(text, "{\"ok\"", 5);
+		control_answer_free(answer);
+	}
+	assert_int_equal(world->reloads, 1);
+	/* one that goes before its answer is there leaves nothing behind */
+	world->waits = 3;
+	const struct control_request request = {.command = CONTROL_SERVICES};
+	struct control_answer *answer;
+
+	assert_int_equal(control_answer_new(&source, &request, start, &answer), 0);
+	control_answer_free(answer);
+}
+
 static void test_members(void **state)
 {
 	struct world *world = *state;
@@ -825,7 +887,7 @@ static json_t *line_get(struct control_answer *answer)
 static void test_follow(void **state)
 {
 	struct world *world = *state;
-	const struct control_source source = {world, facts_get, services_get, act};
+	const struct control_source source = {world, facts_get, services_get, act, reload};
 	const struct control_request request = {.command = CONTROL_EVENTS, .follow = true};
 	struct control_answer *answer;
 	json_t *line;
@@ -916,6 +978,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
 		cmocka_unit_test(test_entries),
 		cmocka_unit_test_setup_teardown(test_services, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_awaited, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_reload, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_members, setup, teardown),
 		cmocka_unit_test(test_member),

@@ -48,10 +48,12 @@ static void facts_get(void *context, struct status_facts *ret_facts)
 	};
 }
 
-static int services_get(void *context, struct service_set *ret_set, const char **ret_error)
+static int services_get(void *context, usec_t since, struct service_list **ret_list,
+			const char **ret_error)
 {
 	(void)context;
-	(void)ret_set;
+	(void)since;
+	(void)ret_list;
 	(void)ret_error;
 	return 0;
 }
@@ -66,9 +68,19 @@ static int act(void *context, const struct control_request *request, const char 
 	return -EINVAL;
 }
 
+static int reload(void *context, uint64_t *ticket, const char **ret_error)
+{
+	struct world *world = context;
+
+	*ticket = 1;
+	world->acted++;
+	*ret_error = "no";
+	return -EINVAL;
+}
+
 static struct control_source source_of(struct world *world)
 {
-	return (struct control_source){world, facts_get, services_get, act};
+	return (struct control_source){world, facts_get, services_get, act, reload};
 }
 
 static int setup(void **state)
