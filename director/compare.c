@@ -24,9 +24,15 @@ struct cell {
 	struct count connections, templates;
 };
 
-struct compare {
+/* The kernel's services of a round, and the cells of each, of each of its real servers. */
+struct round {
 	struct service_set services;
-	struct cell **cells; /* of each service, of each of its real servers */
+	struct cell **cells;
+};
+
+struct compare {
+	struct round round, next;       /* next: as far as it was added */
+	struct compare_verdict verdict; /* likewise, of the round that ends */
 	uint32_t unknown_rounds;
 	uint8_t unknown_backoff;
 };
@@ -36,31 +42,35 @@ struct compare *compare_new(void)
 	return calloc(1, sizeof(struct compare));
 }
 
-static void cells_free(struct cell **cells, size_t count)
+static void round_fini(struct round *round)
 {
-	for (size_t i = 0; cells && i < count; i++)
-		free(cells[i]);
-	free(cells);
+	for (size_t i = 0; i < round->services.count; i++)
+		free(round->cells[i]);
+	free(round->cells);
+	service_set_fini(&round->services);
+	*round = (struct round){0};
 }
 
 void compare_free(struct compare *compare)
 {
 	if (!compare)
 		return;
-	cells_free(compare->cells, compare->services.count);
-	service_set_fini(&compare->services);
+	round_fini(&compare->round);
+	round_fini(&compare->next);
 	free(compare);
 }
 
 static struct count *count_find(const struct compare *compare, const struct entry *entry)
 {
 	const struct service *service;
-	const struct real_server *real = kernel_conns_real(&compare->services, entry, &service);
+	const struct real_server *real =
+		kernel_conns_real(&compare->round.services, entry, &service);
 	struct cell *cell;
 
 	if (!real)
 		return NULL;
-	cell = &compare->cells[service - compare->services.services][real - service->real_servers];
+	cell = &compare->round.cells[service - compare->round.services.services]
+				    [real - service->real_servers];
 	return entry->flow.template ? &cell->templates : &cell->connections;
 }
 
@@ -126,7 +136,7 @@ static void cell_judge(struct cell *cell, const struct service *service,
 static struct cell *cell_find(const struct compare *compare, const struct service *service,
 			      size_t index)
 {
-	const struct service *was = service_set_find(&compare->services, &service->key);
+	const struct service *was = service_set_find(&compare->round.services, &service->key);
 	const struct endpoint *endpoint = &service->real_servers[index].endpoint;
 
 	if (!was)
@@ -136,7 +146,7 @@ static struct cell *cell_find(const struct compare *compare, const struct servic
 		size_t i = (index + n) % was->n_real_servers;
 
 		if (memcmp(&was->real_servers[i].endpoint, endpoint, sizeof(*endpoint)) == 0)
-			return &compare->cells[was - compare->services.services][i];
+			return &compare->round.cells[was - compare->round.services.services][i];
 	}
 	return NULL;
 }
@@ -159,20 +169,6 @@ static struct cell *cells_of(const struct compare *compare, const struct service
 	return cells;
 }
 
-static int services_copy(const struct service_set *services, struct service_set *ret_copy)
-{
-	struct service_set copy = {0};
-
-	for (size_t i = 0; i < services->count; i++) {
-		if (!service_set_add(&copy, &services->services[i])) {
-			service_set_fini(&copy);
-			return -ENOMEM;
-		}
-	}
-	*ret_copy = copy;
-	return 0;
-}
-
 static void unknown_judge(struct compare *compare, struct compare_verdict *verdict)
 {
 	if (!verdict->unknown) {
@@ -189,33 +185,46 @@ static void unknown_judge(struct compare *compare, struct compare_verdict *verdi
 	compare->unknown_backoff = (uint8_t)MIN(compare->unknown_backoff + 1, BACKOFF_MAX);
 }
 
-int compare_judge(struct compare *compare, const struct service_set *services,
-		  struct compare_verdict *ret_verdict)
+static int add(struct compare *compare, const struct service *service)
 {
-	struct compare_verdict verdict = {0};
-	struct service_set copy = {0};
-	struct cell **cells = calloc(services->count + 1, sizeof(struct cell *));
-	size_t n = 0;
-	int r = cells ? services_copy(services, &copy) : -ENOMEM;
+	struct round *next = &compare->next;
+	size_t n = next->services.count;
+	struct cell **cells = next->cells;
 
-	while (r == 0 && n < copy.count) {
-		cells[n] = cells_of(compare, &copy.services[n], &verdict);
-		if (!cells[n++])
-			r = -ENOMEM;
-	}
-	if (r < 0) {
-		cells_free(cells, n);
-		service_set_fini(&copy);
-		cells = NULL;
-		n = 0;
-	}
-	cells_free(compare->cells, compare->services.count);
-	service_set_fini(&compare->services);
-	compare->services = copy;
-	compare->cells = cells;
-	if (r < 0)
-		return r;
+	/* Grows when the count is 0 or a power of two. */
+	if ((n & (n - 1)) == 0)
+		cells = reallocarray(cells, n ? 2 * n : 1, sizeof(*cells));
+	if (!cells)
+		return -ENOMEM;
+	next->cells = cells;
+	cells[n] = cells_of(compare, service, &compare->verdict);
+	if (cells[n] && service_set_add(&next->services, service))
+		return 0;
+	free(cells[n]);
+	return -ENOMEM;
+}
+
+int compare_add(struct compare *compare, const struct service_set *services)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < services->count; i++)
+		r = add(compare, &services->services[i]);
+	return r;
+}
+
+void compare_judge(struct compare *compare, bool failed, struct compare_verdict *ret_verdict)
+{
+	struct compare_verdict verdict = compare->verdict;
+
+	round_fini(&compare->round);
+	if (failed)
+		round_fini(&compare->next);
+	compare->round = compare->next;
+	compare->next = (struct round){0};
+	compare->verdict = (struct compare_verdict){0};
+	if (failed)
+		return;
 	unknown_judge(compare, &verdict);
 	*ret_verdict = verdict;
-	return 0;
 }

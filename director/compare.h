@@ -2,8 +2,9 @@
  * counts them itself, so this costs a walk of the table and no look at the kernel's own table,
  * which is slow to read. Memory only, and it decides nothing about single entries.
  *
- * A round: compare_judge() with the kernel's services begins it, compare_count() is told every
- * entry, compare_judge() with the services of then ends it and begins the next. Counts move while
+ * A round: compare_add() is given the kernel's services, in pieces, and compare_judge() begins it;
+ * compare_count() is told every entry; compare_add() and compare_judge() with the services of then
+ * end it and begin the next. Counts move while
  * they are taken, so a difference counts when it is beyond a tolerance for some rounds in a row,
  * and when what was done about it does not help, it takes twice as many the next time. */
 #ifndef DIRECTOR_COMPARE_H
@@ -25,10 +26,11 @@ struct compare_verdict {
 	bool unknown;  /* the kernel has some that the table lacks */
 };
 
-/* services: the kernel's, sorted, with counters; copied. 0 or -ENOMEM: then nothing is judged and
- * nothing is counted until the next call. */
-int compare_judge(struct compare *compare, const struct service_set *services,
-		  struct compare_verdict *ret_verdict);
+/* services: the next of the kernel's, all together sorted, with counters; copied. 0 or -ENOMEM: the
+ * piece is left out, the round is to be judged as failed. */
+int compare_add(struct compare *compare, const struct service_set *services);
+/* After the last piece. failed: nothing is judged and nothing is counted until the next call. */
+void compare_judge(struct compare *compare, bool failed, struct compare_verdict *ret_verdict);
 
 /* Whether by the last verdict the kernel has lost connections (or templates, if it is one) of the
  * entry's real server. */

@@ -59,27 +59,13 @@ static void want_services(void *context)
 		director->services_wanted = clock_now().mono;
 }
 
-static void services_tell(struct io_director *director)
-{
-	struct service_list *list = NULL;
-	const char *error;
-	int r = io_services_list(director->services, director->services_wanted, &list, &error);
-
-	if (r == -EAGAIN)
-		return;
-	director->services_wanted = 0;
-	io_node_services(director->node, r == 0 ? &list->set : NULL);
-	service_list_free(list);
-}
-
 static void services_listed(void *context)
 {
 	struct io_director *director = context;
 
 	if (director->stopping)
 		return;
-	if (director->services_wanted)
-		services_tell(director);
+	director_compare(director);
 	director_adopt_listed(director);
 	io_control_wake(director->control);
 }
@@ -276,6 +262,10 @@ void director_stop(struct io_director *director)
 		uv_close((uv_handle_t *)&director->signals[i], NULL);
 	uv_close((uv_handle_t *)&director->watch, NULL);
 	uv_close((uv_handle_t *)&director->leave, NULL);
+	uv_close((uv_handle_t *)&director->compare, NULL);
+	uv_close((uv_handle_t *)&director->turn, NULL);
+	service_list_free(director->compared);
+	director->compared = NULL;
 	if (director->adopt)
 		io_adopt_cancel(director->adopt);
 	if (director->control)
@@ -306,6 +296,19 @@ static void signalled(uv_signal_t *signal, int number)
 	director_reload(director);
 }
 
+/* Of the turn that ends: what it did not wait. */
+static void turn_ended(uv_prepare_t *turn)
+{
+	struct io_director *director = turn->data;
+	uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(turn->loop);
+
+	if (director->turn_began)
+		turns_add(&director->loop_turns, now / 1000,
+			  (now - director->turn_began - (idle - director->turn_idle)) / 1000);
+	director->turn_began = now;
+	director->turn_idle = idle;
+}
+
 static void watched(uv_timer_t *timer)
 {
 	struct io_director *director = timer->data;
@@ -313,8 +316,7 @@ static void watched(uv_timer_t *timer)
 	forwarder_look(director);
 	if (!director->adopted)
 		want_inject(director);
-	if (director->services_wanted)
-		services_tell(director);
+	director_compare(director);
 	if (director->adopt_wanted) {
 		director->adopt_wanted = false;
 		adopt_again(director, "the kernel has connections that it did not report");
@@ -537,6 +539,11 @@ static void handles_start(struct io_director *director)
 	}
 	uv_timer_init(&director->loop, &director->leave);
 	director->leave.data = director;
+	uv_idle_init(&director->loop, &director->compare);
+	director->compare.data = director;
+	uv_prepare_init(&director->loop, &director->turn);
+	director->turn.data = director;
+	uv_prepare_start(&director->turn, turn_ended);
 	uv_timer_init(&director->loop, &director->watch);
 	director->watch.data = director;
 	uv_timer_start(&director->watch, watched, WATCH_MS, WATCH_MS);
@@ -555,6 +562,7 @@ int io_director_run(const struct io_director_options *options)
 		return r;
 	}
 	signal(SIGPIPE, SIG_IGN);
+	uv_loop_configure(&director->loop, UV_METRICS_IDLE_TIME);
 	director->config_path = options->config_path;
 	director->config = options->config;
 	director->identity = options->identity;

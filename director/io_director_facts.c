@@ -1,5 +1,6 @@
 #include <stdio.h>
 
+#include "director/io_clock.h"
 #include "director/io_director_private.h"
 
 /* Counters come in rows: each answers for its own numbers and takes them off the others'. */
@@ -119,8 +120,10 @@ void director_facts(void *context, struct status_facts *ret_facts)
 {
 	struct io_director *director = context;
 	struct io_services_status services;
+	struct turns_status turns;
 	struct io_tap_status tap;
 
+	turns_status(&director->loop_turns, clock_now().mono, &turns);
 	io_services_status(director->services, &services);
 	io_tap_status(director->tap, &tap);
 	*ret_facts = (struct status_facts){
@@ -155,6 +158,9 @@ void director_facts(void *context, struct status_facts *ret_facts)
 		.table_small = tap.table_small,
 		.guarded = tap.guarded,
 		.entries_max = ENTRIES_MAX,
+		.turn_longest = turns.longest,
+		.turn_lately = turns.longest_lately,
+		.turn_p999 = turns.p999_lately,
 		.ftp_damaged = director->ftp_damaged,
 		.counter = counter,
 		.context = director,

@@ -14,6 +14,7 @@
 #include "director/io_tap.h"
 #include "director/io_witness.h"
 #include "director/observer.h"
+#include "director/turns.h"
 
 /* Most entries that are kept. */
 #define ENTRIES_MAX (16u << 20)
@@ -49,13 +50,20 @@ struct io_director {
 	uv_timer_t watch, leave;
 	unsigned int turns; /* of watch */
 
+	uv_prepare_t turn;              /* of the loop, */
+	uint64_t turn_began, turn_idle; /* in ns */
+	struct turns loop_turns;
+
 	bool ftp_damaged; /* by this kernel */
 	bool forwarder_ok;
 	usec_t forwarder_since;
 
 	usec_t services_wanted; /* by the node, to compare; mono, since when, 0: not */
-	bool adopt_wanted;      /* by the node after that */
-	usec_t adopt_since;     /* the kernel's services are being listed for it since then, or 0 */
+	uv_idle_t compare;      /* runs while the node is told of them: */
+	struct service_list *compared;
+	size_t compared_next;
+	bool adopt_wanted;  /* by the node after that */
+	usec_t adopt_since; /* the kernel's services are being listed for it since then, or 0 */
 	bool adopted, adopt_again;
 	char adopt_error[ERROR_MAX];
 	struct service_list *adopt_services; /* the kernel's, for their forwarding methods */
@@ -83,6 +91,10 @@ struct io_director {
 
 /* io_director.c: closes everything. */
 void director_stop(struct io_director *director);
+
+/* io_director_compare.c: lists the kernel's services for the node, when it wants them and they are
+ * there. */
+void director_compare(struct io_director *director);
 
 /* io_director_adopt.c: reads the connections that the kernel has kept. */
 void director_adopt(struct io_director *director);

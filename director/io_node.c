@@ -236,9 +236,9 @@ void io_node_adopted_all(struct io_node *node)
 	step(node, &(struct node_event){.type = NODE_ADOPTED_ALL});
 }
 
-void io_node_services(struct io_node *node, const struct service_set *services)
+void io_node_services(struct io_node *node, const struct service_set *services, bool more)
 {
-	step(node, &(struct node_event){.type = NODE_SERVICES, .services = services});
+	step(node, &(struct node_event){.type = NODE_SERVICES, .services = services, .more = more});
 }
 
 size_t io_node_inject(struct io_node *node, uint8_t *data, size_t cap)

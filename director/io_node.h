@@ -45,7 +45,7 @@ void io_node_captured(struct io_node *node, const uint8_t *data, size_t len);
 void io_node_late(struct io_node *node, usec_t since);
 void io_node_captured_all(struct io_node *node);
 void io_node_adopted(struct io_node *node, const struct entry *entry);
-void io_node_services(struct io_node *node, const struct service_set *services);
+void io_node_services(struct io_node *node, const struct service_set *services, bool more);
 void io_node_adopted_all(struct io_node *node);
 size_t io_node_inject(struct io_node *node, uint8_t *data, size_t cap);
 void io_node_injected(struct io_node *node);

@@ -82,6 +82,7 @@ struct node_event {
 	size_t len;
 	const struct entry *entry;
 	const struct service_set *services;
+	bool more; /* services: not all of them, the rest comes with the next such events */
 	const struct endpoint *join;
 	unsigned int join_count;
 	unsigned int local;

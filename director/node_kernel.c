@@ -110,15 +110,22 @@ void kernel_services(struct node *node, const struct node_event *event)
 {
 	struct node_kernel *kernel = &node->kernel;
 	struct compare_verdict verdict = {0};
-	usec_t pause = ROUND_PAUSE;
+	usec_t pause;
 
 	if (kernel->step != KERNEL_ASK)
 		return;
+	if (!event->services || compare_add(kernel->compare, event->services) < 0)
+		kernel->failed = true;
+	for (size_t i = 0; event->services && i < event->services->count; i++)
+		kernel->reals += event->services->services[i].n_real_servers;
+	if (event->more)
+		return;
 	kernel->step = KERNEL_WAIT;
-	kernel->asked =
-		event->services && compare_judge(kernel->compare, event->services, &verdict) == 0;
-	for (size_t i = 0; kernel->asked && i < event->services->count; i++)
-		pause += event->services->services[i].n_real_servers * PAUSE_PER_REAL;
+	compare_judge(kernel->compare, kernel->failed, &verdict);
+	kernel->asked = !kernel->failed;
+	pause = ROUND_PAUSE + (kernel->asked ? kernel->reals * PAUSE_PER_REAL : 0);
+	kernel->failed = false;
+	kernel->reals = 0;
 	kernel->next = event->now.mono + pause + WALK_SHARE * (event->now.mono - kernel->began);
 	kernel->want_adopt |= verdict.unknown && !has_shed(node, event->now);
 	if (verdict.lost) {

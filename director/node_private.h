@@ -90,6 +90,8 @@ struct node_kernel {
 	uint64_t cursor; /* of the walk */
 	usec_t next;     /* count */
 	usec_t began;    /* the last */
+	bool failed;     /* to judge some of the services */
+	uint64_t reals;  /* of them */
 	bool want_adopt;
 };
 

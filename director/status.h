@@ -48,7 +48,8 @@ struct status_facts {
 	bool table_small;
 	bool guarded; /* the tap, from the other users of this host */
 	uint32_t entries_max;
-	bool ftp_damaged; /* by this kernel: kernel_facts.h */
+	usec_t turn_longest, turn_lately, turn_p999; /* of the event loop: turns.h */
+	bool ftp_damaged;                            /* by this kernel: kernel_facts.h */
 
 	/* Counter number i from 0, of every group; false: no such. */
 	bool (*counter)(void *context, unsigned int i, struct node_counter *ret_counter);

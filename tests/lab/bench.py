@@ -13,9 +13,10 @@ import sys
 import time
 
 from lab import flood, tools
-from lab.cluster import MODES, PORT, TAP, Cluster, all_alive, events, kernel_table, told_at
+from lab.cluster import MODES, PORT, TAP, Cluster, all_alive, events, kernel_table, many_services, services, told_at
 from lab.host import wait_for
 from lab.measure import Stalls, cpu_seconds, handshakes, lags, percentile, resident_bytes
+from lab.tools import program
 from lab.topology import Topology, settle
 
 
@@ -340,6 +341,65 @@ def killed_to_told(cluster, lost, others):
                                      interval=0.1)[0]) - killed) for d in others]
 
 
+# loop
+
+LOOP_SERVICES, LOOP_REALS, LOOP_CONNECTIONS, LOOP_LOOK_S = 1000, 100, 100000, 60
+
+
+def bench_loop(figures, repeat):
+    """The longest turn of a director's loop, and the tail, while it has much to do."""
+    for run in range(repeat):
+        with lab(directors=1, reals=1) as t:
+            director, = t.directors
+            usual = services(t, [4])
+            full = usual + many_services(LOOP_SERVICES, LOOP_REALS)
+            cluster = Cluster(t, families=[4], services=full)
+            conditions = {"services": LOOP_SERVICES, "reals": LOOP_REALS, "run": run}
+
+            def measure(what, ended):
+                """Until `ended` says so; its turns of the 20 s before are told with it."""
+                began = time.monotonic()
+                longest = p999 = 0
+                while True:
+                    over = ended()
+                    turns = (cluster.status(director) or {"loop": {}})["loop"]
+                    longest = max(longest, turns.get("turn_lately_us", 0))
+                    p999 = max(p999, turns.get("turn_lately_p999_us", 0))
+                    if over:
+                        break
+                    time.sleep(1)
+                figures.write("turn_max_ms", longest / 1000, "ms", what=what, **conditions)
+                figures.write("turn_p999_ms", p999 / 1000, "ms", what=what, **conditions)
+                figures.write("seconds", time.monotonic() - began, "s", what=what, **conditions)
+
+            def command(what, *words):
+                """Of one that runs beside what else it asks."""
+                time.sleep(20)
+                process = director.start([program("lvsmesh"), *words, "--control", cluster.control(director)])
+                measure(what, lambda: not process.running())
+                assert process.popen.returncode == 0, process.errors()
+
+            def programmed():
+                return cluster.daemons[director].running() and cluster.ready(director)
+
+            cluster.start_director(director)
+            measure("start", programmed)
+            time.sleep(20)
+            until = time.monotonic() + LOOP_LOOK_S
+            measure("look", lambda: time.monotonic() > until)
+            command("services", "services")
+            command("status", "status")
+            command("reload-same", "reload")
+            cluster.write_config(director, services=usual + many_services(LOOP_SERVICES, LOOP_REALS, weight=7))
+            command("reload", "reload")
+            time.sleep(20)
+            cluster.kill_daemon(director)
+            director.run([program("lvsmeshd"), "--stop-threads"])
+            flood.pour(t, director, LOOP_CONNECTIONS, t.vip(4), PORT)
+            cluster.start_director(director, services=usual + many_services(LOOP_SERVICES, LOOP_REALS, weight=7))
+            measure("adoption", lambda: entries(cluster, director)["held"] >= LOOP_CONNECTIONS and programmed())
+
+
 # For a person
 
 APART = ("run", "turn", "director", "died_after_ms", "stalled_ms")
@@ -367,7 +427,7 @@ def table(file):
 
 
 BENCHES = {"lag": bench_lag, "survival": bench_survival, "inject": bench_inject, "sync": bench_sync,
-           "idle": bench_idle, "membership": bench_membership}
+           "idle": bench_idle, "membership": bench_membership, "loop": bench_loop}
 
 
 def main():

@@ -32,6 +32,12 @@ static struct entry entry_of(const struct world *world, unsigned int server, boo
 	return entry;
 }
 
+static void judge(struct world *world)
+{
+	assert_int_equal(compare_add(world->compare, &world->kernel), 0);
+	compare_judge(world->compare, false, &world->verdict);
+}
+
 static struct world world_new(uint8_t protocol, uint16_t port, unsigned int connections)
 {
 	struct world world = {.compare = compare_new(), .protocol = protocol, .port = port};
@@ -53,7 +59,7 @@ static struct world world_new(uint8_t protocol, uint16_t port, unsigned int conn
 		assert_non_null(service_add(&world.kernel.services[0], &real));
 		world.sure[i] = connections;
 	}
-	assert_int_equal(compare_judge(world.compare, &world.kernel, &world.verdict), 0);
+	judge(&world);
 	return world;
 }
 
@@ -86,7 +92,7 @@ static unsigned int rounds(struct world *world)
 {
 	for (unsigned int i = 1; i <= 100; i++) {
 		count_all(world);
-		assert_int_equal(compare_judge(world->compare, &world->kernel, &world->verdict), 0);
+		judge(world);
 		if (world->verdict.lost || world->verdict.unknown)
 			return i;
 	}
@@ -124,7 +130,7 @@ static void test_lost(void **state)
 	/* For one round only: nothing. */
 	real(&world, 1)->active = 50;
 	count_all(&world);
-	compare_judge(world.compare, &world.kernel, &world.verdict);
+	judge(&world);
 	assert_int_equal(world.verdict.lost, 0);
 	real(&world, 1)->active = 100;
 	assert_int_equal(rounds(&world), 0);
@@ -211,7 +217,7 @@ static void test_services_change(void **state)
 	(void)state;
 	real(&world, 1)->active = 0;
 	count_all(&world);
-	compare_judge(world.compare, &world.kernel, &world.verdict);
+	judge(&world);
 	*real(&world, 0) = *real(&world, 1);
 	*real(&world, 1) = first;
 	assert_int_equal(rounds(&world), 1);

@@ -37,6 +37,13 @@ def services(topology, families=FAMILIES, port=PORT, **options):
             for family in families for n in range(topology.vips)]
 
 
+def many_services(count, reals, weight=100):
+    """Services without traffic, each of an address of its own."""
+    return [{"name": f"s{i}", "address": endpoint(f"203.0.{i // 250}.{i % 250 + 1}", PORT), "scheduler": "rr",
+             "real-servers": [{"address": endpoint(f"10.{20 + i % 100}.{j // 250}.{j % 250 + 1}", PORT), "weight": weight}
+                              for j in range(reals)]} for i in range(count)]
+
+
 def kernel_table(director):
     """{flow: (real server, state)} of a director's kernel, a flow being (protocol, client, VIP); templates
     and the probe service's own connection are left out."""

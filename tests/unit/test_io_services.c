@@ -1,0 +1,403 @@
+/* The order of what is asked of the kernel, and that the loop waits for none of it: against a
+ * kernel that takes as long as a test wants. */
+#include <pthread.h>
+#include <semaphore.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include <cmocka.h>
+
+#include "director/io_clock.h"
+#include "director/io_services_private.h"
+#include "tests/scratch.h"
+
+/* The kernel */
+
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct service_set kernel;
+static char calls[4096]; /* what was done, in order */
+static bool hold;        /* apply waits for the test */
+static sem_t held, go_on;
+static pthread_t loop_thread;
+
+static void called(const char *what)
+{
+	/* not an assertion of cmocka's: those are for its own thread */
+	if (pthread_equal(pthread_self(), loop_thread))
+		abort();
+	pthread_mutex_lock(&lock);
+	snprintf(calls + strlen(calls), sizeof(calls) - strlen(calls), "%s ", what);
+	pthread_mutex_unlock(&lock);
+}
+
+int ipvs_open(struct ipvs **ret_ipvs, struct ipvs_error *ret_error)
+{
+	*ret_error = (struct ipvs_error){0};
+	*ret_ipvs = malloc(1);
+	return 0;
+}
+
+void ipvs_close(struct ipvs *ipvs)
+{
+	free(ipvs);
+}
+
+int ipvs_get_info(struct ipvs *ipvs, struct ipvs_info *ret_info, struct ipvs_error *ret_error)
+{
+	(void)ipvs;
+	(void)ret_error;
+	*ret_info = (struct ipvs_info){0};
+	return 0;
+}
+
+int ipvs_dump(struct ipvs *ipvs, struct service_set *ret_set, struct ipvs_error *ret_error)
+{
+	struct service_set copy = {0};
+
+	(void)ipvs;
+	(void)ret_error;
+	if (pthread_equal(pthread_self(), loop_thread))
+		abort();
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < kernel.count; i++)
+		service_set_add(&copy, &kernel.services[i]);
+	pthread_mutex_unlock(&lock);
+	*ret_set = copy;
+	return 0;
+}
+
+static void kernel_remove(const struct service_key *key)
+{
+	struct service *found = service_set_find(&kernel, key);
+
+	service_fini(found);
+	*found = kernel.services[--kernel.count];
+	service_set_sort(&kernel);
+}
+
+int ipvs_apply(struct ipvs *ipvs, const struct plan *plan, struct ipvs_error *ret_error)
+{
+	bool wait;
+
+	(void)ipvs;
+	*ret_error = (struct ipvs_error){0};
+	if (plan->count > 0)
+		called("apply");
+	pthread_mutex_lock(&lock);
+	wait = hold;
+	pthread_mutex_unlock(&lock);
+	if (wait) {
+		sem_post(&held);
+		sem_wait(&go_on);
+	}
+	pthread_mutex_lock(&lock);
+	for (size_t i = 0; i < plan->count; i++) {
+		const struct plan_op *op = &plan->ops[i];
+
+		if (op->kind == PLAN_ADD_SERVICE)
+			service_set_add(&kernel, op->service);
+		else if (op->kind == PLAN_DELETE_SERVICE)
+			kernel_remove(&op->service->key);
+		service_set_sort(&kernel);
+	}
+	pthread_mutex_unlock(&lock);
+	return 0;
+}
+
+int vip_apply(const char *interface, struct vip_list wanted, struct vip_list ours, bool keep_local,
+	      struct vip_changes *ret_changes, struct vip_error *ret_error)
+{
+	char what[64];
+
+	(void)interface;
+	(void)keep_local;
+	(void)ret_error;
+	snprintf(what, sizeof(what), "vips+%zu-%zu", wanted.count, ours.count);
+	called(what);
+	*ret_changes = (struct vip_changes){0};
+	return 0;
+}
+
+int vip_release(struct vip_list vips, struct vip_error *ret_error)
+{
+	(void)vips;
+	(void)ret_error;
+	called("release");
+	return 0;
+}
+
+/* The director */
+
+struct world {
+	uv_loop_t loop;
+	struct scratch scratch;
+	struct io_services *services;
+	unsigned int programmed, listed, put_back, done;
+};
+
+static void put_back(void *ctx, const char *what, const char *was, int r)
+{
+	struct world *world = ctx;
+
+	(void)what;
+	(void)was;
+	(void)r;
+	world->put_back++;
+}
+
+static void programmed(void *ctx)
+{
+	struct world *world = ctx;
+
+	assert_int_equal(world->done, 0);
+	world->programmed++;
+}
+
+static void listed(void *ctx)
+{
+	struct world *world = ctx;
+
+	assert_int_equal(world->done, 0);
+	world->listed++;
+}
+
+static void done(void *context)
+{
+	struct world *world = context;
+
+	world->done++;
+}
+
+/* With services of the addresses from `first` on. */
+static struct config *config_of(const struct world *world, unsigned int first, unsigned int count)
+{
+	struct config_error error;
+	struct config *config;
+	char *text;
+	size_t len;
+	FILE *out = open_memstream(&text, &len);
+
+	fprintf(out,
+		"node: {name: d1, state: %s}\ncluster: {listen: ['192.0.2.1:7946']}\nservices:\n",
+		world->scratch.dir);
+	for (unsigned int i = 0; i < count; i++)
+		fprintf(out,
+			"- {name: s%u, address: '203.0.113.%u:80', scheduler: rr, real-servers: "
+			"[{address: '10.0.0.1:80'}]}\n",
+			i, first + i);
+	fclose(out);
+	if (config_parse(text, len, "x", &config, &error) < 0)
+		fail_msg("%s", error.text);
+	free(text);
+	return config;
+}
+
+static int setup(void **state)
+{
+	struct world *world = calloc(1, sizeof(*world));
+
+	loop_thread = pthread_self();
+	hold = false;
+	calls[0] = '\0';
+	sem_init(&held, 0, 0);
+	sem_init(&go_on, 0, 0);
+	uv_loop_init(&world->loop);
+	scratch_init(&world->scratch);
+	*state = world;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	struct world *world = *state;
+
+	assert_int_equal(uv_loop_close(&world->loop), 0);
+	scratch_fini(&world->scratch);
+	service_set_fini(&kernel);
+	free(world);
+	return 0;
+}
+
+static void open_with(struct world *world, struct config *config)
+{
+	const struct io_services_callbacks callbacks = {put_back, programmed, listed, world};
+	char error[IO_SERVICES_ERROR_MAX];
+
+	assert_int_equal(
+		io_services_open(&world->loop, config, &callbacks, &world->services, error), 0);
+	config_free(config);
+}
+
+static void config_with(struct world *world, struct config *config)
+{
+	io_services_config(world->services, config);
+	config_free(config);
+}
+
+static void run_until(struct world *world, const unsigned int *count, unsigned int wanted)
+{
+	while (*count < wanted)
+		uv_run(&world->loop, UV_RUN_ONCE);
+	assert_int_equal(*count, wanted);
+}
+
+static void close_all(struct world *world)
+{
+	io_services_close(world->services, done, world);
+	uv_run(&world->loop, UV_RUN_DEFAULT);
+	assert_int_equal(world->done, 1);
+}
+
+/* An apply has begun, and waits; the loop runs. */
+static void run_until_held(struct world *world)
+{
+	while (sem_trywait(&held) < 0)
+		uv_run(&world->loop, UV_RUN_NOWAIT);
+}
+
+static void set_hold(bool value)
+{
+	pthread_mutex_lock(&lock);
+	hold = value;
+	pthread_mutex_unlock(&lock);
+}
+
+static void assert_calls(const char *expected)
+{
+	pthread_mutex_lock(&lock);
+	assert_string_equal(calls, expected);
+	calls[0] = '\0';
+	pthread_mutex_unlock(&lock);
+}
+
+/* VIPs that leave go first, then come the services, and then the VIPs that are new. */
+static void test_order(void **state)
+{
+	struct world *world = *state;
+	struct io_services_status status;
+
+	open_with(world, config_of(world, 1, 3));
+	io_services_announce(world->services, true, true);
+	run_until(world, &world->programmed, 1);
+	while (!strstr(calls, "vips+3-0"))
+		uv_run(&world->loop, UV_RUN_ONCE);
+	io_services_status(world->services, &status);
+	assert_true(status.programmed && status.ever && status.announcing);
+	assert_int_equal(kernel.count, 3);
+	assert_calls("release apply vips+3-0 ");
+	config_with(world, config_of(world, 3, 2));
+	run_until(world, &world->programmed, 2);
+	close_all(world);
+	assert_int_equal(kernel.count, 2);
+	assert_int_equal(world->put_back, 0);
+	assert_calls("vips+0-2 apply vips+2-0 ");
+}
+
+/* Configurations that come while one is programmed: only the newest one is programmed then. */
+static void test_reload_while_applying(void **state)
+{
+	struct world *world = *state;
+
+	set_hold(true);
+	open_with(world, config_of(world, 1, 1));
+	run_until_held(world);
+	config_with(world, config_of(world, 11, 2));
+	config_with(world, config_of(world, 21, 3));
+	for (unsigned int i = 0; i < 100; i++)
+		uv_run(&world->loop, UV_RUN_NOWAIT);
+	assert_int_equal(world->programmed, 0);
+	set_hold(false);
+	sem_post(&go_on);
+	run_until(world, &world->programmed, 1);
+	assert_int_equal(kernel.count, 3);
+	assert_int_equal(kernel.services[0].key.vip.ip.bytes[3], 21);
+	assert_int_equal(world->put_back, 0);
+	close_all(world);
+}
+
+/* Traffic is given up at once. */
+static void test_withdraw_while_applying(void **state)
+{
+	struct world *world = *state;
+
+	set_hold(true);
+	open_with(world, config_of(world, 1, 1));
+	run_until_held(world);
+	assert_calls("apply ");
+	io_services_announce(world->services, false, false);
+	while (!strstr(calls, "release"))
+		uv_run(&world->loop, UV_RUN_ONCE);
+	assert_calls("vips+0-1 release ");
+	assert_int_equal(world->programmed, 0);
+	set_hold(false);
+	sem_post(&go_on);
+	run_until(world, &world->programmed, 1);
+	close_all(world);
+}
+
+static void test_close_while_applying(void **state)
+{
+	struct world *world = *state;
+
+	set_hold(true);
+	open_with(world, config_of(world, 1, 1));
+	run_until_held(world);
+	config_with(world, config_of(world, 11, 2));
+	io_services_close(world->services, done, world);
+	for (unsigned int i = 0; i < 100; i++)
+		uv_run(&world->loop, UV_RUN_NOWAIT);
+	assert_int_equal(world->done, 0);
+	sem_post(&go_on);
+	uv_run(&world->loop, UV_RUN_DEFAULT);
+	assert_int_equal(world->done, 1);
+	assert_int_equal(world->programmed, 0);
+	/* what was begun has been ended, nothing else was */
+	assert_int_equal(kernel.count, 1);
+}
+
+/* It is from after the programming that is under way, and all who asked before it began share it.
+ */
+static void test_list(void **state)
+{
+	struct world *world = *state;
+	struct service_list *list = NULL, *other = NULL;
+	usec_t now = clock_now().mono;
+	const char *error;
+
+	set_hold(true);
+	open_with(world, config_of(world, 1, 2));
+	run_until_held(world);
+	assert_int_equal(io_services_list(world->services, now, &list, &error), -EAGAIN);
+	assert_int_equal(io_services_list(world->services, now, &list, &error), -EAGAIN);
+	set_hold(false);
+	sem_post(&go_on);
+	run_until(world, &world->listed, 1);
+	assert_int_equal(io_services_list(world->services, now, &list, &error), 0);
+	assert_int_equal(list->set.count, 2);
+	assert_int_equal(io_services_list(world->services, now, &other, &error), 0);
+	assert_ptr_equal(list, other);
+	service_list_free(other);
+	assert_int_equal(io_services_list(world->services, clock_now().mono + 1, &other, &error),
+			 -EAGAIN);
+	close_all(world);
+	/* it outlives who made it */
+	assert_int_equal(list->set.count, 2);
+	service_list_free(list);
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_order, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reload_while_applying, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_withdraw_while_applying, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_close_while_applying, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
