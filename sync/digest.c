@@ -15,10 +15,10 @@
 
 bool digest_covers(struct table_version version, uint32_t timeout, uint64_t horizon)
 {
-	usec_t lifetime = table_lifetime(timeout) * USEC_PER_SEC;
+	usec_t lifetime = table_lifetime(timeout) * USEC_PER_SEC, since = hlc_since(version.hlc);
 
-	return version.hlc <= horizon &&
-	       hlc_wall(version.hlc) + lifetime > hlc_wall(horizon) + REMAINS;
+	return version.hlc <= horizon && since <= hlc_wall(horizon) &&
+	       since + lifetime > hlc_wall(horizon) + REMAINS;
 }
 
 /* Adds to the sums, or takes from them. True: the walk has ended. */

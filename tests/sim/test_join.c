@@ -483,6 +483,26 @@ static void test_mends(void **state)
 	cluster_free(cluster);
 }
 
+/* The same for what a director found in its kernel, and nobody reported. */
+static void test_mends_found(void **state)
+{
+	struct cluster *cluster = cluster_new(18, 3);
+	struct entry entry = cluster_entry(1, 1, ESTABLISHED, true), held;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	cluster_crash(cluster, 0, false);
+	cluster_unreported(cluster, 0, &entry);
+	cluster_start(cluster, 0);
+	cluster_run(cluster, 40 * USEC_PER_SEC);
+	assert_true(cluster_kernel(cluster, 1, &entry.flow, &held));
+	cluster_forget(cluster, 1, &entry.flow);
+	cluster_run(cluster, 90 * USEC_PER_SEC);
+	assert_int_equal(cluster_sync_status(cluster, 1).mended, 1);
+	assert_same(cluster);
+	cluster_free(cluster);
+}
+
 /* However many parts differ: as long as asking helps, the next are asked for at once. */
 static void test_mends_all(void **state)
 {
@@ -518,7 +538,8 @@ int main(void)
 		cmocka_unit_test(test_ready_at_once),  cmocka_unit_test(test_reads_first),
 		cmocka_unit_test(test_join_timeout),   cmocka_unit_test(test_nothing_to_mend),
 		cmocka_unit_test(test_mends),          cmocka_unit_test(test_mends_all),
-		cmocka_unit_test(test_waits_alone),    cmocka_unit_test(test_clock_set_back),
+		cmocka_unit_test(test_mends_found),    cmocka_unit_test(test_waits_alone),
+		cmocka_unit_test(test_clock_set_back),
 	};
 
 	cmocka_set_test_filter(getenv("TEST"));
