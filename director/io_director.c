@@ -309,10 +309,22 @@ static void turn_ended(uv_prepare_t *turn)
 	director->turn_idle = idle;
 }
 
+/* From the loop: a daemon that hangs tells nothing, and is started again. */
+static void watchdog_tell(struct io_director *director)
+{
+	usec_t now = clock_now().mono;
+
+	if (!director->watchdog || now < director->watchdog_told + director->watchdog / 4)
+		return;
+	director->watchdog_told = now;
+	io_log_notify("WATCHDOG=1");
+}
+
 static void watched(uv_timer_t *timer)
 {
 	struct io_director *director = timer->data;
 
+	watchdog_tell(director);
 	forwarder_look(director);
 	if (!director->adopted)
 		want_inject(director);
@@ -568,6 +580,7 @@ int io_director_run(const struct io_director_options *options)
 	director->identity = options->identity;
 	director->versions = options->versions;
 	director->started = director->loaded = director->forwarder_since = clock_now().mono;
+	director->watchdog = io_log_watchdog();
 	config_digest(director->config, director->digest);
 	director->ftp_damaged =
 		uname(&kernel) == 0 && kernel_facts_damage_ftp(kernel.release, kernel.version);

@@ -48,7 +48,9 @@ struct io_director {
 	bool roster_changed;
 	uv_signal_t signals[3];
 	uv_timer_t watch, leave;
-	unsigned int turns; /* of watch */
+	unsigned int turns;   /* of watch */
+	usec_t watchdog;      /* the service manager's, 0: none; */
+	usec_t watchdog_told; /* mono, when it was last told that the loop turns */
 
 	uv_prepare_t turn;              /* of the loop, */
 	uint64_t turn_began, turn_idle; /* in ns */

@@ -50,3 +50,12 @@ void io_log_notify(const char *state)
 		io_log_warning("the service manager does not listen on %s", path);
 	close(fd);
 }
+
+uint64_t io_log_watchdog(void)
+{
+	const char *usec = getenv("WATCHDOG_USEC"), *pid = getenv("WATCHDOG_PID");
+
+	if (!usec || (pid && strtoll(pid, NULL, 10) != (long long)getpid()))
+		return 0;
+	return strtoull(usec, NULL, 10);
+}

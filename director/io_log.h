@@ -3,6 +3,8 @@
 #ifndef DIRECTOR_IO_LOG_H
 #define DIRECTOR_IO_LOG_H
 
+#include <stdint.h>
+
 /* syslog.h's numbers. */
 enum io_log_priority {
 	LOG_PRIORITY_ERROR = 3,
@@ -21,5 +23,9 @@ __attribute__((format(printf, 2, 3))) void io_log_line(enum io_log_priority prio
 
 /* Tells the service manager ("READY=1"), sd_notify(3); without one nothing happens. */
 void io_log_notify(const char *state);
+
+/* The service manager ends a daemon that lets so many us pass without "WATCHDOG=1"; 0: it asks for
+ * none of this process, sd_watchdog_enabled(3). */
+uint64_t io_log_watchdog(void);
 
 #endif
