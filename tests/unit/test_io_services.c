@@ -34,6 +34,16 @@ static void called(const char *what)
 	pthread_mutex_unlock(&lock);
 }
 
+static bool was_called(const char *what)
+{
+	bool found;
+
+	pthread_mutex_lock(&lock);
+	found = strstr(calls, what) != NULL;
+	pthread_mutex_unlock(&lock);
+	return found;
+}
+
 int ipvs_open(struct ipvs **ret_ipvs, struct ipvs_error *ret_error)
 {
 	*ret_error = (struct ipvs_error){0};
@@ -283,7 +293,7 @@ static void test_order(void **state)
 	open_with(world, config_of(world, 1, 3));
 	io_services_announce(world->services, true, true);
 	run_until(world, &world->programmed, 1);
-	while (!strstr(calls, "vips+3-0"))
+	while (!was_called("vips+3-0"))
 		uv_run(&world->loop, UV_RUN_ONCE);
 	io_services_status(world->services, &status);
 	assert_true(status.programmed && status.ever && status.announcing);
@@ -329,7 +339,7 @@ static void test_withdraw_while_applying(void **state)
 	run_until_held(world);
 	assert_calls("apply ");
 	io_services_announce(world->services, false, false);
-	while (!strstr(calls, "release"))
+	while (!was_called("release"))
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_calls("vips+0-1 release ");
 	assert_int_equal(world->programmed, 0);
