@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 #include "director/config_policy.h"
 #include "director/io_clock.h"
@@ -296,17 +297,28 @@ static void signalled(uv_signal_t *signal, int number)
 	director_reload(director);
 }
 
-/* Of the turn that ends: what it did not wait. */
+static uint64_t cpu_time(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+/* Of the turn that ends: what it did not wait, and what of that this thread had a processor. */
 static void turn_ended(uv_prepare_t *turn)
 {
 	struct io_director *director = turn->data;
-	uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(turn->loop);
+	uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(turn->loop), cpu = cpu_time();
 
-	if (director->turn_began)
+	if (director->turn_began) {
 		turns_add(&director->loop_turns, now / 1000,
 			  (now - director->turn_began - (idle - director->turn_idle)) / 1000);
+		turns_add(&director->loop_work, now / 1000, (cpu - director->turn_cpu) / 1000);
+	}
 	director->turn_began = now;
 	director->turn_idle = idle;
+	director->turn_cpu = cpu;
 }
 
 /* From the loop: a daemon that hangs tells nothing, and is started again. */

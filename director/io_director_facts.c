@@ -120,10 +120,11 @@ void director_facts(void *context, struct status_facts *ret_facts)
 {
 	struct io_director *director = context;
 	struct io_services_status services;
-	struct turns_status turns;
+	struct turns_status turns, work;
 	struct io_tap_status tap;
 
 	turns_status(&director->loop_turns, clock_now().mono, &turns);
+	turns_status(&director->loop_work, clock_now().mono, &work);
 	io_services_status(director->services, &services);
 	io_tap_status(director->tap, &tap);
 	*ret_facts = (struct status_facts){
@@ -161,6 +162,9 @@ void director_facts(void *context, struct status_facts *ret_facts)
 		.turn_longest = turns.longest,
 		.turn_lately = turns.longest_lately,
 		.turn_p999 = turns.p999_lately,
+		.work_longest = work.longest,
+		.work_lately = work.longest_lately,
+		.work_p999 = work.p999_lately,
 		.ftp_damaged = director->ftp_damaged,
 		.counter = counter,
 		.context = director,

@@ -52,9 +52,9 @@ struct io_director {
 	usec_t watchdog;      /* the service manager's, 0: none; */
 	usec_t watchdog_told; /* mono, when it was last told that the loop turns */
 
-	uv_prepare_t turn;              /* of the loop, */
-	uint64_t turn_began, turn_idle; /* in ns */
-	struct turns loop_turns;
+	uv_prepare_t turn;                        /* of the loop, */
+	uint64_t turn_began, turn_idle, turn_cpu; /* in ns */
+	struct turns loop_turns, loop_work;       /* its time; the processor's */
 
 	bool ftp_damaged; /* by this kernel */
 	bool forwarder_ok;

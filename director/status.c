@@ -336,7 +336,7 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		" s:{s:b, s:I},"
 		" s:s, s:{s:i, s:i, s:i, s:I},"
 		" s:{s:I, s:b, s:I, s:o},"
-		" s:o, s:b, s:b, s:o, s:o, s:b, s:{s:I, s:I, s:I}, s:o, s:o, s:o}",
+		" s:o, s:b, s:b, s:o, s:o, s:b, s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o}",
 		"name", facts->identity->certificate.name, "id", status_id(facts->identity->id, id),
 		"cluster", cluster, "epoch", number(facts->epoch), "version", LVSMESH_VERSION,
 		"uptime_s", since(facts->started, now), "ready", node.ready, "waiting_for",
@@ -351,7 +351,9 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		node.draining, "drained", node.drained, "entries", status_entries(&node.sync),
 		"config", config_make(facts, now), "adopted", facts->adopted, "loop", "turn_max_us",
 		number(facts->turn_longest), "turn_lately_us", number(facts->turn_lately),
-		"turn_lately_p999_us", number(facts->turn_p999), "counters", counters_make(facts),
+		"turn_lately_p999_us", number(facts->turn_p999), "work_max_us",
+		number(facts->work_longest), "work_lately_us", number(facts->work_lately),
+		"work_lately_p999_us", number(facts->work_p999), "counters", counters_make(facts),
 		"incidents", incidents_make(facts->events), "problems",
 		problems_make(facts, &node, &peers, now));
 }

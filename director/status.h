@@ -49,6 +49,7 @@ struct status_facts {
 	bool guarded; /* the tap, from the other users of this host */
 	uint32_t entries_max;
 	usec_t turn_longest, turn_lately, turn_p999; /* of the event loop: turns.h */
+	usec_t work_longest, work_lately, work_p999; /* of that it had a processor */
 	bool ftp_damaged;                            /* by this kernel: kernel_facts.h */
 
 	/* Counter number i from 0, of every group; false: no such. */

@@ -359,17 +359,17 @@ def bench_loop(figures, repeat):
             def measure(what, ended):
                 """Until `ended` says so; its turns of the 20 s before are told with it."""
                 began = time.monotonic()
-                longest = p999 = 0
+                most = dict.fromkeys(("turn_lately_us", "turn_lately_p999_us", "work_lately_us", "work_lately_p999_us"), 0)
                 while True:
                     over = ended()
                     turns = (cluster.status(director) or {"loop": {}})["loop"]
-                    longest = max(longest, turns.get("turn_lately_us", 0))
-                    p999 = max(p999, turns.get("turn_lately_p999_us", 0))
+                    most = {name: max(value, turns.get(name, 0)) for name, value in most.items()}
                     if over:
                         break
                     time.sleep(1)
-                figures.write("turn_max_ms", longest / 1000, "ms", what=what, **conditions)
-                figures.write("turn_p999_ms", p999 / 1000, "ms", what=what, **conditions)
+                for name, value in most.items():
+                    metric = name.replace("_us", "_ms").replace("_lately_ms", "_max_ms").replace("_lately", "")
+                    figures.write(metric, value / 1000, "ms", what=what, **conditions)
                 figures.write("seconds", time.monotonic() - began, "s", what=what, **conditions)
 
             def command(what, *words):
