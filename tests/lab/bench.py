@@ -394,7 +394,7 @@ def bench_loop(figures, repeat):
             command("reload", "reload")
             time.sleep(20)
             cluster.kill_daemon(director)
-            director.run([program("lvsmeshd"), "--stop-threads"])
+            director.run([program("lvsmeshd"), "-c", cluster.config(director), "--stop-threads"])
             flood.pour(t, director, LOOP_CONNECTIONS, t.vip(4), PORT)
             cluster.start_director(director, services=usual + many_services(LOOP_SERVICES, LOOP_REALS, weight=7))
             measure("adoption", lambda: entries(cluster, director)["held"] >= LOOP_CONNECTIONS and programmed())
