@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "director/config_policy.h"
+#include "director/inject_method.h"
 #include "director/io_clock.h"
 #include "director/io_director_private.h"
 #include "director/io_log.h"
@@ -124,12 +125,15 @@ static void tap_captured_all(void *context)
 static size_t tap_pull(void *context, uint8_t *payload, size_t cap)
 {
 	struct io_director *director = context;
+	size_t len;
 
 	/* What is injected while the kernel's list is read would have to be read as well, and to
 	 * read on in it the kernel counts from its start each time. */
 	if (!director->adopted && clock_now().mono < director->started + ADOPT_ALONE)
 		return 0;
-	return io_node_inject(director->node, payload, cap);
+	len = io_node_inject(director->node, payload, cap);
+	inject_method_set(&director->config->services, payload, len);
+	return len;
 }
 
 static void tap_confirmed(void *context)
