@@ -9,9 +9,7 @@
 
 #define EXPLAINED (EVIDENCE_REFUSED | EVIDENCE_RESTARTED)
 #define COMPARED (EVIDENCE_RESTARTED | EVIDENCE_MUTUAL | EVIDENCE_ONE_SIDED)
-#define PROOF                                                                                      \
-	(EVIDENCE_OTHER_ADDRESS | EVIDENCE_SYNC | EVIDENCE_THIRD | EVIDENCE_WITNESS |              \
-	 EVIDENCE_MUTUAL)
+#define PROOF (EVIDENCE_OTHER_ADDRESS | EVIDENCE_SYNC | EVIDENCE_THIRD | EVIDENCE_MUTUAL)
 
 /* How long the view must stand still: about 5 s for 3 members, 7 s for 5, 30 s for 1000. */
 static usec_t stable_time(unsigned int members)
@@ -55,16 +53,14 @@ static void count_lost(const struct membership *m, struct lost *lost)
 		if (member->state == MEMBER_FAILED)
 			lost->missing++;
 	}
+	/* No proof: our side isn't the one that is cut off, but the others may have lost their
+	 * power. */
 	if (m->witness && m->witness_ok && lost->missing && !(lost->evidence & EXPLAINED) &&
-	    quorum_of(m) != QUORUM_MAJORITY) {
+	    quorum_of(m) != QUORUM_MAJORITY)
 		lost->evidence |= EVIDENCE_WITNESS;
-		/* The one other of a pair may have lost its power just as well. */
-		if (lost->all > 1)
-			lost->proof |= EVIDENCE_WITNESS;
-	}
 }
 
-/* A single lost member is a crash, but for one of two. */
+/* A single lost member counts as a crash, but for one of two, until its view shows a cut. */
 static unsigned int enough(const struct membership *m)
 {
 	return m->roster_count + 1 - m->away_count <= 2 ? 1 : 2;
@@ -191,10 +187,11 @@ static void forget(struct membership *m)
 			m->members[i]->lost = false;
 }
 
-/* Until views are compared and those that are back have stayed for a while. */
+/* Until views are compared and those that are back have stayed for a while. Before a split is told
+ * of a single lost member is waited for too: its view may show that it was cut off. */
 static bool still_open(struct membership *m, const struct lost *lost)
 {
-	if (lost->missing >= enough(m)) {
+	if (lost->missing >= (m->split.incident.open ? enough(m) : 1)) {
 		m->split.whole_at = 0;
 		return true;
 	}
@@ -214,10 +211,9 @@ static void judge(struct membership *m, const struct lost *lost, usec_t *next)
 	if (open)
 		wanted = still_open(m, lost);
 	else
-		wanted = lost->all >= enough(m) &&
-			 ((lost->proof & EVIDENCE_MUTUAL) ||
-			  (lost->missing >= enough(m) && m->now.mono >= stable &&
-			   m->health <= HEALTH_GOOD));
+		wanted = (lost->proof & EVIDENCE_MUTUAL) ||
+			 (lost->missing >= enough(m) && m->now.mono >= stable &&
+			  m->health <= HEALTH_GOOD);
 	notice = incident_update(m, &split->incident, wanted, 0,
 				 proof ? MEMBERSHIP_SPLIT_CONFIRMED : MEMBERSHIP_SPLIT_SUSPECTED,
 				 MEMBERSHIP_SPLIT_HEALED, NULL, next);

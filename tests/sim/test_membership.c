@@ -572,8 +572,23 @@ static void test_quorum(void **state)
 	finish(sim);
 }
 
-/* Evidence of another class confirms before the cut heals: a witness where quorum is gone, and a
- * sync stream that still runs. Both are told to the core from outside. */
+/* The evidence of the only notice of that type. */
+static unsigned int evidence_of(const struct sim *sim, unsigned int n,
+				enum membership_notice_type type)
+{
+	const struct sim_notice *notices;
+	size_t count = sim_notices(sim, &notices);
+
+	assert_int_equal(sim_count(sim, (int)n, type, -1, 0), 1);
+	while (count-- > 0)
+		if (notices[count].at == n && notices[count].notice.type == type)
+			return notices[count].notice.evidence;
+	return 0;
+}
+
+/* A sync stream that still runs confirms before the cut heals. A witness that answers where quorum
+ * is gone does not, for the others may have lost their power. Both are told to the core from
+ * outside. */
 static void test_split_is_confirmed_by_others(void **state)
 {
 	struct sim_options options = {.seed = 120, .count = 4, .witness = true};
@@ -595,8 +610,9 @@ static void test_split_is_confirmed_by_others(void **state)
 		assert_int_equal(sim_count(sim, i, MEMBERSHIP_SPLIT_SUSPECTED, -1, 0) +
 					 sim_count(sim, i, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0),
 				 i == 1 ? 2 : 1);
-		assert_int_equal(sim_count(sim, i, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0), i < 2);
+		assert_int_equal(sim_count(sim, i, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0), i == 1);
 	}
+	assert_int_equal(evidence_of(sim, 0, MEMBERSHIP_SPLIT_SUSPECTED), EVIDENCE_WITNESS);
 	sim_heal(sim);
 	sim_run(sim, 15 * S);
 	check_split(sim, 4, 1, 0);
@@ -635,6 +651,59 @@ static void test_pair_says_split_or_crash(void **state)
 	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0), 2);
 	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_SPLIT_HEALED, -1, 0), 2);
 	finish(sim);
+}
+
+/* A majority loses its power: no witness makes a split of that, nor does their return. */
+static void test_power_of_a_majority(void **state)
+{
+	struct sim_options options = {.seed = 133, .count = 5, .witness = true};
+	struct sim *sim = sim_new(&options);
+
+	(void)state;
+	for (unsigned int i = 0; i < 5; i++)
+		sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
+	sim_run(sim, 10 * S);
+	sim_event(sim, 0, (struct membership_event){.type = MEMBERSHIP_WITNESS, .ok = true});
+	for (unsigned int i = 2; i < 5; i++)
+		sim_crash(sim, i, true);
+	sim_run(sim, 30 * S);
+	assert_int_equal(evidence_of(sim, 0, MEMBERSHIP_SPLIT_SUSPECTED), EVIDENCE_WITNESS);
+	for (unsigned int i = 2; i < 5; i++)
+		sim_start(sim, i, SIM_KEEP, 1);
+	sim_run(sim, 20 * S);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0), 0);
+	assert_int_equal(sim_count(sim, 0, MEMBERSHIP_SPLIT_HEALED, -1, 0), 1);
+	finish(sim);
+}
+
+/* One of five is lost: a crash, as far as the others can know, until it is back. */
+static void test_cut_of_one(void **state)
+{
+	(void)state;
+	for (unsigned int cut = 0; cut < 2; cut++) {
+		struct sim *sim = cluster(134, 5);
+
+		if (cut)
+			sim_partition(sim, 16, true);
+		else
+			sim_crash(sim, 4, true);
+		sim_run(sim, 20 * S);
+		for (int i = 0; i < 4; i++)
+			assert_int_equal(
+				sim_count(sim, i, MEMBERSHIP_SPLIT_SUSPECTED, -1, 0) +
+					sim_count(sim, i, MEMBERSHIP_SPLIT_CONFIRMED, -1, 0),
+				0);
+		if (cut)
+			sim_heal(sim);
+		else
+			sim_start(sim, 4, SIM_KEEP, 1);
+		sim_run(sim, 15 * S);
+		check_split(sim, 5, cut, 0);
+		if (cut)
+			assert_int_equal(evidence_of(sim, 0, MEMBERSHIP_SPLIT_CONFIRMED),
+					 EVIDENCE_MUTUAL);
+		finish(sim);
+	}
 }
 
 /* A witness says which side is cut off; that the other one of a pair has lost its power it can't.
@@ -850,6 +919,8 @@ int main(void)
 		cmocka_unit_test(test_split_is_confirmed_by_others),
 		cmocka_unit_test(test_split_seen_from_a_busy_host),
 		cmocka_unit_test(test_pair_says_split_or_crash),
+		cmocka_unit_test(test_power_of_a_majority),
+		cmocka_unit_test(test_cut_of_one),
 		cmocka_unit_test(test_witness_of_a_pair),
 		cmocka_unit_test(test_operator_removes),
 		cmocka_unit_test(test_second_network_carries_on),
