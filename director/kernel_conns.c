@@ -355,16 +355,16 @@ static const struct real_server *real_of_vip(const struct service_set *services,
 	return service ? real_find(service, entry) : NULL;
 }
 
-/* mark 0: any service of a mark. */
+/* mark 0: any service of a mark; they are the last of those that are sorted. */
 static const struct real_server *real_of_mark(const struct service_set *services,
 					      const struct entry *entry, uint32_t mark,
 					      const struct service **ret_service)
 {
-	for (size_t i = 0; i < services->count; i++) {
+	for (size_t i = services->count; i-- > 0 && services->services[i].key.fwmark;) {
 		const struct service *service = &services->services[i];
 		const struct real_server *real;
 
-		if (service->key.fwmark == 0 || (mark && service->key.fwmark != mark) ||
+		if ((mark && service->key.fwmark != mark) ||
 		    service->key.vip.ip.family != entry->flow.family)
 			continue;
 		real = real_find(service, entry);
