@@ -227,8 +227,7 @@ static void judge(struct membership *m, const struct lost *lost, usec_t *next)
 		fill_notice(m, notice, lost);
 	}
 	/* As long as others may come to those that were lost. */
-	if (!split->incident.open && !still_open(m, lost) &&
-	    (open || m->now.mono > split->lost_last + window))
+	if (!split->incident.open && !still_open(m, lost))
 		forget(m);
 }
 
