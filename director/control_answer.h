@@ -4,8 +4,8 @@
  *	{...}					the items; status and what acts have one
  *	{"end": true, "count": 2}
  * While a reload or the list of services is awaited, empty lines come. Events that are followed
- *have no end. {"lost": 12} among them: so many were not kept long enough. A piece costs a bounded
- *time, however many connections there are. */
+ * have no end. {"lost": 12} among them: so many were not kept long enough. A piece costs a bounded
+ * time, however many connections there are. */
 #ifndef DIRECTOR_CONTROL_ANSWER_H
 #define DIRECTOR_CONTROL_ANSWER_H
 

@@ -226,7 +226,7 @@ static void judge(struct membership *m, const struct lost *lost, usec_t *next)
 		notice->incident = split->incident.id;
 		fill_notice(m, notice, lost);
 	}
-	/* As long as others may come to those that were lost. */
+	/* While somebody is missing others may come to those that were lost. */
 	if (!split->incident.open && !still_open(m, lost))
 		forget(m);
 }

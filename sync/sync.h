@@ -35,8 +35,8 @@ enum sync_kind {
 };
 
 /* Why a frame was refused: the stream is to be closed, except that SYNC_E_ENTRY is never returned:
- * it counts single entries that were left out. Whoever wants to
- * resume at a position from the future is counted, and gets the journal from its start. */
+ * it counts single entries that were left out. Whoever wants to resume at a position from the
+ * future is counted, and gets the journal from its start. */
 enum sync_error {
 	SYNC_E_KIND = 1,  /* a kind that does not belong on this stream, or too early */
 	SYNC_E_MALFORMED, /* does not decode, columns that do not agree, counts that lie */
