@@ -9,6 +9,10 @@
 /* At start others wait for it. Later it takes at most a tenth of a processor, however large a
  * flood has made the kernel's table. */
 #define REST 9
+/* The kernel counts its list's entries: when one ends between two reads, the list skips another
+ * that comes later. Each reading skips others, so they are repeated until one finds nothing new; at
+ * most so often in a row, since connections that are being opened are always new. */
+#define READINGS_MAX 5
 
 /* Connections that the kernel has kept */
 
@@ -36,12 +40,27 @@ static void adopt_refused(void *context, int error)
 	director->adopt_refused[error]++;
 }
 
+/* Whether the reading that ended found connections that were not known, and tells of them. */
+static bool found_some(struct io_director *director)
+{
+	struct node_status status;
+	uint64_t found;
+
+	node_status(io_node_get(director->node), &status);
+	found = status.sync.adopted - director->adopt_found;
+	director->adopt_found = status.sync.adopted;
+	if (found)
+		io_log_info("%llu connections found in the kernel", (unsigned long long)found);
+	return found > 0;
+}
+
 static void adopt_done(void *context, int error)
 {
 	struct io_director *director = context;
-	struct node_status status;
+	bool wanted = director->adopt_again;
 
 	director->adopt = NULL;
+	director->adopt_again = false;
 	service_list_free(director->adopt_services);
 	director->adopt_services = NULL;
 	if (director->stopping)
@@ -54,13 +73,11 @@ static void adopt_done(void *context, int error)
 	}
 	director->adopted = true;
 	io_node_adopted_all(director->node);
-	node_status(io_node_get(director->node), &status);
-	io_log_info("%llu connections found in the kernel",
-		    (unsigned long long)status.sync.adopted);
-	if (director->adopt_again) {
-		director->adopt_again = false;
+	director->adopt_readings = wanted ? 0 : director->adopt_readings + 1;
+	if ((found_some(director) && director->adopt_readings < READINGS_MAX) || wanted)
 		director_adopt(director);
-	}
+	else
+		director->adopt_readings = 0;
 }
 
 void director_adopt(struct io_director *director)

@@ -67,6 +67,8 @@ struct io_director {
 	bool adopt_wanted;  /* by the node after that */
 	usec_t adopt_since; /* the kernel's services are being listed for it since then, or 0 */
 	bool adopted, adopt_again;
+	unsigned int adopt_readings; /* in a row */
+	uint64_t adopt_found;        /* by all readings */
 	char adopt_error[ERROR_MAX];
 	struct service_list *adopt_services; /* the kernel's, for their forwarding methods */
 	uint64_t adopt_refused[KERNEL_CONNS_E_MAX];

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from lab import pace, tools
+from lab import flood, pace, tools
 from lab.cluster import PORT, TAP, TAP_NET, Cluster, kernel_table
 from lab.host import wait_for
 from lab.measure import Stalls
@@ -129,3 +129,22 @@ def test_the_other_daemons_restart(busy):
     cluster.wait_ready([other])
     wait_for(lambda: len(kernel_table(other)) >= COUNT + 30, 10, "entries on the other director")
     nobody_noticed(cluster, client)
+
+
+STAY, END = 5000, 10000
+
+
+def test_all_of_a_large_table_are_found(topology):
+    """The kernel's list skips an entry whenever an earlier one ends between two reads: half of these end meanwhile."""
+    t = topology(directors=1)
+    director = t.directors[0]
+    cluster = Cluster(t, families=[4])
+    flood.pour(t, director, STAY, t.vip(4), PORT)
+    flood.pour(t, director, END, t.vip(4), PORT, first=STAY, timeout=lambda i: 2 + i % 4)
+    cluster.start_director(director)
+    wait_for(lambda: held(cluster, director) == STAY, pace.scaled(60), "those that stay", interval=0.5)
+
+
+def held(cluster, director):
+    status = cluster.status(director)
+    return status and status["entries"]["held"]

@@ -18,26 +18,27 @@ def flow(i):
     return f"198.{18 + (i >> 24)}.{i >> 16 & 255}.{i >> 8 & 255}", 1024 + (i & 255)
 
 
-def pour(topology, director, count, vip, port):
-    """Puts `count` established connections of a VIP (IPv4), spread over the real servers."""
+def pour(topology, director, count, vip, port, first=0, timeout=lambda i: TIMEOUT):
+    """Puts `count` established connections of a VIP (IPv4), spread over the real servers, from the `first`-th on;
+    each ends after timeout(i) seconds."""
     director.run(f"ipvsadm --start-daemon backup --mcast-interface eth0 --syncid {SYNC_ID}")
     with topology.router.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
         s.setsockopt(socket.IPPROTO_IP, socket.IP_MULTICAST_IF,
                      socket.inet_aton(topology.router.address[4]))
-        for first in range(0, count, ENTRIES):
-            s.sendto(message(topology, range(first, min(first + ENTRIES, count)), vip, port),
+        for at in range(first, first + count, ENTRIES):
+            s.sendto(message(topology, range(at, min(at + ENTRIES, first + count)), vip, port, timeout),
                      (GROUP, PORT))
             wait_for(lambda: queue(director) == 0, 5, "backup thread took a message", interval=0.001)
     director.run("ipvsadm --stop-daemon backup")
 
 
-def message(topology, numbers, vip, port):
+def message(topology, numbers, vip, port, timeout=lambda i: TIMEOUT):
     entries = b""
     for i in numbers:
         caddr, cport = flow(i)
         real = topology.reals[i % len(topology.reals)]
         entries += struct.pack("!BBHIHHHHII4s4s4s", 0, TCP, 36, METHOD[topology.forwarding], ESTABLISHED,
-                               cport, port, port, 0, TIMEOUT,
+                               cport, port, port, 0, timeout(i),
                                *(socket.inet_aton(a) for a in (caddr, vip, real.address[4])))
     return struct.pack("!BBHBbH", 0, SYNC_ID, 8 + len(entries), len(numbers), 1, 0) + entries
 
