@@ -458,7 +458,9 @@ static bool take_state(struct membership *m, struct stream *stream, struct membe
 	}
 	ok = state && state->n_want <= ENTRIES_MAX;
 	for (size_t i = 0; ok && i < state->n_records; i++) {
-		if (stream->rollback && state->records[i]->kind != RECORD_TWICE)
+		/* What we signed ourselves counts whoever hands it on: we may have gone back, too. */
+		if (stream->rollback && state->records[i]->kind != RECORD_TWICE &&
+		    state->records[i]->origin != m->identity->id)
 			continue;
 		record_take(m, member, true, state->records[i]);
 	}

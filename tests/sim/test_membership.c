@@ -511,6 +511,28 @@ static void test_rolled_back_state(void **state)
 	finish(sim);
 }
 
+/* Each holds the other's newer boot, and refuses what the other says of anybody else. */
+static void test_two_rolled_back(void **state)
+{
+	struct sim *sim = cluster(81, 2);
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++) {
+		sim_crash(sim, i, false);
+		sim_start(sim, i, SIM_KEEP, 0);
+		sim_run(sim, 5 * S);
+	}
+	for (unsigned int i = 0; i < 2; i++)
+		sim_crash(sim, i, false);
+	for (unsigned int i = 0; i < 2; i++)
+		sim_start(sim, i, SIM_ROLLBACK, 3);
+	/* Until then each believes its roster. */
+	sim_run(sim, 6 * S);
+	assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_IDENTITY_TWICE, -1, 0), 0);
+	finish(sim);
+}
+
 static void test_idle_traffic(void **state)
 {
 	static const unsigned int counts[] = {3, 8, 32, 64};
@@ -913,6 +935,7 @@ int main(void)
 		cmocka_unit_test(test_a_paused_one_accuses_nobody),
 		cmocka_unit_test(test_identity_twice),
 		cmocka_unit_test(test_rolled_back_state),
+		cmocka_unit_test(test_two_rolled_back),
 		cmocka_unit_test(test_idle_traffic),
 		cmocka_unit_test(test_same_seed_same_run),
 		cmocka_unit_test(test_quorum),
