@@ -348,11 +348,13 @@ void member_state_set(struct membership *m, struct member *member, enum member_s
 	member_busy(m, member);
 }
 
-/* What it has said of itself does not explain an answer, or forbid it. */
+/* What it has said of itself does not explain an answer, or forbid it. Nobody can probe it before
+ * it has said where it is. */
 static bool may_be_alive(const struct member *member, uint64_t epoch)
 {
-	return epoch > member->epoch ||
-	       (member->phase != MEMBER_LEFT && member->phase != MEMBER_ABSENT);
+	return member->path_count > 0 &&
+	       (epoch > member->epoch ||
+		(member->phase != MEMBER_LEFT && member->phase != MEMBER_ABSENT));
 }
 
 static void back(struct membership *m, struct member *member, uint64_t epoch)

@@ -265,6 +265,7 @@ struct stream {
 	enum stream_phase phase;
 	bool dialled;
 	uint64_t member; /* 0: not known yet: a join endpoint */
+	uint64_t epoch;  /* the peer's, by the session */
 	struct endpoint remote;
 	int join; /* index, or -1 */
 	usec_t deadline;

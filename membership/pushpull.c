@@ -103,6 +103,13 @@ static void reached(struct membership *m, struct member *member, const struct en
 	member_busy(m, member);
 }
 
+static void heard(struct membership *m, struct member *member, const struct stream *stream)
+{
+	member_alive(m, member, stream->epoch);
+	if (member->proven != stream->epoch)
+		probe_hello(m, member);
+}
+
 void pushpull_opened(struct membership *m, const struct membership_event *event)
 {
 	struct stream *stream = &m->streams[event->stream];
@@ -133,13 +140,11 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 		m->output_bits |= bit(event->stream);
 		reached(m, member, &stream->remote);
 	}
-	if (stream->rollback) {
+	stream->epoch = event->peer_epoch;
+	if (stream->rollback)
 		refuse(m, REFUSED_ROLLBACK);
-		return;
-	}
-	member_alive(m, member, event->peer_epoch);
-	if (member->proven != event->peer_epoch)
-		probe_hello(m, member);
+	else
+		heard(m, member, stream);
 }
 
 /* Nobody came to the phone. */
@@ -458,7 +463,8 @@ static bool take_state(struct membership *m, struct stream *stream, struct membe
 	}
 	ok = state && state->n_want <= ENTRIES_MAX;
 	for (size_t i = 0; ok && i < state->n_records; i++) {
-		/* What we signed ourselves counts whoever hands it on: we may have gone back, too. */
+		/* What we signed ourselves counts whoever hands it on: we may have gone back, too.
+		 */
 		if (stream->rollback && state->records[i]->kind != RECORD_TWICE &&
 		    state->records[i]->origin != m->identity->id)
 			continue;
@@ -471,6 +477,9 @@ static bool take_state(struct membership *m, struct stream *stream, struct membe
 			stream->want_count = (unsigned int)state->n_want;
 		}
 	}
+	/* Now we may know where it is. */
+	if (ok && !stream->rollback && stream->epoch >= member->epoch)
+		heard(m, member, stream);
 	stream->done = ok && state->done;
 	free(memory);
 	return ok;

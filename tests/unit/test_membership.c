@@ -121,12 +121,43 @@ static void test_dials_its_join_list_for_ever(void **state)
 	membership_free(m);
 }
 
+/* A stranger's stream opens and breaks before it has said where it is: it can't be probed, so it
+ * neither is alive nor fails. */
+static void test_judges_nobody_whose_address_it_lacks(void **state)
+{
+	struct identity other;
+	struct membership_event event = {.type = MEMBERSHIP_STREAM_OPENED,
+					 .stream = MEMBERSHIP_DIALS_MAX,
+					 .peer = &other.certificate,
+					 .peer_epoch = 7,
+					 .now = good().now};
+	struct membership_options options = good();
+	struct membership_update update;
+	struct membership_notice notice;
+	struct membership *m;
+
+	(void)state;
+	fixture_identity(1, 2, &other);
+	assert_int_equal(membership_new(&options, &m), 0);
+	membership_step(m, &event, &update);
+	event.type = MEMBERSHIP_STREAM_CLOSED;
+	while (event.now.mono < 60 * USEC_PER_SEC) {
+		membership_step(m, &event, &update);
+		while (membership_notice(m, &notice))
+			assert_int_not_equal(notice.member, other.id);
+		event = (struct membership_event){.type = MEMBERSHIP_TICK,
+						  .now = {update.timeout, FIXTURE_WALL}};
+	}
+	membership_free(m);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_refuses_bad_options),
 		cmocka_unit_test(test_everything_has_a_name),
 		cmocka_unit_test(test_dials_its_join_list_for_ever),
+		cmocka_unit_test(test_judges_nobody_whose_address_it_lacks),
 	};
 
 	if (sodium_init() < 0)
