@@ -9,6 +9,8 @@
 /* At start others wait for it. Later it takes at most a tenth of a processor, however large a
  * flood has made the kernel's table. */
 #define REST 9
+/* Of one that follows another at once: it completes what that one found. */
+#define REST_AGAIN 1
 /* The kernel counts its list's entries: when one ends between two reads, the list skips another
  * that comes later. Each reading skips others, so they are repeated until one finds nothing new; at
  * most so often in a row, since connections that are being opened are always new. */
@@ -91,7 +93,9 @@ void director_adopt_listed(struct io_director *director)
 	const struct io_adopt_options options = {
 		.loop = &director->loop,
 		.path = CONNECTIONS_PATH,
-		.rest = director->adopted ? REST : 0,
+		.rest = !director->adopted         ? 0
+			: director->adopt_readings ? REST_AGAIN
+						   : REST,
 		.context = director,
 		.entry = adopt_entry,
 		.refused = adopt_refused,

@@ -218,7 +218,7 @@ def joined(count):
         full, empty = t.directors
         flood.pour(t, full, count, t.vip(4), PORT)
         cluster.start_director(full)
-        wait_for(lambda: entries(cluster, full)["held"] == count, 120, "entries adopted", interval=0.1)
+        wait_for(lambda: entries(cluster, full)["held"] == count, 300, "entries adopted", interval=0.1)
         cluster.wait_ready([full], 60)
         started = time.monotonic()
         cluster.start_director(empty)
@@ -245,7 +245,9 @@ def bench_inject(figures, repeat):
             figures.write("cpu_us_per_entry", 1e6 * cpu / ENTRIES, "us", **conditions)
             figures.write("injected", status["entries"]["injected"], "entries", **conditions)
             figures.write("injected_again", status["entries"]["injected_again"], "entries", **conditions)
-            figures.write("present", sum(flow[1] in poured for flow in kernel_table(director)), "entries", **conditions)
+            # An entry that ends while the kernel's list is read makes it skip another one.
+            present = {flow[1] for _ in range(3) for flow in kernel_table(director)}
+            figures.write("present", len(present & poured), "entries", **conditions)
             figures.write("kernel_drops", status["counters"]["tap"]["inject_drops"], "messages", **conditions)
             figures.write("seconds", injected_s, "s", **conditions)
 
