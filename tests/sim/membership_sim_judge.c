@@ -24,23 +24,30 @@ static int number_of(const struct sim *sim, uint64_t id)
 	return -1;
 }
 
+/* One whose state went back in time is kept out until it has found that out, and one that has lost
+ * it may have to wait until it is dialled; both once it is reached. */
+static usec_t settles(const struct sim *sim, unsigned int n)
+{
+	const struct host *host = &sim->hosts[n];
+
+	return SETTLED * (host->rolled_back || host->lost ? 6 : 1);
+}
+
 static bool settled(const struct sim *sim, unsigned int n)
 {
 	const struct host *host = &sim->hosts[n];
 
-	/* One whose state went back in time is kept out until it has found that out, and one that
-	 * has lost it may have to wait until it is dialled. */
 	return host->core && sim->time >= host->stalled_until &&
-	       sim->time >= host->quiet_since + SETTLED * (host->rolled_back || host->lost ? 6 : 1);
+	       sim->time >= host->quiet_since + settles(sim, n);
 }
 
 static bool reachable(const struct sim *sim, unsigned int a, unsigned int b)
 {
 	size_t all = 2 * sim->count;
+	usec_t since = MAX(sim->mended[a * all + b], sim->mended[b * all + a]);
 
 	return sim->cuts[a * all + b] == 0 && sim->cuts[b * all + a] == 0 &&
-	       sim->time >= sim->mended[a * all + b] + SETTLED &&
-	       sim->time >= sim->mended[b * all + a] + SETTLED;
+	       sim->time >= since + MAX(settles(sim, a), settles(sim, b));
 }
 
 void sim_note(struct sim *sim, unsigned int n, const struct membership_notice *notice)
