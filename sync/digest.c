@@ -100,6 +100,21 @@ size_t digest_output(struct sync *sync, struct sink *sink, uint8_t *data)
 
 /* Comparing */
 
+/* Whether it is this peer's turn, whatever streams it had since the last time; it has that now. Of
+ * more than there is room for, the one that had it first is forgotten. */
+static bool compare_now(struct sync *sync, uint64_t peer, struct now now)
+{
+	struct compared *compared = sync->compared;
+
+	for (unsigned int i = 0; i < DIRECTORS_MAX && compared->id != peer; i++)
+		if (sync->compared[i].id == peer || sync->compared[i].time < compared->time)
+			compared = &sync->compared[i];
+	if (compared->id == peer && now.mono < compared->time + INTERVAL / 2)
+		return false;
+	*compared = (struct compared){peer, now.mono};
+	return true;
+}
+
 int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Sums *message,
 		   struct now now)
 {
@@ -112,9 +127,8 @@ int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__
 		return -SYNC_E_MALFORMED;
 	/* Others have to have their turn, whatever this one sends. */
 	if (check->stream || !sync->join.complete || !source_caught_up(source) ||
-	    (source->compared && now.mono < source->compared + INTERVAL / 2))
+	    !compare_now(sync, stream->peer_id, now))
 		return 0;
-	source->compared = now.mono;
 	check->stream = stream;
 	check->cursor = 0;
 	check->horizon = message->horizon;

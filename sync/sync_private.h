@@ -107,7 +107,6 @@ struct source {
 	struct ranges differ; /* those that were not asked for yet */
 	unsigned int covered; /* news in the answer that the sums cover */
 	uint64_t horizon;
-	usec_t compared;   /* mono, the last comparison's start; 0: none */
 	struct lost *lost; /* owned: as the publisher said last; NULL: nothing */
 };
 
@@ -208,6 +207,12 @@ struct check {
 /* To decode a small message. */
 #define MESSAGE_MEMORY (48 * 1024)
 
+/* When a peer's sums were taken last: it survives the stream. */
+struct compared {
+	uint64_t id; /* 0: unused */
+	usec_t time; /* mono */
+};
+
 struct sync {
 	const struct identity *identity;
 	uint64_t epoch, journal;
@@ -235,6 +240,7 @@ struct sync {
 	struct join join;
 	struct digest digest;
 	struct check check;
+	struct compared compared[DIRECTORS_MAX];
 	struct gaps gaps;
 	_Alignas(16) uint8_t memory[MESSAGE_MEMORY];
 	struct flow repair[REPAIR_MAX]; /* to be injected again */

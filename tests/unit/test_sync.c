@@ -560,6 +560,27 @@ static void test_silent_sums(void **state)
 }
 
 /* Where a stream begins: where it was left, or at the start. */
+/* However often a peer's stream is opened anew, its sums are taken every 15 s. */
+static void test_sums_of_new_streams(void **state)
+{
+	static uint8_t data[4096 * 8] = {1};
+	struct sync *sync = make_sync();
+	struct now later = start;
+
+	(void)state;
+	later.mono += 15 * USEC_PER_SEC;
+	sync_join(sync, start);
+	sync_tick(sync, start);
+	for (unsigned int round = 0; round < 5; round++) {
+		open_comparable(sync, SOURCE, &peer);
+		assert_int_equal(
+			sums_at(sync, SOURCE, data, sizeof(data), round < 4 ? start : later), 0);
+		sync_tick(sync, start);
+		assert_int_equal(is_asked(sync, SOURCE), round == 0 || round == 4);
+	}
+	sync_free(sync);
+}
+
 static void test_begin(void **state)
 {
 	static const struct {
@@ -1663,6 +1684,7 @@ int main(void)
 		cmocka_unit_test(test_relay),
 		cmocka_unit_test(test_mended),
 		cmocka_unit_test(test_silent_sums),
+		cmocka_unit_test(test_sums_of_new_streams),
 		cmocka_unit_test(test_lying_sums),
 		cmocka_unit_test(test_lying_journal),
 		cmocka_unit_test(test_lying_complete),
