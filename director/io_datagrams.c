@@ -7,10 +7,13 @@
 /* libuv cuts the buffer into pieces of 64 KiB, one for each datagram of a batch. */
 #define PIECE (64 * 1024)
 #define BATCH 16
+/* In a flood: waking up for each datagram costs more than dropping it. */
+#define REST_MS 1
 #define RECEIVE_BUFFER (4 * 1024 * 1024)
 
 struct socket {
 	uv_udp_t udp; /* first: a handle is its socket */
+	uv_timer_t rest;
 	struct io_datagrams *datagrams;
 	unsigned int number;
 	uint8_t family;
@@ -37,15 +40,39 @@ static void input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 }
 
 static void input_received(uv_udp_t *udp, ssize_t len, const uv_buf_t *buf,
+			   const struct sockaddr *address, unsigned int flags);
+
+static void rested(uv_timer_t *timer)
+{
+	struct socket *socket = container_of(timer, struct socket, rest);
+
+	uv_udp_recv_start(&socket->udp, input_alloc, input_received);
+}
+
+/* All that had come is read. */
+static void input_ended(struct socket *socket)
+{
+	const struct io_datagrams_options *options = &socket->datagrams->options;
+
+	if (!options->flooded || !options->flooded(options->context))
+		return;
+	uv_udp_recv_stop(&socket->udp);
+	uv_timer_start(&socket->rest, rested, REST_MS, 0);
+}
+
+static void input_received(uv_udp_t *udp, ssize_t len, const uv_buf_t *buf,
 			   const struct sockaddr *address, unsigned int flags)
 {
 	struct socket *socket = (struct socket *)udp;
 	struct io_datagrams *datagrams = socket->datagrams;
 	struct endpoint remote;
 
-	/* without an address there is nothing more for now */
-	if (len == 0 && !address)
+	/* without an address there is nothing more for now, or in this batch */
+	if (len == 0 && !address) {
+		if (!(flags & UV_UDP_MMSG_FREE))
+			input_ended(socket);
 		return;
+	}
 	if (len < 0 || !address || flags & UV_UDP_PARTIAL ||
 	    endpoint_from_sockaddr(address, &remote) < 0) {
 		datagrams->counts.receive_errors++;
@@ -80,7 +107,8 @@ static int socket_open(struct io_datagrams *datagrams, const struct endpoint *en
 	socket->datagrams = datagrams;
 	socket->number = (unsigned int)datagrams->count++;
 	socket->family = endpoint->ip.family;
-	datagrams->handles++;
+	uv_timer_init(datagrams->options.loop, &socket->rest);
+	datagrams->handles += 2;
 	endpoint_to_sockaddr(endpoint, &address);
 	r = uv_udp_bind(&socket->udp, (struct sockaddr *)&address,
 			endpoint->ip.family == AF_INET6 ? UV_UDP_IPV6ONLY : 0);
@@ -177,20 +205,30 @@ static void finish(struct io_datagrams *datagrams)
 		done(context);
 }
 
-static void socket_freed(uv_handle_t *handle)
+static void handle_freed(struct io_datagrams *datagrams)
 {
-	struct io_datagrams *datagrams = ((struct socket *)handle)->datagrams;
-
 	if (--datagrams->handles == 0)
 		finish(datagrams);
+}
+
+static void socket_freed(uv_handle_t *handle)
+{
+	handle_freed(((struct socket *)handle)->datagrams);
+}
+
+static void rest_freed(uv_handle_t *handle)
+{
+	handle_freed(container_of(handle, struct socket, rest)->datagrams);
 }
 
 void io_datagrams_close(struct io_datagrams *datagrams, void (*done)(void *context), void *context)
 {
 	datagrams->done = done;
 	datagrams->context = context;
-	for (size_t i = 0; i < datagrams->count; i++)
+	for (size_t i = 0; i < datagrams->count; i++) {
 		uv_close((uv_handle_t *)&datagrams->sockets[i].udp, socket_freed);
+		uv_close((uv_handle_t *)&datagrams->sockets[i].rest, rest_freed);
+	}
 	if (datagrams->count == 0)
 		finish(datagrams);
 }

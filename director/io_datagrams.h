@@ -20,6 +20,9 @@ struct io_datagrams_options {
 	/* On our address number local. Called from the loop only; may send. */
 	void (*received)(void *context, unsigned int local, const struct endpoint *remote,
 			 const uint8_t *data, size_t len);
+	/* Whether so many come that they are to be read together, those of a millisecond. NULL:
+	 * they never do. */
+	bool (*flooded)(void *context);
 };
 
 /* 0, or a negative errno and a sentence. */

@@ -62,6 +62,16 @@ static void watch_names(struct io_director *director, struct event_log *log, str
 	observe_names(named, count, log, now);
 }
 
+static void watch_throttled(struct io_director *director, struct event_log *log, struct now now)
+{
+	const struct node *node = io_node_get(director->node);
+	unsigned int cursor = 0;
+	struct member_info info;
+
+	while (membership_walk(node_membership(node), &cursor, &info))
+		observe_throttled(info.name, node_throttled_last(node, info.id), log, now);
+}
+
 static void watch_flood(struct io_director *director, const struct sync_status *sync,
 			struct now now)
 {
@@ -109,6 +119,7 @@ void director_watch(struct io_director *director)
 	watch_config(director, log, now);
 	watch_names(director, log, now);
 	observe_replication(&peers, log, now);
+	watch_throttled(director, log, now);
 	observe_conflicts(&director->observer, director->config->node_name, status.sync.conflicts,
 			  log, now);
 	observe_identity(&director->observer, &director->identity->certificate, log, now);

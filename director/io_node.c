@@ -62,8 +62,6 @@ static void apply(struct io_node *node, const struct node_update *update, struct
 	BITS_EACH (i, update->output.bits, NODE_STREAMS_MAX)
 		if (io_streams_kick(node->streams, i) < 0)
 			bits_add(failed->bits, i);
-	if (update->datagrams)
-		datagrams_send(node);
 }
 
 static void expired(uv_timer_t *timer);
@@ -131,6 +129,30 @@ static usec_t lateness(struct io_node *node, struct now now)
 	return late;
 }
 
+/* For what was done since that clock_cpu(). */
+static void charge(struct io_node *node, usec_t since, struct now now)
+{
+	uint64_t director = node_works_for(node->node);
+
+	if (director)
+		node_charge(node->node, director, clock_cpu() - since, now);
+}
+
+/* What a director brings, and the answers to its datagrams, are charged to it; output is when it is
+ * made, to the director that gets it. */
+static void step_charged(struct io_node *node, const struct node_event *event,
+			 struct node_update *ret_update)
+{
+	bool measured = event->type == NODE_STREAM_DATA || event->type == NODE_DATAGRAM;
+	usec_t since = measured ? clock_cpu() : 0;
+
+	node_step(node->node, event, ret_update);
+	if (ret_update->datagrams)
+		datagrams_send(node);
+	if (measured)
+		charge(node, since, event->now);
+}
+
 static void step(struct io_node *node, struct node_event *event)
 {
 	struct node_event closed = {.type = NODE_STREAM_CLOSED};
@@ -140,7 +162,7 @@ static void step(struct io_node *node, struct node_event *event)
 	do {
 		event->now = clock_now();
 		event->late = lateness(node, event->now);
-		node_step(node->node, event, &update);
+		step_charged(node, event, &update);
 		apply(node, &update, event->now, &failed);
 		timer_set(node, update.timeout, event->now);
 		tell(node, &update);
@@ -167,6 +189,13 @@ static bool stream_stranger(void *context, unsigned int stream)
 	return node_stranger(node->node, stream);
 }
 
+static bool stream_throttled(void *context, unsigned int stream)
+{
+	struct io_node *node = context;
+
+	return node_throttled(node->node, stream, clock_now());
+}
+
 static void stream_opened(void *context, unsigned int stream, const struct endpoint *remote)
 {
 	step(context,
@@ -189,6 +218,10 @@ static void stream_closed(void *context, unsigned int stream, bool refused)
 static void datagram_received(void *context, unsigned int local, const struct endpoint *remote,
 			      const uint8_t *data, size_t len)
 {
+	struct io_node *node = context;
+
+	if (node_drops(node->node, data, len, clock_now()))
+		return;
 	step(context, &(struct node_event){.type = NODE_DATAGRAM,
 					   .local = local,
 					   .remote = *remote,
@@ -196,11 +229,22 @@ static void datagram_received(void *context, unsigned int local, const struct en
 					   .len = len});
 }
 
-static size_t stream_output(void *context, unsigned int stream, uint8_t *data, size_t cap)
+static bool datagrams_flooded(void *context)
 {
 	struct io_node *node = context;
 
-	return node_output(node->node, stream, clock_now(), data, cap);
+	return node_throttles(node->node, clock_now());
+}
+
+static size_t stream_output(void *context, unsigned int stream, uint8_t *data, size_t cap)
+{
+	struct io_node *node = context;
+	struct now now = clock_now();
+	usec_t since = clock_cpu();
+	size_t written = node_output(node->node, stream, now, data, cap);
+
+	charge(node, since, now);
+	return written;
 }
 
 void io_node_join(struct io_node *node, const struct endpoint *join, unsigned int count)
@@ -311,6 +355,7 @@ static int parts_open(struct io_node *node, const struct io_node_options *option
 		.context = node,
 		.accept = stream_accept,
 		.stranger = stream_stranger,
+		.throttled = stream_throttled,
 		.opened = stream_opened,
 		.data = stream_data,
 		.closed = stream_closed,
@@ -322,6 +367,7 @@ static int parts_open(struct io_node *node, const struct io_node_options *option
 		.n_listen = options->n_listen,
 		.context = node,
 		.received = datagram_received,
+		.flooded = datagrams_flooded,
 	};
 	int r = io_datagrams_open(&datagrams, &node->datagrams, error);
 

@@ -10,7 +10,8 @@
 
 #include "proto/bits.h"
 
-#define READ_SIZE (32 * 1024)
+#define READ_SIZE ((size_t)32 * 1024)
+#define READ_SIZE_MIN ((size_t)1024)
 #define BACKLOG (4 * DIRECTORS_MAX) /* all may dial at once, in a flood of others */
 /* Without an acknowledgement for so long the kernel gives the connection up. */
 #define USER_TIMEOUT_MS 10000
@@ -29,6 +30,8 @@ struct stream {
 	bool open;             /* connected */
 	bool served;           /* in this turn */
 	bool paused;           /* not read, until those are that wait */
+	bool throttled;        /* nor, until its director may cause work again */
+	size_t piece;          /* at most so much is read at once */
 	unsigned int reads;    /* as a stranger */
 	struct buffer *buffer; /* on its way to the socket */
 	uv_connect_t connect;
@@ -144,6 +147,7 @@ static struct stream *stream_new(struct io_streams *streams, unsigned int number
 	}
 	stream->streams = streams;
 	stream->number = number;
+	stream->piece = READ_SIZE;
 	streams->streams[number] = stream;
 	bits_add(streams->used, number);
 	streams->handles++;
@@ -263,6 +267,12 @@ static bool strangers_wanted(const struct io_streams *streams)
 	return streams->strangers_until <= uv_hrtime() + burst;
 }
 
+static bool is_throttled(const struct io_streams *streams, unsigned int number)
+{
+	return streams->options.throttled &&
+	       streams->options.throttled(streams->options.context, number);
+}
+
 /* Without room the stream is not read, and asked again in the next turn. */
 static void input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
@@ -273,10 +283,11 @@ static void input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 			     : turn_is_over(streams);
 
 	(void)suggested;
+	stream->throttled = !over && !stranger && is_throttled(streams, stream->number);
 	/* nobody waits for strangers */
 	streams->waits |= over && !stranger && !stream->served;
 	buf->base = (char *)streams->input;
-	buf->len = over ? 0 : sizeof(streams->input);
+	buf->len = over || stream->throttled ? 0 : stream->piece;
 }
 
 static void input_take(struct stream *stream, ssize_t len, const uv_buf_t *buf)
@@ -302,21 +313,36 @@ static void stranger_read(struct stream *stream, ssize_t len, const uv_buf_t *bu
 	streams->strangers_turn += strangers_charge(streams, since);
 }
 
+/* What makes more work than a turn has time for is read in smaller pieces. */
+static void piece_adapt(struct stream *stream, uint64_t took)
+{
+	if (took > IO_STREAMS_TURN * 2 * 1000)
+		stream->piece = MAX(stream->piece / 2, READ_SIZE_MIN);
+	else
+		stream->piece = MIN(stream->piece * 2, READ_SIZE);
+}
+
 static void input_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf)
 {
 	struct stream *stream = (struct stream *)handle;
 	struct io_streams *streams = stream->streams;
+	uint64_t since;
 
+	if (stream->throttled)
+		uv_read_stop(handle);
 	if (len == 0 || len == UV_ENOBUFS)
 		return;
 	if (is_stranger(streams, stream->number)) {
 		stranger_read(stream, len, buf);
 		return;
 	}
+	since = uv_hrtime();
 	if (!streams->began)
-		streams->began = uv_hrtime();
+		streams->began = since;
 	stream->served = true;
 	input_take(stream, len, buf);
+	if (!stream_gone(stream))
+		piece_adapt(stream, uv_hrtime() - since);
 }
 
 /* Those that wait are read before those that were. */
@@ -327,13 +353,15 @@ static void turn_begins(uv_prepare_t *prepare)
 
 	BITS_EACH (i, streams->used, IO_STREAMS_MAX) {
 		struct stream *stream = streams->streams[i];
+		bool rested = stream->paused || stream->throttled;
 
-		if (waits && stream->served && !stream->paused)
-			uv_read_stop((uv_stream_t *)&stream->tcp);
-		else if (!waits && stream->paused)
-			uv_read_start((uv_stream_t *)&stream->tcp, input_alloc, input_read);
 		stream->paused = waits && (stream->paused || stream->served);
+		stream->throttled = stream->throttled && is_throttled(streams, i);
 		stream->served = false;
+		if (!rested && stream->paused)
+			uv_read_stop((uv_stream_t *)&stream->tcp);
+		else if (rested && !stream->paused && !stream->throttled)
+			uv_read_start((uv_stream_t *)&stream->tcp, input_alloc, input_read);
 	}
 	streams->began = 0;
 	streams->waits = false;

@@ -3,7 +3,8 @@
  *
  * Bounded: one buffer a stream is on its way to the socket at any time, and the next is asked for
  * when the kernel has taken it. Of a turn of the loop what all streams bring takes IO_STREAMS_TURN,
- * and at most one read more; who had to wait comes first in the next.
+ * and at most one read more; who had to wait comes first in the next. A stream of which one read
+ * takes longer than two such turns is read in smaller pieces.
  *
  * Strangers, which may be anyone who reaches the port, have a share of their own: in a turn
  * IO_STREAMS_ACCEPTS connections are accepted, and strangers' streams are read for
@@ -40,6 +41,9 @@ struct io_streams_options {
 	unsigned int (*accept)(void *context, const struct endpoint *remote, bool strangers);
 	/* Whether the stream is a stranger's, who may be anyone. NULL: none is. */
 	bool (*stranger)(void *context, unsigned int stream);
+	/* Whether the stream is to be left unread for now: asked again in each turn. NULL: none is.
+	 */
+	bool (*throttled)(void *context, unsigned int stream);
 	void (*opened)(void *context, unsigned int stream, const struct endpoint *remote);
 	void (*data)(void *context, unsigned int stream, const uint8_t *data, size_t len);
 	/* By the other end or a failure; also when a dial failed, refused: nobody listens there. */

@@ -60,6 +60,8 @@ int node_new(const struct node_options *options, struct node **ret_node)
 	if (r == 0)
 		r = admission_new(admission_key, &node->admission);
 	if (r == 0)
+		r = accounts_new(&node->accounts);
+	if (r == 0)
 		r = sync_new(&sync, &node->sync);
 	if (r == 0) {
 		node->adopting = true;
@@ -86,6 +88,7 @@ void node_free(struct node *node)
 	kernel_free(node);
 	membership_free(node->membership);
 	admission_free(node->admission);
+	accounts_free(node->accounts);
 	peer_cache_free(node->peers);
 	free(node);
 }
@@ -222,6 +225,8 @@ static void want_output(struct node *node, struct now now, struct node_update *u
 			continue;
 		if (stream->use == STREAM_SYNC)
 			time = sync_output_time(node->sync, i);
+		if (stream->phase == NODE_STREAM_READY)
+			time = MAX(time, accounts_over(node->accounts, stream->id, now.mono));
 		if (time <= now.mono)
 			bits_add(update->output.bits, i);
 		else
@@ -305,6 +310,14 @@ static void handle(struct node *node, const struct node_event *event)
 	}
 }
 
+/* Of a stream that is not ready yet, nobody's. */
+static uint64_t stream_director(const struct node *node, unsigned int number)
+{
+	const struct stream *stream = &node->streams[number];
+
+	return stream->phase == NODE_STREAM_READY ? stream->id : 0;
+}
+
 static bool in_handshake(const struct node *node, unsigned int number)
 {
 	enum node_stream_phase phase = node->streams[number].phase;
@@ -342,6 +355,8 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	struct now now = event->now;
 
 	capture_collected(node, now);
+	node->works_for =
+		event->type == NODE_STREAM_DATA ? stream_director(node, event->stream) : 0;
 	if (event->late)
 		members_step(node, &(struct membership_event){.type = MEMBERSHIP_TICK,
 							      .now = now,
@@ -370,6 +385,9 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	node->close = (struct node_streams){0};
 	ret_update->timeout = MIN(ret_update->timeout, sync_mature_time(node->sync));
 	want_output(node, now, ret_update);
+	if (accounts_any(node->accounts, now.mono))
+		ret_update->timeout =
+			MIN(ret_update->timeout, accounts_any(node->accounts, now.mono));
 	ret_update->inject = sync_inject_pending(node->sync);
 	ret_update->confirm = sync_inject_awaited(node->sync);
 	ret_update->services = node->kernel.step == KERNEL_ASK;
@@ -384,6 +402,34 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	ret_update->epoch_wanted = node->said.epoch_wanted;
 	node->said = (struct membership_update){.done = node->said.done};
 	node->told = *ret_update;
+}
+
+uint64_t node_works_for(const struct node *node)
+{
+	return node->works_for;
+}
+
+void node_charge(struct node *node, uint64_t director, usec_t cpu, struct now now)
+{
+	bool over = accounts_over(node->accounts, director, now.mono) != 0;
+
+	accounts_charge(node->accounts, director, cpu, now.mono);
+	node->throttled += !over && accounts_over(node->accounts, director, now.mono) != 0;
+}
+
+bool node_throttled(const struct node *node, unsigned int stream, struct now now)
+{
+	return accounts_over(node->accounts, stream_director(node, stream), now.mono) != 0;
+}
+
+bool node_throttles(const struct node *node, struct now now)
+{
+	return accounts_any(node->accounts, now.mono) != 0;
+}
+
+usec_t node_throttled_last(const struct node *node, uint64_t member)
+{
+	return accounts_over_last(node->accounts, member);
 }
 
 size_t node_inject(struct node *node, struct now now, uint8_t *data, size_t cap)
@@ -435,6 +481,11 @@ bool node_counter(const struct node *node, unsigned int i, struct node_counter *
 		return true;
 	}
 	i -= WHY_MAX;
+	if (i == 0) {
+		*ret_counter = (struct node_counter){"account", "throttled", node->throttled};
+		return true;
+	}
+	i--;
 	struct membership_counter counter;
 
 	if (!membership_counter(node->membership, i, &counter))

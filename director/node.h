@@ -146,6 +146,17 @@ bool node_stranger(const struct node *node, unsigned int stream);
 size_t node_output(struct node *node, unsigned int stream, struct now now, uint8_t *data,
 		   size_t cap);
 
+/* The director on whose behalf the last node_step() or node_output() was; 0: nobody's. */
+uint64_t node_works_for(const struct node *node);
+/* The datagram claims to be of a director that has used up its share of work, and of which no more
+ * are taken for now: it is counted, and no NODE_DATAGRAM is wanted for it. */
+bool node_drops(struct node *node, const uint8_t *data, size_t len, struct now now);
+/* So much CPU time was spent on behalf of that director (director/account.h). */
+void node_charge(struct node *node, uint64_t director, usec_t cpu, struct now now);
+/* The stream's director has used up its share of work: leave the stream unread, and ask again in
+ * the next turn. */
+bool node_throttled(const struct node *node, unsigned int stream, struct now now);
+
 /* The payload of the next sync message for the kernel's backup thread; 0: nothing now. */
 size_t node_inject(struct node *node, struct now now, uint8_t *data, size_t cap);
 
@@ -205,6 +216,10 @@ void node_stream_status(const struct node *node, unsigned int stream, struct now
 			struct node_stream_status *ret_status);
 /* Counter number i from 0; false: no such. All exist from the start, with value 0. */
 bool node_counter(const struct node *node, unsigned int i, struct node_counter *ret_counter);
+/* Some member has used up its share of our work. */
+bool node_throttles(const struct node *node, struct now now);
+/* When that member used up its share of our work last, mono; 0: never. */
+usec_t node_throttled_last(const struct node *node, uint64_t member);
 /* The entries, for listing: sync_walk(). */
 const struct sync *node_sync(const struct node *node);
 /* The members, for listing: membership_walk() and its kin. */

@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "director/node_private.h"
+#include "proto/seal.h"
 
 #define REDIAL_MIN (100 * USEC_PER_MSEC)
 #define REDIAL_MAX (2 * USEC_PER_SEC)
@@ -275,6 +276,7 @@ void members_step(struct node *node, struct membership_event *event)
 	said->roster_changed |= update.roster_changed;
 	said->done |= update.done;
 	said->refused = update.refused;
+	said->sender = update.sender;
 	if (update.epoch_wanted)
 		said->epoch_wanted = update.epoch_wanted;
 	close_streams(node, update.close);
@@ -393,6 +395,27 @@ static void config_changed(struct node *node, const struct node_event *event)
 	say_phase(node, event->now);
 }
 
+/* As the datagram says; membership has yet to see whether that is true. 0: it is not. */
+static uint64_t sender_throttled(const struct node *node, const uint8_t *data, size_t len,
+				 struct now now)
+{
+	struct packet packet;
+
+	if (!accounts_any(node->accounts, now.mono) ||
+	    packet_parse(node->identity->certificate.cluster, node->versions, data, len, &packet) !=
+		    0 ||
+	    !accounts_over(node->accounts, packet.sender, now.mono))
+		return 0;
+	return packet.sender;
+}
+
+bool node_drops(struct node *node, const uint8_t *data, size_t len, struct now now)
+{
+	uint64_t sender = sender_throttled(node, data, len, now);
+
+	return sender && membership_drops(node->membership, sender, now);
+}
+
 bool members_event(struct node *node, const struct node_event *event)
 {
 	struct membership_event to = {.now = event->now};
@@ -419,6 +442,7 @@ bool members_event(struct node *node, const struct node_event *event)
 		break;
 	case NODE_DATAGRAM:
 		to.type = MEMBERSHIP_DATAGRAM;
+		to.throttled = sender_throttled(node, event->data, event->len, event->now) != 0;
 		to.data = event->data;
 		to.len = event->len;
 		to.remote = event->remote;
@@ -436,6 +460,8 @@ bool members_event(struct node *node, const struct node_event *event)
 		return false;
 	}
 	members_step(node, &to);
+	if (event->type == NODE_DATAGRAM)
+		node->works_for = node->said.sender;
 	return true;
 }
 

@@ -5,6 +5,7 @@
 
 #include <assert.h>
 
+#include "director/account.h"
 #include "director/admission.h"
 #include "director/compare.h"
 #include "director/node.h"
@@ -102,6 +103,9 @@ struct node {
 	uint8_t syncid;
 	uint8_t tap_address[4];
 	struct peer_cache *peers;
+	struct accounts *accounts;
+	uint64_t works_for; /* the director whose event or output this is; 0: of none */
+	uint64_t throttled; /* times that an account was used up */
 	struct admission *admission;
 	bool admission_stale;                         /* directors may have come, or moved */
 	struct ip_addr own[MEMBERSHIP_ADDRESSES_MAX]; /* family 0: none */

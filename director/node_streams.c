@@ -255,6 +255,7 @@ static void stream_ready(struct node *node, unsigned int number, struct now now)
 	stream->id = certificate_id(&stream->peer);
 	stream->epoch = session_peer_epoch(stream->session);
 	stream->phase = NODE_STREAM_READY;
+	node->works_for = stream->id;
 	stream->since = now.mono;
 	stream->why = NULL;
 	if (!is_dialled(number) && !director_admit(node, number, now))
@@ -389,7 +390,8 @@ size_t node_output(struct node *node, unsigned int number, struct now now, uint8
 	size_t len, body, sealed;
 	uint8_t kind;
 
-	if (!stream->session)
+	node->works_for = stream->phase == NODE_STREAM_READY ? stream->id : 0;
+	if (!stream->session || node_throttled(node, number, now))
 		return 0;
 	len = session_output(stream->session, data, cap);
 	while (stream->phase == NODE_STREAM_READY && cap - len >= NODE_OUTPUT_MIN &&

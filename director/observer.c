@@ -176,6 +176,26 @@ void observe_conflicts(struct observer *observer, const char *director, uint64_t
 	observer->conflicts_at = now.mono;
 }
 
+void observe_throttled(const char *member, usec_t last, struct event_log *log, struct now now)
+{
+	struct event event;
+
+	if (last == 0)
+		return;
+	if (now.mono < last + OBSERVER_THROTTLED)
+		event_init(
+			&event, EVENT_MEMBER_THROTTLED, member,
+			"Member %s makes this director more work than its share: its streams are "
+			"read slowly and its records left unverified. Look at the daemon on %s; if "
+			"its key was stolen, give it a new one.",
+			member, member);
+	else
+		event_init(&event, EVENT_MEMBER_UNTHROTTLED, member,
+			   "Member %s makes this director no more work than its share.", member);
+	event_text(&event, "member", member);
+	event_raise(log, &event, now);
+}
+
 void observe_forwarder(const char *director, usec_t stalled_since, struct event_log *log,
 		       struct now now)
 {
@@ -363,7 +383,8 @@ enum observer_refusal observer_refusal(const char *group, const char *name)
 	if (strcmp(group, "session") == 0)
 		return is_one_of(name, own, ARRAY_SIZE(own)) ? OBSERVER_NO_REFUSAL
 							     : OBSERVER_ALARMING;
-	if (strcmp(group, "membership") != 0 || strncmp(name, "dropped-", 8) == 0)
+	if (strcmp(group, "membership") != 0 || strncmp(name, "dropped-", 8) == 0 ||
+	    strcmp(name, "throttled") == 0)
 		return OBSERVER_NO_REFUSAL;
 	return is_one_of(name, ordinary, ARRAY_SIZE(ordinary)) ? OBSERVER_ORDINARY
 							       : OBSERVER_ALARMING;

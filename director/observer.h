@@ -24,6 +24,9 @@
 
 #define OBSERVER_CONFLICTS (60 * USEC_PER_SEC)
 
+/* A member that has not been throttled for so long is no longer reported as such. */
+#define OBSERVER_THROTTLED (60 * USEC_PER_SEC)
+
 /* Other services for so long are no change on its way through the cluster. */
 #define OBSERVER_DIVERGENCE (30 * USEC_PER_SEC)
 
@@ -79,6 +82,8 @@ const struct observer_change *observer_contested(const struct observer *observer
 void observe_config(struct observer *observer, const char *director, const char *names,
 		    unsigned int count, struct event_log *log, struct now now);
 void observe_replication(const struct peers *peers, struct event_log *log, struct now now);
+/* last: when that member used up its share of this director's work last, mono; 0: never. */
+void observe_throttled(const char *member, usec_t last, struct event_log *log, struct now now);
 /* stalled_since: mono; 0: IPVS forwards. */
 void observe_forwarder(const char *director, usec_t stalled_since, struct event_log *log,
 		       struct now now);

@@ -1,6 +1,10 @@
 #include "membership/membership_private.h"
 #include "proto/arena.h"
 
+/* So many datagrams of a member that is throttled are taken at once, and one more each. */
+#define THROTTLED_BURST 32
+#define THROTTLED_INTERVAL (10 * MSEC)
+
 bool datagram_push(struct membership *m, struct out out)
 {
 	if (m->out_count == OUT_MAX) {
@@ -59,6 +63,7 @@ static struct member *open_packet(struct membership *m, const uint8_t *data, siz
 	}
 	replay_window_commit(&member->window, packet->epoch, packet->sequence);
 	m->heard = m->now.mono;
+	m->sender = member->id;
 	return member;
 }
 
@@ -135,16 +140,28 @@ static void take_relay(struct membership *m, struct member *member,
 		probe_start(m, to, false);
 }
 
+/* A packet that another member passed on has none: that one would be charged for them. */
 static void take_records(struct membership *m, struct member *member, bool believed,
-			 const Lvsmesh__Pb__Datagram *body)
+			 const Lvsmesh__Pb__Datagram *body, const struct membership_event *event,
+			 const struct member *via)
 {
+	if (!body->n_records)
+		return;
 	if (!believed) {
-		if (body->n_records)
-			refuse(m, REFUSED_UNPROVEN);
+		refuse(m, REFUSED_UNPROVEN);
 		return;
 	}
-	for (size_t i = 0; i < body->n_records; i++)
-		record_take(m, member, false, body->records[i]);
+	if (via) {
+		refuse(m, REFUSED_KIND);
+		return;
+	}
+	if (event->throttled) {
+		refuse(m, REFUSED_THROTTLED);
+		return;
+	}
+	for (size_t i = 0; i < body->n_records && i < BROADCAST_RECORDS; i++)
+		if (!record_take(m, member, false, body->records[i]))
+			return;
 }
 
 static uint64_t own_digest(const struct membership *m)
@@ -208,9 +225,35 @@ static void take_body(struct membership *m, struct member *member, const struct 
 		refuse(m, REFUSED_KIND);
 		return;
 	}
-	take_records(m, member, believed, body);
+	take_records(m, member, believed, body, event, via);
 	if (believed && packet->kind != PACKET_GOSSIP && body->digest)
 		pushpull_mismatch(m, member, body->digest != own_digest(m));
+}
+
+/* Pings, acks and helpers' datagrams pass, as many as a member with manners sends. 0: no more. */
+static usec_t throttled_full_at(const struct member *member, usec_t now)
+{
+	usec_t full_at = MAX(member->datagrams_full_at, now) + THROTTLED_INTERVAL;
+
+	return full_at > now + THROTTLED_BURST * THROTTLED_INTERVAL ? 0 : full_at;
+}
+
+bool membership_drops(struct membership *m, uint64_t id, struct now now)
+{
+	const struct member *member = member_find(m, id);
+
+	if (!member || throttled_full_at(member, now.mono))
+		return false;
+	refuse(m, REFUSED_THROTTLED);
+	return true;
+}
+
+static bool throttled_take(const struct membership *m, struct member *member)
+{
+	usec_t full_at = throttled_full_at(member, m->now.mono);
+
+	member->datagrams_full_at = MAX(full_at, member->datagrams_full_at);
+	return full_at != 0;
 }
 
 /* A datagram that came by itself, or through via. False: it is not genuine, or not new. */
@@ -226,6 +269,10 @@ static bool take(struct membership *m, const uint8_t *data, size_t len,
 	member = open_packet(m, data, len, &packet);
 	if (!member)
 		return false;
+	if (event->throttled && !throttled_take(m, member)) {
+		refuse(m, REFUSED_THROTTLED);
+		return false;
+	}
 	arena_init(&arena, memory, sizeof(memory));
 	body = lvsmesh__pb__datagram__unpack(&arena.allocator, packet.len, packet.body);
 	if (body)

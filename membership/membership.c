@@ -312,6 +312,7 @@ void membership_step(struct membership *m, const struct membership_event *event,
 	m->running = true;
 	if (late >= m->profile.timeout / 2)
 		health_late(m, late);
+	m->sender = 0;
 	refused = !dispatch(m, event);
 	/* A flood of what is refused costs no more than the refusals. */
 	if (!refused || late || m->now.mono >= m->timeout)
@@ -328,6 +329,7 @@ void membership_step(struct membership *m, const struct membership_event *event,
 		.done = m->done,
 		.epoch_wanted = epoch_wanted(m),
 		.refused = refused,
+		.sender = m->sender,
 	};
 	m->close_bits = 0;
 	m->roster_changed = m->view_changed = false;

@@ -120,6 +120,8 @@ struct membership_event {
 	size_t len;
 	struct endpoint remote;
 	unsigned int local;
+	bool throttled; /* the sender has used up its share of our work: no more for it than it
+			   takes to keep it alive */
 	unsigned int stream;
 	uint8_t kind;
 	const struct certificate *peer; /* verified by the session */
@@ -145,10 +147,15 @@ struct membership_update {
 	bool done;             /* the leave or absence is known: the process may end */
 	uint64_t epoch_wanted; /* not 0: our epoch went back in time: start again with this one */
 	bool refused;          /* a datagram that was counted, and changed nothing */
+	uint64_t sender;       /* the member that made the datagram; 0: nobody that is known */
 };
 
 void membership_step(struct membership *membership, const struct membership_event *event,
 		     struct membership_update *ret_update);
+
+/* Whether a datagram of that member, being throttled, would be one too many: then it is counted,
+ * and needs no MEMBERSHIP_DATAGRAM. */
+bool membership_drops(struct membership *membership, uint64_t member, struct now now);
 
 /* When MEMBERSHIP_TICK is due, mono; as the last update said. */
 usec_t membership_timeout(const struct membership *membership);

@@ -60,16 +60,17 @@ enum refusal {
 	REFUSED_NONCE,     /* an ack that nobody waits for */
 	REFUSED_CERTIFICATE,
 	REFUSED_SIGNATURE,
-	REFUSED_UNKNOWN,  /* a record of or about somebody whose certificate we don't have */
-	REFUSED_AHEAD,    /* an accusation that quotes what its subject has not said */
-	REFUSED_ACCUSER,  /* an accuser that is not alive here, or one too many */
-	REFUSED_REMOVAL,  /* of a member that has not failed here */
-	REFUSED_SPEECH,   /* a member that speaks none of our versions */
-	REFUSED_FULL,     /* one member more than fits */
-	REFUSED_RELAY,    /* more to pass on than fits */
-	REFUSED_ROLLBACK, /* a session in an earlier boot than the member is known to have had */
-	DROPPED_OUTPUT,   /* datagrams not made: too many at once */
-	DROPPED_ITEM,     /* gossip forgotten early: anti-entropy repairs it */
+	REFUSED_UNKNOWN,   /* a record of or about somebody whose certificate we don't have */
+	REFUSED_AHEAD,     /* an accusation that quotes what its subject has not said */
+	REFUSED_ACCUSER,   /* an accuser that is not alive here, or one too many */
+	REFUSED_REMOVAL,   /* of a member that has not failed here */
+	REFUSED_SPEECH,    /* a member that speaks none of our versions */
+	REFUSED_FULL,      /* one member more than fits */
+	REFUSED_RELAY,     /* more to pass on than fits */
+	REFUSED_ROLLBACK,  /* a session in an earlier boot than the member is known to have had */
+	REFUSED_THROTTLED, /* more than a member's share: of datagrams, or of records to verify */
+	DROPPED_OUTPUT,    /* datagrams not made: too many at once */
+	DROPPED_ITEM,      /* gossip forgotten early: anti-entropy repairs it */
 	DROPPED_NOTICE,
 	REFUSAL_MAX,
 };
@@ -179,6 +180,8 @@ struct member {
 	uint64_t twice_epoch, twice; /* of its last record of that kind */
 	struct replay_window window;
 	struct recent accusations;
+	usec_t records_full_at;   /* when as many of its records may be verified as ever */
+	usec_t datagrams_full_at; /* while it is throttled: as many of its datagrams taken */
 
 	uint64_t helper;   /* through whom it answered last; 0: it never had to */
 	usec_t heard;      /* its last proof of life */
@@ -346,6 +349,7 @@ struct membership {
 	unsigned int alive_count, roster_count, away_count, missing_count;
 	uint64_t digest;
 	uint64_t packets; /* sent: where a new member's sequence starts */
+	uint64_t sender;  /* of the datagram that is being taken, or 0 */
 
 	struct check *free_checks;
 	usec_t heard;    /* anything genuine, from anybody */
@@ -421,12 +425,13 @@ unsigned int member_log2(unsigned int n); /* rounded up */
 
 /* record.c */
 void record_own_state(struct membership *m); /* raises the incarnation and signs */
-/* from: who handed it over, by datagram or on a stream. */
-void record_take(struct membership *m, struct member *from, bool stream,
+/* from: who handed it over, by datagram or on a stream. False: nobody who verifies what it passes
+ * on would have. */
+bool record_take(struct membership *m, struct member *from, bool stream,
 		 const Lvsmesh__Pb__Record *record);
-/* What another signed; of a kind without a rule of its own. 0, or -EBADMSG, counted. */
-int record_check(struct membership *m, const struct member *origin,
-		 const Lvsmesh__Pb__Record *record);
+/* What another signed; of a kind without a rule of its own. 0; or counted: -EBADMSG, -EAGAIN: it
+ * has signed too many lately. */
+int record_check(struct membership *m, struct member *origin, const Lvsmesh__Pb__Record *record);
 void record_of_member(const struct member *member, bool certificate, Lvsmesh__Pb__Record *record);
 void record_of_self(const struct membership *m, bool certificate, Lvsmesh__Pb__Record *record);
 size_t record_size(const Lvsmesh__Pb__Record *record);

@@ -461,14 +461,14 @@ static bool take_state(struct membership *m, struct stream *stream, struct membe
 		arena_init(&arena, memory, STATE_MEMORY);
 		state = lvsmesh__pb__state__unpack(&arena.allocator, len, data);
 	}
-	ok = state && state->n_want <= ENTRIES_MAX;
+	ok = state && state->n_want <= ENTRIES_MAX && state->n_records <= STATE_RECORDS;
 	for (size_t i = 0; ok && i < state->n_records; i++) {
 		/* What we signed ourselves counts whoever hands it on: we may have gone back, too.
 		 */
 		if (stream->rollback && state->records[i]->kind != RECORD_TWICE &&
 		    state->records[i]->origin != m->identity->id)
 			continue;
-		record_take(m, member, true, state->records[i]);
+		ok = record_take(m, member, true, state->records[i]);
 	}
 	if (ok && state->done && stream->dialled && state->n_want > 0) {
 		stream->want = malloc(state->n_want * sizeof(*stream->want));

@@ -8,6 +8,10 @@
 	(2 * SEC) /* before it is tried by TCP whether one is back that lost its state             \
 		   */
 #define TWICE_PAUSE (5 * SEC)
+/* So many records that one member signed are verified at once, and one more each: a refutation
+ * takes longer, and a roster may have as many tombstones. */
+#define RECORDS_BURST MEMBERSHIP_MEMBERS_MAX
+#define RECORDS_INTERVAL (25 * MSEC)
 #define HELLO_SPREAD (2 * MSEC) /* for each member: not all greet a newcomer at once */
 
 struct statement {
@@ -130,16 +134,28 @@ size_t record_size(const Lvsmesh__Pb__Record *record)
 	return 48 + record->body.len + record->signature.len + record->certificate.len;
 }
 
-int record_check(struct membership *m, const struct member *origin,
-		 const Lvsmesh__Pb__Record *record)
+/* After one more. */
+static usec_t records_full_at(const struct membership *m, const struct member *origin)
+{
+	return MAX(origin->records_full_at, m->now.mono) + RECORDS_INTERVAL;
+}
+
+int record_check(struct membership *m, struct member *origin, const Lvsmesh__Pb__Record *record)
 {
 	struct certificate certificate;
 
+	if (records_full_at(m, origin) > m->now.mono + RECORDS_BURST * RECORDS_INTERVAL) {
+		refuse(m, REFUSED_THROTTLED);
+		return -EAGAIN;
+	}
 	if (record->signature.len == SIGNATURE_SIZE && record->kind <= UINT8_MAX &&
 	    certificate_parse(origin->certificate, origin->certificate_len, &certificate) == 0 &&
 	    record_verify(&certificate, (uint8_t)record->kind, record->epoch, record->sequence,
-			  record->body.data, record->body.len, record->signature.data) == 0)
+			  record->body.data, record->body.len, record->signature.data) == 0) {
+		/* A forged one is not the origin's, and takes nothing of its share. */
+		origin->records_full_at = records_full_at(m, origin);
 		return 0;
+	}
 	refuse(m, REFUSED_SIGNATURE);
 	return -EBADMSG;
 }
@@ -400,7 +416,7 @@ static void take_twice(struct membership *m, const Lvsmesh__Pb__Record *record)
 			 record->body.data, record->body.len, record->signature.data);
 }
 
-void record_take(struct membership *m, struct member *from, bool stream,
+static void take(struct membership *m, struct member *from, bool stream,
 		 const Lvsmesh__Pb__Record *record)
 {
 	switch (record->kind) {
@@ -426,4 +442,18 @@ void record_take(struct membership *m, struct member *from, bool stream,
 	default:
 		refuse(m, REFUSED_KIND);
 	}
+}
+
+static uint64_t forged(const struct membership *m)
+{
+	return m->counters[REFUSED_SIGNATURE] + m->counters[REFUSED_CERTIFICATE];
+}
+
+bool record_take(struct membership *m, struct member *from, bool stream,
+		 const Lvsmesh__Pb__Record *record)
+{
+	uint64_t before = forged(m);
+
+	take(m, from, stream, record);
+	return forged(m) == before;
 }

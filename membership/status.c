@@ -23,6 +23,7 @@ static const char *const refusals[REFUSAL_MAX] = {
 	[REFUSED_FULL] = "full",
 	[REFUSED_RELAY] = "relay",
 	[REFUSED_ROLLBACK] = "rollback",
+	[REFUSED_THROTTLED] = "throttled",
 	[DROPPED_OUTPUT] = "dropped-datagrams",
 	[DROPPED_ITEM] = "dropped-gossip",
 	[DROPPED_NOTICE] = "dropped-notices",

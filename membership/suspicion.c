@@ -220,6 +220,9 @@ void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record)
 	if (message->epoch < epoch || message->incarnation < incarnation ||
 	    (member ? !member_answers(member) : m->refute))
 		return;
+	/* An accuser that repeats itself confirms nothing. */
+	if (member && has_accused(member, accuser.id))
+		return;
 	if (record_check(m, origin, record) != 0)
 		return;
 	recent_commit(&origin->accusations, record->epoch, record->sequence);
@@ -229,9 +232,6 @@ void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record)
 		notice->accuser = record->origin;
 		return;
 	}
-	/* An accuser that repeats itself confirms nothing. */
-	if (has_accused(member, accuser.id))
-		return;
 	memcpy(accuser.signature, record->signature.data, SIGNATURE_SIZE);
 	add_accuser(m, member, &accuser);
 	if (member->suspicion)

@@ -406,6 +406,64 @@ def bench_strangers(figures, build, conditions, seconds=4):
         figures.write("opened_per_s", opened / (time.monotonic() - flooding), "", **what)
 
 
+INSIDER, INSIDER_ADDRESS = "4", "192.0.2.4"
+STORMS = ("wants", "subscribes", "sums", "losts", "batches", "statements", "forged-gossip", "accusations", "pings")
+SAVED = 60  # s: after so long it has used up what it had saved, if it is fast enough
+
+
+@contextlib.contextmanager
+def insider(names, build):
+    """A member with a valid key, in the second namespace, that attacks the first director."""
+    run("ip", "-n", names[1], "address", "add", f"{INSIDER_ADDRESS}/24", "dev", "eth0")
+    process = Process(names[1], LOADS, f"{build}/tests/lab/tools/insider", INSIDER, f"{INSIDER_ADDRESS}:4848", "1",
+                      f"{ADDRESSES[0]}:4848")
+    try:
+        process.wait_event("joined")
+        yield process
+    finally:
+        process.stop()
+
+
+def bench_insider(figures, build, conditions, seconds=3, saved=SAVED):
+    """A director and a member with a valid key that makes it as much work as it can, each way in turn: what it costs,
+    how late it answers and replicates, and how long a join takes."""
+    with started(Lvsmesh, build) as (daemons, names):
+        daemons.start(0, str(PROBE_MS))
+        daemons.start(1, str(PROBE_MS), core=LOADS)
+        for director in daemons.ends:
+            director.wait_event("ready")
+        target, peer = daemons.ends
+        daemons.load(0, 100000, 100000, burst=1000)
+        with insider(names, build) as attacker:
+            first, count = 100000, seconds * 1000
+            for storm in ("quiet", *STORMS):
+                attacker.tell(storm)
+                attacker.wait_event("storm")
+                if storm == STORMS[0]:
+                    end = time.monotonic() + saved
+                    while time.monotonic() < end and not daemons.status(target)["throttled"]:
+                        time.sleep(0.5)
+                for director in daemons.ends:
+                    daemons.status(director)
+                cpu, began = cpu_seconds(target.pid), time.monotonic()
+                taken = daemons.load(first, count, 1000)
+                share = (cpu_seconds(target.pid) - cpu) / (time.monotonic() - began)
+                first += count
+                what = {"storm": storm, **conditions}
+                status = daemons.status(peer)
+                figures.write("probe_p99_ms", status["probe_p99_ms"], "ms", **what, max_ms=status["probe_max_ms"],
+                              probes=status["probes"])
+                figures.write("capture_to_peer_p99_ms", taken["p99_ms"], "ms", **what)
+                figures.write("cpu_share", share, "", **what)
+                figures.write("false_failures", sum(daemons.status(d)["failed"] for d in daemons.ends), "", **what)
+            attacker.tell("wants")
+            daemons.ends.pop().stop()
+            began = time.monotonic_ns() // 1000
+            joiner = daemons.start(1, core=LOADS)
+            figures.write("join_s", (joiner.wait_event("ready")["at_us"] - began) / 1e6, "s", storm="wants", **conditions)
+            figures.write("throttled", daemons.status(target)["throttled"], "", **conditions)
+
+
 def main():
     parser = argparse.ArgumentParser(prog="beside.py")
     parser.add_argument("build")
@@ -419,12 +477,13 @@ def main():
         figures = Figures(file)
         for i in range(options.repeat):
             for name, bench in BENCHES.items():
-                figures.bench = "strangers" if bench is bench_strangers else "sync"
+                figures.bench = name if bench in (bench_strangers, bench_insider) else "sync"
                 if name == options.only or (options.only is None and figures.bench == "sync"):
                     bench(figures, options.build, {"run": i})
 
 
-BENCHES = {"beside": bench_beside, "latency": bench_latency, "join": bench_join, "strangers": bench_strangers}
+BENCHES = {"beside": bench_beside, "latency": bench_latency, "join": bench_join, "strangers": bench_strangers,
+           "insider": bench_insider}
 
 
 if __name__ == "__main__":

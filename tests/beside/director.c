@@ -160,6 +160,17 @@ static double probe_ms(const struct director *director, unsigned int percent)
 	return n ? director->probes[(n * percent + 99) / 100 - 1] / 1e3 : 0;
 }
 
+/* How often some other director used up its share of our work. */
+static uint64_t throttled(const struct director *director)
+{
+	struct node_counter counter;
+
+	for (unsigned int i = 0; node_counter(io_node_get(director->node), i, &counter); i++)
+		if (strcmp(counter.group, "account") == 0)
+			return counter.value;
+	return 0;
+}
+
 static void say_status(uv_signal_t *ask, int number)
 {
 	struct director *director = container_of(ask, struct director, ask);
@@ -171,14 +182,14 @@ static void say_status(uv_signal_t *ask, int number)
 	printf("{\"event\": \"status\", \"entries\": %llu, \"captured\": %llu, \"learned\": %llu, "
 	       "\"injected\": %llu, \"injected_again\": %llu, \"batches_out\": %llu, "
 	       "\"batches_in\": %llu, \"probes\": %zu, \"probe_p50_ms\": %.3f, \"probe_p99_ms\": "
-	       "%.3f, \"probe_max_ms\": %.3f, \"failed\": %u}\n",
+	       "%.3f, \"probe_max_ms\": %.3f, \"failed\": %u, \"throttled\": %llu}\n",
 	       (unsigned long long)status.sync.entries, (unsigned long long)status.sync.captured,
 	       (unsigned long long)status.sync.learned, (unsigned long long)status.sync.injected,
 	       (unsigned long long)status.sync.injected_again,
 	       (unsigned long long)status.sync.batches_out,
 	       (unsigned long long)status.sync.batches_in, director->probe_count,
 	       probe_ms(director, 50), probe_ms(director, 99), probe_ms(director, 100),
-	       director->failed);
+	       director->failed, (unsigned long long)throttled(director));
 	director->probe_count = 0;
 }
 

@@ -111,6 +111,17 @@ def test_strangers():
     assert all(f["bench"] == "strangers" and f["value"] >= 0 for f in figures)
 
 
+def test_insider():
+    """The same, for a member that misbehaves."""
+    if subprocess.run([*APART, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("no namespaces here, or no TUN")
+    figures = lines(*APART, sys.executable, __file__, "insider")
+    assert {f["metric"] for f in figures} == {"probe_p99_ms", "capture_to_peer_p99_ms", "cpu_share", "false_failures",
+                                              "join_s", "throttled"}
+    assert {f["storm"] for f in figures if "storm" in f} == {"quiet", "wants"}
+    assert all(f["bench"] == "insider" and f["value"] >= 0 for f in figures)
+
+
 def tracked(namespace):
     """Connections in its connection tracking; None where the kernel has none."""
     shown = subprocess.run(["ip", "netns", "exec", namespace, "cat", "/proc/sys/net/netfilter/nf_conntrack_count"],
@@ -123,12 +134,16 @@ def main():
     import beside  # noqa: PLC0415
 
     beside.FIRST = []
-    if sys.argv[1:] == ["strangers"]:
+    if sys.argv[1:]:
         beside.STRANGERS.update(rate=200, sources=100)
+        beside.STORMS = beside.STORMS[:1]
         with open(os.devnull, "w") as nowhere:
             figures = beside.Figures(nowhere)
-            figures.bench = "strangers"
-            beside.bench_strangers(figures, str(BUILD), {}, seconds=1)
+            figures.bench, = sys.argv[1:]
+            if figures.bench == "strangers":
+                beside.bench_strangers(figures, str(BUILD), {}, seconds=1)
+            else:
+                beside.bench_insider(figures, str(BUILD), {}, seconds=1, saved=0)
         return
     with beside.started(beside.Lvsmesh, str(BUILD)) as (daemons, names):
         daemons.start_both()

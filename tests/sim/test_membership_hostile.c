@@ -283,19 +283,26 @@ static void test_any_order_of_leaving(void **state)
 	}
 }
 
-/* Into the core of d1, which sends nothing meanwhile. */
-static void step_first(struct sim *sim, unsigned int who, struct stolen *stolen, uint8_t kind,
-		       const Lvsmesh__Pb__Datagram *body)
+/* Into the core of d1, which sends nothing meanwhile, so much later than now. */
+static void step_later(struct sim *sim, unsigned int who, struct stolen *stolen, uint8_t kind,
+		       const Lvsmesh__Pb__Datagram *body, usec_t later)
 {
+	usec_t now = sim_now(sim) + later;
 	uint8_t data[4096];
 	struct membership_event event = {.type = MEMBERSHIP_DATAGRAM,
-					 .now = {sim_now(sim), FIXTURE_WALL + sim_now(sim)},
+					 .now = {now, FIXTURE_WALL + now},
 					 .data = data,
 					 .len = seal_as(sim, who, stolen, 0, kind, body, data),
 					 .remote = sim_endpoint(who, 0)};
 	struct membership_update update;
 
 	membership_step(sim_core(sim, 0), &event, &update);
+}
+
+static void step_first(struct sim *sim, unsigned int who, struct stolen *stolen, uint8_t kind,
+		       const Lvsmesh__Pb__Datagram *body)
+{
+	step_later(sim, who, stolen, kind, body, 0);
 }
 
 static void drain(struct membership *m)
@@ -305,6 +312,168 @@ static void drain(struct membership *m)
 
 	while (membership_datagram(m, data, sizeof(data), &target) > 0)
 		;
+}
+
+/* Into the core of d1, as from a sender that has used up its share of work. */
+static void step_throttled(struct sim *sim, struct stolen *stolen, uint8_t kind,
+			   const Lvsmesh__Pb__Datagram *body)
+{
+	uint8_t data[4096];
+	struct membership_event event = {.type = MEMBERSHIP_DATAGRAM,
+					 .now = {sim_now(sim), FIXTURE_WALL + sim_now(sim)},
+					 .data = data,
+					 .len = seal_as(sim, THIEF, stolen, 0, kind, body, data),
+					 .throttled = true,
+					 .remote = sim_endpoint(THIEF, 0)};
+	struct membership_update update;
+
+	membership_step(sim_core(sim, 0), &event, &update);
+	assert_int_equal(update.sender, sim_id(sim, THIEF));
+}
+
+static uint64_t incarnation(struct sim *sim, unsigned int at, unsigned int of)
+{
+	struct member_info info;
+
+	assert_true(membership_find(sim_core(sim, at), sim_id(sim, of), &info));
+	return info.incarnation;
+}
+
+/* A statement of THIEF's, signed by it whosever it is said to be, into the core of d1. */
+static void state_first(struct sim *sim, struct stolen *stolen, unsigned int of, uint64_t sequence,
+			usec_t later)
+{
+	Lvsmesh__Pb__Datagram gossip = LVSMESH__PB__DATAGRAM__INIT;
+	Lvsmesh__Pb__Record record = LVSMESH__PB__RECORD__INIT, *records = &record;
+	uint8_t body[256], signature[SIGNATURE_SIZE];
+	size_t len = statement(body, MEMBER_READY, THIEF);
+
+	record_sign(sim_identity(sim, THIEF), STATEMENT, stolen->epoch, sequence, body, len,
+		    signature);
+	record.kind = STATEMENT;
+	record.origin = sim_id(sim, of);
+	record.epoch = stolen->epoch;
+	record.sequence = sequence;
+	record.body = bytes_of(body, len);
+	record.signature = bytes_of(signature, sizeof(signature));
+	gossip.records = &records;
+	gossip.n_records = 1;
+	step_later(sim, THIEF, stolen, GOSSIP, &gossip, later);
+}
+
+static void test_more_records_than_a_member_may_sign(void **state)
+{
+	enum { AT_ONCE = 1024, FLOOD = 3000 };
+	struct sim *sim = cluster(19, COUNT);
+	struct stolen stolen = steal(sim);
+	uint64_t first = incarnation(sim, 0, THIEF) + 1;
+
+	(void)state;
+	/* What is forged in somebody's name takes nothing of what that one may sign. */
+	for (unsigned int i = 0; i < FLOOD; i++)
+		state_first(sim, &stolen, SUBJECT, (uint64_t)UINT32_MAX + i, 0);
+	assert_int_equal(sim_counter(sim, 0, "signature"), FLOOD);
+	assert_int_equal(sim_counter(sim, 0, "throttled"), 0);
+	for (unsigned int i = 0; i < FLOOD; i++)
+		state_first(sim, &stolen, THIEF, first + i, 0);
+	assert_in_range(incarnation(sim, 0, THIEF), first + AT_ONCE - 10, first + AT_ONCE);
+	assert_in_range(sim_counter(sim, 0, "throttled"), FLOOD - AT_ONCE, FLOOD - AT_ONCE + 10);
+	/* Soon it is heard again. */
+	state_first(sim, &stolen, THIEF, first + FLOOD, 50 * MS);
+	assert_int_equal(incarnation(sim, 0, THIEF), first + FLOOD);
+	sim_free(sim);
+}
+
+/* Who passes on what it has not verified is not listened to further. */
+static void test_a_forged_record_ends_its_datagram(void **state)
+{
+	struct sim *sim = cluster(20, COUNT);
+	struct stolen stolen = steal(sim);
+	Lvsmesh__Pb__Datagram gossip = LVSMESH__PB__DATAGRAM__INIT;
+	Lvsmesh__Pb__Record record = LVSMESH__PB__RECORD__INIT, *records[8];
+	uint8_t body[256], signature[SIGNATURE_SIZE] = {1};
+
+	(void)state;
+	record.kind = STATEMENT;
+	record.origin = sim_id(sim, SUBJECT);
+	record.epoch = stolen.epoch + 1;
+	record.sequence = 1;
+	record.body = bytes_of(body, statement(body, MEMBER_READY, SUBJECT));
+	record.signature = bytes_of(signature, sizeof(signature));
+	for (unsigned int i = 0; i < ARRAY_SIZE(records); i++)
+		records[i] = &record;
+	gossip.records = records;
+	gossip.n_records = ARRAY_SIZE(records);
+	send_as_thief(sim, &stolen, 0, GOSSIP, &gossip);
+	sim_run(sim, 50 * MS);
+	assert_int_equal(sim_counter(sim, 0, "signature"), 1);
+	unharmed(sim);
+}
+
+/* The helper would be charged for them. */
+static void test_records_in_a_relayed_packet(void **state)
+{
+	struct sim *sim = cluster(21, COUNT);
+	struct stolen stolen[2] = {steal(sim), {.sequence = 200000}};
+	Lvsmesh__Pb__Datagram ping = LVSMESH__PB__DATAGRAM__INIT, deliver = ping;
+	Lvsmesh__Pb__Record record = LVSMESH__PB__RECORD__INIT, *records = &record;
+	uint8_t body[256], signature[SIGNATURE_SIZE], inner[4096];
+	uint64_t before = incarnation(sim, 0, THIEF), kinds = sim_counter(sim, 0, "kind");
+	struct membership_status status;
+
+	(void)state;
+	membership_status(sim_core(sim, SUBJECT), &status);
+	stolen[1].epoch = status.epoch;
+	record.kind = STATEMENT;
+	record.origin = sim_id(sim, THIEF);
+	record.epoch = stolen[0].epoch;
+	record.sequence = before + 1;
+	record.body = bytes_of(body, statement(body, MEMBER_READY, THIEF));
+	record_sign(sim_identity(sim, THIEF), STATEMENT, record.epoch, record.sequence, body,
+		    record.body.len, signature);
+	record.signature = bytes_of(signature, sizeof(signature));
+	ping.nonce = 1;
+	ping.records = &records;
+	ping.n_records = 1;
+	deliver.peer = sim_id(sim, THIEF);
+	deliver.packet = bytes_of(inner, seal_as(sim, THIEF, &stolen[0], 0, PING, &ping, inner));
+	step_first(sim, SUBJECT, &stolen[1], DELIVER, &deliver);
+	assert_int_equal(incarnation(sim, 0, THIEF), before);
+	assert_int_equal(sim_counter(sim, 0, "kind") - kinds, 1);
+	unharmed(sim);
+}
+
+/* Its pings are answered, as many as there are of one with manners, and its records left. */
+static void test_throttled(void **state)
+{
+	enum { AT_ONCE = 32, PINGS = 100 };
+	struct sim *sim = cluster(22, COUNT);
+	struct stolen stolen = steal(sim);
+	Lvsmesh__Pb__Datagram ping = LVSMESH__PB__DATAGRAM__INIT;
+	Lvsmesh__Pb__Record record = LVSMESH__PB__RECORD__INIT, *records = &record;
+	struct now now = {sim_now(sim), FIXTURE_WALL + sim_now(sim)};
+	struct membership_status before, after;
+
+	(void)state;
+	membership_status(sim_core(sim, 0), &before);
+	ping.nonce = 1;
+	for (unsigned int i = 0; i < PINGS; i++) {
+		assert_int_equal(membership_drops(sim_core(sim, 0), sim_id(sim, THIEF), now),
+				 i >= AT_ONCE);
+		step_throttled(sim, &stolen, PING, &ping);
+	}
+	assert_false(membership_drops(sim_core(sim, 0), sim_id(sim, SUBJECT), now));
+	assert_int_equal(sim_counter(sim, 0, "throttled"), 2 * (PINGS - AT_ONCE));
+	drain(sim_core(sim, 0));
+	membership_status(sim_core(sim, 0), &after);
+	assert_in_range(after.datagrams_out - before.datagrams_out, AT_ONCE, AT_ONCE + 10);
+	sim_run(sim, S);
+	ping.records = &records;
+	ping.n_records = 1;
+	record.origin = sim_id(sim, THIEF);
+	step_throttled(sim, &stolen, PING, &ping);
+	assert_int_equal(sim_counter(sim, 0, "throttled"), 2 * (PINGS - AT_ONCE) + 1);
+	unharmed(sim);
 }
 
 /* What does not fit into the output takes no place among the relays. */
@@ -810,6 +979,10 @@ static void test_views_of_a_liar(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_more_records_than_a_member_may_sign),
+		cmocka_unit_test(test_a_forged_record_ends_its_datagram),
+		cmocka_unit_test(test_records_in_a_relayed_packet),
+		cmocka_unit_test(test_throttled),
 		cmocka_unit_test(test_forged_words_of_others),
 		cmocka_unit_test(test_accusations),
 		cmocka_unit_test(test_repeated_accusations),

@@ -230,6 +230,30 @@ static void test_replication(void **state)
 	}
 }
 
+/* From the first time until it has kept to its share for a minute. */
+static void test_throttled(void **state)
+{
+	struct world *world = *state;
+	usec_t began = world->now.mono;
+	const struct {
+		usec_t last, now;
+		const char *expected;
+	} steps[] = {
+		{0, began, ""},
+		{began, began, "member-throttled d2,"},
+		{began, began + OBSERVER_THROTTLED - 1, ""},
+		{began + 1, began + OBSERVER_THROTTLED, ""},
+		{began + 1, began + OBSERVER_THROTTLED + 1, "member-unthrottled d2,"},
+		{began + 1, began + 2 * OBSERVER_THROTTLED, ""},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		world->now.mono = steps[i].now;
+		observe_throttled("d2", steps[i].last, world->log, world->now);
+		assert_string_equal(reported(world), steps[i].expected);
+	}
+}
+
 static void test_forwarder(void **state)
 {
 	struct world *world = *state;
@@ -414,6 +438,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_conn_max, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_config, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_throttled, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forwarder, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_identity, setup, teardown),

@@ -204,10 +204,75 @@ static void test_largest_state(void **state)
 	free(large);
 }
 
+static uint64_t counted(const struct membership *m, const char *name)
+{
+	struct membership_counter counter;
+
+	for (unsigned int i = 0; membership_counter(m, i, &counter); i++)
+		if (strcmp(counter.name, name) == 0)
+			return counter.value;
+	return 0;
+}
+
+/* A State of so many records, all of which one of another key has signed; it ends the stream. */
+static void forged_state(struct membership *m, struct large *large, unsigned int count)
+{
+	static uint8_t data[MEMBERSHIP_BODY_MAX], frame[MEMBERSHIP_BODY_MAX];
+	Lvsmesh__Pb__Digest digest = LVSMESH__PB__DIGEST__INIT;
+	Lvsmesh__Pb__State forged = LVSMESH__PB__STATE__INIT;
+	Lvsmesh__Pb__Record record = large->record, *records[COUNT];
+	size_t len;
+	uint8_t kind;
+
+	record.certificate = (ProtobufCBinaryData){0};
+	record.sequence++;
+	for (unsigned int i = 0; i < count; i++)
+		records[i] = &record;
+	forged.records = records;
+	forged.n_records = count;
+	step(m, (struct membership_event){.type = MEMBERSHIP_STREAM_OPENED,
+					  .stream = STREAM,
+					  .peer = &peer.certificate,
+					  .peer_epoch = 7});
+	step(m, (struct membership_event){.type = MEMBERSHIP_STREAM_FRAME,
+					  .stream = STREAM,
+					  .kind = MEMBERSHIP_KIND_DIGEST,
+					  .data = data,
+					  .len = lvsmesh__pb__digest__pack(&digest, data)});
+	while (membership_frame(m, STREAM, frame, &kind, &len) == 0)
+		;
+	step(m, (struct membership_event){.type = MEMBERSHIP_STREAM_FRAME,
+					  .stream = STREAM,
+					  .kind = MEMBERSHIP_KIND_STATE,
+					  .data = data,
+					  .len = lvsmesh__pb__state__pack(&forged, data)});
+	assert_int_equal(update.close, (uint64_t)1 << STREAM);
+}
+
+/* Of what a peer passes on without having verified it, one record is; of more than fit into a
+ * State, none. */
+static void test_forged_states(void **state)
+{
+	struct large *large = calloc(COUNT, sizeof(*large));
+	struct membership *m;
+
+	(void)state;
+	for (unsigned int i = 0; i < COUNT; i++)
+		make_large(i, &large[i]);
+	m = start(large);
+	forged_state(m, large, 64);
+	assert_int_equal(counted(m, "signature"), 1);
+	forged_state(m, large, 65);
+	assert_int_equal(counted(m, "signature"), 1);
+	membership_free(m);
+	free(large);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_largest_state),
+		cmocka_unit_test(test_forged_states),
 	};
 
 	if (sodium_init() < 0)

@@ -23,6 +23,7 @@
 struct member {
 	uv_loop_t loop;
 	uv_pipe_t input;
+	uv_timer_t confirmed;
 	struct identity identity;
 	struct io_node *node;
 	char line[64];
@@ -36,6 +37,19 @@ static void inject(void *context)
 
 	while (io_node_inject(member->node, data, sizeof(data)) > 0)
 		;
+}
+
+static void confirmed(uv_timer_t *timer)
+{
+	io_node_injected(container_of(timer, struct member, confirmed)->node);
+}
+
+/* It is in the kernel that there is not. */
+static void confirm(void *context)
+{
+	struct member *member = context;
+
+	uv_timer_start(&member->confirmed, confirmed, 0, 0);
 }
 
 static void announce(void *context, bool announced)
@@ -127,6 +141,7 @@ static bool member_open(struct member *member, const char *profile, const struct
 		.n_listen = 1,
 		.context = member,
 		.inject = inject,
+		.confirm = confirm,
 		.announce = announce,
 		.notice = notice,
 		.roster = roster,
@@ -157,6 +172,7 @@ int main(int argc, char **argv)
 	fixture_now((uint8_t)atoi(argv[1]), &member.identity);
 	uv_loop_init(&member.loop);
 	uv_pipe_init(&member.loop, &member.input, 0);
+	uv_timer_init(&member.loop, &member.confirmed);
 	member.input.data = &member;
 	if (uv_pipe_open(&member.input, 0) < 0 ||
 	    !member_open(&member, argv[2], endpoints, endpoints + 1, (unsigned int)argc - 4))

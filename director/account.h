@@ -1,0 +1,31 @@
+/* What each director makes this one work: the CPU time that its streams and datagrams took. A
+ * director that has used more than its share is *over*: nothing of it is worth more work for now.
+ *
+ * An account is a token bucket of CPU time. A director that has been quiet may use ACCOUNT_BURST at
+ * once, which a join of a full table does not reach, and after that one ACCOUNT_SHAREth of a core.
+ * Memory only: the caller measures. Times are mono. */
+#ifndef DIRECTOR_ACCOUNT_H
+#define DIRECTOR_ACCOUNT_H
+
+#include "proto/base.h"
+
+struct accounts;
+
+#define ACCOUNT_BURST (10 * USEC_PER_SEC)
+#define ACCOUNT_SHARE 6
+/* A debt beyond this is forgiven: a stream that stays unread for longer would be given up. */
+#define ACCOUNT_DEBT USEC_PER_SEC
+
+/* 0 or -ENOMEM. */
+int accounts_new(struct accounts **ret_accounts);
+void accounts_free(struct accounts *accounts);
+
+void accounts_charge(struct accounts *accounts, uint64_t id, usec_t cpu, usec_t now);
+/* Until when the director is over; 0: it is not. */
+usec_t accounts_over(const struct accounts *accounts, uint64_t id, usec_t now);
+/* Until when any is; 0: none is. */
+usec_t accounts_any(const struct accounts *accounts, usec_t now);
+/* When the director was over last; 0: never. */
+usec_t accounts_over_last(const struct accounts *accounts, uint64_t id);
+
+#endif
