@@ -221,6 +221,20 @@ static void one_silent(struct world *world)
 	event_raise(world->log, &event, world->now);
 }
 
+/* Its battery was empty: what d2 carries is from two hours ahead. */
+static void clock_behind(struct world *world)
+{
+	struct entry entry = cluster_entry(1, 0, 1, false);
+
+	cluster_crash(world->cluster, 0, true);
+	cluster_clock(world->cluster, 0, -7200 * (int64_t)USEC_PER_SEC);
+	cluster_start(world->cluster, 0);
+	world->facts.started = cluster_now(world->cluster).mono;
+	run(world, 15);
+	cluster_carry(world->cluster, 1, &entry);
+	run(world, 5);
+}
+
 static void minority(struct world *world)
 {
 	cluster_crash(world->cluster, 1, true);
@@ -312,6 +326,12 @@ static const struct {
 	 "  members        2 of 3 alive, majority; health 0 (0: good)\n"
 	 "  replication    INCOMPLETE: 1 of 2 peers connected, the slowest N ms behind\n" REST("1")
 		 WRONG "  - Member d2 has failed. Since T (member-failed).\n"},
+	{"the clock is behind", clock_behind,
+	 READY WORKS
+	 "  members        3 of 3 alive, majority; health 0 (0: good)\n"
+	 "  replication    INCOMPLETE: 1 of 2 peers connected, the slowest N ms behind\n" REST("1")
+		 WRONG "  - Peer d2 at 10.0.0.2:7946 is not connected both ways (receives only): "
+		       "clock-ahead.\n"},
 	{"in a minority, withdrawn", minority,
 	 "  traffic        ready, VIPs are not on\n" WORKS
 	 "  members        1 of 3 alive, minority; health 0 (0: good)\n"
