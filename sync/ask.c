@@ -80,14 +80,16 @@ void ask_dropped(struct sync *sync, struct stream *stream)
 		sync->lost_changes++;
 }
 
-static size_t skip_list(const struct sync *sync, uint64_t skip[WANT_SKIP_MAX])
+/* An origin that finds no place here is answered in vain. */
+static size_t skip_list(const struct sync *sync, const struct source *asked,
+			uint64_t skip[WANT_SKIP_MAX])
 {
-	size_t len = 0;
+	size_t len = 0, max = MIN(asked->skip_max, (unsigned int)WANT_SKIP_MAX);
 
 	STREAMS_EACH (i, sync) {
 		const struct stream *stream = sync->streams[i];
 
-		if (len < WANT_SKIP_MAX && stream->is_source && stream->source.complete &&
+		if (len < max && stream->is_source && stream->source.complete &&
 		    source_caught_up(&stream->source))
 			skip[len++] = stream->peer_id;
 	}
@@ -106,7 +108,7 @@ size_t ask_output(struct sync *sync, struct stream *stream, uint8_t *data)
 	message.ranges = range;
 	if (source->ask == ASK_SHARE) {
 		join_share(sync, source->share, range);
-		message.n_skip = skip_list(sync, skip);
+		message.n_skip = skip_list(sync, source, skip);
 		message.skip = skip;
 	} else if (source->ask == ASK_DIFFERENCE) {
 		message.n_ranges = source->pairs_len;

@@ -6,6 +6,9 @@
 
 /* Several journals are often lost together. */
 #define LOST_INTERVAL (50 * USEC_PER_MSEC)
+/* A peer that takes fewer than there are is told of others so long after each Lost, which takes the
+ * place of the one before: meanwhile it asks for what it lacks of those. */
+#define LOST_TURN (10 * USEC_PER_SEC)
 
 const struct journal *followed_find(const struct sync *sync, uint64_t id, uint64_t journal)
 {
@@ -51,7 +54,7 @@ bool followed_now(const struct sync *sync, const struct journal *journal)
 usec_t lost_time(const struct sync *sync, const struct sink *sink)
 {
 	if (sink->lost_said == sync->lost_changes)
-		return USEC_NEVER;
+		return sink->lost_parts ? sink->lost_time + LOST_TURN : USEC_NEVER;
 	return sink->tell ? 0 : sink->lost_time + LOST_INTERVAL;
 }
 
@@ -59,20 +62,29 @@ size_t lost_output(struct sync *sync, struct sink *sink, struct now now, uint8_t
 {
 	Lvsmesh__Pb__Lost message = LVSMESH__PB__LOST__INIT;
 	uint64_t columns[4][LOST_MAX];
-	unsigned int n = 0;
+	unsigned int n = 0, before = 0, max = MIN(sink->lost_max, (unsigned int)LOST_MAX);
+	bool more = false;
 
+	if (sink->lost_said != sync->lost_changes)
+		sink->lost_from = 0;
 	sink->lost_said = sync->lost_changes;
 	sink->lost_time = now.mono;
-	for (unsigned int i = 0; i < FOLLOWED_MAX && n < LOST_MAX; i++) {
+	for (unsigned int i = 0; i < FOLLOWED_MAX && before < LOST_MAX && !more; i++) {
 		const struct journal *known = &sync->followed[i];
 
-		if (!known->id || followed_now(sync, known))
+		if (!known->id || followed_now(sync, known) || before++ < sink->lost_from)
 			continue;
+		if (n == max) {
+			more = true;
+			continue;
+		}
 		columns[0][n] = known->id;
 		columns[1][n] = known->journal;
 		columns[2][n] = known->position;
 		columns[3][n++] = known->hlc;
 	}
+	sink->lost_parts = more || sink->lost_from > 0;
+	sink->lost_from = more ? sink->lost_from + n : 0;
 	message.n_ids = message.n_journals = message.n_positions = message.n_hlcs = n;
 	message.ids = columns[0];
 	message.journals = columns[1];

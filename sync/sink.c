@@ -183,6 +183,7 @@ static size_t output_begin(const struct sync *sync, struct sink *sink, uint8_t *
 	message.journal = sync->journal;
 	message.start = sink->acked;
 	message.end = sink->end;
+	message.origins = WANT_SKIP_MAX;
 	return lvsmesh__pb__begin__pack(&message, data);
 }
 
@@ -293,6 +294,7 @@ int sink_subscribe(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__
 		return -SYNC_E_KIND;
 	sink->subscribed = true;
 	sink->tell = true;
+	sink->lost_max = message->journals ? message->journals : ORIGINS_UNSAID;
 	sink->end = table_position(sync->table);
 	if (message->journal == sync->journal && message->position <= sink->end)
 		sink->sent = message->position;

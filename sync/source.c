@@ -23,6 +23,7 @@ static size_t output_subscribe(const struct sync *sync, struct stream *stream, u
 	const struct journal *left = followed_find(sync, stream->peer_id, 0);
 
 	stream->source.subscribed = true;
+	message.journals = LOST_MAX;
 	if (left) {
 		message.journal = stream->source.journal = left->journal;
 		message.position = stream->source.position = left->streamed;
@@ -81,6 +82,7 @@ int source_begin(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Be
 	     (message->journal != source->journal || message->start != source->position)))
 		return -SYNC_E_POSITION;
 	source->begun = true;
+	source->skip_max = message->origins ? message->origins : ORIGINS_UNSAID;
 	source->ack_after = ACK_IDLE;
 	source->journal = message->journal;
 	source->position = message->start;

@@ -17,6 +17,9 @@
 #define RANGE_OF(point) ((uint16_t)((point) >> 4))
 #define WANT_PAIRS_MAX 64
 #define WANT_SKIP_MAX DIRECTORS_MAX
+/* A peer that does not say how many origins or journals it takes is of a build that takes so many.
+ */
+#define ORIGINS_UNSAID 64u
 
 struct ranges {
 	uint64_t bits[BITS_WORDS(RANGES)];
@@ -74,6 +77,9 @@ struct sink {
 	usec_t moved;                    /* mono, when it acknowledged more than before */
 	unsigned int lost_said;          /* sync->lost_changes when it was told */
 	usec_t lost_time;                /* mono, when */
+	unsigned int lost_max;           /* journals that it takes in a Lost */
+	bool lost_parts;                 /* there are more: it is told of them in turn */
+	unsigned int lost_from;          /* the first that it is told next */
 	bool digest_due;
 	struct answer *answer; /* owned; NULL: nothing is wanted */
 	usec_t answer_time;    /* mono, of its last batch */
@@ -97,8 +103,9 @@ struct source {
 	enum ask ask;     /* what it has yet to end with answering */
 	bool ask_due;     /* the question has to be sent first */
 	unsigned int share;
-	bool donor;           /* was asked for a share */
-	struct journal relay; /* how far it will be known then */
+	bool donor;            /* was asked for a share */
+	unsigned int skip_max; /* origins that it takes in a Want */
+	struct journal relay;  /* how far it will be known then */
 	uint64_t since;
 	uint64_t since_away; /* the highest version known when the peer was heard before, or 0 */
 	/* Of ASK_DIFFERENCE: the parts, and up to where both should have had the same. */

@@ -17,6 +17,8 @@
 
 #define SOURCE 3
 #define SINK 4
+#define FIRST_LOST 1000 /* of the directors that are gone */
+#define LOST_TOLD 150
 #define PEER_EPOCH 500
 #define PEER_JOURNAL 5000
 #define EPOCH 100
@@ -783,6 +785,119 @@ static int sink_next(struct sync *sync, unsigned int stream, uint8_t kind, struc
 static int sink_output(struct sync *sync, unsigned int stream, struct now now, size_t *ret_len)
 {
 	return sink_next(sync, stream, SYNC_KIND_BATCH, now, ret_len);
+}
+
+/* A sink whose peer takes so many journals in a Lost; 0: it does not say. */
+static void subscribe_as(struct sync *sync, unsigned int stream, uint32_t journals)
+{
+	Lvsmesh__Pb__Subscribe message = LVSMESH__PB__SUBSCRIBE__INIT;
+	size_t len;
+
+	message.journals = journals;
+	sync_open(sync, stream, false, &peer.certificate, PEER_EPOCH, start);
+	len = lvsmesh__pb__subscribe__pack(&message, body);
+	assert_int_equal(sync_receive(sync, stream, SYNC_KIND_SUBSCRIBE, body, len, start), 0);
+}
+
+/* How many journals the next Lost has by then, none of which was told before; 0: there is none. */
+static unsigned int told_lost(struct sync *sync, unsigned int stream, usec_t after,
+			      bool told[LOST_TOLD])
+{
+	struct now now = {start.mono + after, start.wall + after};
+	Lvsmesh__Pb__Lost *message;
+	unsigned int count;
+	size_t len;
+
+	if (sink_next(sync, stream, SYNC_KIND_LOST, now, &len) < 0)
+		return 0;
+	message = lvsmesh__pb__lost__unpack(NULL, len, body);
+	count = (unsigned int)message->n_ids;
+	for (unsigned int i = 0; i < count; i++) {
+		assert_in_range(message->ids[i], FIRST_LOST, FIRST_LOST + LOST_TOLD - 1);
+		assert_false(told[message->ids[i] - FIRST_LOST]);
+		told[message->ids[i] - FIRST_LOST] = true;
+	}
+	lvsmesh__pb__lost__free_unpacked(message, NULL);
+	return count;
+}
+
+/* More journals than an older build takes are told in turn; to one that says what it takes, at
+ * once. */
+static void test_lost_of_an_older_build(void **state)
+{
+	static const struct {
+		uint32_t says;
+		unsigned int told[3];
+	} cases[] = {
+		{0, {64, 64, 22}}, {100, {100, 50, 100}}, {256, {150, 0, 0}}, {1000, {150, 0, 0}}};
+	const usec_t turn = 10 * USEC_PER_SEC;
+	struct forged forged = good_batch(true), journal = good_batch(false);
+	struct sync *sync = make_source();
+	size_t len;
+
+	(void)state;
+	sync_join(sync, start);
+	assert_int_equal(receive(sync, &journal), 0);
+	for (uint64_t i = 0; i < LOST_TOLD; i++) {
+		lost(sync, FIRST_LOST + i, 5, 50);
+		assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
+		assert_int_equal(receive(sync, &forged), 0);
+	}
+	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
+		bool told[LOST_TOLD] = {0};
+
+		subscribe_as(sync, SINK + i, cases[i].says);
+		for (unsigned int n = 0; n < 3; n++) {
+			/* All of them were told: from the first on again. */
+			if (i == 1 && n == 2)
+				memset(told, 0, sizeof(told));
+			assert_int_equal(told_lost(sync, SINK + i, n * turn, told),
+					 cases[i].told[n]);
+			assert_int_equal(told_lost(sync, SINK + i, (n + 1) * turn - 1, told), 0);
+		}
+	}
+	sync_free(sync);
+}
+
+/* A Want leaves out no more origins than its peer takes; what is answered in vain does no harm. */
+static void test_want_from_an_older_build(void **state)
+{
+	enum { SOURCES = 100 };
+	static const uint32_t says[] = {0, 10, 256, 1000};
+	static const size_t skipped[] = {64, 10, SOURCES, SOURCES};
+	static struct identity identities[SOURCES];
+	struct sync *sync = make_sync();
+	size_t len;
+
+	(void)state;
+	for (unsigned int i = 0; i < SOURCES; i++) {
+		Lvsmesh__Pb__Heartbeat told = LVSMESH__PB__HEARTBEAT__INIT;
+		Lvsmesh__Pb__Begin message = LVSMESH__PB__BEGIN__INIT;
+		uint8_t kind;
+
+		fixture_identity(1, (uint8_t)(10 + i), &identities[i]);
+		sync_open(sync, i, true, &identities[i].certificate, PEER_EPOCH, start);
+		assert_int_equal(sync_output(sync, i, start, body, &kind, &len), 0);
+		message.journal = i + 1;
+		message.origins = i < ARRAY_SIZE(says) ? says[i] : 256;
+		len = lvsmesh__pb__begin__pack(&message, body);
+		assert_int_equal(sync_receive(sync, i, SYNC_KIND_BEGIN, body, len, start), 0);
+		told.complete = true;
+		len = lvsmesh__pb__heartbeat__pack(&told, body);
+		assert_int_equal(sync_receive(sync, i, SYNC_KIND_HEARTBEAT, body, len, start), 0);
+	}
+	sync_join(sync, start);
+	for (unsigned int i = 0; i < ARRAY_SIZE(says); i++) {
+		Lvsmesh__Pb__Want *message;
+		uint8_t kind;
+
+		assert_int_equal(sync_output(sync, i, start, body, &kind, &len), 0);
+		assert_int_equal(kind, SYNC_KIND_WANT);
+		message = lvsmesh__pb__want__unpack(NULL, len, body);
+		assert_int_equal(message->n_skip, skipped[i]);
+		lvsmesh__pb__want__free_unpacked(message, NULL);
+	}
+	sync_free(sync);
 }
 
 static void test_sink(void **state)
@@ -1693,6 +1808,8 @@ int main(void)
 		cmocka_unit_test(test_refused_batches),
 		cmocka_unit_test(test_left_out),
 		cmocka_unit_test(test_every_bit),
+		cmocka_unit_test(test_lost_of_an_older_build),
+		cmocka_unit_test(test_want_from_an_older_build),
 		cmocka_unit_test(test_sink),
 		cmocka_unit_test(test_inject),
 		cmocka_unit_test(test_end_elsewhere),
