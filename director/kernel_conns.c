@@ -334,12 +334,11 @@ static const struct real_server *real_find(const struct service *service, const 
 	return NULL;
 }
 
-static const struct real_server *real_of_vip(const struct service_set *services,
-					     const struct entry *entry,
-					     const struct service **ret_service)
+static const struct service *service_of_vip(const struct service_set *services,
+					    const struct entry *entry)
 {
-	struct service_key key;
 	const struct service *service;
+	struct service_key key;
 
 	memset(&key, 0, sizeof(key));
 	key.vip.ip.family = entry->flow.family;
@@ -351,6 +350,30 @@ static const struct real_server *real_of_vip(const struct service_set *services,
 		key.vip.port = 0;
 		service = service_set_find(services, &key);
 	}
+	return service;
+}
+
+const struct service *kernel_conns_service(const struct service_set *services,
+					   const struct entry *entry)
+{
+	const struct service *service = NULL;
+	struct service_key key;
+
+	if (entry->fwmark) {
+		memset(&key, 0, sizeof(key));
+		key.vip.ip.family = entry->flow.family;
+		key.fwmark = entry->fwmark;
+		service = service_set_find(services, &key);
+	}
+	return service ? service : service_of_vip(services, entry);
+}
+
+static const struct real_server *real_of_vip(const struct service_set *services,
+					     const struct entry *entry,
+					     const struct service **ret_service)
+{
+	const struct service *service = service_of_vip(services, entry);
+
 	*ret_service = service;
 	return service ? real_find(service, entry) : NULL;
 }

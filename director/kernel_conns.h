@@ -47,6 +47,11 @@ const struct real_server *kernel_conns_real(const struct service_set *services,
 					    const struct entry *entry,
 					    const struct service **ret_service);
 
+/* The service by which the kernel would schedule a connection; NULL: none. services: the kernel's,
+ * sorted. */
+const struct service *kernel_conns_service(const struct service_set *services,
+					   const struct entry *entry);
+
 /* Adds to an entry what its service knows. services: the kernel's, sorted. 0, or
  * -KERNEL_CONNS_E_SERVICE and nothing is changed. */
 int kernel_conns_complete(const struct service_set *services, struct entry *entry);

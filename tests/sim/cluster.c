@@ -12,6 +12,8 @@
 #define SYNCID 7
 #define PIPE_MAX (1024 * 1024)
 #define STEP USEC_PER_MSEC
+/* The kernel's are up to 80 ms late. */
+#define KERNEL_TIMERS (100 * USEC_PER_MSEC)
 
 /* At most PIPE_MAX bytes on their way. */
 struct pipe {
@@ -561,6 +563,12 @@ unsigned int cluster_kernel_count(const struct cluster *cluster, unsigned int d)
 	return kernel_model_count(cluster->directors[d].kernel);
 }
 
+void cluster_configure(struct cluster *cluster, const struct service_set *services)
+{
+	for (unsigned int d = 0; d < cluster->count; d++)
+		kernel_model_configure(cluster->directors[d].kernel, services);
+}
+
 static void report(struct cluster *cluster, unsigned int d, const struct entry *entry)
 {
 	uint8_t message[1024];
@@ -575,6 +583,15 @@ static void report(struct cluster *cluster, unsigned int d, const struct entry *
 		     kernel_wire_finish(&writer));
 	if (!is_frozen(cluster, d))
 		step(cluster, d, (struct node_event){.type = NODE_TICK});
+}
+
+static void report_control(struct cluster *cluster, unsigned int d, const struct flow *flow)
+{
+	const struct entry *template =
+		kernel_model_control(cluster->directors[d].kernel, flow, cluster->time);
+
+	if (template)
+		report(cluster, d, template);
 }
 
 void cluster_carry(struct cluster *cluster, unsigned int d, const struct entry *entry)
@@ -598,7 +615,28 @@ bool cluster_packet(struct cluster *cluster, unsigned int d, const struct entry 
 	if (!kernel_model_carry(kernel, &is, cluster->time))
 		return false;
 	report(cluster, d, &is);
+	report_control(cluster, d, &is.flow);
 	return cluster->directors[d].up && !is_frozen(cluster, d);
+}
+
+struct entry cluster_connect(struct cluster *cluster, unsigned int d, const struct entry *entry)
+{
+	const struct entry *is;
+	struct entry kernel;
+
+	if (kernel_model_connect(cluster->directors[d].kernel, entry, cluster->time, &is))
+		report(cluster, d, is);
+	kernel = *is;
+	report_control(cluster, d, &entry->flow);
+	return kernel;
+}
+
+static void expire(struct cluster *cluster, unsigned int d)
+{
+	const struct entry *entry;
+
+	while ((entry = kernel_model_expire(cluster->directors[d].kernel, cluster->time)))
+		report(cluster, d, entry);
 }
 
 void cluster_unreported(struct cluster *cluster, unsigned int d, const struct entry *entry)
@@ -804,8 +842,8 @@ void cluster_run(struct cluster *cluster, usec_t time)
 		for (unsigned int d = 0; d < cluster->count; d++) {
 			struct director *director = &cluster->directors[d];
 
-			if (cluster->time % USEC_PER_SEC == 0)
-				kernel_model_expire(director->kernel, cluster->time);
+			if (cluster->time % KERNEL_TIMERS == 0)
+				expire(cluster, d);
 			if (is_frozen(cluster, d))
 				continue;
 			if (director->up &&

@@ -61,6 +61,12 @@ void cluster_carry(struct cluster *cluster, unsigned int d, const struct entry *
  * connection that it does not know makes none, and it is reported when it is due. True: to a daemon
  * that runs, and took it. */
 bool cluster_packet(struct cluster *cluster, unsigned int d, const struct entry *entry);
+/* The services of all kernels, from now on: before that, those of all entries that there ever were.
+ */
+void cluster_configure(struct cluster *cluster, const struct service_set *services);
+/* A client's first packet, with the real server that the scheduler would choose; the connection as
+ * the kernel makes it, by its template if it has one. It is reported, and the template. */
+struct entry cluster_connect(struct cluster *cluster, unsigned int d, const struct entry *entry);
 /* It reaches the kernel, which does not report it. */
 void cluster_unreported(struct cluster *cluster, unsigned int d, const struct entry *entry);
 /* A fault: a director's table loses an entry that it had learned, and nobody notices. */

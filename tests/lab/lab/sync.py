@@ -22,8 +22,8 @@ ESTABLISHED, FIN_WAIT = 1, 4
 DIRECT = 3  # the flags' forwarding method
 INACTIVE = 0x0100
 
-Entry = namedtuple("Entry", "caddr cport vaddr vport daddr dport state timeout flags protocol",
-                   defaults=(ESTABLISHED, 900, DIRECT, 6))
+Entry = namedtuple("Entry", "caddr cport vaddr vport daddr dport state timeout flags protocol fwmark",
+                   defaults=(ESTABLISHED, 900, DIRECT, 6, 0))
 
 
 def pack(entries, syncid=1):
@@ -33,7 +33,7 @@ def pack(entries, syncid=1):
         addresses = [ipaddress.ip_address(a) for a in (e.caddr, e.vaddr, e.daddr)]
         v6 = addresses[0].version == 6
         body += struct.pack("!BBHIHHHHII", v6, e.protocol, 72 if v6 else 36, e.flags, e.state,
-                            e.cport, e.vport, e.dport, 0, e.timeout)
+                            e.cport, e.vport, e.dport, e.fwmark, e.timeout)
         body += b"".join(a.packed for a in addresses)
     return struct.pack("!BBHBbH", 0, syncid, 8 + len(body), len(entries) & 0xFF, 1, 0) + body
 
@@ -42,12 +42,12 @@ def unpack(message):
     """A sync message's entries; all that fit into its size, whatever its own count says."""
     entries, offset = [], 8
     while offset + 36 <= len(message):
-        kind, protocol, length, flags, state, cport, vport, dport, _, timeout = struct.unpack_from(
+        kind, protocol, length, flags, state, cport, vport, dport, fwmark, timeout = struct.unpack_from(
             "!BBHIHHHHII", message, offset)
         width = 16 if kind & 1 else 4
         caddr, vaddr, daddr = (str(ipaddress.ip_address(
             message[offset + 24 + i * width:offset + 24 + (i + 1) * width])) for i in range(3))
-        entries.append(Entry(caddr, cport, vaddr, vport, daddr, dport, state, timeout, flags, protocol))
+        entries.append(Entry(caddr, cport, vaddr, vport, daddr, dport, state, timeout, flags, protocol, fwmark))
         offset += (length & 0xFFF) + 3 & ~3
     return entries
 
