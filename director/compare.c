@@ -60,6 +60,11 @@ void compare_free(struct compare *compare)
 	free(compare);
 }
 
+const struct service_set *compare_services(const struct compare *compare)
+{
+	return &compare->round.services;
+}
+
 static struct count *count_find(const struct compare *compare, const struct entry *entry)
 {
 	const struct service *service;

@@ -32,6 +32,9 @@ int compare_add(struct compare *compare, const struct service_set *services);
 /* After the last piece. failed: nothing is judged and nothing is counted until the next call. */
 void compare_judge(struct compare *compare, bool failed, struct compare_verdict *ret_verdict);
 
+/* The kernel's services of the round, sorted; none before the first. */
+const struct service_set *compare_services(const struct compare *compare);
+
 /* Whether by the last verdict the kernel has lost connections (or templates, if it is one) of the
  * entry's real server. */
 bool compare_lost(const struct compare *compare, const struct entry *entry);

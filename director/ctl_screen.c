@@ -105,6 +105,7 @@ static void repairs_print(FILE *out, const json_t *status)
 		{"both_changed", "changed on both sides of a cut"},
 		{"refused_full", "refused for want of room"},
 		{"shed", "shed in floods"},
+		{"templates_differ", "persistence templates differ"},
 	};
 	const json_t *entries = json_object_get(status, "entries");
 	const char *separator = "; ";

@@ -82,21 +82,24 @@ static void services_programmed(void *context)
 	io_log_notify("READY=1");
 }
 
-/* What was not captured is in the kernel's table; what is known already stays as it is. */
+/* What was not captured is in the kernel's table; what is known already stays as it is. why: NULL:
+ * nothing is amiss. */
 static void adopt_again(struct io_director *director, const char *why)
 {
-	io_log_warning("%s: reading the kernel's connections again", why);
+	if (why)
+		io_log_warning("%s: reading the kernel's connections again", why);
 	if (director->adopt || director->adopt_since)
 		director->adopt_again = true;
 	else if (!director->stopping)
 		director_adopt(director);
 }
 
-static void want_adopt(void *context)
+static void want_adopt(void *context, bool missed)
 {
 	struct io_director *director = context;
 
 	director->adopt_wanted = true;
+	director->adopt_missed |= missed;
 }
 
 /* The tap's reports */
@@ -346,8 +349,10 @@ static void watched(uv_timer_t *timer)
 		want_inject(director);
 	director_compare(director);
 	if (director->adopt_wanted) {
-		director->adopt_wanted = false;
-		adopt_again(director, "the kernel has connections that it did not report");
+		adopt_again(director, director->adopt_missed
+					      ? "the kernel has connections that it did not report"
+					      : NULL);
+		director->adopt_wanted = director->adopt_missed = false;
 	}
 	director_watch_forwarder(director);
 	if (++director->turns % WATCH_PEERS == 0) {

@@ -64,7 +64,7 @@ struct io_director {
 	uv_idle_t compare;      /* runs while the node is told of them: */
 	struct service_list *compared;
 	size_t compared_next;
-	bool adopt_wanted;  /* by the node after that */
+	bool adopt_wanted, adopt_missed; /* by the node after that, as node_update says */
 	usec_t adopt_since; /* the kernel's services are being listed for it since then, or 0 */
 	bool adopted, adopt_again;
 	unsigned int adopt_readings; /* in a row */

@@ -93,7 +93,7 @@ static void tell(struct io_node *node, const struct node_update *update)
 	if (update->services && options->services)
 		options->services(options->context);
 	if (update->adopt && options->adopt)
-		options->adopt(options->context);
+		options->adopt(options->context, update->missed);
 	while (update->notices && node_notice(node->node, &notice))
 		options->notice(options->context, &notice);
 	if (update->roster)

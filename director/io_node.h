@@ -24,8 +24,8 @@ struct io_node_options {
 	/* Whether to take traffic; not called before that is known. */
 	void (*announce)(void *context, bool announce);
 	/* NULL where there is no kernel to compare with. */
-	void (*services)(void *context); /* io_node_services() is wanted; said often */
-	void (*adopt)(void *context);    /* node_update.adopt */
+	void (*services)(void *context);           /* io_node_services() is wanted; said often */
+	void (*adopt)(void *context, bool missed); /* node_update.adopt, .missed */
 	void (*notice)(void *context, const struct membership_notice *notice);
 	void (*roster)(void *context);                       /* node_roster() has changed */
 	void (*done)(void *context);                         /* after _leave, _absence: said once */

@@ -171,6 +171,7 @@ static void tick(struct node *node, struct now now)
 	members_tick(node, now);
 	sync_tick(node->sync, now);
 	kernel_tick(node, now);
+	node_templates_tick(node);
 }
 
 /* The metronome's own flow says nothing to anybody. */
@@ -391,7 +392,8 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	ret_update->inject = sync_inject_pending(node->sync);
 	ret_update->confirm = sync_inject_awaited(node->sync);
 	ret_update->services = node->kernel.step == KERNEL_ASK;
-	ret_update->adopt = node->kernel.want_adopt;
+	ret_update->missed = node->kernel.want_adopt;
+	ret_update->adopt = sync_templates_look(node->sync) || ret_update->missed;
 	node->kernel.want_adopt = false;
 	ret_update->announce = node->ready && may_announce(node, now);
 	ret_update->refuse = (node->ready || node->draining) && !may_announce(node, now);

@@ -109,9 +109,10 @@ struct node_update {
 	bool datagrams;             /* node_datagram() too */
 	bool notices;               /* node_notice() too */
 	bool services;              /* ask the kernel for its services: NODE_SERVICES */
-	bool adopt;  /* read the kernel's connections again, NODE_ADOPTED: some were not captured */
-	bool roster; /* save node_roster() */
-	bool done;   /* after NODE_LEAVE, NODE_ABSENCE: the process may end */
+	bool adopt;                 /* read the kernel's connections again, NODE_ADOPTED */
+	bool missed;                /* adopt, for some were not captured */
+	bool roster;                /* save node_roster() */
+	bool done;                  /* after NODE_LEAVE, NODE_ABSENCE: the process may end */
 	uint64_t epoch_wanted; /* not 0: our epoch or our clock went back in time; start again with
 				  this epoch at least */
 	bool announce;         /* take traffic: it was ready once, and the forwarder is well */

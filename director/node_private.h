@@ -139,6 +139,7 @@ struct node {
 	usec_t join_by; /* mono: goes without what has not come by then */
 	bool followed;  /* every member's own entries were complete */
 	struct node_kernel kernel;
+	uint64_t templates_cursor; /* of the walk */
 	usec_t started, ready_since, tick;
 	enum member_phase phase; /* as membership was told */
 	uint64_t config;
@@ -198,5 +199,8 @@ int kernel_new(struct node *node);
 void kernel_free(struct node *node);
 void kernel_tick(struct node *node, struct now now);
 void kernel_services(struct node *node, const struct node_event *event);
+
+/* node_templates.c */
+void node_templates_tick(struct node *node);
 
 #endif

@@ -206,6 +206,13 @@ static void problems_of_kernel(json_t *problems, const struct status_facts *fact
 			"A flood of flows that are not established: %" PRIu64 " were not "
 			"replicated, being more than %u a second (sync.flood-rate).",
 			node->sync.shed, facts->config->sync.flood_rate);
+	if (node->sync.templates_late > 0)
+		problem(problems,
+			"The kernel holds %" PRIu64 " persistence templates with another real "
+			"server than the other directors, or was not yet seen to have replaced "
+			"them: a client's new connections may go to either. They are replaced when "
+			"the client opens none through this director for a second.",
+			node->sync.templates_late);
 	if (facts->entries_max && node->sync.entries >= facts->entries_max)
 		problem(problems,
 			"The table of connections is full (%" PRIu64 " entries): new ones are not "

@@ -76,6 +76,9 @@ json_t *status_entries(const struct sync_status *sync)
 		{"withheld", sync->withheld},
 		{"spared", sync->spared},
 		{"shed", sync->shed},
+		{"templates_differ", sync->templates_differ},
+		{"templates_replaced", sync->templates_replaced},
+		{"templates_ignored", sync->templates_ignored},
 	};
 	json_t *object = json_object();
 

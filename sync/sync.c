@@ -117,6 +117,8 @@ int sync_capture(struct sync *sync, const struct entry *entry, struct now now)
 	enum table_list list = policy_place(sync, entry, false, now);
 	table_ref ref;
 
+	if (entry->flow.template && templates_ignore(sync, entry))
+		return 0;
 	if (list != TABLE_LISTS)
 		return capture(sync, entry, list, now);
 	sync->counters.captured++;
@@ -177,14 +179,15 @@ static void adopt_after_merge(struct sync *sync, const struct entry *entry, stru
 	struct entry told;
 
 	table_get(sync->table, ref, &told, &meta);
-	if (is_own(&meta) || !kernel_had(sync, meta.version, now))
+	if (is_own(&meta))
 		return;
-	if (entry_agrees(entry, &told)) {
-		if (meta.list != TABLE_JOURNAL)
-			table_settle(sync->table, ref);
-	} else if (kernel_knew(sync, entry, &told, meta.version, now)) {
+	if (kernel_knew(sync, entry, &told, meta.version, now))
 		capture_found(sync, entry, meta.version.hlc, now);
-	}
+	else if (kernel_had(sync, meta.version, now) && entry_agrees(entry, &told) &&
+		 meta.list != TABLE_JOURNAL && !table_list_differs(meta.list))
+		table_settle(sync->table, ref);
+	else
+		templates_found(sync, ref, entry);
 }
 
 int sync_adopt(struct sync *sync, const struct entry *entry, struct now now)
@@ -209,6 +212,8 @@ int sync_adopt(struct sync *sync, const struct entry *entry, struct now now)
 void sync_adopting(struct sync *sync, bool adopting)
 {
 	sync->adopting = adopting;
+	if (!adopting)
+		templates_looked(sync);
 }
 
 /* What we stamped in an earlier life comes back from a peer, and the kernel has gone on since: the
@@ -360,6 +365,7 @@ void sync_tick(struct sync *sync, struct now now)
 	join_tick(sync, now);
 	ask_tick(sync);
 	digest_tick(sync, now);
+	templates_tick(sync, now);
 }
 
 /* Injection */
@@ -373,6 +379,15 @@ static uint32_t inject_timeout(const struct entry *entry, uint32_t refreshed, ui
 	return lifetime > age ? lifetime - age : 0;
 }
 
+bool inject_entry(const struct sync *sync, table_ref ref, struct now now, struct entry *ret_entry)
+{
+	struct table_meta meta;
+
+	table_get(sync->table, ref, ret_entry, &meta);
+	ret_entry->timeout = inject_timeout(ret_entry, meta.refreshed, mono_seconds(now));
+	return ret_entry->timeout > 0;
+}
+
 /* Adds an entry with the timeout that is left; -ENOENT: none is; -ENOSPC: the message is full. The
  * kernel ignores the end of a connection that it holds with another real server: then it is told of
  * its life first. */
@@ -382,10 +397,9 @@ static int inject_add(struct sync *sync, table_ref ref, struct now now,
 	struct table_meta meta;
 	struct entry entry;
 
-	table_get(sync->table, ref, &entry, &meta);
-	entry.timeout = inject_timeout(&entry, meta.refreshed, mono_seconds(now));
-	if (!entry.timeout)
+	if (!inject_entry(sync, ref, now, &entry))
 		return -ENOENT;
+	table_get(sync->table, ref, NULL, &meta);
 	if (meta.list == TABLE_REPLACE && entry.flags & ENTRY_INACTIVE) {
 		struct entry lives = entry;
 
@@ -430,14 +444,14 @@ size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap)
 			table_list_move(sync->table, ref,
 					r == -ENOENT ? TABLE_IDLE : TABLE_UNCONFIRMED);
 	}
-	if (r != -ENOSPC)
-		inject_repaired(sync, now, &writer);
+	if (r != -ENOSPC && inject_repaired(sync, now, &writer))
+		templates_inject(sync, now, &writer);
 	return kernel_wire_finish(&writer);
 }
 
 bool sync_inject_pending(const struct sync *sync)
 {
-	return inject_head(sync) || sync->repair_len > 0;
+	return inject_head(sync) || sync->repair_len > 0 || templates_pending(sync);
 }
 
 int sync_repair(struct sync *sync, const struct flow *flow)
@@ -455,6 +469,7 @@ void sync_injected(struct sync *sync)
 	sync->counters.injected += table_list_count(sync->table, TABLE_UNCONFIRMED);
 	while ((ref = table_list_head(sync->table, TABLE_UNCONFIRMED)))
 		table_settle(sync->table, ref);
+	templates_injected(sync);
 	join_look(sync);
 }
 
@@ -467,6 +482,7 @@ void sync_inject_lost(struct sync *sync)
 {
 	sync->counters.injected_again += table_list_count(sync->table, TABLE_UNCONFIRMED);
 	table_list_splice(sync->table, TABLE_UNCONFIRMED, TABLE_REPLACE);
+	templates_lost(sync);
 }
 
 /* For people */
@@ -485,6 +501,7 @@ void sync_status(const struct sync *sync, struct sync_status *ret_status)
 	ret_status->young = table_list_count(sync->table, TABLE_YOUNG);
 	ret_status->waiting = table_list_count(sync->table, TABLE_WAITING);
 	ret_status->local = table_list_count(sync->table, TABLE_LOCAL);
+	templates_status(sync, ret_status);
 	ret_status->refused_entry = sync->refused[SYNC_E_ENTRY];
 	ret_status->joined = sync->join.done;
 	ret_status->complete = sync->join.complete;

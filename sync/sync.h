@@ -158,6 +158,20 @@ void sync_inject_lost(struct sync *sync);
  * say it again if the kernel still lacks it. 0; -EAGAIN: enough of them wait to be pulled. */
 int sync_repair(struct sync *sync, const struct flow *flow);
 
+/* Persistence templates that the kernel holds with another real server than the table says
+ * (sync/templates.c). True: the caller goes through all connections that the kernel may have, gives
+ * sync_detach() those whose template sync_template_differs(), and ends with sync_detached(). */
+bool sync_templates_detach(const struct sync *sync);
+bool sync_template_differs(const struct sync *sync, const struct flow *flow);
+/* The kernel could not use the template: it is left as it is. */
+void sync_template_leave(struct sync *sync, const struct flow *flow);
+/* 0; -EAGAIN: enough of them wait to be pulled. */
+int sync_detach(struct sync *sync, const struct flow *flow);
+void sync_detached(struct sync *sync);
+/* Once true: the kernel's connections are to be read, each to be given to sync_adopt(), and
+ * sync_adopting() is to be told of the end. */
+bool sync_templates_look(struct sync *sync);
+
 struct sync_status {
 	uint64_t entries, entries_own; /* held; of those, captured here */
 	uint64_t position;             /* of the journal's tail */
@@ -188,6 +202,11 @@ struct sync_status {
 	uint64_t spared;   /* that ended young */
 	uint64_t shed;     /* that were not established and too many, and are not held */
 	usec_t shed_time;  /* mono, the last time; 0: never */
+	/* Templates that the kernel may hold with another real server; of those, for longer than a
+	 * round takes that does not fail. Since the start: replaced, and seen so; reports of those
+	 * that were to end, which were not believed. */
+	uint64_t templates_differ, templates_late;
+	uint64_t templates_replaced, templates_ignored;
 };
 
 struct sync_stream_status {

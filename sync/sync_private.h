@@ -1,6 +1,7 @@
 /* What the files of sync share, and nobody else: sync.c (table, capture, injection), sync_stream.c
  * (streams), sink.c, gaps.c and answer.c (a peer that receives from us), source.c and ask.c (a peer
- * that we receive from), join.c (the start). */
+ * that we receive from), join.c (the start), templates.c (persistence templates that the kernel
+ * holds otherwise). */
 #ifndef SYNC_SYNC_PRIVATE_H
 #define SYNC_SYNC_PRIVATE_H
 
@@ -10,6 +11,7 @@
 #include "proto/sync.pb-c.h"
 #include "sync/batch.h"
 #include "sync/hlc.h"
+#include "sync/kernel_wire.h"
 #include "sync/sync.h"
 
 /* The key space (flow_range()) is asked about in so many parts. */
@@ -211,6 +213,30 @@ struct check {
 	uint64_t sums[RANGES]; /* the peer's, less ours */
 };
 
+/* How far the templates that the kernel holds with another real server have come. */
+enum templates_step {
+	TEMPLATES_WAIT,   /* for some, or for the next round */
+	TEMPLATES_DETACH, /* for their connections */
+	TEMPLATES_EVICT,
+	TEMPLATES_ENDING,
+	TEMPLATES_INSTALL,
+	TEMPLATES_LOOK, /* for the kernel's list */
+	TEMPLATES_SEEN,
+};
+
+#define DETACH_MAX 1024
+
+struct templates {
+	enum templates_step step;
+	bool look;                      /* the kernel's list is to be read */
+	uint32_t waiting;               /* of TABLE_EVICT, as they were counted last */
+	uint32_t late;                  /* differ for longer than they should */
+	unsigned int rounds;            /* in a row that were in vain for some */
+	usec_t began, next;             /* mono: the round; the next step */
+	struct flow detach[DETACH_MAX]; /* to be taken from their templates */
+	unsigned int detach_len;
+};
+
 /* To decode a small message. */
 #define MESSAGE_MEMORY (48 * 1024)
 
@@ -252,6 +278,7 @@ struct sync {
 	_Alignas(16) uint8_t memory[MESSAGE_MEMORY];
 	struct flow repair[REPAIR_MAX]; /* to be injected again */
 	unsigned int repair_len;
+	struct templates templates;
 	uint32_t entries_max;
 	struct sync_status counters; /* only what counts up */
 	uint64_t refused[SYNC_E_MAX];
@@ -280,6 +307,9 @@ static inline uint32_t sync_unshared(const struct sync *sync)
  * is known already, stays where it is. TABLE_LISTS: none, it is not to be held. */
 enum table_list policy_place(struct sync *sync, const struct entry *entry, bool adopted,
 			     struct now now);
+
+/* sync.c: the entry as it is injected, with the timeout that is left. False: none is. */
+bool inject_entry(const struct sync *sync, table_ref ref, struct now now, struct entry *ret_entry);
 
 struct merged {
 	unsigned int read, news;
@@ -379,6 +409,21 @@ int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__
 bool digest_take(struct sync *sync, struct stream *stream);
 void digest_answered(struct source *source);
 void digest_dropped(struct sync *sync, const struct stream *stream);
+
+/* templates.c */
+void templates_tick(struct sync *sync, struct now now);
+/* A template that the kernel reported: true: it is one that is to end. */
+bool templates_ignore(struct sync *sync, const struct entry *reported);
+/* An entry of which a peer told was found in the kernel. */
+void templates_found(struct sync *sync, table_ref ref, const struct entry *found);
+/* Those of the kernel's connections that were to be read have been. */
+void templates_looked(struct sync *sync);
+/* As sync_inject(), sync_inject_pending(), sync_injected(), sync_inject_lost(). */
+void templates_inject(struct sync *sync, struct now now, struct kernel_wire_writer *writer);
+bool templates_pending(const struct sync *sync);
+void templates_injected(struct sync *sync);
+void templates_lost(struct sync *sync);
+void templates_status(const struct sync *sync, struct sync_status *status);
 
 /* join.c */
 /* A share for this source: false: there is none. */

@@ -355,6 +355,15 @@ static bool is_elsewhere(const struct table *table, table_ref ref, const struct 
 	       memcmp(path->daddr, entry->daddr, sizeof(path->daddr)) != 0;
 }
 
+/* The kernel does not replace a template's real server. One that was never written to the kernel
+ * needs no more than that. */
+static enum table_list inject_list_of_template(enum table_list list, bool elsewhere)
+{
+	if (elsewhere && list != TABLE_INJECT)
+		return TABLE_EVICT;
+	return table_list_differs(list) ? list : TABLE_INJECT;
+}
+
 /* Where what was merged has to go. What was written is not in the kernel for certain, and nor is it
  * that nothing else is. */
 static enum table_list inject_list(const struct table *table, table_ref ref,
@@ -362,6 +371,9 @@ static enum table_list inject_list(const struct table *table, table_ref ref,
 {
 	enum table_list list = slot_list(slot_at(table, ref));
 
+	/* Nothing tells which connections a template of a persistence engine controls. */
+	if (entry->flow.template && entry->flow.pe_digest == 0)
+		return inject_list_of_template(list, is_elsewhere(table, ref, entry));
 	return list == TABLE_REPLACE || list == TABLE_UNCONFIRMED || is_elsewhere(table, ref, entry)
 		       ? TABLE_REPLACE
 		       : TABLE_INJECT;

@@ -21,6 +21,12 @@ enum table_list {
 	TABLE_INJECT,      /* learned, the kernel has yet to get it */
 	TABLE_REPLACE,     /* the same, and it may hold another real server's */
 	TABLE_UNCONFIRMED, /* written towards the kernel */
+	/* Persistence templates that the kernel may hold with another real server, which it does
+	 * not replace (sync/templates.c): that one has to end; it was told to; this one was written
+	 * in its place, and has not been seen there. */
+	TABLE_EVICT,
+	TABLE_EVICTED,
+	TABLE_UNSEEN,
 	/* Captured or adopted here, and the other directors do not know them (sync/policy.h). */
 	TABLE_YOUNG,   /* in order of first capture */
 	TABLE_WAITING, /* in order of coming here */
@@ -33,6 +39,12 @@ enum table_list {
 static inline bool table_list_shared(enum table_list list)
 {
 	return list < TABLE_YOUNG;
+}
+
+/* Whether the kernel may hold the template in the list with another real server. */
+static inline bool table_list_differs(enum table_list list)
+{
+	return list >= TABLE_EVICT && list <= TABLE_UNSEEN;
 }
 
 struct table_options {
@@ -50,7 +62,7 @@ struct table_options {
 /* s, 48 days: what is longer is held as this. (ipvsadm sets at most 31 days.) */
 #define TABLE_TIMEOUT_MAX ((1u << 22) - 1)
 /* States are below. */
-#define TABLE_STATES 32
+#define TABLE_STATES 16
 
 enum table_result {
 	TABLE_NEW,     /* was not known */
@@ -106,9 +118,10 @@ struct table_met {
 };
 
 /* A peer's word. When it wins it goes to TABLE_INJECT, or to TABLE_REPLACE where the kernel may
- * hold it with another real server, except that an adopted slot of the same destination and state
- * only takes the version, and is settled. refreshed: s, mono, as table_meta.
- * ret_met is written when the result is TABLE_NEW or TABLE_CHANGED. */
+ * hold it with another real server (a template to TABLE_EVICT; one that is in such a list already,
+ * with this real server, stays there), except that an adopted slot of the same destination and
+ * state only takes the version, and is settled. refreshed: s, mono, as table_meta. ret_met is
+ * written when the result is TABLE_NEW or TABLE_CHANGED. */
 enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_version version, uint32_t refreshed,
 			      struct table_met *ret_met);

@@ -12,8 +12,8 @@
 #define TIMEOUT_BITS 22
 #define ORIGIN_BITS 10
 #define PATH_BITS 20
-#define STATE_BITS 5
-#define LIST_BITS 3
+#define STATE_BITS 4
+#define LIST_BITS 4
 
 /* An entry as it is held: 32 bytes with IPv4's address, so that none lies across two lines of the
  * cache, 48 with IPv6's. */

@@ -174,9 +174,15 @@ static void apply(struct world *world, unsigned int flow, const struct entry *en
 		assert(result == (newer ? TABLE_CHANGED : same ? TABLE_SAME : TABLE_STALE));
 		if (!newer)
 			return;
-		if (known->list == TABLE_REPLACE || known->list == TABLE_UNCONFIRMED ||
-		    is_elsewhere(known, entry))
+		if (entry->flow.template && !entry->flow.pe_digest) {
+			if (is_elsewhere(known, entry) && known->list != TABLE_INJECT)
+				list = TABLE_EVICT;
+			else if (table_list_differs(known->list))
+				list = known->list;
+		} else if (known->list == TABLE_REPLACE || known->list == TABLE_UNCONFIRMED ||
+			   is_elsewhere(known, entry)) {
 			list = TABLE_REPLACE;
+		}
 		if (known->adopted && entry_agrees(entry, &known->entry))
 			list = version.origin == SELF ? TABLE_JOURNAL : TABLE_IDLE;
 	} else {

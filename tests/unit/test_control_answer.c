@@ -554,20 +554,24 @@ static void test_entries(void **state)
 		.join_shares = 30,
 		.join_shares_done = 31,
 		.join_entries = 32,
+		.templates_differ = 33,
+		.templates_replaced = 34,
+		.templates_ignored = 35,
 		.joined = true,
 		.complete = true,
 	};
 	json_t *want = json_pack(
 		"{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i,"
 		" s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i,"
-		" s:b, s:b, s:b}",
+		" s:i, s:i, s:i, s:b, s:b, s:b}",
 		"held", 1, "own", 2, "position", 3, "inject_pending", 4, "inject_unconfirmed", 5,
 		"captured", 6, "adopted", 7, "learned", 8, "stale", 9, "expired", 10, "injected",
 		11, "injected_again", 12, "repaired_kernel", 13, "repaired", 14, "relayed", 15,
 		"compared", 16, "differed", 17, "both_changed", 18, "conflicts", 19, "refused_full",
 		20, "refused_entry", 21, "batches_in", 22, "batches_out", 23, "young", 24,
 		"waiting", 25, "local", 26, "withheld", 27, "spared", 28, "shed", 29, "join_shares",
-		30, "join_shares_done", 31, "join_entries", 32, "joined", 1, "complete", 1,
+		30, "join_shares_done", 31, "join_entries", 32, "templates_differ", 33,
+		"templates_replaced", 34, "templates_ignored", 35, "joined", 1, "complete", 1,
 		"join_ended", 0);
 	json_t *entries = status_entries(&sync);
 

@@ -470,6 +470,48 @@ static enum table_list list_of(const struct table *table, unsigned int i, uint64
 	return meta.list;
 }
 
+/* A template that the kernel may hold with another real server differs until it was seen there. */
+static void test_template(void **state)
+{
+	struct table *table = make_table(10);
+	struct entry entry = make_entry(5, 1), other = make_entry(5, 2);
+	uint64_t mark, hlc = 0;
+
+	(void)state;
+	assert_true(entry.flow.template && entry.daddr[0] != other.daddr[0]);
+	/* It was never written. */
+	assert_int_equal(merge(table, &entry, (struct table_version){++hlc, 1}, 0), TABLE_NEW);
+	assert_int_equal(merge(table, &other, (struct table_version){++hlc, 1}, 0), TABLE_CHANGED);
+	assert_int_equal(list_of(table, 5, &mark), TABLE_INJECT);
+	table_list_move(table, table_find(table, &entry.flow), TABLE_UNCONFIRMED);
+	assert_int_equal(merge(table, &other, (struct table_version){++hlc, 1}, 0), TABLE_CHANGED);
+	assert_int_equal(list_of(table, 5, &mark), TABLE_INJECT);
+	table_list_move(table, table_find(table, &entry.flow), TABLE_IDLE);
+	assert_int_equal(merge(table, &entry, (struct table_version){++hlc, 1}, 0), TABLE_CHANGED);
+	for (enum table_list list = TABLE_EVICT; list <= TABLE_UNSEEN; list++) {
+		assert_int_equal(list_of(table, 5, &mark), list);
+		assert_true(table_list_differs(list));
+		/* The same again, and another one. */
+		assert_int_equal(merge(table, &entry, (struct table_version){++hlc, 1}, 0),
+				 TABLE_CHANGED);
+		assert_int_equal(list_of(table, 5, &mark), list);
+		assert_int_equal(merge(table, &other, (struct table_version){++hlc, 1}, 0),
+				 TABLE_CHANGED);
+		assert_int_equal(list_of(table, 5, &mark), TABLE_EVICT);
+		assert_int_equal(merge(table, &entry, (struct table_version){++hlc, 1}, 0),
+				 TABLE_CHANGED);
+		if (list < TABLE_UNSEEN)
+			table_list_move(table, table_find(table, &entry.flow), list + 1);
+	}
+	/* The kernel itself tells of it. */
+	assert_int_equal(table_capture(table, &entry, ++hlc, 0), TABLE_CHANGED);
+	assert_int_equal(list_of(table, 5, &mark), TABLE_JOURNAL);
+	assert_int_equal(merge(table, &other, (struct table_version){++hlc, 1}, 0), TABLE_CHANGED);
+	assert_int_equal(list_of(table, 5, &mark), TABLE_EVICT);
+	assert_false(table_list_differs(TABLE_UNCONFIRMED) || table_list_differs(TABLE_YOUNG));
+	table_free(table);
+}
+
 /* What we stamped in an earlier life belongs in our journal, as soon as the kernel has it. */
 static void test_returned(void **state)
 {
@@ -567,6 +609,7 @@ int main(void)
 		cmocka_unit_test(test_paths),    cmocka_unit_test(test_returned),
 		cmocka_unit_test(test_withheld), cmocka_unit_test(test_origins),
 		cmocka_unit_test(test_timeout),  cmocka_unit_test(test_tidy),
+		cmocka_unit_test(test_template),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
