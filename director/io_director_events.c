@@ -72,6 +72,23 @@ static void watch_throttled(struct io_director *director, struct event_log *log,
 		observe_throttled(info.name, node_throttled_last(node, info.id), log, now);
 }
 
+/* One that has never answered may be hearsay; one that is gone has no need of a place. */
+static void watch_places(struct io_director *director, struct event_log *log, struct now now)
+{
+	const struct membership *membership = node_membership(io_node_get(director->node));
+	struct membership_status status;
+	unsigned int cursor = 0;
+	struct member_info info;
+
+	membership_status(membership, &status);
+	observe_place(director->config->node_name, true, status.beyond, status.directors_max, log,
+		      now);
+	while (membership_walk(membership, &cursor, &info))
+		if (info.state != MEMBER_UNPROVEN)
+			observe_place(info.name, false, info.beyond, status.directors_max, log,
+				      now);
+}
+
 static void watch_flood(struct io_director *director, const struct sync_status *sync,
 			struct now now)
 {
@@ -120,6 +137,7 @@ void director_watch(struct io_director *director)
 	watch_names(director, log, now);
 	observe_replication(&peers, log, now);
 	watch_throttled(director, log, now);
+	watch_places(director, log, now);
 	observe_conflicts(&director->observer, director->config->node_name, status.sync.conflicts,
 			  log, now);
 	observe_identity(&director->observer, &director->identity->certificate, log, now);

@@ -119,6 +119,8 @@ static const char *not_ready(const struct node *node)
 {
 	struct sync_status status;
 
+	if (node->beyond)
+		return "a place in the cluster, which is full";
 	if (!node->forwarder)
 		return "the kernel: services, or the probe of forwarding or of injection";
 	if (!node->followed && node->searching)
@@ -261,7 +263,8 @@ static bool may_announce(const struct node *node, struct now now)
 {
 	struct membership_status status;
 
-	if (!node->forwarder || node->draining || now.mono < forwarder_trusted(node))
+	if (node->beyond || !node->forwarder || node->draining ||
+	    now.mono < forwarder_trusted(node))
 		return false;
 	if (!node->withdraw)
 		return true;
@@ -396,7 +399,8 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	ret_update->adopt = sync_templates_look(node->sync) || ret_update->missed;
 	node->kernel.want_adopt = false;
 	ret_update->announce = node->ready && may_announce(node, now);
-	ret_update->refuse = (node->ready || node->draining) && !may_announce(node, now);
+	ret_update->refuse =
+		(node->ready || node->draining || node->beyond) && !may_announce(node, now);
 	ret_update->datagrams = node->said.datagrams;
 	ret_update->notices = node->said.notices;
 	ret_update->roster = node->said.roster_changed;
@@ -447,6 +451,7 @@ void node_status(const struct node *node, struct node_status *ret_status)
 		.ready = node->ready,
 		.ready_since = node->ready_since,
 		.draining = node->draining,
+		.beyond = node->beyond,
 		.drained = node->drained,
 		.alone = members_alone(node),
 		.forwarder_trusted = forwarder_trusted(node),

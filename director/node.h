@@ -33,9 +33,10 @@ struct node_options {
 	const struct endpoint *addresses; /* ours, TCP and UDP; copied */
 	unsigned int address_count;       /* 1 to MEMBERSHIP_ADDRESSES_MAX */
 	struct membership_profile profile;
-	uint64_t config;     /* digest of our configuration */
-	bool witness;        /* NODE_WITNESS comes */
-	bool withdraw;       /* take no traffic while in a minority */
+	uint64_t config;            /* digest of our configuration */
+	bool witness;               /* NODE_WITNESS comes */
+	bool withdraw;              /* take no traffic while in a minority */
+	unsigned int directors_max; /* as membership takes it */
 	bool wait_alone;     /* take none before another director has answered, or join_timeout */
 	usec_t leave_grace;  /* after its traffic was taken away a director that leaves stays so
 				long:  what still comes is carried and replicated */
@@ -205,7 +206,8 @@ struct node_status {
 	bool ready;
 	usec_t ready_since;      /* mono */
 	const char *waiting_for; /* what keeps it from being ready, a sentence; NULL when ready */
-	bool alone; /* there should be other directors, and none has answered since the start */
+	bool beyond; /* the cluster is full: this director has no place and takes no part */
+	bool alone;  /* there should be other directors, and none has answered since the start */
 	bool draining;
 	bool drained; /* and every member that is alive has acknowledged all our entries */
 	usec_t forwarder_trusted; /* mono: VIPs stay off until then, even if it is well */

@@ -30,6 +30,7 @@ int members_new(struct node *node, const struct node_options *options)
 		.versions = options->versions,
 		.config = options->config,
 		.witness = options->witness,
+		.directors_max = options->directors_max,
 		.roster = options->roster,
 		.roster_len = options->roster_len,
 		.now = options->now,
@@ -108,6 +109,7 @@ bool members_alone(const struct node *node)
 
 /* Links */
 
+/* There is one for each member that has a place. */
 static struct link *link_find(struct node *node, uint64_t member)
 {
 	struct link *unused = NULL;
@@ -158,28 +160,65 @@ static void link_update(struct node *node, const struct member_info *info, struc
 	}
 }
 
-/* Streams open with members that are alive. They end when the member is gone for good; of one that
- * failed they may go on: that it does not answer there either, it has to show. */
+/* What this director holds goes on changing elsewhere: it starts again when it gets a place. */
+static void place_update(struct node *node)
+{
+	struct membership_status status;
+
+	membership_status(node->membership, &status);
+	node->beyond = status.beyond;
+	if (node->beyond)
+		node->ready = node->followed = false;
+}
+
+static bool is_linked(const struct node *node, const struct member_info *info)
+{
+	return info->state != MEMBER_GONE && !info->beyond && !node->beyond;
+}
+
+/* Nor do those whom it dialled receive from one that has no place. */
+static void sinks_update(struct node *node, struct now now)
+{
+	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
+		const struct stream *stream = &node->streams[i];
+
+		if (!is_dialled(i) && stream->phase == NODE_STREAM_READY &&
+		    stream->use == STREAM_SYNC && members_beyond(node, stream->id))
+			stream_close_why(node, i, WHY_FULL, now);
+	}
+}
+
+bool members_beyond(const struct node *node, uint64_t id)
+{
+	struct member_info info;
+
+	return node->beyond || (membership_find(node->membership, id, &info) && info.beyond);
+}
+
+/* Streams open with members that are alive and have a place. They end when the member is gone for
+ * good; of one that failed they may go on: that it does not answer there either, it has to show. */
 static void links_update(struct node *node, struct now now)
 {
 	struct member_info info;
 	unsigned int cursor = 0;
 
-	while (membership_walk(node->membership, &cursor, &info)) {
-		if (info.state != MEMBER_GONE)
-			link_update(node, &info, now);
-	}
+	place_update(node);
 	for (unsigned int i = 0; i < node->links_len; i++) {
 		struct link *link = &node->links[i];
 
 		if (!link->member || (membership_find(node->membership, link->member, &info) &&
-				      info.state != MEMBER_GONE))
+				      is_linked(node, &info)))
 			continue;
 		if (node->streams[i].phase != NODE_STREAM_NONE)
 			stream_close_why(node, i, WHY_REMOVED, now);
 		*link = (struct link){0};
 		node->streams[i] = (struct stream){0};
 	}
+	while (membership_walk(node->membership, &cursor, &info)) {
+		if (is_linked(node, &info))
+			link_update(node, &info, now);
+	}
+	sinks_update(node, now);
 }
 
 static void say_sync(struct node *node, unsigned int number, bool ok, struct now now)

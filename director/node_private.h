@@ -64,6 +64,7 @@ enum stream_why {
 	WHY_SHARE,
 	WHY_REMOVED,
 	WHY_FINISHED,
+	WHY_FULL,
 	WHY_KIND,
 	WHY_MEMORY,
 	WHY_MAX,
@@ -125,6 +126,7 @@ struct node {
 	struct node_streams close;     /* to be told with the next update */
 	struct node_update told;       /* the last update */
 	bool forwarder, ready, withdraw;
+	bool beyond;      /* membership says that there is no place for us */
 	usec_t recovered; /* mono: when the forwarder was well again */
 	usec_t hold;      /* how long it has to be since then, to be trusted */
 	bool adopting;    /* the kernel's connections at start are still being read */
@@ -189,6 +191,8 @@ bool members_event(struct node *node, const struct node_event *event);
 void members_tick(struct node *node, struct now now);
 /* There should be other directors, and none has answered since the start. */
 bool members_alone(const struct node *node);
+/* There is no place for that director, or for us. */
+bool members_beyond(const struct node *node, uint64_t id);
 /* The addresses where directors are known to be, for admission. */
 void members_addresses(struct node *node);
 /* Which members are waited for no longer. */

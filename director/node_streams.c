@@ -11,6 +11,7 @@ static const char *const why_names[WHY_MAX] = {
 	[WHY_MISTAKEN] = "mistaken", [WHY_REPLACED] = "replaced", [WHY_EVICTED] = "evicted",
 	[WHY_REMOVED] = "removed",   [WHY_FINISHED] = "finished", [WHY_KIND] = "kind",
 	[WHY_MEMORY] = "memory",     [WHY_STALLED] = "stalled",   [WHY_SHARE] = "share",
+	[WHY_FULL] = "full",
 };
 
 const char *stream_why_name(unsigned int why)
@@ -183,6 +184,10 @@ static void use_sync(struct node *node, unsigned int number, struct now now)
 {
 	struct stream *stream = &node->streams[number];
 
+	if (members_beyond(node, stream->id)) {
+		stream_close_why(node, number, WHY_FULL, now);
+		return;
+	}
 	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
 		const struct stream *other = &node->streams[i];
 

@@ -196,6 +196,31 @@ void observe_throttled(const char *member, usec_t last, struct event_log *log, s
 	event_raise(log, &event, now);
 }
 
+void observe_place(const char *director, bool self, bool beyond, unsigned int directors,
+		   struct event_log *log, struct now now)
+{
+	struct event event;
+
+	if (!beyond)
+		event_init(&event, EVENT_CLUSTER_HAS_ROOM, director,
+			   "%s has a place in the cluster, or wants none any more.", director);
+	else if (self)
+		event_init(
+			&event, EVENT_CLUSTER_FULL, director,
+			"The cluster is full: %u directors. %s has no place and takes no traffic, "
+			"until another leaves or is removed.",
+			directors, director);
+	else
+		event_init(&event, EVENT_CLUSTER_FULL, director,
+			   "The cluster is full: %u directors. %s has no place and takes no part: "
+			   "stop "
+			   "it, or remove another.",
+			   directors, director);
+	event_text(&event, "member", director);
+	event_number(&event, "directors", directors);
+	event_raise(log, &event, now);
+}
+
 void observe_forwarder(const char *director, usec_t stalled_since, struct event_log *log,
 		       struct now now)
 {

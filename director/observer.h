@@ -84,6 +84,10 @@ void observe_config(struct observer *observer, const char *director, const char 
 void observe_replication(const struct peers *peers, struct event_log *log, struct now now);
 /* last: when that member used up its share of this director's work last, mono; 0: never. */
 void observe_throttled(const char *member, usec_t last, struct event_log *log, struct now now);
+/* beyond: whether that director, ourselves or another, has no place among so many, with which the
+ * cluster is full. */
+void observe_place(const char *director, bool self, bool beyond, unsigned int directors,
+		   struct event_log *log, struct now now);
 /* stalled_since: mono; 0: IPVS forwards. */
 void observe_forwarder(const char *director, usec_t stalled_since, struct event_log *log,
 		       struct now now);

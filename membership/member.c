@@ -195,6 +195,7 @@ void member_remove(struct membership *m, struct member *member)
 		not_busy(m, member);
 	m->members[member->index] = NULL;
 	m->member_count--;
+	m->view_changed = true;
 	rehash(m);
 	sodium_memzero(&member->key, sizeof(member->key));
 	free(member->certificate);

@@ -60,6 +60,7 @@ int membership_new(const struct membership_options *options, struct membership *
 	m->versions = options->versions;
 	m->config = options->config;
 	m->witness = options->witness;
+	m->directors_max = options->directors_max ? options->directors_max : DIRECTORS_MAX;
 	m->timeout = m->started;
 	m->probe_at = m->started + chance_below(&m->chance, m->profile.interval);
 	m->routine_at = m->started + HORIZON + chance_below(&m->chance, 60 * SEC);
@@ -68,7 +69,11 @@ int membership_new(const struct membership_options *options, struct membership *
 		membership_free(m);
 		return r;
 	}
+	m->newcomer = m->since == 0;
+	if (m->newcomer)
+		m->since = m->now.wall / SEC;
 	record_own_state(m);
+	place_update(m);
 	m->roster_changed = false;
 	*ret_membership = m;
 	return 0;
@@ -317,6 +322,8 @@ void membership_step(struct membership *m, const struct membership_event *event,
 	/* A flood of what is refused costs no more than the refusals. */
 	if (!refused || late || m->now.mono >= m->timeout)
 		m->timeout = MAX(timers(m), m->now.mono);
+	if (m->view_changed || m->roster_changed)
+		place_update(m);
 	*ret_update = (struct membership_update){
 		.timeout = m->timeout,
 		.output = m->output_bits,

@@ -82,8 +82,9 @@ struct membership_options {
 	unsigned int address_count;                          /* at least 1 */
 	struct version_range versions;                       /* that we speak */
 	uint64_t config;                                     /* digest of our configuration */
-	bool witness;          /* a witness address is asked by the driver */
-	const uint8_t *roster; /* as membership_roster() wrote it, or NULL */
+	unsigned int directors_max; /* whoever comes beyond has no place; 0: DIRECTORS_MAX */
+	bool witness;               /* a witness address is asked by the driver */
+	const uint8_t *roster;      /* as membership_roster() wrote it, or NULL */
 	size_t roster_len;
 	struct now now;
 };
@@ -262,8 +263,10 @@ struct membership_status {
 	uint64_t split_incident; /* 0: none open */
 	bool split_confirmed;
 	bool identity_twice;
-	bool witness, witness_ok; /* it is asked; it answers */
-	bool partial;             /* nobody answers by UDP, on some address of ours */
+	bool beyond;                /* the cluster is full, and has no place for this director */
+	unsigned int directors_max; /* that have one */
+	bool witness, witness_ok;   /* it is asked; it answers */
+	bool partial;               /* nobody answers by UDP, on some address of ours */
 	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out;
 	uint64_t pings, pings_lost;
 };
@@ -282,6 +285,7 @@ struct member_info {
 	usec_t since; /* mono, of the state */
 	enum member_phase phase;
 	bool partial;
+	bool beyond; /* it has no place in the cluster, which is full */
 	unsigned int evidence;
 	struct version_range versions;
 	uint64_t config, position;

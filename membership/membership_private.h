@@ -173,7 +173,8 @@ struct member {
 	uint64_t boot, config, position;
 	struct version_range versions;
 	enum member_phase phase;
-	uint32_t lease; /* seconds */
+	uint32_t lease;        /* seconds */
+	uint64_t since_stated; /* seconds of UTC */
 
 	/* Packets. proven: the epoch in which it has returned a nonce; 0: none. */
 	uint64_t proven, sequence;
@@ -299,6 +300,11 @@ struct split {
 	unsigned int comparisons;  /* streams opened to compare views */
 };
 
+/* Of a director, among all: place.c. */
+struct place {
+	uint64_t since, id;
+};
+
 struct bucket {
 	uint64_t id;
 	struct member *member; /* NULL: free */
@@ -321,6 +327,10 @@ struct membership {
 	struct version_range versions;
 	uint32_t lease;
 	uint64_t config, position;
+	uint64_t since; /* when we became a director, seconds of UTC */
+	bool newcomer;  /* nobody has told us yet who the others are */
+	unsigned int directors_max;
+	struct place last_place; /* whoever is behind it has none */
 	uint8_t statement[STATEMENT_MAX], signature[SIGNATURE_SIZE];
 	uint16_t statement_len;
 	bool refute;
@@ -530,6 +540,14 @@ void pushpull_timers(struct membership *m, usec_t *next);
 /* A dial failed, and the member answers a ping now: it is TCP that does not work. */
 void pushpull_doubt(struct membership *m, struct member *member);
 void pushpull_mismatch(struct membership *m, struct member *member, bool differs);
+
+/* place.c */
+/* The roster has changed, or what its members state. */
+void place_update(struct membership *m);
+/* member: NULL: ourselves. */
+bool place_beyond(const struct membership *m, const struct member *member);
+/* A peer has told us all that it knows. */
+void place_settle(struct membership *m);
 
 /* roster.c */
 int roster_load(struct membership *m, const uint8_t *data, size_t len);

@@ -481,6 +481,8 @@ static bool take_state(struct membership *m, struct stream *stream, struct membe
 	if (ok && !stream->rollback && stream->epoch >= member->epoch)
 		heard(m, member, stream);
 	stream->done = ok && state->done;
+	if (stream->done)
+		place_settle(m);
 	free(memory);
 	return ok;
 }

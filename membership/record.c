@@ -15,7 +15,7 @@
 #define HELLO_SPREAD (2 * MSEC) /* for each member: not all greet a newcomer at once */
 
 struct statement {
-	uint64_t boot, config, position, serial;
+	uint64_t boot, config, position, serial, since;
 	struct version_range versions;
 	uint32_t lease;
 	enum member_phase phase;
@@ -68,6 +68,7 @@ static bool statement_parse(ProtobufCBinaryData body, struct statement *statemen
 	statement->config = message->config;
 	statement->position = message->position;
 	statement->serial = message->certificate;
+	statement->since = message->since;
 	statement->versions = (struct version_range){message->version_min, message->version_max};
 	statement->phase = (enum member_phase)message->phase;
 	statement->lease = MIN(message->lease, 3600u);
@@ -92,6 +93,7 @@ void record_own_state(struct membership *m)
 	message.position = m->position;
 	message.lease = m->phase == MEMBER_ABSENT ? m->lease : 0;
 	message.certificate = m->identity->certificate.serial;
+	message.since = m->since;
 	m->statement_len = (uint16_t)lvsmesh__pb__statement__pack(&message, m->statement);
 	m->incarnation++;
 	record_sign(m->identity, RECORD_STATEMENT, m->epoch, m->incarnation, m->statement,
@@ -195,6 +197,7 @@ static bool store_statement(struct membership *m, struct member *member,
 	member->boot = statement->boot;
 	member->config = statement->config;
 	member->position = statement->position;
+	member->since_stated = statement->since;
 	member->versions = statement->versions;
 	member->phase = statement->phase;
 	member->lease = statement->lease;

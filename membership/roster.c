@@ -46,6 +46,8 @@ static struct packed *gather(const struct membership *m)
 	packed->state.n_records = count;
 	packed->state.records = packed->pointers;
 	packed->state.done = true;
+	if (m->phase != MEMBER_LEAVING && m->phase != MEMBER_LEFT)
+		packed->state.since = m->since;
 	return packed;
 }
 
@@ -113,6 +115,9 @@ int roster_load(struct membership *m, const uint8_t *data, size_t len)
 	if (state && state->done) {
 		for (size_t i = 0; i < state->n_records; i++)
 			take(m, state->records[i]);
+		/* A build that did not state it has known others: then since its first boot,
+		 * whose epoch is the clock's. */
+		m->since = state->since ? state->since : state->n_records > 0 ? m->epoch : 0;
 		r = 0;
 	}
 	free(at);

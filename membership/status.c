@@ -54,12 +54,15 @@ void membership_status(const struct membership *m, struct membership_status *ret
 	ret_status->split_incident = m->split.incident.open ? m->split.incident.id : 0;
 	ret_status->split_confirmed = m->split.incident.open && m->split.confirmed;
 	ret_status->identity_twice = m->twice.open;
+	ret_status->beyond = place_beyond(m, NULL);
+	ret_status->directors_max = m->directors_max;
 	ret_status->witness = m->witness;
 	ret_status->witness_ok = m->witness_ok;
 	ret_status->partial = m->deaf != 0;
 }
 
-static void info_of(const struct member *member, struct member_info *info)
+static void info_of(const struct membership *m, const struct member *member,
+		    struct member_info *info)
 {
 	*info = (struct member_info){
 		.id = member->id,
@@ -69,6 +72,7 @@ static void info_of(const struct member *member, struct member_info *info)
 		.since = member->since,
 		.phase = member->phase,
 		.partial = member->partial.wanted,
+		.beyond = place_beyond(m, member),
 		.evidence = member->evidence,
 		.versions = member->versions,
 		.config = member->config,
@@ -94,7 +98,7 @@ bool membership_walk(const struct membership *m, unsigned int *cursor, struct me
 		const struct member *member = m->members[(*cursor)++];
 
 		if (member) {
-			info_of(member, ret_info);
+			info_of(m, member, ret_info);
 			return true;
 		}
 	}
@@ -106,7 +110,7 @@ bool membership_find(const struct membership *m, uint64_t id, struct member_info
 	const struct member *member = member_find(m, id);
 
 	if (member)
-		info_of(member, ret_info);
+		info_of(m, member, ret_info);
 	return member != NULL;
 }
 

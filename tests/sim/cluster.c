@@ -67,6 +67,7 @@ struct cluster {
 	unsigned int count, lossy;
 	size_t narrow;
 	bool wait_alone;
+	unsigned int limit; /* of directors that have a place */
 	bool cut[CLUSTER_MAX][CLUSTER_MAX];
 	bool hole[CLUSTER_MAX][CLUSTER_MAX];
 	size_t throttle[CLUSTER_MAX][CLUSTER_MAX];
@@ -151,6 +152,11 @@ static void identity_make(struct cluster *cluster, const struct cluster_key *key
 
 struct cluster *cluster_new(uint64_t seed, unsigned int count)
 {
+	return cluster_new_limited(seed, count, DIRECTORS_MAX);
+}
+
+struct cluster *cluster_new_limited(uint64_t seed, unsigned int count, unsigned int limit)
+{
 	struct cluster *cluster = calloc(1, sizeof(*cluster));
 	uint8_t key_seed[KEYGEN_CLUSTER_SEED] = {1};
 	struct cluster_key key;
@@ -160,14 +166,16 @@ struct cluster *cluster_new(uint64_t seed, unsigned int count)
 	cluster->seed = seed;
 	cluster->time = 10 * USEC_PER_SEC;
 	cluster->count = count;
+	cluster->limit = limit;
 	keygen_cluster(key_seed, &key);
 	for (unsigned int d = 0; d < count; d++) {
 		identity_make(cluster, &key, d);
 		cluster->directors[d].epoch = 100 * (d + 1);
 		cluster->directors[d].versions = VERSION_RANGE;
 		cluster->directors[d].kernel = kernel_model_new();
-		cluster_start(cluster, d);
 	}
+	for (unsigned int d = 0; d < count && d < limit; d++)
+		cluster_start(cluster, d);
 	return cluster;
 }
 
@@ -526,6 +534,7 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 		.syncid = SYNCID,
 		.join_timeout = CLUSTER_JOIN_TIMEOUT * USEC_PER_SEC,
 		.wait_alone = cluster->wait_alone,
+		.directors_max = cluster->limit,
 		.tap_address = {169, 254, 117, 1},
 		.entries_max = KERNEL_MODEL_MAX,
 	};

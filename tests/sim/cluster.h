@@ -12,6 +12,9 @@
 struct cluster;
 
 struct cluster *cluster_new(uint64_t seed, unsigned int count);
+/* In which only so many directors have a place. As many are started; the others wait for
+ * cluster_start(). */
+struct cluster *cluster_new_limited(uint64_t seed, unsigned int count, unsigned int limit);
 void cluster_free(struct cluster *cluster);
 
 uint64_t cluster_random(struct cluster *cluster);

@@ -254,6 +254,28 @@ static void test_throttled(void **state)
 	}
 }
 
+/* Told once of each that has none, by itself and by the others. */
+static void test_place(void **state)
+{
+	struct world *world = *state;
+	static const struct {
+		const char *who;
+		bool self, beyond;
+		const char *expected;
+	} steps[] = {
+		{"d1", true, false, ""},  {"d1", true, true, "cluster-full d1,"},
+		{"d1", true, true, ""},   {"d2", false, true, "cluster-full d2,"},
+		{"d2", false, true, ""},  {"d2", false, false, "cluster-has-room d2,"},
+		{"d2", false, false, ""}, {"d1", true, false, "cluster-has-room d1,"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
+		observe_place(steps[i].who, steps[i].self, steps[i].beyond, 256, world->log,
+			      world->now);
+		assert_string_equal(reported(world), steps[i].expected);
+	}
+}
+
 static void test_forwarder(void **state)
 {
 	struct world *world = *state;
@@ -439,6 +461,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_config, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_replication, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_throttled, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_place, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_forwarder, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_conflicts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_identity, setup, teardown),

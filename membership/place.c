@@ -1,0 +1,77 @@
+/* Which directors have a place, where there are more than may be. All order them alike: by the time
+ * that each states since when it is one, then by identity. Whoever has a place keeps it, however
+ * often it restarts or fails, until it has left or was removed. */
+#include <stdlib.h>
+
+#include "membership/membership_private.h"
+
+/* A stated time further ahead of our clock is a wrong clock's: nobody has to follow it. */
+#define AHEAD_MAX (86400 * SEC)
+
+static int place_compare(const void *a, const void *b)
+{
+	const struct place *x = a, *y = b;
+
+	if (x->since != y->since)
+		return x->since < y->since ? -1 : 1;
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* Also one that has not answered us yet, or all would not count alike. */
+static bool has_claim(const struct member *member)
+{
+	return member && member->epoch && member->state != MEMBER_GONE;
+}
+
+static struct place last_place(const struct membership *m)
+{
+	struct place places[MEMBERSHIP_MEMBERS_MAX + 1];
+	unsigned int count = 0;
+
+	places[count++] = (struct place){m->since, m->identity->id};
+	for (unsigned int i = 0; i < m->member_cap; i++)
+		if (has_claim(m->members[i]))
+			places[count++] =
+				(struct place){m->members[i]->since_stated, m->members[i]->id};
+	if (count <= m->directors_max)
+		return (struct place){UINT64_MAX, UINT64_MAX};
+	qsort(places, count, sizeof(*places), place_compare);
+	return places[m->directors_max - 1];
+}
+
+void place_update(struct membership *m)
+{
+	struct place last = {UINT64_MAX, UINT64_MAX};
+
+	if (m->member_count + 1 > m->directors_max)
+		last = last_place(m);
+	m->view_changed |= place_compare(&last, &m->last_place) != 0;
+	m->last_place = last;
+}
+
+bool place_beyond(const struct membership *m, const struct member *member)
+{
+	const struct place place = {member ? member->since_stated : m->since,
+				    member ? member->id : m->identity->id};
+
+	return (!member || has_claim(member)) && place_compare(&place, &m->last_place) > 0;
+}
+
+void place_settle(struct membership *m)
+{
+	uint64_t limit = (m->now.wall + AHEAD_MAX) / SEC, highest = 0;
+
+	if (!m->newcomer)
+		return;
+	m->newcomer = false;
+	m->roster_changed = true;
+	for (unsigned int i = 0; i < m->member_cap; i++)
+		if (has_claim(m->members[i]) && m->members[i]->since_stated <= limit)
+			highest = MAX(highest, m->members[i]->since_stated);
+	if (highest <= m->since)
+		return;
+	/* Our clock is slow: who comes does not take the place of one that is there. */
+	m->since = highest + 1;
+	m->view_changed = true;
+	record_own_state(m);
+}
