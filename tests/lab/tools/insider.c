@@ -1,7 +1,8 @@
 /*
- * insider NUMBER ENDPOINT TARGET-NUMBER TARGET-ENDPOINT: a member with a valid key that misbehaves.
- * It has the identity NUMBER of the fixture, joins the target, answers its pings, accepts its
- * streams, and makes as much work as it can in the way that the last line of standard input names:
+ * insider IDENTITY ENDPOINT TARGET-IDENTITY TARGET-ENDPOINT: a member with a valid key that
+ * misbehaves. It has that identity, a number of the fixture or a directory, joins the target,
+ * answers its pings, accepts its streams, and makes as much work as it can in the way that the last
+ * line of standard input names:
  *
  *   quiet            nothing but that
  *   wants            wants the whole table, again and again
@@ -29,6 +30,7 @@
 #include <unistd.h>
 
 #include "membership/membership.h"
+#include "proto/identity_file.h"
 #include "proto/membership.pb-c.h"
 #include "proto/seal.h"
 #include "proto/session.h"
@@ -693,6 +695,18 @@ static bool turn(void)
 	return true;
 }
 
+static void identity_get(const char *text, struct identity *ret_identity)
+{
+	char error[STORE_ERROR_MAX];
+
+	if (atoi(text) > 0)
+		fixture_now((uint8_t)atoi(text), ret_identity);
+	else if (identity_load(text, ret_identity, error) < 0) {
+		fprintf(stderr, "%s\n", error);
+		exit(2);
+	}
+}
+
 static int bound(int type)
 {
 	struct sockaddr_storage address;
@@ -710,13 +724,13 @@ int main(int argc, char **argv)
 
 	if (argc != 5 || endpoint_parse(argv[2], &insider.own) < 0 ||
 	    endpoint_parse(argv[4], &target) < 0) {
-		fprintf(stderr, "insider NUMBER ENDPOINT TARGET-NUMBER TARGET-ENDPOINT\n");
+		fprintf(stderr, "insider IDENTITY ENDPOINT TARGET-IDENTITY TARGET-ENDPOINT\n");
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
-	fixture_now((uint8_t)atoi(argv[1]), &insider.identity);
-	fixture_now((uint8_t)atoi(argv[3]), &insider.target);
+	identity_get(argv[1], &insider.identity);
+	identity_get(argv[3], &insider.target);
 	insider.epoch = time_now().wall;
 	insider.address_len = endpoint_to_sockaddr(&target, &insider.address);
 	check(packet_key_init(&insider.identity, &insider.target.certificate, &insider.key) == 0,
