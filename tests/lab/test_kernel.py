@@ -5,13 +5,12 @@ import contextlib
 import os
 import re
 import time
-from pathlib import Path
 
 import pytest
 
 from lab import pace, tools
 from lab.host import wait_for
-from lab.sync import (FIN_WAIT, Entry, Tun, kernel_entries, pack, stop_threads, threads, unpack,
+from lab.sync import (FIN_WAIT, Entry, Tun, kernel_entries, kernel_threads, pack, stop_threads, threads, unpack,
                       wait_entry)
 from test_lab import PORT, program_ipvs
 
@@ -260,12 +259,8 @@ def test_a_flow_without_an_entry(topology, scheduler, sloppy, survives):
 
 @contextlib.contextmanager
 def without_threads(name):
-    """Inside, the kernel's threads of that name wait: they may use one processor only, and we keep it. (On the host's kernel
-    they can't be seen, and with one processor no more is needed.)"""
-    threads = []
-    for file in Path("/proc").glob("[0-9]*/comm"):
-        with contextlib.suppress(OSError):  # it has ended
-            threads += [int(file.parent.name)] if file.read_text().startswith(name) else []
+    """Inside, the kernel's threads of that name wait: they may use one processor only, and we keep it."""
+    threads = kernel_threads(name)
     all_processors = os.sched_getaffinity(0)
     one = {min(all_processors)}
     for thread in threads:

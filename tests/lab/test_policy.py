@@ -2,12 +2,12 @@
 
 import time
 
-from lab import tools
+from lab import pace, tools
 from lab.cluster import PORT, Cluster, kernel_table, services
 from lab.host import wait_for
 
 OFF_PORT = 81
-MIN_AGE = 2
+MIN_AGE = int(pace.scaled(2))
 
 
 def flows(director, port):

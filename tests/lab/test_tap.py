@@ -1,5 +1,6 @@
 """The wire tap on a real kernel: what comes out and how soon, what goes in and that all of it arrives."""
 
+import os
 import random
 import signal
 import socket
@@ -9,6 +10,7 @@ import pytest
 
 from lab import pace, tools
 from lab.host import wait_for
+from lab.sync import kernel_threads
 
 PORT = 80
 TAP = "lvsmesh-tap"
@@ -145,7 +147,7 @@ def processor_ticks(process):
 
 @pytest.fixture
 def small_receive_buffers():
-    """The kernel gives the backup thread less than the tap can know, in a namespace of its own."""
+    """The kernel gives the backup thread little; some kernels don't say so in a namespace."""
     path = "/proc/sys/net/core/rmem_max"
     former = open(path).read()
     open(path, "w").write("4096")
@@ -173,7 +175,15 @@ def test_inject_100000(topology, tmp_path):
 def test_inject_repairs_drops(topology, tmp_path, small_receive_buffers):
     t = topology(directors=1, reals=1)
     probe = start(t.directors[0], tmp_path)
+    # On another processor, or in between, the thread would take each message at once.
+    os.sched_setscheduler(probe.popen.pid, os.SCHED_FIFO, os.sched_param(1))
+    for pid in [probe.popen.pid, *kernel_threads("ipvs-b")]:
+        os.sched_setaffinity(pid, {0})
+    known = t.directors[0].run("cat /proc/sys/net/core/rmem_max", check=False).strip() == "4096"
     _, after = inject(t, probe, 30000)
+    if known:
+        assert (after["inject_drops"], after["injected_entries"]) == (0, 30000)
+        return
     assert after["inject_drops"] > 0
     assert after["injected_again"] > 0
     assert after["injected_entries"] > 30000

@@ -3,6 +3,7 @@
 Written apart from the C code that it helps to judge.
 """
 
+import contextlib
 import fcntl
 import ipaddress
 import os
@@ -10,6 +11,7 @@ import select
 import struct
 import time
 from collections import namedtuple
+from pathlib import Path
 
 from . import pace
 from .host import wait_for
@@ -118,6 +120,15 @@ class Tun:
 def stop_threads(host):
     for thread in threads(host):
         host.run(f"ipvsadm --stop-daemon {thread}")
+
+
+def kernel_threads(name):
+    """The pids of the kernel's threads whose names begin so; none on the host's kernel, where they can't be seen."""
+    found = []
+    for file in Path("/proc").glob("[0-9]*/comm"):
+        with contextlib.suppress(OSError):  # it has ended
+            found += [int(file.parent.name)] if file.read_text().startswith(name) else []
+    return found
 
 
 def threads(host):
