@@ -222,6 +222,47 @@ static int read_alerts(const struct reader *reader, const struct raw_alerts *raw
 	return r;
 }
 
+static bool is_director(const struct config *config, const struct ip_addr *ip)
+{
+	for (size_t i = 0; i < config->n_join; i++)
+		if (ip_addr_compare(&config->join[i].ip, ip) == 0)
+			return true;
+	for (size_t i = 0; i < config->n_listen; i++)
+		if (ip_addr_compare(&config->listen[i].ip, ip) == 0)
+			return true;
+	return false;
+}
+
+/* A director schedules again what another one forwards to it for a VIP that both have, and packets
+ * go around. Masquerading changes their address, and a mark may tell them apart. */
+static int check_directors(const struct reader *reader, const struct config *config)
+{
+	outline_node_t services = at(reader, "services", NULL);
+
+	for (size_t i = 0; config->n_join > 0 && i < config->services.count; i++) {
+		const struct service *service = &config->services.services[i];
+		outline_node_t node = outline_item(reader->outline, services, i);
+
+		for (size_t j = 0; service->key.fwmark == 0 && j < service->n_real_servers; j++) {
+			const struct real_server *real = &service->real_servers[j];
+			char text[ENDPOINT_TEXT];
+
+			if (real->forwarding == FORWARDING_NAT ||
+			    !is_director(config, &real->endpoint.ip))
+				continue;
+			node = outline_child(reader->outline, node, "real-servers");
+			return outline_refuse(
+				reader->outline, reader->fault,
+				outline_item(reader->outline, node, j),
+				"real server %s is a director of this cluster, which would "
+				"schedule again what is forwarded to it; write forwarding: nat, or "
+				"give the service a fwmark that packets of directors don't get",
+				endpoint_format(&real->endpoint, text));
+		}
+	}
+	return 0;
+}
+
 static int read_config(const struct reader *reader, const struct raw_config *raw,
 		       struct config *config)
 {
@@ -241,6 +282,8 @@ static int read_config(const struct reader *reader, const struct raw_config *raw
 	if (r == 0)
 		r = config_service_read(raw, reader->outline, at(reader, "services", NULL),
 					&config->services, reader->fault);
+	if (r == 0)
+		r = check_directors(reader, config);
 	service_set_sort(&config->services);
 	return r;
 }

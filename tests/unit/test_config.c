@@ -203,6 +203,29 @@ static void test_taken(void **state)
 	}
 }
 
+/* Directors that are real servers too, where what they get does not look like a client's. */
+static void test_directors_that_serve(void **state)
+{
+	static const char *const cases[] = {
+		"cluster: {listen: ['192.0.2.11:7946'], join: ['192.0.2.12:7946']}\nservices:\n"
+		"- {name: a, address: '203.0.113.10:80', forwarding: nat, real-servers: [{address: "
+		"'192.0.2.12:80'}]}\n",
+		"cluster: {listen: ['192.0.2.11:7946'], join: ['192.0.2.12:7946']}\nservices:\n"
+		"- {name: a, fwmark: 7, real-servers: [{address: 192.0.2.12}]}\n",
+		"cluster: {listen: ['192.0.2.11:7946']}\nservices:\n"
+		"- {name: a, address: '203.0.113.10:80', real-servers: [{address: "
+		"'192.0.2.11:80'}]}\n",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		char text[512];
+
+		snprintf(text, sizeof(text), NODE "%s", cases[i]);
+		config_free(parse(text));
+	}
+}
+
 static void test_every_port(void **state)
 {
 	struct config *config = parse(
@@ -367,11 +390,17 @@ static void test_large(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cluster),    cmocka_unit_test(test_defaults),
-		cmocka_unit_test(test_example),    cmocka_unit_test(test_taken),
-		cmocka_unit_test(test_every_port), cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_bytes),      cmocka_unit_test(test_canonical_order),
-		cmocka_unit_test(test_alerts),     cmocka_unit_test(test_sync),
+		cmocka_unit_test(test_cluster),
+		cmocka_unit_test(test_defaults),
+		cmocka_unit_test(test_example),
+		cmocka_unit_test(test_taken),
+		cmocka_unit_test(test_directors_that_serve),
+		cmocka_unit_test(test_every_port),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_bytes),
+		cmocka_unit_test(test_canonical_order),
+		cmocka_unit_test(test_alerts),
+		cmocka_unit_test(test_sync),
 		cmocka_unit_test(test_large),
 	};
 
