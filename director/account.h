@@ -12,7 +12,7 @@
 struct accounts;
 
 #define ACCOUNT_BURST (10 * USEC_PER_SEC)
-#define ACCOUNT_SHARE 5
+#define ACCOUNT_SHARE 6
 /* A debt beyond this is forgiven: a stream that stays unread for longer would be given up. */
 #define ACCOUNT_DEBT USEC_PER_SEC
 

@@ -129,28 +129,19 @@ static usec_t lateness(struct io_node *node, struct now now)
 	return late;
 }
 
-/* For what was done since that clock_cpu(). */
-static void charge(struct io_node *node, usec_t since, struct now now)
-{
-	uint64_t director = node_works_for(node->node);
-
-	if (director)
-		node_charge(node->node, director, clock_cpu() - since, now);
-}
-
-/* What a director brings, and the answers to its datagrams, are charged to it; output is when it is
- * made, to the director that gets it. */
+/* A datagram and what is answered to it are charged to the director that made it. */
 static void step_charged(struct io_node *node, const struct node_event *event,
 			 struct node_update *ret_update)
 {
-	bool measured = event->type == NODE_STREAM_DATA || event->type == NODE_DATAGRAM;
-	usec_t since = measured ? clock_cpu() : 0;
+	usec_t since = event->type == NODE_DATAGRAM ? clock_cpu() : 0;
+	uint64_t director;
 
 	node_step(node->node, event, ret_update);
 	if (ret_update->datagrams)
 		datagrams_send(node);
-	if (measured)
-		charge(node, since, event->now);
+	director = event->type == NODE_DATAGRAM ? node_sender(node->node) : 0;
+	if (director)
+		node_charge(node->node, director, clock_cpu() - since, event->now);
 }
 
 static void step(struct io_node *node, struct node_event *event)
@@ -189,11 +180,25 @@ static bool stream_stranger(void *context, unsigned int stream)
 	return node_stranger(node->node, stream);
 }
 
-static bool stream_throttled(void *context, unsigned int stream)
+static uint64_t stream_director(void *context, unsigned int stream)
 {
 	struct io_node *node = context;
 
-	return node_throttled(node->node, stream, clock_now());
+	return node_stream_director(node->node, stream);
+}
+
+static bool director_throttled(void *context, uint64_t director)
+{
+	struct io_node *node = context;
+
+	return node_throttled(node->node, director, clock_now());
+}
+
+static void director_charge(void *context, uint64_t director, usec_t cpu)
+{
+	struct io_node *node = context;
+
+	node_charge(node->node, director, cpu, clock_now());
 }
 
 static void stream_opened(void *context, unsigned int stream, const struct endpoint *remote)
@@ -239,12 +244,8 @@ static bool datagrams_flooded(void *context)
 static size_t stream_output(void *context, unsigned int stream, uint8_t *data, size_t cap)
 {
 	struct io_node *node = context;
-	struct now now = clock_now();
-	usec_t since = clock_cpu();
-	size_t written = node_output(node->node, stream, now, data, cap);
 
-	charge(node, since, now);
-	return written;
+	return node_output(node->node, stream, clock_now(), data, cap);
 }
 
 void io_node_join(struct io_node *node, const struct endpoint *join, unsigned int count)
@@ -355,7 +356,9 @@ static int parts_open(struct io_node *node, const struct io_node_options *option
 		.context = node,
 		.accept = stream_accept,
 		.stranger = stream_stranger,
-		.throttled = stream_throttled,
+		.director = stream_director,
+		.throttled = director_throttled,
+		.charge = director_charge,
 		.opened = stream_opened,
 		.data = stream_data,
 		.closed = stream_closed,

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "director/io_clock.h"
 #include "proto/bits.h"
 
 #define READ_SIZE ((size_t)32 * 1024)
@@ -32,6 +33,8 @@ struct stream {
 	bool paused;           /* not read, until those are that wait */
 	bool throttled;        /* nor, until its director may cause work again */
 	size_t piece;          /* at most so much is read at once */
+	uint64_t director;     /* whom what is being read comes from */
+	usec_t since;          /* CPU time when that began */
 	unsigned int reads;    /* as a stranger */
 	struct buffer *buffer; /* on its way to the socket */
 	uv_connect_t connect;
@@ -176,6 +179,27 @@ static void written(uv_write_t *write, int status)
 	}
 }
 
+static uint64_t director_of(const struct io_streams *streams, unsigned int number)
+{
+	return streams->options.director
+		       ? streams->options.director(streams->options.context, number)
+		       : 0;
+}
+
+static bool is_throttled(const struct io_streams *streams, unsigned int number)
+{
+	uint64_t director = director_of(streams, number);
+
+	return director && streams->options.throttled(streams->options.context, director);
+}
+
+/* For what was done since that clock_cpu(). */
+static void charge(const struct io_streams *streams, uint64_t director, usec_t since)
+{
+	if (director)
+		streams->options.charge(streams->options.context, director, clock_cpu() - since);
+}
+
 static uv_buf_t output(struct stream *stream)
 {
 	const struct io_streams_options *options = &stream->streams->options;
@@ -201,14 +225,12 @@ static int write_now(struct stream *stream, uv_buf_t *buf)
 	return MIN(r, 0);
 }
 
-int io_streams_kick(struct io_streams *streams, unsigned int number)
+static int kick(struct io_streams *streams, unsigned int number)
 {
 	struct stream *stream = streams->streams[number];
 	uv_buf_t buf;
 	int r;
 
-	if (!stream || !stream->open || stream->buffer)
-		return 0;
 	stream->buffer = buffer_take(streams);
 	if (!stream->buffer) {
 		io_streams_cut(streams, number);
@@ -227,6 +249,22 @@ int io_streams_kick(struct io_streams *streams, unsigned int number)
 		buffer_give(streams, stream->buffer);
 		stream->buffer = NULL;
 	}
+	return r;
+}
+
+int io_streams_kick(struct io_streams *streams, unsigned int number)
+{
+	const struct stream *stream = streams->streams[number];
+	uint64_t director;
+	usec_t since;
+	int r;
+
+	if (!stream || !stream->open || stream->buffer)
+		return 0;
+	director = director_of(streams, number);
+	since = director ? clock_cpu() : 0;
+	r = kick(streams, number);
+	charge(streams, director, since);
 	return r;
 }
 
@@ -267,12 +305,6 @@ static bool strangers_wanted(const struct io_streams *streams)
 	return streams->strangers_until <= uv_hrtime() + burst;
 }
 
-static bool is_throttled(const struct io_streams *streams, unsigned int number)
-{
-	return streams->options.throttled &&
-	       streams->options.throttled(streams->options.context, number);
-}
-
 /* Without room the stream is not read, and asked again in the next turn. */
 static void input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
@@ -288,6 +320,8 @@ static void input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 	streams->waits |= over && !stranger && !stream->served;
 	buf->base = (char *)streams->input;
 	buf->len = over || stream->throttled ? 0 : stream->piece;
+	stream->director = stranger ? 0 : director_of(streams, stream->number);
+	stream->since = stream->director ? clock_cpu() : 0;
 }
 
 static void input_take(struct stream *stream, ssize_t len, const uv_buf_t *buf)
@@ -326,7 +360,8 @@ static void input_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf)
 {
 	struct stream *stream = (struct stream *)handle;
 	struct io_streams *streams = stream->streams;
-	uint64_t since;
+	uint64_t since, director;
+	usec_t cpu;
 
 	if (stream->throttled)
 		uv_read_stop(handle);
@@ -337,10 +372,13 @@ static void input_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf)
 		return;
 	}
 	since = uv_hrtime();
+	director = stream->director;
+	cpu = stream->since;
 	if (!streams->began)
 		streams->began = since;
 	stream->served = true;
 	input_take(stream, len, buf);
+	charge(streams, director, cpu);
 	if (!stream_gone(stream))
 		piece_adapt(stream, uv_hrtime() - since);
 }

@@ -41,9 +41,12 @@ struct io_streams_options {
 	unsigned int (*accept)(void *context, const struct endpoint *remote, bool strangers);
 	/* Whether the stream is a stranger's, who may be anyone. NULL: none is. */
 	bool (*stranger)(void *context, unsigned int stream);
-	/* Whether the stream is to be left unread for now: asked again in each turn. NULL: none is.
-	 */
-	bool (*throttled)(void *context, unsigned int stream);
+	/* The director at the other end, 0: it is not known yet; whether its streams are to be left
+	 * unread for now, asked again in each turn; and what CPU time one of them took, with the
+	 * system calls. NULL, all three: nobody cares. */
+	uint64_t (*director)(void *context, unsigned int stream);
+	bool (*throttled)(void *context, uint64_t director);
+	void (*charge)(void *context, uint64_t director, usec_t cpu);
 	void (*opened)(void *context, unsigned int stream, const struct endpoint *remote);
 	void (*data)(void *context, unsigned int stream, const uint8_t *data, size_t len);
 	/* By the other end or a failure; also when a dial failed, refused: nobody listens there. */

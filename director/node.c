@@ -314,14 +314,6 @@ static void handle(struct node *node, const struct node_event *event)
 	}
 }
 
-/* Of a stream that is not ready yet, nobody's. */
-static uint64_t stream_director(const struct node *node, unsigned int number)
-{
-	const struct stream *stream = &node->streams[number];
-
-	return stream->phase == NODE_STREAM_READY ? stream->id : 0;
-}
-
 static bool in_handshake(const struct node *node, unsigned int number)
 {
 	enum node_stream_phase phase = node->streams[number].phase;
@@ -359,8 +351,6 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	struct now now = event->now;
 
 	capture_collected(node, now);
-	node->works_for =
-		event->type == NODE_STREAM_DATA ? stream_director(node, event->stream) : 0;
 	if (event->late)
 		members_step(node, &(struct membership_event){.type = MEMBERSHIP_TICK,
 							      .now = now,
@@ -410,9 +400,16 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	node->told = *ret_update;
 }
 
-uint64_t node_works_for(const struct node *node)
+uint64_t node_sender(const struct node *node)
 {
-	return node->works_for;
+	return node->sender;
+}
+
+uint64_t node_stream_director(const struct node *node, unsigned int number)
+{
+	const struct stream *stream = &node->streams[number];
+
+	return stream->phase == NODE_STREAM_READY ? stream->id : 0;
 }
 
 void node_charge(struct node *node, uint64_t director, usec_t cpu, struct now now)
@@ -423,9 +420,9 @@ void node_charge(struct node *node, uint64_t director, usec_t cpu, struct now no
 	node->throttled += !over && accounts_over(node->accounts, director, now.mono) != 0;
 }
 
-bool node_throttled(const struct node *node, unsigned int stream, struct now now)
+bool node_throttled(const struct node *node, uint64_t director, struct now now)
 {
-	return accounts_over(node->accounts, stream_director(node, stream), now.mono) != 0;
+	return accounts_over(node->accounts, director, now.mono) != 0;
 }
 
 bool node_throttles(const struct node *node, struct now now)

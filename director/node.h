@@ -148,16 +148,18 @@ bool node_stranger(const struct node *node, unsigned int stream);
 size_t node_output(struct node *node, unsigned int stream, struct now now, uint8_t *data,
 		   size_t cap);
 
-/* The director on whose behalf the last node_step() or node_output() was; 0: nobody's. */
-uint64_t node_works_for(const struct node *node);
+/* The member that made the last NODE_DATAGRAM, 0: nobody who is known; and the director at the
+ * other end of a stream that is ready, 0: it is not. */
+uint64_t node_sender(const struct node *node);
+uint64_t node_stream_director(const struct node *node, unsigned int stream);
 /* The datagram claims to be of a director that has used up its share of work, and of which no more
  * are taken for now: it is counted, and no NODE_DATAGRAM is wanted for it. */
 bool node_drops(struct node *node, const uint8_t *data, size_t len, struct now now);
 /* So much CPU time was spent on behalf of that director (director/account.h). */
 void node_charge(struct node *node, uint64_t director, usec_t cpu, struct now now);
-/* The stream's director has used up its share of work: leave the stream unread, and ask again in
- * the next turn. */
-bool node_throttled(const struct node *node, unsigned int stream, struct now now);
+/* The director has used up its share of work: leave its streams unread, and ask again in the next
+ * turn. */
+bool node_throttled(const struct node *node, uint64_t director, struct now now);
 
 /* The payload of the next sync message for the kernel's backup thread; 0: nothing now. */
 size_t node_inject(struct node *node, struct now now, uint8_t *data, size_t cap);

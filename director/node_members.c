@@ -500,7 +500,7 @@ bool members_event(struct node *node, const struct node_event *event)
 	}
 	members_step(node, &to);
 	if (event->type == NODE_DATAGRAM)
-		node->works_for = node->said.sender;
+		node->sender = node->said.sender;
 	return true;
 }
 

@@ -105,7 +105,7 @@ struct node {
 	uint8_t tap_address[4];
 	struct peer_cache *peers;
 	struct accounts *accounts;
-	uint64_t works_for; /* the director whose event or output this is; 0: of none */
+	uint64_t sender;    /* of the last datagram; 0: not known */
 	uint64_t throttled; /* times that an account was used up */
 	struct admission *admission;
 	bool admission_stale;                         /* directors may have come, or moved */

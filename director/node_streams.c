@@ -260,7 +260,6 @@ static void stream_ready(struct node *node, unsigned int number, struct now now)
 	stream->id = certificate_id(&stream->peer);
 	stream->epoch = session_peer_epoch(stream->session);
 	stream->phase = NODE_STREAM_READY;
-	node->works_for = stream->id;
 	stream->since = now.mono;
 	stream->why = NULL;
 	if (!is_dialled(number) && !director_admit(node, number, now))
@@ -395,8 +394,7 @@ size_t node_output(struct node *node, unsigned int number, struct now now, uint8
 	size_t len, body, sealed;
 	uint8_t kind;
 
-	node->works_for = stream->phase == NODE_STREAM_READY ? stream->id : 0;
-	if (!stream->session || node_throttled(node, number, now))
+	if (!stream->session || node_throttled(node, node_stream_director(node, number), now))
 		return 0;
 	len = session_output(stream->session, data, cap);
 	while (stream->phase == NODE_STREAM_READY && cap - len >= NODE_OUTPUT_MIN &&

@@ -143,7 +143,7 @@ def main():
             if figures.bench == "strangers":
                 beside.bench_strangers(figures, str(BUILD), {}, seconds=1)
             else:
-                beside.bench_insider(figures, str(BUILD), {}, seconds=1, saved=0)
+                beside.bench_insider(figures, str(BUILD), {}, seconds=1, saved=(0, 0))
         return
     with beside.started(beside.Lvsmesh, str(BUILD)) as (daemons, names):
         daemons.start_both()

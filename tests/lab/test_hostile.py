@@ -233,6 +233,29 @@ def test_one_source_of_strangers(cluster):
     unharmed(cluster, cluster.directors)
 
 
+def test_insider(cluster):
+    """Somebody has d3's key, and makes d1 as much work as it can: d1 says who it is, goes on, and so does d2, which
+    restarts meanwhile."""
+    first, second, third = cluster.directors
+    assert cluster.stop_daemon(third) == DONE
+    ends = [(str(cluster.state(d).parent / "identity"), f"{d.address[4]}:{CLUSTER_PORT}") for d in (third, first)]
+    insider = third.start([tools.program("insider"), *ends[0], *ends[1]], name="insider")
+    insider.wait_event("joined", 20)
+    insider.tell("batches")
+    told = wait_for(lambda: events(cluster, first, "member-throttled", subject="d3"), 100, "it is told", 0.5)
+    assert len(told) == 1
+    status = cluster.status(first)
+    assert any("d3" in p and "share" in p for p in status["problems"]), status["problems"]
+    assert status["counters"]["account"]["throttled"] > 0
+    assert cluster.stop_daemon(second) == DONE
+    cluster.start_director(second)
+    cluster.wait_ready([second])
+    assert insider.running()
+    for d in first, second:
+        assert vips(d) and not events(cluster, d, "member-failed", subject="d1") + \
+            events(cluster, d, "member-failed", subject="d2") + events(cluster, d, "split-brain-suspected")
+
+
 def test_stopped_daemon(cluster):
     """A command to a daemon that is stopped fails soon, as to none, and is not carried out when that goes on."""
     first = cluster.directors[0]
