@@ -379,12 +379,11 @@ static uint32_t inject_timeout(const struct entry *entry, uint32_t refreshed, ui
 	return lifetime > age ? lifetime - age : 0;
 }
 
-bool inject_entry(const struct sync *sync, table_ref ref, struct now now, struct entry *ret_entry)
+bool inject_entry(const struct sync *sync, table_ref ref, struct now now, struct entry *ret_entry,
+		  struct table_meta *ret_meta)
 {
-	struct table_meta meta;
-
-	table_get(sync->table, ref, ret_entry, &meta);
-	ret_entry->timeout = inject_timeout(ret_entry, meta.refreshed, mono_seconds(now));
+	table_get(sync->table, ref, ret_entry, ret_meta);
+	ret_entry->timeout = inject_timeout(ret_entry, ret_meta->refreshed, mono_seconds(now));
 	return ret_entry->timeout > 0;
 }
 
@@ -397,9 +396,8 @@ static int inject_add(struct sync *sync, table_ref ref, struct now now,
 	struct table_meta meta;
 	struct entry entry;
 
-	if (!inject_entry(sync, ref, now, &entry))
+	if (!inject_entry(sync, ref, now, &entry, &meta))
 		return -ENOENT;
-	table_get(sync->table, ref, NULL, &meta);
 	if (meta.list == TABLE_REPLACE && entry.flags & ENTRY_INACTIVE) {
 		struct entry lives = entry;
 

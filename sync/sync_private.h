@@ -309,7 +309,8 @@ enum table_list policy_place(struct sync *sync, const struct entry *entry, bool 
 			     struct now now);
 
 /* sync.c: the entry as it is injected, with the timeout that is left. False: none is. */
-bool inject_entry(const struct sync *sync, table_ref ref, struct now now, struct entry *ret_entry);
+bool inject_entry(const struct sync *sync, table_ref ref, struct now now, struct entry *ret_entry,
+		  struct table_meta *ret_meta);
 
 struct merged {
 	unsigned int read, news;

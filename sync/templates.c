@@ -218,9 +218,10 @@ static int detach_add(struct sync *sync, table_ref ref, struct now now,
 {
 	struct kernel_wire_writer before = *writer;
 	struct entry entry, between, lives;
+	struct table_meta meta;
 	int r;
 
-	if (!inject_entry(sync, ref, now, &entry))
+	if (!inject_entry(sync, ref, now, &entry, &meta))
 		return -ENOENT;
 	lives = entry;
 	lives.flags &= ~ENTRY_INACTIVE;
@@ -269,8 +270,9 @@ static int template_add(struct sync *sync, table_ref ref, struct now now,
 			struct kernel_wire_writer *writer)
 {
 	bool evict = sync->templates.step == TEMPLATES_EVICT;
+	struct table_meta meta;
 	struct entry entry;
-	bool lives = inject_entry(sync, ref, now, &entry);
+	bool lives = inject_entry(sync, ref, now, &entry, &meta);
 
 	if (evict)
 		entry.timeout = 1;

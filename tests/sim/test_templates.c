@@ -344,12 +344,34 @@ static void test_burst(void **state)
 	cluster_seeds(20, run_burst);
 }
 
+/* A template of a real server that this kernel does not have would be given up with the client's
+ * next connection: the one that the kernel has stays. */
+static void test_of_no_real_server(void **state)
+{
+	struct cluster *cluster = cluster_new(1, 2);
+	struct entry entry = connection(PLAIN, 1, 1), template;
+
+	(void)state;
+	configure(cluster);
+	cluster_run(cluster, 10 * USEC_PER_SEC);
+	cluster_connect(cluster, 0, &entry);
+	cluster_run(cluster, USEC_PER_SEC);
+	template = connection(PLAIN, 0, SERVERS + 1);
+	template.flow = template_of(PLAIN);
+	template.flags |= ENTRY_TEMPLATE;
+	cluster_carry(cluster, 1, &template);
+	cluster_run(cluster, 10 * USEC_PER_SEC);
+	assert_int_equal(template_at(cluster, 0, PLAIN), 1);
+	assert_int_equal(cluster_sync_status(cluster, 0).templates_differ, 0);
+	cluster_free(cluster);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_split), cmocka_unit_test(test_no_pause),
 		cmocka_unit_test(test_lossy), cmocka_unit_test(test_start),
-		cmocka_unit_test(test_burst),
+		cmocka_unit_test(test_burst), cmocka_unit_test(test_of_no_real_server),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
