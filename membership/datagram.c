@@ -181,7 +181,7 @@ static void prove(struct member *member, uint64_t epoch)
 {
 	member->proven = epoch;
 	member->agreed = 0;
-	memset(member->window.taken, 0xff, sizeof(member->window.taken));
+	replay_window_close(&member->window);
 }
 
 static bool take(struct membership *m, const uint8_t *data, size_t len,

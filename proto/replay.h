@@ -33,4 +33,7 @@ int replay_window_check(const struct replay_window *window, uint64_t epoch, uint
 /* For a packet that _check would let through now. */
 void replay_window_commit(struct replay_window *window, uint64_t epoch, uint64_t sequence);
 
+/* All up to the highest count as taken. */
+void replay_window_close(struct replay_window *window);
+
 #endif

@@ -98,6 +98,24 @@ static void test_any_order(void **state)
 	}
 }
 
+/* Nothing old any more, and of what is new nothing is refused, whatever its order. */
+static void test_closed(void **state)
+{
+	static const uint64_t highest[] = {0, 1, 62, 63, 64, 100, 4095, 4096};
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(highest); i++) {
+		struct replay_window window = {0};
+
+		assert_int_equal(take(&window, 5, highest[i]), 0);
+		replay_window_close(&window);
+		for (uint64_t back = 0; back <= MIN(highest[i], (uint64_t)900); back++)
+			assert_int_equal(take(&window, 5, highest[i] - back), REPLAY_E_REPEATED);
+		for (uint64_t ahead = 70; ahead > 0; ahead--)
+			assert_int_equal(take(&window, 5, highest[i] + ahead), 0);
+	}
+}
+
 static void test_error_names(void **state)
 {
 	(void)state;
@@ -112,7 +130,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_once_each),    cmocka_unit_test(test_checking_moves_nothing),
 		cmocka_unit_test(test_window_edges), cmocka_unit_test(test_epochs),
-		cmocka_unit_test(test_any_order),    cmocka_unit_test(test_error_names),
+		cmocka_unit_test(test_any_order),    cmocka_unit_test(test_closed),
+		cmocka_unit_test(test_error_names),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
