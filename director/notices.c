@@ -76,12 +76,41 @@ static void name_add(struct text *to, const struct membership *membership, const
 		add(to, "%016" PRIx64, id);
 }
 
+void notice_cut(const struct membership *membership, const char *director,
+		const struct membership_cut *cut, char *text, size_t size)
+{
+	struct text to = {text, size, 0};
+	bool grouped = cut->groups > 0;
+	unsigned int i;
+
+	text[0] = '\0';
+	for (i = 0; i < cut->id_count; i++) {
+		char name[CERTIFICATE_NAME_MAX + 1];
+		struct text of_name = {name, sizeof(name), 0};
+		const char *separator = grouped ? " | " : ", ";
+
+		if (grouped ? i && cut->group[i] == cut->group[i - 1] : i % 2)
+			separator = grouped ? ", " : "-";
+		name_add(&of_name, membership, director, cut->ids[i]);
+		if (to.len + strlen(separator) + of_name.len + sizeof(" ...") > size)
+			break;
+		add(&to, "%s%s", i ? separator : "", name);
+	}
+	if (i < (grouped ? cut->members : 2 * cut->pairs))
+		add(&to, " ...");
+}
+
 static void names_of(const struct membership *membership, const char *director,
 		     const struct membership_notice *notice, char *text, size_t size)
 {
 	struct text to = {text, size, 0};
+	struct membership_cut cut;
 
 	text[0] = '\0';
+	if (notice->type == MEMBERSHIP_PARTIAL_PARTITION) {
+		membership_cut(membership, &cut);
+		notice_cut(membership, director, &cut, text, size);
+	}
 	for (unsigned int i = 0; i < notice->id_count && i < MEMBERSHIP_NOTICE_IDS; i++) {
 		add(&to, "%s", i ? ", " : "");
 		name_add(&to, membership, director, notice->ids[i]);
@@ -210,6 +239,15 @@ static void sentence(const struct membership_notice *notice, const char *directo
 		add(to, "The split is over after %.1f s: %s sees %u of %u members.", s, director,
 		    view, roster);
 		break;
+	case MEMBERSHIP_PARTIAL_PARTITION:
+		add(to, "Some directors reach each other only through others: %s.", names);
+		break;
+	case MEMBERSHIP_PARTITION_ENDED:
+		add(to,
+		    "The partial partition is over after %.1f s: no director that is alive reaches "
+		    "another only through others.",
+		    s);
+		break;
 	case MEMBERSHIP_IDENTITY_TWICE:
 		add(to,
 		    "Another process has the identity of %s: stop one, or make it an identity of "
@@ -261,6 +299,13 @@ static void view_fields(const struct membership *membership, const char *directo
 		names_here(membership, director, here, sizeof(here));
 		event_text(event, "here", here);
 	}
+	if (notice->type == MEMBERSHIP_PARTIAL_PARTITION) {
+		struct membership_cut cut;
+
+		membership_cut(membership, &cut);
+		event_number(event, "directors", cut.members);
+		event_number(event, "pairs", cut.pairs);
+	}
 	event_number(event, "view", notice->view);
 	event_number(event, "roster", notice->roster);
 	event_number(event, "lost", notice->lost);
@@ -297,7 +342,11 @@ void notice_event(const struct membership *membership, const char *director,
 		event_text(ret_event, "evidence", text);
 	}
 	if (*names)
-		event_text(ret_event, of_member ? "accusers" : "there", names);
+		event_text(ret_event,
+			   notice->type == MEMBERSHIP_PARTIAL_PARTITION ? "cut"
+			   : of_member                                  ? "accusers"
+									: "there",
+			   names);
 	if (evidence)
 		evidence_fields(notice, accuser, ret_event);
 	else

@@ -12,6 +12,11 @@ void notice_event(const struct membership *membership, const char *director,
 		  const struct membership_notice *notice, uint64_t changed,
 		  struct event *ret_event);
 
+/* "d2, d3 | d4": those on one side of a bar don't reach those on the other; or pairs, "d1-d3,
+ * d2-d4"; " ..." where not all have room. */
+void notice_cut(const struct membership *membership, const char *director,
+		const struct membership_cut *cut, char *text, size_t size);
+
 /* "refused, witness": bit number i's name, NULL: there are no more. */
 const char *notice_evidence_name(unsigned int i);
 

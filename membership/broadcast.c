@@ -7,7 +7,16 @@
 /* How often each director repeats what it has heard, before everybody has very likely heard it. */
 static unsigned int repeats(const struct membership *m)
 {
-	return 4 + 2 * member_log2(m->alive_count + 1);
+	unsigned int all = 4 + 2 * member_log2(m->alive_count + 1);
+
+	/* Some may hear it from nobody else. */
+	return m->links.any ? MAX(all, 2 * m->links.direct) : all;
+}
+
+/* To whom in one round; where some are out of reach, to nobody twice. */
+static unsigned int fanout(const struct membership *m)
+{
+	return m->links.any ? MIN(m->links.direct, (unsigned int)FANOUT) : FANOUT;
 }
 
 static bool is_own(const struct membership *m, const struct item *item)
@@ -185,8 +194,8 @@ void broadcast_timers(struct membership *m, usec_t *next)
 		m->gossip_at = MIN(m->gossip_at, m->gossip_last + SPACING);
 	m->urgent = false;
 	if (m->now.mono >= m->gossip_at) {
-		for (unsigned int i = 0; i < FANOUT; i++) {
-			to = member_random(m);
+		for (unsigned int i = 0; i < fanout(m); i++) {
+			to = m->links.any ? links_turn(m) : member_random(m);
 			if (to && to->believes == to->proven)
 				datagram_push(m,
 					      (struct out){.kind = OUT_GOSSIP, .member = to->id});

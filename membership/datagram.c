@@ -81,7 +81,8 @@ static void take_ping(struct membership *m, struct member *member, const struct 
 				      .local = (uint16_t)event->local,
 				      .version = packet->version});
 	member->believes = packet->epoch;
-	if (!believed || !member_answers(member))
+	/* Where its packets reach us ours may reach it again. */
+	if (!believed || !member_answers(member) || (!via && link_cut(member)))
 		probe_hello(m, member);
 	if (!believed)
 		return;
@@ -94,49 +95,91 @@ static void take_ping(struct membership *m, struct member *member, const struct 
 	}
 }
 
-/* The answer that a relayed packet waits for goes the other way. */
-static bool relay_answered(struct membership *m, uint64_t from, uint64_t to)
+/* The answer that relayed packets wait for goes back the way that each of them came. */
+static bool relay_answer(struct membership *m, uint64_t by, uint64_t origin, uint64_t to,
+			 const Lvsmesh__Pb__Datagram *body)
 {
-	for (unsigned int i = 0; i < RELAYS_MAX; i++)
-		if (m->relays[i].used && m->relays[i].from == to && m->relays[i].to == from &&
-		    m->relays[i].deadline != USEC_NEVER) {
-			m->relays[i].used = false;
-			return true;
-		}
-	return false;
+	bool answers = false;
+
+	for (unsigned int i = 0; i < RELAYS_MAX; i++) {
+		struct relay *relay = &m->relays[i];
+
+		if (!relay->used || relay->queued || relay->deadline == USEC_NEVER ||
+		    relay->origin != to || relay->to != origin || relay->next != by)
+			continue;
+		answers = true;
+		relay->used = datagram_push(m, (struct out){.kind = OUT_PASS,
+							    .member = relay->previous,
+							    .slot = (uint16_t)i});
+		relay->queued = relay->used;
+		relay->origin = origin;
+		relay->to = to;
+		relay->next = relay->previous;
+		relay->deadline = USEC_NEVER;
+		relay->len = (uint16_t)body->packet.len;
+		memcpy(relay->packet, body->packet.data, body->packet.len);
+	}
+	return answers;
+}
+
+/* The one before a packet's end, or its end, where that is not known to be out of our own reach. */
+static struct member *relay_next(const struct membership *m, const struct member *from,
+				 struct member *to, uint64_t origin, unsigned int hops)
+{
+	struct member *way = NULL;
+
+	if (hops > 0 && link_down(to))
+		way = links_way(m, to, from->id, origin);
+	return way ? way : to;
 }
 
 static void take_relay(struct membership *m, struct member *member,
 		       const Lvsmesh__Pb__Datagram *body)
 {
-	struct member *to = member_find(m, body->peer);
+	struct member *to = member_find(m, body->peer), *next;
+	unsigned int hops = MIN(body->hops, (unsigned int)HOPS_MAX);
 	struct relay *relay = m->relays;
-	bool answer;
+	uint64_t origin;
 
+	if (body->packet.len > RELAY_PACKET_MAX || body->packet.len < PACKET_OVERHEAD) {
+		refuse(m, REFUSED_RELAY);
+		return;
+	}
+	/* Only its end can tell whether that is true. */
+	origin = packet_claimed_sender(body->packet.data);
+	if (packet_claimed_kind(body->packet.data) == PACKET_ACK &&
+	    relay_answer(m, member->id, origin, body->peer, body))
+		return;
 	if (!to || to->path_count == 0) {
 		refuse(m, REFUSED_UNKNOWN);
 		return;
 	}
-	answer = relay_answered(m, member->id, to->id);
 	while (relay < m->relays + RELAYS_MAX && (relay->used || relay->queued))
 		relay++;
-	if (relay == m->relays + RELAYS_MAX || body->packet.len > RELAY_PACKET_MAX) {
+	if (relay == m->relays + RELAYS_MAX) {
 		refuse(m, REFUSED_RELAY);
 		return;
 	}
+	next = relay_next(m, member, to, origin, hops);
 	if (!datagram_push(m, (struct out){.kind = OUT_PASS,
-					   .member = to->id,
+					   .member = next->id,
 					   .slot = (uint16_t)(relay - m->relays)}))
 		return;
-	relay->used = relay->queued = true;
-	relay->from = member->id;
-	relay->to = to->id;
-	relay->deadline = answer ? USEC_NEVER : m->now.mono + m->profile.timeout * 3 / 4;
-	relay->len = (uint16_t)body->packet.len;
+	*relay = (struct relay){
+		.used = true,
+		.queued = true,
+		.origin = origin,
+		.to = to->id,
+		.previous = member->id,
+		.next = next->id,
+		.hops = hops > 0 ? hops - 1 : 0,
+		.deadline = m->now.mono + m->profile.timeout * 3 / 4,
+		.len = (uint16_t)body->packet.len,
+	};
 	memcpy(relay->packet, body->packet.data, body->packet.len);
 	sooner(&m->relays_at, relay->deadline);
 	/* What a helper finds out for another it also wants to know. */
-	if (!answer && member_answers(to))
+	if (next == to && member_answers(to) && !link_down(to))
 		probe_start(m, to, false);
 }
 
@@ -363,6 +406,8 @@ static size_t wrap(struct membership *m, struct member *via, struct member *memb
 
 	outer.peer = member->id;
 	outer.packet = record_bytes(inner, len);
+	/* An answer goes back the way that its ping came. */
+	outer.hops = kind == PACKET_PING ? HOPS_MAX : 0;
 	return len ? seal(m, via, PACKET_RELAY, 0, &outer, data, cap) : 0;
 }
 
@@ -370,6 +415,7 @@ static size_t pass(struct membership *m, const struct out *out, struct member *m
 		   uint8_t *data, size_t cap)
 {
 	struct relay *relay = &m->relays[out->slot];
+	bool arrives = relay->next == relay->to;
 	Lvsmesh__Pb__Datagram body = LVSMESH__PB__DATAGRAM__INIT;
 	size_t len;
 
@@ -377,9 +423,10 @@ static size_t pass(struct membership *m, const struct out *out, struct member *m
 	/* Its time was over before it was pulled. */
 	if (!relay->used)
 		return 0;
-	body.peer = relay->from;
+	body.peer = arrives ? relay->origin : relay->to;
+	body.hops = arrives ? 0 : relay->hops;
 	body.packet = record_bytes(relay->packet, relay->len);
-	len = seal(m, member, PACKET_DELIVER, 0, &body, data, cap);
+	len = seal(m, member, arrives ? PACKET_DELIVER : PACKET_RELAY, 0, &body, data, cap);
 	relay->used = relay->deadline != USEC_NEVER;
 	return len;
 }
@@ -493,8 +540,11 @@ void datagram_timers(struct membership *m, usec_t *next)
 			continue;
 		}
 		relay->used = false;
-		datagram_push(
-			m, (struct out){.kind = OUT_NACK, .member = relay->from, .via = relay->to});
+		/* The first on the way tells who began it. */
+		if (relay->previous == relay->origin)
+			datagram_push(m, (struct out){.kind = OUT_NACK,
+						      .member = relay->origin,
+						      .via = relay->to});
 	}
 	sooner(next, m->relays_at);
 }

@@ -9,6 +9,7 @@
 #define DIAL_FIRST SEC
 #define DIAL_DOUBLINGS 4u
 #define REFUSED_LATELY (5 * SEC)
+#define CUT_TIME (10 * SEC) /* in which a cut is known to all, or to nobody any more */
 
 const char *member_phase_name(int phase)
 {
@@ -81,6 +82,17 @@ static void rehash(struct membership *m)
 struct member *member_find(const struct membership *m, uint64_t id)
 {
 	return m->bucket_count ? bucket_of(m, id)->member : NULL;
+}
+
+struct member *member_find_half(const struct membership *m, uint32_t half)
+{
+	unsigned int mask = m->bucket_count - 1;
+
+	for (unsigned int at = half & mask; m->bucket_count && m->buckets[at].member;
+	     at = (at + 1) & mask)
+		if ((uint32_t)m->buckets[at].id == half)
+			return m->buckets[at].member;
+	return NULL;
 }
 
 static bool resize(void *array, size_t count, size_t size)
@@ -200,6 +212,7 @@ void member_remove(struct membership *m, struct member *member)
 	sodium_memzero(&member->key, sizeof(member->key));
 	free(member->certificate);
 	free(member->statement);
+	free(member->links);
 	free(member->removal);
 	free(member);
 }
@@ -402,6 +415,8 @@ static void say_hello(struct membership *m, struct member *member, usec_t *next)
 
 	if (m->now.mono >= member->hello_at) {
 		probe_hello(m, member);
+		if (member->hellos > 0)
+			probe_hello_around(m, member);
 		member->hellos = (uint8_t)MIN(member->hellos + 1u, 200u);
 		/* It may not know us: a session shows it our certificate. */
 		if (member->hellos >= HELLOS_BEFORE_DIAL && member->path_count > 0)
@@ -515,7 +530,10 @@ static void incidents(struct membership *m, struct member *member, usec_t *next)
 			down |= member->paths[i].udp_down ? EVIDENCE_UDP : 0u;
 		down |= member->paths[i].tcp_down ? EVIDENCE_TCP : 0u;
 	}
-	notice = incident_update(m, &member->partial, down && member_answers(member), 0,
+	/* Where it says the same of us it is part of a cut, which has an incident of its own. */
+	notice = incident_update(m, &member->partial,
+				 down && member_answers(member) && !link_mutual(m, member),
+				 link_down(member) || links_cut_lately(m, CUT_TIME) ? CUT_TIME : 0,
 				 MEMBERSHIP_MEMBER_PARTIAL, MEMBERSHIP_MEMBER_WHOLE, member, next);
 	if (!notice)
 		return;

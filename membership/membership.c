@@ -97,6 +97,7 @@ void membership_free(struct membership *m)
 		free(m->streams[i].digest);
 		free(m->streams[i].gone);
 	}
+	free(m->links.matrix);
 	free(m->members);
 	free(m->buckets);
 	free(m->busy);
@@ -289,6 +290,7 @@ static usec_t timers(struct membership *m)
 	member_all_timers(m, &next);
 	deaf_timer(m, &next);
 	pushpull_timers(m, &next);
+	links_timers(m, &next);
 	quorum_timers(m, &next);
 	split_timers(m, &next);
 	health_timers(m, &next);

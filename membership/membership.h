@@ -204,6 +204,9 @@ enum membership_notice_type {
 	MEMBERSHIP_IDENTITY_TWICE, /* opens: another process has our identity, or an old state of it
 				    */
 	MEMBERSHIP_IDENTITY_SINGLE,
+	MEMBERSHIP_PARTIAL_PARTITION, /* opens: some reach each other only through others, as both
+					 ends say: membership_cut() */
+	MEMBERSHIP_PARTITION_ENDED,
 	/* For the evidence log: of no incident. */
 	MEMBERSHIP_SUSPECTED, /* accuser: who says so; ids: everybody who has by now */
 	MEMBERSHIP_CLEARED,   /* duration */
@@ -262,6 +265,7 @@ struct membership_status {
 	unsigned int health;     /* 0: good, to 8 */
 	uint64_t split_incident; /* 0: none open */
 	bool split_confirmed;
+	uint64_t cut_incident; /* of a partial partition; 0: none open */
 	bool identity_twice;
 	bool beyond;                /* the cluster is full, and has no place for this director */
 	unsigned int directors_max; /* that have one */
@@ -285,7 +289,8 @@ struct member_info {
 	usec_t since; /* mono, of the state */
 	enum member_phase phase;
 	bool partial;
-	bool beyond; /* it has no place in the cluster, which is full */
+	bool beyond;         /* it has no place in the cluster, which is full */
+	bool through_others; /* it answers, and by no way directly */
 	unsigned int evidence;
 	struct version_range versions;
 	uint64_t config, position;
@@ -304,6 +309,21 @@ bool membership_find(const struct membership *membership, uint64_t id,
  * member is known to be: *cursor starts at 0; false: the end. */
 bool membership_unanswered(const struct membership *membership, unsigned int *cursor,
 			   struct endpoint *ret_endpoint);
+/* Which pairs of living directors, or of them and ourselves, do not reach each other directly by
+ * any way, as both of each say. All other pairs do, or one of them says so. */
+struct membership_cut {
+	unsigned int pairs;   /* 0: there are none */
+	unsigned int members; /* that are in one of them */
+	/* Groups within which all reach each other, and none reaches one of another group; 0: they
+	 * can't be told so, and ids are pairs, one behind the other. */
+	unsigned int groups;
+	unsigned int id_count; /* as many as fit, those of a group in a row, by name */
+	uint64_t ids[MEMBERSHIP_NOTICE_IDS];
+	uint16_t group[MEMBERSHIP_NOTICE_IDS];      /* of each */
+	uint16_t group_size[MEMBERSHIP_NOTICE_IDS]; /* of each group */
+};
+
+void membership_cut(const struct membership *membership, struct membership_cut *ret_cut);
 /* The certificate that a member has shown, borrowed until the next step; false: unknown. */
 bool membership_certificate(const struct membership *membership, uint64_t id,
 			    const uint8_t **ret_bytes, size_t *ret_len);

@@ -20,7 +20,11 @@
 #define RELAYS_MAX 64
 #define RELAY_PACKET_MAX 256
 #define NOTICES_MAX 64
-#define STATEMENT_MAX 160 /* bytes of its body */
+#define LINKS_MAX 128         /* members that one statement lists */
+#define LINK_SIZE 4           /* bytes of each */
+#define STATEMENT_MAX 680     /* bytes of its body */
+#define STATEMENT_OLD_MAX 160 /* that is read by those who don't say how many */
+#define HOPS_MAX 32           /* directors that pass on one relayed packet */
 #define DATAGRAM_BODY_MAX (MEMBERSHIP_DATAGRAM_MAX - PACKET_OVERHEAD)
 #define MSEC USEC_PER_MSEC
 #define SEC USEC_PER_SEC
@@ -184,7 +188,16 @@ struct member {
 	usec_t records_full_at;   /* when as many of its records may be verified as ever */
 	usec_t datagrams_full_at; /* while it is throttled: as many of its datagrams taken */
 
-	uint64_t helper;   /* through whom it answered last; 0: it never had to */
+	uint64_t helper; /* through whom it answered last; 0: it never had to */
+	/* Low halves of the ids that its statement lists; links_reached: those it reaches. */
+	uint32_t *links;
+	uint16_t link_count;
+	uint16_t takes; /* bytes of a statement; 0: it has said nothing yet */
+	bool links_reached;
+	/* The ways to it, where links are known to be down: as many hops, and where they begin. */
+	unsigned int hops; /* 0: there is none */
+	unsigned int way_count;
+	uint64_t ways[HELPERS];
 	usec_t heard;      /* its last proof of life */
 	uint64_t believes; /* the boot of its in which it had a nonce back from us */
 	usec_t lease_end, hello_at, verify_at, refused_at;
@@ -231,11 +244,14 @@ struct out {
 	uint8_t version; /* an ack: its ping's; else 0 */
 };
 
-/* Something that we pass on for a member, and wait whether it is answered. */
+/* Something that we pass on for a member, and wait whether it is answered: from its origin to its
+ * end, both of which sealed it, from the director that gave it to us to the next one. */
 struct relay {
 	bool used;
 	bool queued; /* an OUT_PASS refers to it */
-	uint64_t from, to;
+	uint64_t origin, to;
+	uint64_t previous, next;
+	unsigned int hops; /* of directors that may still pass it on */
 	usec_t deadline;
 	uint16_t len;
 	uint8_t packet[RELAY_PACKET_MAX];
@@ -305,6 +321,26 @@ struct place {
 	uint64_t since, id;
 };
 
+/* Which pairs of directors do not reach each other directly, as both say; links.c. */
+struct links {
+	usec_t look_at, told_at, changed_at;
+	unsigned int turn; /* in membership.order */
+	uint8_t *matrix;   /* of bits: a row says whom one lists, of those that answer */
+	size_t matrix_size;
+	usec_t swept_at, sweep_at; /* pings to all: the last, and when there may be others */
+	/* Our own list, as our statement has it, in ascending order. */
+	uint32_t list[LINKS_MAX];
+	unsigned int count;
+	bool reached;
+	unsigned int others_len;     /* bytes of our statement without it */
+	bool any;                    /* somebody's statement lists any, or ours */
+	unsigned int cut;            /* members that answer, and not directly */
+	unsigned int direct;         /* members that do */
+	uint64_t hash;               /* of the pairs */
+	struct membership_cut pairs; /* made anew when the hash changes */
+	struct incident incident;
+};
+
 struct bucket {
 	uint64_t id;
 	struct member *member; /* NULL: free */
@@ -367,6 +403,7 @@ struct membership {
 	uint64_t helper; /* who passed an ack on to us last */
 	unsigned int health;
 	usec_t healthier_at;
+	usec_t around_at; /* when one that is cut off from us is probed next */
 	usec_t probe_at, redial_at, hot_until, gossip_at, gossip_last, sync_at, purge_at;
 	usec_t sync_interval, routine_at, tcp_at;
 	unsigned int verify_budget;
@@ -391,6 +428,7 @@ struct membership {
 	unsigned int deaf;
 	struct incident partial;
 
+	struct links links;
 	bool witness, witness_ok;
 	struct incident quorum;
 	struct split split;
@@ -431,6 +469,8 @@ usec_t member_timers(struct membership *m, struct member *member);
 uint64_t member_digest(const struct member *member);
 bool member_answers(const struct member *member); /* alive or suspect */
 struct member *member_random(struct membership *m);
+/* The id's low half. */
+struct member *member_find_half(const struct membership *m, uint32_t half);
 unsigned int member_log2(unsigned int n); /* rounded up */
 
 /* record.c */
@@ -479,6 +519,8 @@ void datagram_timers(struct membership *m, usec_t *next);
 void probe_timers(struct membership *m, usec_t *next);
 void probe_start(struct membership *m, struct member *member, bool deep);
 void probe_hello(struct membership *m, struct member *member);
+/* The same ping as probe_hello()'s of this moment, through one who may reach it. */
+void probe_hello_around(struct membership *m, struct member *member);
 void probe_end(struct membership *m, struct member *member);
 void probe_timer(struct membership *m, struct member *member, usec_t *next);
 /* via: who passed the ack on, or NULL. False: nobody waits for this nonce. */
@@ -487,6 +529,11 @@ bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint
 /* It is no longer suspected: its check ends some time. */
 void probe_unhurried(struct membership *m, struct member *member);
 void probe_nack(struct membership *m, struct member *helper, uint64_t subject);
+/* May its silence be that of links, and not its own? It is known by now; or nearly nobody acks our
+ * pings. When another does not, all are asked at once. */
+bool probe_doubts_links(const struct membership *m, const struct member *member);
+/* May a way to it turn up while all hear who reaches whom? */
+bool probe_waits(const struct membership *m, const struct member *member);
 /* It lives: what a check has to find out now is which ways lead to it. */
 void probe_answered(struct membership *m, struct member *member);
 /* What was tried before we suspected it. */
@@ -500,6 +547,30 @@ void suspicion_clear(struct membership *m, struct member *member);
 void suspicion_timer(struct membership *m, struct member *member, usec_t *next);
 /* It lasts as probe_scaled() says now. */
 void suspicion_unscaled(struct membership *m, struct member *member);
+
+/* links.c: who reaches whom without another's help. */
+/* None of its addresses acks our pings, or takes a stream. */
+bool link_down(const struct member *member);
+/* That is known, not only likely: it proves otherwise that it lives. */
+bool link_cut(const struct member *member);
+/* It says that it doesn't reach the other. */
+bool link_denied(const struct member *member, uint64_t id);
+/* Both ends say so. */
+bool link_mutual(const struct membership *m, const struct member *member);
+/* Members that answer and whose links are not down, one a call, in turn. NULL: none. */
+struct member *links_turn(struct membership *m);
+/* Our own list, for a statement. Returns its length in bytes. */
+size_t links_store(const struct membership *m, uint8_t bytes[LINKS_MAX * LINK_SIZE]);
+/* A member's, of its newest statement. */
+void links_load(struct membership *m, struct member *member, const uint32_t *links,
+		unsigned int count, bool reached);
+/* Where to pass on what is for a member whose link is down: a director that neither is the one it
+ * came from nor began it. NULL: there is no way. */
+struct member *links_way(const struct membership *m, const struct member *member, uint64_t previous,
+			 uint64_t origin);
+/* There is a cut, or in this time another one, or none, came to be known. */
+bool links_cut_lately(const struct membership *m, usec_t time);
+void links_timers(struct membership *m, usec_t *next);
 
 /* health.c */
 void health_add(struct membership *m, int points);

@@ -19,6 +19,8 @@ const char *membership_notice_name(int type)
 		[MEMBERSHIP_SPLIT_HEALED] = "split-brain-healed",
 		[MEMBERSHIP_IDENTITY_TWICE] = "identity-twice",
 		[MEMBERSHIP_IDENTITY_SINGLE] = "identity-single",
+		[MEMBERSHIP_PARTIAL_PARTITION] = "partial-partition",
+		[MEMBERSHIP_PARTITION_ENDED] = "partition-ended",
 		[MEMBERSHIP_SUSPECTED] = "suspected",
 		[MEMBERSHIP_CLEARED] = "cleared",
 		[MEMBERSHIP_REFUTED] = "refuted",

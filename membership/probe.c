@@ -13,6 +13,10 @@
 #define HELPER_CANDIDATES 8
 #define HELLO_PAUSE (20 * MSEC)
 #define REDIAL_HOT (10 * MSEC)
+#define AROUND_INTERVALS 3 /* for each hop, between probes of members that are cut off from us */
+#define SWEEP_PAUSE (5 * SEC)
+#define SWEEP_ACKS (600 * MSEC) /* who is out of our reach is known then */
+#define SWEEP_TIME (4 * SEC)    /* all have heard who reaches whom */
 
 /* How long nothing comes from anybody while somebody is there: the worse our health, the less often
  * we and they ask. */
@@ -34,6 +38,12 @@ static bool is_indirect(const struct member *member)
 		if (!member->paths[i].udp_down)
 			return false;
 	return member->path_count > 0;
+}
+
+/* Is it no surprise that it does not answer by itself? */
+static bool is_around(const struct membership *m, const struct member *member)
+{
+	return is_indirect(member) || (m->links.any && link_down(member));
 }
 
 static struct check *check_new(struct membership *m, struct member *member)
@@ -88,24 +98,6 @@ static void send_pings(struct membership *m, struct member *member)
 		check->next_ping = USEC_NEVER;
 }
 
-void probe_start(struct membership *m, struct member *member, bool deep)
-{
-	struct check *check = member->check;
-
-	if (check && check->stage != CHECK_HELLO) {
-		check->deep |= deep;
-		return;
-	}
-	probe_end(m, member);
-	check = check_new(m, member);
-	if (!check)
-		return;
-	check->stage = CHECK_DIRECT;
-	check->deep = deep;
-	check->deadline = m->now.mono + probe_scaled(m, m->profile.timeout);
-	send_pings(m, member);
-}
-
 void probe_hello(struct membership *m, struct member *member)
 {
 	struct check *check = member->check;
@@ -124,10 +116,19 @@ void probe_hello(struct membership *m, struct member *member)
 }
 
 /* Has nobody else answered on this path either? What one ping on its way has brought does not
- * count. */
+ * count. Who was not asked since then might. */
 static bool nobody_acks(const struct membership *m, unsigned int path, usec_t since)
 {
-	return m->alive_count > 1 && m->acked[path] <= since + m->profile.timeout;
+	if (m->alive_count <= 1 || m->acked[path] > since + m->profile.timeout)
+		return false;
+	for (unsigned int i = 0; i < m->order_count; i++) {
+		const struct member *member = m->members[m->order[i]];
+
+		if (member_answers(member) && path < member->path_count &&
+		    member->paths[path].misses == 0)
+			return false;
+	}
+	return true;
 }
 
 /* Somebody does again: what is wrong with the others, if anything, is their own. */
@@ -143,6 +144,51 @@ static void undeafen(struct membership *m, unsigned int path)
 		member->paths[path].misses = 0;
 		m->view_changed = true;
 		member_busy(m, member);
+	}
+}
+
+/* Did it answer the last ping on some address itself? */
+static bool is_direct(const struct member *member)
+{
+	for (unsigned int i = 0; i < member->path_count; i++)
+		if (member->paths[i].misses == 0)
+			return true;
+	return false;
+}
+
+/* Of those that answer, by whatever way: how many don't ack our own pings. fresh: and it is not
+ * known yet that they can't. */
+static unsigned int count_missing(const struct membership *m, bool fresh)
+{
+	unsigned int count = 0;
+
+	for (unsigned int i = 0; i < m->order_count; i++) {
+		const struct member *member = m->members[m->order[i]];
+
+		count += member_answers(member) && !is_direct(member) &&
+			 !(fresh && is_indirect(member));
+	}
+	return count;
+}
+
+/* Nearly all of them: whoever died, our own links are in doubt. */
+static bool most_are_missing(const struct membership *m)
+{
+	return 3 * count_missing(m, false) > 2 * m->alive_count;
+}
+
+/* All are asked, so that it is soon known who is out of our reach. */
+static void sweep(struct membership *m)
+{
+	if (m->now.mono < m->links.sweep_at || m->silent)
+		return;
+	m->links.sweep_at = m->now.mono + SWEEP_PAUSE;
+	m->links.swept_at = m->now.mono;
+	for (unsigned int i = 0; i < m->order_count; i++) {
+		struct member *member = m->members[m->order[i]];
+
+		if (member_answers(member) && !link_down(member))
+			probe_start(m, member, false);
 	}
 }
 
@@ -171,28 +217,38 @@ static bool count_misses(struct membership *m, struct member *member)
 		}
 		doubt |= !path->udp_down;
 	}
+	if (count_missing(m, true) > 1)
+		sweep(m);
 	return doubt;
 }
 
-/* Did it answer the last ping on some address itself? */
-static bool is_direct(const struct member *member)
+/* Those that don't answer are in no graph: then it is one that says nothing else. */
+static bool is_way(const struct membership *m, const struct member *subject,
+		   const struct member *helper)
 {
-	for (unsigned int i = 0; i < member->path_count; i++)
-		if (member->paths[i].misses == 0)
+	if (!member_answers(subject))
+		return m->links.any && !link_denied(helper, subject->id) &&
+		       !link_denied(subject, helper->id);
+	for (unsigned int i = 0; i < subject->way_count; i++)
+		if (subject->ways[i] == helper->id)
 			return true;
 	return false;
 }
 
-/* How likely a helper is to reach the subject: it has done so before; it has helped with another;
- * or it is at least within our own reach. */
+/* How likely a helper is to reach the subject: it is on the way, as others say; it has done so
+ * before; it has helped with another; or it is at least within our own reach. */
 static unsigned int promise(const struct membership *m, const struct member *subject,
 			    const struct member *helper)
 {
+	unsigned int promise = 1;
+
 	if (!is_direct(helper))
 		return 0;
 	if (helper->id == subject->helper)
-		return 3;
-	return helper->id == m->helper ? 2 : 1;
+		promise = 3;
+	else if (helper->id == m->helper)
+		promise = 2;
+	return is_way(m, subject, helper) ? 3 + promise : promise;
 }
 
 static bool is_better(const struct membership *m, const struct member *subject,
@@ -203,20 +259,29 @@ static bool is_better(const struct membership *m, const struct member *subject,
 	return a != b ? a > b : one->heard > other->heard;
 }
 
-/* Those that reached it before; then those heard from last, which are the likeliest to answer. */
+static struct member *candidate(struct membership *m, const struct member *subject, unsigned int i)
+{
+	if (i < subject->way_count)
+		return member_find(m, subject->ways[i]);
+	i -= subject->way_count;
+	if (i < 2)
+		return member_find(m, i ? m->helper : subject->helper);
+	return m->links.any ? links_turn(m) : member_random(m);
+}
+
+/* Those on the way; that reached it before; then those heard from last, which are the likeliest to
+ * answer. */
 static void choose_helpers(struct membership *m, const struct member *subject,
 			   struct member *helpers[HELPERS], unsigned int *ret_count)
 {
-	unsigned int count = 0;
+	unsigned int count = 0, candidates = subject->way_count + 2 + HELPER_CANDIDATES;
 
-	for (unsigned int i = 0; i < HELPER_CANDIDATES + 2; i++) {
-		struct member *member = i == 0   ? member_find(m, subject->helper)
-					: i == 1 ? member_find(m, m->helper)
-						 : member_random(m);
+	for (unsigned int i = 0; i < candidates; i++) {
+		struct member *member = candidate(m, subject, i);
 		unsigned int at = 0;
 
 		if (!member || member == subject || member->state != MEMBER_ALIVE ||
-		    is_indirect(member))
+		    is_indirect(member) || link_down(member))
 			continue;
 		while (at < count && helpers[at] != member)
 			at++;
@@ -246,22 +311,15 @@ static bool heard_by_tcp(const struct membership *m, const struct member *member
 	return false;
 }
 
-static void go_around(struct membership *m, struct member *member)
+/* narrow: only the one of the last time is asked. */
+static void ask_helpers(struct membership *m, struct member *member, bool narrow)
 {
 	struct member *helpers[HELPERS];
 	struct check *check = member->check;
 	unsigned int count;
 
-	if (heard_by_tcp(m, member)) {
-		probe_answered(m, member);
-		return;
-	}
-	check->stage = CHECK_AROUND;
-	check->deadline = m->now.mono + probe_scaled(m, m->profile.timeout);
 	choose_helpers(m, member, helpers, &count);
-	/* Where it takes a helper each time, the one of the last time will do. */
-	check->narrow = is_indirect(member) && !check->narrow && count > 0 &&
-			helpers[0]->id == member->helper;
+	check->narrow = narrow && count > 0 && helpers[0]->id == member->helper;
 	if (check->narrow)
 		count = 1;
 	check->helpers = (uint8_t)count;
@@ -273,9 +331,80 @@ static void go_around(struct membership *m, struct member *member)
 					      .via = helpers[i]->id,
 					      .nonce = check->nonce});
 	}
+}
+
+static void go_around(struct membership *m, struct member *member)
+{
+	struct check *check = member->check;
+
+	if (heard_by_tcp(m, member)) {
+		probe_answered(m, member);
+		return;
+	}
+	check->stage = CHECK_AROUND;
+	check->deadline = m->now.mono + probe_scaled(m, m->profile.timeout);
+	/* Where it takes a helper each time, the one of the last time will do. */
+	ask_helpers(m, member, is_indirect(member) && !check->narrow);
+	if (link_cut(member))
+		return;
 	check->dialled = true;
 	for (unsigned int i = 0; i < member->path_count; i++)
 		pushpull_dial(m, member, &member->paths[i].endpoint, -1);
+}
+
+void probe_start(struct membership *m, struct member *member, bool deep)
+{
+	struct check *check = member->check;
+
+	if (check && check->stage != CHECK_HELLO) {
+		check->deep |= deep;
+		return;
+	}
+	probe_end(m, member);
+	check = check_new(m, member);
+	if (!check)
+		return;
+	check->deep = deep;
+	/* Whether it is within reach again is tried apart from this (redial). */
+	if (deep && link_cut(member)) {
+		check->next_ping = USEC_NEVER;
+		go_around(m, member);
+		return;
+	}
+	check->stage = CHECK_DIRECT;
+	check->deadline = m->now.mono + probe_scaled(m, m->profile.timeout);
+	send_pings(m, member);
+}
+
+bool probe_doubts_links(const struct membership *m, const struct member *member)
+{
+	if (is_around(m, member))
+		return true;
+	return m->now.mono < m->links.swept_at + SWEEP_ACKS && most_are_missing(m);
+}
+
+bool probe_waits(const struct membership *m, const struct member *member)
+{
+	if (m->silent || !m->links.swept_at)
+		return false;
+	if (m->now.mono < m->links.swept_at + probe_scaled(m, m->profile.timeout) * 2 / 3)
+		return true;
+	if (!most_are_missing(m))
+		return false;
+	if (!m->links.any)
+		return m->now.mono < m->links.swept_at + SWEEP_ACKS;
+	return member->hops > 0 && m->now.mono < m->links.swept_at + SWEEP_TIME;
+}
+
+/* Not all that promises something was tried. Where none of those that were asked says anything
+ * either, the fault may be our own. */
+static bool is_early(struct membership *m, const struct member *member)
+{
+	const struct check *check = member->check;
+
+	if (check->helpers > 1 && check->nacks == 0)
+		sweep(m);
+	return check->narrow || probe_waits(m, member);
 }
 
 /* No way has answered in time. */
@@ -288,6 +417,8 @@ static void accuse(struct membership *m, struct member *member)
 		health_add(m, 1);
 	check->stage = CHECK_WATCH;
 	check->deadline = USEC_NEVER;
+	if (link_cut(member))
+		check->next_ping = m->now.mono + probe_scaled(m, m->profile.timeout);
 	suspicion_own(m, member);
 }
 
@@ -295,16 +426,18 @@ static void direct_over(struct membership *m, struct member *member)
 {
 	struct check *check = member->check;
 	usec_t timeout = probe_scaled(m, m->profile.timeout);
+	bool doubt = probe_doubts_links(m, member);
 
-	if (check->deep) {
-		if (member->suspicion)
+	if (check->deep || (member->suspicion && doubt)) {
+		check->deep = true;
+		if (member->suspicion && !doubt)
 			suspicion_own(m, member);
 		go_around(m, member);
 	} else if (member->suspicion) {
 		accuse(m, member);
-	} else if (m->now.mono < check->started + 2 * timeout) {
-		/* A helper's: an accusation may be on its way. */
-		check->deadline = check->started + 2 * timeout;
+	} else if (m->now.mono < check->started + 5 * timeout / 2) {
+		/* A helper's: an accusation may be on its way; or a sweep's, which takes some. */
+		check->deadline = check->started + 5 * timeout / 2;
 	} else {
 		probe_end(m, member);
 	}
@@ -314,7 +447,10 @@ void probe_timer(struct membership *m, struct member *member, usec_t *next)
 {
 	struct check *check = member->check;
 
-	if (m->now.mono >= check->next_ping) {
+	if (m->now.mono >= check->next_ping && link_cut(member)) {
+		ask_helpers(m, member, false);
+		check->next_ping = m->now.mono + probe_scaled(m, m->profile.timeout);
+	} else if (m->now.mono >= check->next_ping) {
 		if (!count_misses(m, member) && check->stage == CHECK_WATCH && check->answered) {
 			probe_end(m, member);
 			return;
@@ -324,7 +460,7 @@ void probe_timer(struct membership *m, struct member *member, usec_t *next)
 	if (m->now.mono >= check->deadline) {
 		if (check->stage == CHECK_DIRECT)
 			direct_over(m, member);
-		else if (check->stage == CHECK_AROUND && check->narrow)
+		else if (check->stage == CHECK_AROUND && is_early(m, member))
 			go_around(m, member);
 		else if (check->stage == CHECK_AROUND)
 			accuse(m, member);
@@ -361,6 +497,21 @@ void probe_unhurried(struct membership *m, struct member *member)
 		member->check->deadline = m->now.mono + WATCH_TIME;
 }
 
+/* Its pings are acked again. */
+static void up_again(struct membership *m, struct member *member, struct path *path)
+{
+	m->view_changed = true;
+	path->udp_down = false;
+	if (!path->tcp_down)
+		return;
+	/* What cut both off has ended; whether that holds for streams a dial says. */
+	path->tcp_down = path->tcp_doubt = false;
+	path->tcp_misses = 0;
+	pushpull_dial(m, member, &path->endpoint, -1);
+	m->hot_until = m->now.mono + SEC;
+	m->redial_at = MIN(m->redial_at, m->now.mono);
+}
+
 bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint64_t epoch,
 	       const struct member *via)
 {
@@ -382,8 +533,8 @@ bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint
 		path->misses = 0;
 		if (m->deaf >> i & 1)
 			undeafen(m, i);
-		m->view_changed |= path->udp_down;
-		path->udp_down = false;
+		if (path->udp_down)
+			up_again(m, member, path);
 		check->paths |= (uint8_t)(1u << i);
 		pushpull_doubt(m, member);
 	}
@@ -422,6 +573,11 @@ void probe_evidence(const struct member *member, struct membership_notice *notic
 		notice->evidence |= EVIDENCE_TCP;
 }
 
+static bool is_free(const struct member *member)
+{
+	return !member->check || member->check->stage == CHECK_HELLO;
+}
+
 /* The next in the round; each round has an order of its own. */
 static struct member *next_target(struct membership *m)
 {
@@ -446,25 +602,65 @@ static struct member *next_target(struct membership *m)
 			continue;
 		}
 		m->order_at++;
-		if (!member->check || member->check->stage == CHECK_HELLO)
+		if (!link_cut(member) && is_free(member))
 			return member;
 	}
 	return NULL;
 }
 
-/* Straight, and through one who may still see it. */
-static void redial(struct membership *m, struct member *member)
+/* Of those that are cut off from us: the one that has not proved for the longest that it lives. */
+static struct member *next_around(struct membership *m)
 {
+	struct member *oldest = NULL;
+
+	for (unsigned int i = 0; i < m->order_count; i++) {
+		struct member *member = m->members[m->order[i]];
+
+		if (member_answers(member) && link_cut(member) && is_free(member) &&
+		    (!oldest || member->heard < oldest->heard))
+			oldest = member;
+	}
+	return oldest;
+}
+
+/* Others probe directly who is cut off from us: we do so rarely, the more directors it takes. */
+static struct member *next_member(struct membership *m)
+{
+	struct member *member = NULL;
+
+	if (m->links.cut > 0 && m->now.mono >= m->around_at)
+		member = next_around(m);
+	if (!member)
+		return next_target(m);
+	m->around_at = m->now.mono + AROUND_INTERVALS * MAX(member->hops, 2u) *
+					     probe_scaled(m, m->profile.interval);
+	return member;
+}
+
+void probe_hello_around(struct membership *m, struct member *member)
+{
+	struct check *check = member->check;
 	struct member *helpers[HELPERS];
 	unsigned int count;
 
+	if (!check || check->stage != CHECK_HELLO || check->pinged != m->now.mono)
+		return;
 	choose_helpers(m, member, helpers, &count);
-	probe_hello(m, member);
-	if (member->check && member->check->pinged == m->now.mono && count > 0)
+	if (count > 0)
 		datagram_push(m, (struct out){.kind = OUT_RELAY_PING,
 					      .member = member->id,
 					      .via = helpers[0]->id,
-					      .nonce = member->check->nonce});
+					      .nonce = check->nonce});
+}
+
+/* Straight, and through one who may still see it; others see one that is only cut off from us. */
+static void redial(struct membership *m, struct member *member)
+{
+	probe_hello(m, member);
+	if (!member_answers(member))
+		probe_hello_around(m, member);
+	else if (m->now.mono >= m->hot_until)
+		pushpull_dial(m, member, &member->paths[0].endpoint, -1);
 }
 
 static void redial_next(struct membership *m)
@@ -475,7 +671,8 @@ static void redial_next(struct membership *m)
 		m->missing_at = (m->missing_at + 1) % m->member_cap;
 		member = m->members[m->missing_at];
 		if (member && (member->state == MEMBER_FAILED || member->state == MEMBER_AWAY ||
-			       (member->state == MEMBER_UNPROVEN && member->in_roster))) {
+			       (member->state == MEMBER_UNPROVEN && member->in_roster) ||
+			       (member_answers(member) && link_cut(member)))) {
 			redial(m, member);
 			return;
 		}
@@ -514,6 +711,22 @@ static void silence(struct membership *m, usec_t *next)
 		sooner(next, at);
 }
 
+/* Where few can ack, and nobody has lately, one of them is asked besides: whether it is our own
+ * fault that others don't must be known. */
+static void ask_one_near(struct membership *m)
+{
+	struct member *member;
+	usec_t acked = 0;
+
+	for (unsigned int i = 0; i < m->address_count; i++)
+		acked = MAX(acked, m->acked[i]);
+	if (!m->links.any || m->now.mono < acked + 2 * m->profile.interval)
+		return;
+	member = links_turn(m);
+	if (member && is_free(member))
+		probe_start(m, member, true);
+}
+
 void probe_timers(struct membership *m, usec_t *next)
 {
 	struct member *member;
@@ -522,12 +735,13 @@ void probe_timers(struct membership *m, usec_t *next)
 	if (m->now.mono >= m->probe_at) {
 		m->probe_at = m->now.mono + probe_scaled(m, m->profile.interval);
 		m->verify_budget = 8 + m->member_count / 16;
-		member = next_target(m);
+		member = next_member(m);
 		if (member)
 			probe_start(m, member, true);
+		ask_one_near(m);
 	}
 	sooner(next, m->probe_at);
-	if (m->missing_count + m->away_count == 0)
+	if (m->missing_count + m->away_count + m->links.cut == 0)
 		return;
 	if (m->now.mono >= m->redial_at) {
 		redial_next(m);

@@ -99,6 +99,9 @@ static void reached(struct membership *m, struct member *member, const struct en
 	path->tcp_misses = 0;
 	path->tcp_doubt = false;
 	m->view_changed |= path->tcp_down;
+	/* What cut both off has ended; whether that holds for pings the next one says. */
+	if (path->tcp_down && path->udp_down)
+		probe_start(m, member, false);
 	path->tcp_down = false;
 	member_busy(m, member);
 }
@@ -161,6 +164,11 @@ static void dial_failed(struct membership *m, struct stream *stream, bool refuse
 		member->refused_at = m->now.mono;
 		if (member->state == MEMBER_FAILED)
 			split_evidence(m, member, EVIDENCE_REFUSED);
+	}
+	/* It does not answer pings here either, and is alive. */
+	if (path->udp_down && !path->tcp_down && member_answers(member)) {
+		path->tcp_down = m->view_changed = true;
+		member_busy(m, member);
 	}
 	path->tcp_doubt = !path->tcp_down;
 }
@@ -551,7 +559,7 @@ static void routine(struct membership *m, usec_t *next)
 	struct path *path;
 
 	if (m->now.mono >= m->routine_at) {
-		member = member_random(m);
+		member = m->links.any ? links_turn(m) : member_random(m);
 		if (member && member->path_count > 0) {
 			path = &member->paths[chance_below(&m->chance, member->path_count)];
 			pushpull_dial(m, member, &path->endpoint, -1);
@@ -566,7 +574,8 @@ static void routine(struct membership *m, usec_t *next)
 	m->tcp_at = m->now.mono + TCP_RETRY;
 	for (unsigned int i = 0; i < m->order_count; i++) {
 		member = m->members[m->order[i]];
-		for (unsigned int j = 0; j < member->path_count; j++)
+		/* Those that are cut off are tried by pings first. */
+		for (unsigned int j = 0; j < member->path_count && !link_cut(member); j++)
 			if (member->paths[j].tcp_down)
 				pushpull_dial(m, member, &member->paths[j].endpoint, -1);
 	}

@@ -21,6 +21,10 @@ struct statement {
 	enum member_phase phase;
 	unsigned int endpoint_count;
 	struct endpoint endpoints[MEMBERSHIP_ADDRESSES_MAX];
+	unsigned int takes;
+	unsigned int link_count;
+	bool links_reached;
+	uint32_t links[LINKS_MAX];
 };
 
 static size_t endpoint_store(const struct endpoint *endpoint, uint8_t bytes[18])
@@ -47,7 +51,7 @@ static bool endpoint_load(ProtobufCBinaryData bytes, struct endpoint *endpoint)
 
 static bool statement_parse(ProtobufCBinaryData body, struct statement *statement)
 {
-	_Alignas(max_align_t) uint8_t memory[2048];
+	_Alignas(max_align_t) uint8_t memory[4096];
 	Lvsmesh__Pb__Statement *message;
 	struct arena arena;
 
@@ -58,7 +62,8 @@ static bool statement_parse(ProtobufCBinaryData body, struct statement *statemen
 	message = lvsmesh__pb__statement__unpack(&arena.allocator, body.len, body.data);
 	if (!message || message->n_endpoints == 0 ||
 	    message->n_endpoints > MEMBERSHIP_ADDRESSES_MAX || message->phase >= MEMBER_PHASE_MAX ||
-	    message->version_min > message->version_max)
+	    message->version_min > message->version_max || message->links.len % LINK_SIZE != 0 ||
+	    message->links.len > LINKS_MAX * LINK_SIZE)
 		return false;
 	for (size_t i = 0; i < message->n_endpoints; i++)
 		if (!endpoint_load(message->endpoints[i], &statement->endpoints[i]))
@@ -72,6 +77,11 @@ static bool statement_parse(ProtobufCBinaryData body, struct statement *statemen
 	statement->versions = (struct version_range){message->version_min, message->version_max};
 	statement->phase = (enum member_phase)message->phase;
 	statement->lease = MIN(message->lease, 3600u);
+	statement->takes = MAX(message->statement_max, (uint32_t)STATEMENT_OLD_MAX);
+	statement->link_count = (unsigned int)(message->links.len / LINK_SIZE);
+	for (unsigned int i = 0; i < statement->link_count; i++)
+		statement->links[i] = load_le32(message->links.data + i * LINK_SIZE);
+	statement->links_reached = message->links_reached;
 	return true;
 }
 
@@ -79,7 +89,7 @@ void record_own_state(struct membership *m)
 {
 	Lvsmesh__Pb__Statement message = LVSMESH__PB__STATEMENT__INIT;
 	ProtobufCBinaryData endpoints[MEMBERSHIP_ADDRESSES_MAX];
-	uint8_t bytes[MEMBERSHIP_ADDRESSES_MAX][18];
+	uint8_t bytes[MEMBERSHIP_ADDRESSES_MAX][18], links[LINKS_MAX * LINK_SIZE];
 
 	for (unsigned int i = 0; i < m->address_count; i++)
 		endpoints[i] = record_bytes(bytes[i], endpoint_store(&m->addresses[i], bytes[i]));
@@ -94,6 +104,10 @@ void record_own_state(struct membership *m)
 	message.lease = m->phase == MEMBER_ABSENT ? m->lease : 0;
 	message.certificate = m->identity->certificate.serial;
 	message.since = m->since;
+	message.statement_max = STATEMENT_MAX;
+	m->links.others_len = (unsigned int)lvsmesh__pb__statement__get_packed_size(&message);
+	message.links = record_bytes(links, links_store(m, links));
+	message.links_reached = m->links.reached;
 	m->statement_len = (uint16_t)lvsmesh__pb__statement__pack(&message, m->statement);
 	m->incarnation++;
 	record_sign(m->identity, RECORD_STATEMENT, m->epoch, m->incarnation, m->statement,
@@ -201,7 +215,9 @@ static bool store_statement(struct membership *m, struct member *member,
 	member->versions = statement->versions;
 	member->phase = statement->phase;
 	member->lease = statement->lease;
+	member->takes = (uint16_t)MIN(statement->takes, (unsigned int)STATEMENT_MAX);
 	set_paths(member, statement);
+	links_load(m, member, statement->links, statement->link_count, statement->links_reached);
 	m->roster_changed |= member->in_roster;
 	m->view_changed = true;
 	return true;

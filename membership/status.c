@@ -53,6 +53,7 @@ void membership_status(const struct membership *m, struct membership_status *ret
 	ret_status->health = m->health;
 	ret_status->split_incident = m->split.incident.open ? m->split.incident.id : 0;
 	ret_status->split_confirmed = m->split.incident.open && m->split.confirmed;
+	ret_status->cut_incident = m->links.incident.open ? m->links.incident.id : 0;
 	ret_status->identity_twice = m->twice.open;
 	ret_status->beyond = place_beyond(m, NULL);
 	ret_status->directors_max = m->directors_max;
@@ -73,6 +74,7 @@ static void info_of(const struct membership *m, const struct member *member,
 		.phase = member->phase,
 		.partial = member->partial.wanted,
 		.beyond = place_beyond(m, member),
+		.through_others = member_answers(member) && link_cut(member),
 		.evidence = member->evidence,
 		.versions = member->versions,
 		.config = member->config,

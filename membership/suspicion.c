@@ -150,6 +150,7 @@ static bool unanswered(const struct membership *m, const struct member *member)
 	const struct check *check = member->check;
 
 	return check && check->stage != CHECK_HELLO && !check->answered &&
+	       !probe_doubts_links(m, member) &&
 	       m->now.mono >= check->started + probe_scaled(m, m->profile.timeout);
 }
 
@@ -268,7 +269,7 @@ void suspicion_timer(struct membership *m, struct member *member, usec_t *next)
 		return;
 	}
 	/* What others say is no reason, only a reason to look. */
-	if (suspicion->own) {
+	if (suspicion->own && !probe_waits(m, member)) {
 		fail(m, member);
 		return;
 	}

@@ -66,6 +66,18 @@ int packet_pack(const struct packet_key *key, const uint8_t cluster[CLUSTER_ID_S
 int packet_parse(const uint8_t cluster[CLUSTER_ID_SIZE], struct version_range versions,
 		 const uint8_t *data, size_t len, struct packet *ret_packet);
 
+/* What a packet of PACKET_OVERHEAD bytes or more says that it is, and from whom; nothing is proved.
+ */
+static inline uint8_t packet_claimed_kind(const uint8_t *data)
+{
+	return data[1];
+}
+
+static inline uint64_t packet_claimed_sender(const uint8_t *data)
+{
+	return load_le64(data + 6);
+}
+
 /* data, len: as packet_parse() took them. 0: the packet is from the sender whose key this is, and
  * now the window may move; or PACKET_E_MAC. */
 int packet_verify(const struct packet_key *key, const uint8_t *data, size_t len);

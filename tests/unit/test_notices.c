@@ -197,6 +197,39 @@ static void test_deaf(void **state)
 	assert_string_equal(event.subject, "d1");
 }
 
+/* Who does not reach whom: by groups, or by pairs. */
+static void test_cut(void **state)
+{
+	struct world *world = *state;
+	uint64_t id = world->identity.id;
+	struct membership_notice notice = {.type = MEMBERSHIP_PARTITION_ENDED,
+					   .duration = 2500 * USEC_PER_MSEC};
+	struct membership_cut cut = {.pairs = 2, .members = 3, .groups = 2, .id_count = 3};
+	struct event event;
+	char text[64];
+
+	cut.ids[0] = 1;
+	cut.ids[1] = id;
+	cut.ids[2] = 2;
+	cut.group[2] = 1;
+	notice_cut(world->membership, "d1", &cut, text, sizeof(text));
+	assert_string_equal(text, "0000000000000001, d1 | 0000000000000002");
+	/* cut between two names, where it gets too long */
+	notice_cut(world->membership, "d1", &cut, text, 40);
+	assert_string_equal(text, "0000000000000001, d1 ...");
+	cut.groups = 0;
+	cut.id_count = 4;
+	cut.ids[2] = 3;
+	cut.ids[3] = id;
+	notice_cut(world->membership, "d1", &cut, text, sizeof(text));
+	assert_string_equal(text, "0000000000000001-d1, 0000000000000003-d1");
+	cut.pairs = 5;
+	notice_cut(world->membership, "d1", &cut, text, sizeof(text));
+	assert_string_equal(text, "0000000000000001-d1, 0000000000000003-d1 ...");
+	assert_non_null(strstr(sentence_of(world, &notice, &event), "is over after 2.5 s"));
+	assert_string_equal(event.subject, "d1");
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -205,6 +238,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_split, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_evidence, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deaf, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_cut, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
