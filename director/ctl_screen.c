@@ -150,11 +150,13 @@ static void cluster_print(FILE *out, const json_t *status)
 		number_of(membership, "roster"));
 	if (number_of(membership, "away") > 0)
 		fprintf(out, "%lld away as announced, ", number_of(membership, "away"));
-	fprintf(out, "%s%s%s; health %lld (0: good)\n", text_of(membership, "quorum"),
-		json_is_string(json_object_get(membership, "split")) ? ", SPLIT " : "",
-		json_is_string(json_object_get(membership, "split")) ? text_of(membership, "split")
-								     : "",
-		number_of(membership, "health"));
+	fprintf(out, "%s", text_of(membership, "quorum"));
+	if (json_is_string(json_object_get(membership, "split")))
+		fprintf(out, ", SPLIT %s", text_of(membership, "split"));
+	if (json_is_object(json_object_get(membership, "partition")))
+		fprintf(out, ", PARTIALLY CUT (%s)",
+			text_of(json_object_get(membership, "partition"), "cut"));
+	fprintf(out, "; health %lld (0: good)\n", number_of(membership, "health"));
 	replication_print(out, status);
 	repairs_print(out, status);
 	drops_print(out, status);

@@ -84,7 +84,7 @@ json_t *status_peer(const struct peer *peer, struct now now);
  * no memory. */
 json_t *status_self(const struct status_facts *facts, struct now now);
 json_t *status_member(const struct member_info *info, struct now now);
-json_t *status_membership(const struct membership *membership);
+json_t *status_membership(const struct membership *membership, const char *director);
 
 /* A director's id as text: 16 hexadecimal digits and NUL. Returns text. */
 #define STATUS_ID_TEXT 17

@@ -14,7 +14,20 @@ static json_t *config_text(uint64_t config)
 	return config ? json_string(status_id(config, text)) : json_null();
 }
 
-json_t *status_membership(const struct membership *membership)
+static json_t *partition_make(const struct membership *membership, const char *director)
+{
+	struct membership_cut cut;
+	char text[1024];
+
+	membership_cut(membership, &cut);
+	if (cut.pairs == 0)
+		return json_null();
+	notice_cut(membership, director, &cut, text, sizeof(text));
+	return json_pack("{s:s, s:i, s:i}", "cut", text, "directors", (int)cut.members, "pairs",
+			 (int)cut.pairs);
+}
+
+json_t *status_membership(const struct membership *membership, const char *director)
 {
 	struct membership_status status;
 	const char *split = NULL;
@@ -22,9 +35,10 @@ json_t *status_membership(const struct membership *membership)
 	membership_status(membership, &status);
 	if (status.split_incident)
 		split = status.split_confirmed ? "confirmed" : "suspected";
-	return json_pack("{s:i, s:i, s:i, s:s, s:s?, s:i, s:s, s:b, s:o}", "view", (int)status.view,
-			 "roster", (int)status.roster, "away", (int)status.away, "quorum",
-			 quorum_name(status.quorum), "split", split, "health", (int)status.health,
+	return json_pack("{s:i, s:i, s:i, s:s, s:s?, s:o, s:i, s:s, s:b, s:o}", "view",
+			 (int)status.view, "roster", (int)status.roster, "away", (int)status.away,
+			 "quorum", quorum_name(status.quorum), "split", split, "partition",
+			 partition_make(membership, director), "health", (int)status.health,
 			 "phase", member_phase_name((int)status.phase), "identity_twice",
 			 status.identity_twice, "witness",
 			 status.witness ? json_boolean(status.witness_ok) : json_null());
@@ -50,16 +64,17 @@ json_t *status_self(const struct status_facts *facts, struct now now)
 	char id[STATUS_ID_TEXT];
 
 	membership_status(membership, &status);
-	return json_pack(
-		"{s:s, s:s, s:b, s:s, s:s, s:I, s:o, s:i, s:[I, I], s:o, s:I, s:I, s:b, s:i, s:[]}",
-		"name", facts->identity->certificate.name, "id", status_id(status.id, id), "self",
-		1, "state", member_state_name(MEMBER_ALIVE), "phase",
-		member_phase_name((int)status.phase), "for_s", since(facts->started, now),
-		"addresses", own_addresses(facts->config), "health", (int)status.health, "versions",
-		number(status.versions.min), number(status.versions.max), "config",
-		config_text(config_digest_number(facts->config)), "epoch", number(status.epoch),
-		"incarnation", number(status.incarnation), "partly_reachable", status.partial,
-		"flaps", 0, "evidence");
+	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:I, s:o, s:i, s:[I, I], s:o, s:I, s:I, s:b, "
+			 "s:b, s:i, s:[]}",
+			 "name", facts->identity->certificate.name, "id", status_id(status.id, id),
+			 "self", 1, "state", member_state_name(MEMBER_ALIVE), "phase",
+			 member_phase_name((int)status.phase), "for_s", since(facts->started, now),
+			 "addresses", own_addresses(facts->config), "health", (int)status.health,
+			 "versions", number(status.versions.min), number(status.versions.max),
+			 "config", config_text(config_digest_number(facts->config)), "epoch",
+			 number(status.epoch), "incarnation", number(status.incarnation),
+			 "partly_reachable", status.partial, "through_others", 0, "flaps", 0,
+			 "evidence");
 }
 
 static json_t *addresses_make(const struct member_info *info)
@@ -95,13 +110,15 @@ json_t *status_member(const struct member_info *info, struct now now)
 {
 	char id[STATUS_ID_TEXT];
 
-	return json_pack(
-		"{s:s, s:s, s:b, s:s, s:s, s:I, s:o, s:n, s:[I, I], s:o, s:I, s:I, s:b, s:i, s:o}",
-		"name", info->name, "id", status_id(info->id, id), "self", 0, "state",
-		member_state_name((int)info->state), "phase", member_phase_name((int)info->phase),
-		"for_s", since(info->since, now), "addresses", addresses_make(info), "health",
-		"versions", number(info->versions.min), number(info->versions.max), "config",
-		config_text(info->config), "epoch", number(info->epoch), "incarnation",
-		number(info->incarnation), "partly_reachable", info->partial, "flaps",
-		(int)info->flaps, "evidence", evidence_make(info->evidence));
+	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:I, s:o, s:n, s:[I, I], s:o, s:I, s:I, s:b, "
+			 "s:b, s:i, s:o}",
+			 "name", info->name, "id", status_id(info->id, id), "self", 0, "state",
+			 member_state_name((int)info->state), "phase",
+			 member_phase_name((int)info->phase), "for_s", since(info->since, now),
+			 "addresses", addresses_make(info), "health", "versions",
+			 number(info->versions.min), number(info->versions.max), "config",
+			 config_text(info->config), "epoch", number(info->epoch), "incarnation",
+			 number(info->incarnation), "partly_reachable", info->partial,
+			 "through_others", info->through_others, "flaps", (int)info->flaps,
+			 "evidence", evidence_make(info->evidence));
 }

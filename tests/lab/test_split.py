@@ -4,9 +4,12 @@ import time
 
 import pytest
 
-from lab.cluster import Cluster, all_alive, events, told_at
+from lab import tools
+from lab.cluster import Cluster, all_alive, events, members, told_at
 from lab.host import wait_for
 from test_daemon import vips
+from test_membership import BAD
+from test_survival import CONNECTIONS, open_through
 
 SUSPECTED, CONFIRMED, HEALED = "split-brain-suspected", "split-brain-confirmed", "split-brain-healed"
 WITNESS = {"witness": "10.1.0.1"}  # the router
@@ -136,3 +139,38 @@ def test_a_pair(make):
     cluster.topology.cut()
     for d in cluster.directors:
         closed(cluster, d, SUSPECTED, CONFIRMED)
+
+
+def test_a_bridge(make):
+    """Two halves that do not reach each other, and one director that both reach: nobody has failed, and each is told
+    once of the cut."""
+    cluster = make(5)
+    t = cluster.topology
+    bridge, *others = t.directors
+    left, right = others[:2], others[2:]
+    client, _ = open_through(t, left[0], 4)
+    cluster.wait_replicated(CONNECTIONS)
+    t.cut(left, right)
+    cut = time.time()
+    opened = {d: told(cluster, d, "partial-partition", 30) for d in t.directors}
+    for d, event in opened.items():
+        assert told_at(event) - cut < 15
+        assert event["fields"]["cut"] == "d2, d3 | d4, d5" and event["fields"]["pairs"] == 4, event
+        assert event["sentence"] == "Some directors reach each other only through others: d2, d3 | d4, d5."
+        status = cluster.status(d)
+        assert status["membership"]["partition"] == {"cut": "d2, d3 | d4, d5", "directors": 4, "pairs": 4}
+        assert any(event["sentence"] in problem for problem in status["problems"])
+        away = right if d in left else left if d in right else []
+        assert {name for name, m in members(cluster, d).items() if m["through_others"]} == {x.name for x in away}
+    # As long as it took a cluster that knew nothing of links to call others failed.
+    until = time.monotonic() + 10
+    wait_for(lambda: time.monotonic() > until or any(events(cluster, d, *BAD) for d in t.directors), 20, interval=1)
+    assert tools.check(client)["broken"] == 0
+    t.cut()
+    for d, event in opened.items():
+        assert told(cluster, d, "partition-ended", 30)["incident"] == event["incident"]
+        assert len(events(cluster, d, "partial-partition")) == 1
+        assert not events(cluster, d, *BAD), events(cluster, d)
+        assert cluster.status(d)["membership"]["partition"] is None
+    assert all_alive(cluster, t.directors)
+    assert tools.check(client)["broken"] == 0

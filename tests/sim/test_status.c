@@ -235,6 +235,18 @@ static void clock_behind(struct world *world)
 	run(world, 5);
 }
 
+/* Between the two others: both are alive, and replicate nothing to each other. */
+static void partly_cut(struct world *world)
+{
+	struct event event;
+
+	cluster_hole(world->cluster, 1, 2, true);
+	run(world, 20);
+	event_init(&event, EVENT_PARTIAL_PARTITION, "d1",
+		   "Some directors reach each other only through others: d2 | d3.");
+	event_raise(world->log, &event, world->now);
+}
+
 static void minority(struct world *world)
 {
 	cluster_crash(world->cluster, 1, true);
@@ -332,6 +344,12 @@ static const struct {
 	 "  replication    INCOMPLETE: 1 of 2 peers connected, the slowest N ms behind\n" REST("1")
 		 WRONG "  - Peer d2 at 10.0.0.2:7946 is not connected both ways (receives only): "
 		       "clock-ahead.\n"},
+	{"two others do not reach each other", partly_cut,
+	 READY WORKS
+	 "  members        3 of 3 alive, majority, PARTIALLY CUT (d2 | d3); health 0 (0: good)\n"
+	 "  replication    works: 2 of 2 peers connected, the slowest N ms behind\n" REST("2") WRONG
+	 "  - Some directors reach each other only through others: d2 | d3. Since T "
+	 "(partial-partition).\n"},
 	{"in a minority, withdrawn", minority,
 	 "  traffic        ready, VIPs are not on\n" WORKS
 	 "  members        1 of 3 alive, minority; health 0 (0: good)\n"
