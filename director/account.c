@@ -40,7 +40,7 @@ static const struct account *account_find(const struct accounts *accounts, uint6
 	return NULL;
 }
 
-/* Where there is no room the fullest of the set makes place. */
+/* If there is no room, the fullest of the set makes place. */
 static struct account *account_get(struct accounts *accounts, uint64_t id)
 {
 	struct account *set = accounts->accounts[id % SETS], *fullest = set;

@@ -1,4 +1,4 @@
-/* What each director makes this one work: the CPU time that its streams and datagrams took. A
+/* The CPU time that this director spends on each other one's streams and datagrams. A
  * director that has used more than its share is *over*: nothing of it is worth more work for now.
  *
  * An account is a token bucket of CPU time. A director that has been quiet may use ACCOUNT_BURST at

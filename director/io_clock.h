@@ -18,7 +18,7 @@ static inline struct now clock_now(void)
 	};
 }
 
-/* Of this thread: what else runs on the machine does not count. */
+/* This thread's: other work of the machine does not count. */
 static inline usec_t clock_cpu(void)
 {
 	struct timespec time;

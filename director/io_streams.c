@@ -347,7 +347,7 @@ static void stranger_read(struct stream *stream, ssize_t len, const uv_buf_t *bu
 	streams->strangers_turn += strangers_charge(streams, since);
 }
 
-/* What makes more work than a turn has time for is read in smaller pieces. */
+/* A stream that makes more work than a turn has time for is read in smaller pieces. */
 static void piece_adapt(struct stream *stream, uint64_t took)
 {
 	if (took > IO_STREAMS_TURN * 2 * 1000)

@@ -160,7 +160,7 @@ static void link_update(struct node *node, const struct member_info *info, struc
 	}
 }
 
-/* What this director holds goes on changing elsewhere: it starts again when it gets a place. */
+/* The others go on without this director: it starts again when it gets a place. */
 static void place_update(struct node *node)
 {
 	struct membership_status status;

@@ -316,7 +316,7 @@ struct split {
 	unsigned int comparisons;  /* streams opened to compare views */
 };
 
-/* Of a director, among all: place.c. */
+/* A director's rank among all: place.c. */
 struct place {
 	uint64_t since, id;
 };
@@ -479,8 +479,8 @@ void record_own_state(struct membership *m); /* raises the incarnation and signs
  * on would have. */
 bool record_take(struct membership *m, struct member *from, bool stream,
 		 const Lvsmesh__Pb__Record *record);
-/* What another signed; of a kind without a rule of its own. 0; or counted: -EBADMSG, -EAGAIN: it
- * has signed too many lately. */
+/* Checks a record that another signed, of a kind without a rule of its own. 0; or counted:
+ * -EBADMSG, -EAGAIN: it has signed too many lately. */
 int record_check(struct membership *m, struct member *origin, const Lvsmesh__Pb__Record *record);
 void record_of_member(const struct member *member, bool certificate, Lvsmesh__Pb__Record *record);
 void record_of_self(const struct membership *m, bool certificate, Lvsmesh__Pb__Record *record);

@@ -1,5 +1,5 @@
 /* Which directors have a place, where there are more than may be. All order them alike: by the time
- * that each states since when it is one, then by identity. Whoever has a place keeps it, however
+ * that each states since when it is one, then by identity. A director keeps its place, however
  * often it restarts or fails, until it has left or was removed. */
 #include <stdlib.h>
 

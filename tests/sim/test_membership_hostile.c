@@ -369,7 +369,7 @@ static void test_more_records_than_a_member_may_sign(void **state)
 	uint64_t first = incarnation(sim, 0, THIEF) + 1;
 
 	(void)state;
-	/* What is forged in somebody's name takes nothing of what that one may sign. */
+	/* Records forged in somebody's name take nothing of what that one may sign. */
 	for (unsigned int i = 0; i < FLOOD; i++)
 		state_first(sim, &stolen, SUBJECT, (uint64_t)UINT32_MAX + i, 0);
 	assert_int_equal(sim_counter(sim, 0, "signature"), FLOOD);
@@ -384,7 +384,7 @@ static void test_more_records_than_a_member_may_sign(void **state)
 	sim_free(sim);
 }
 
-/* Who passes on what it has not verified is not listened to further. */
+/* A datagram is read no further than to a record that its sender has not verified. */
 static void test_a_forged_record_ends_its_datagram(void **state)
 {
 	struct sim *sim = cluster(20, COUNT);

@@ -165,7 +165,7 @@ static void assert_takes_part(struct cluster *cluster, unsigned int d)
 	assert_int_equal(cluster_kernel_count(cluster, d), 1);
 }
 
-/* Who comes when the cluster is full, with a clock that is behind too, takes nobody's place, and
+/* A director that comes when the cluster is full, even with a slow clock, takes nobody's place, and
  * gets one when one is free: whoever came first. */
 static void test_full(void **state)
 {

@@ -1,4 +1,4 @@
-/* What directors may make this one work, in times that the test makes. */
+/* The work that directors may make this one do, in times that the test makes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -62,7 +62,7 @@ static void test_share(void **state)
 	assert_int_equal(work(*state, ONE, &now, began + ACCOUNT_BURST), ACCOUNT_BURST);
 }
 
-/* What one has used takes nothing from another. */
+/* One director's use takes nothing from another. */
 static void test_apart(void **state)
 {
 	usec_t now = 1000 * USEC_PER_SEC;

@@ -110,7 +110,7 @@ static void announce(void *context, bool announced)
 	(void)announced;
 }
 
-/* Of the attacker itself, whose acks are lost among what it sends, that is true. */
+/* The attacker itself may fail: its acks are lost among what it sends. */
 static void notice(void *context, const struct membership_notice *told)
 {
 	struct world *world = context;

@@ -230,7 +230,7 @@ static void test_replication(void **state)
 	}
 }
 
-/* From the first time until it has kept to its share for a minute. */
+/* It lasts until the member has kept to its share for a minute. */
 static void test_throttled(void **state)
 {
 	struct world *world = *state;

@@ -1,4 +1,4 @@
-/* Who has a place where there are more directors than may be: everybody's answer is the same. */
+/* Places, if there are more directors than may be: every director's answer is the same. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -103,7 +103,7 @@ static struct membership *director_start(unsigned int own, unsigned int count, u
 	return m;
 }
 
-/* What its statement says, and with it the roster file, which it has to outlive. */
+/* Its time as the roster file has it. */
 static uint64_t since_of(struct membership *m)
 {
 	static uint8_t bytes[COUNT * 600];
@@ -133,7 +133,7 @@ static bool is_beyond(unsigned int i, unsigned int count)
 	return before >= DIRECTORS_MAX;
 }
 
-/* Of so many, the last by their time and identity, by the words of each. */
+/* Each director says that the last by time and identity have none. */
 static void check_places(unsigned int count)
 {
 	for (unsigned int own = 0; own < count; own += 13) {
@@ -215,7 +215,7 @@ static void exchange(struct membership *m, unsigned int other, usec_t wall)
 	     wall);
 }
 
-/* Who comes with a slow clock comes behind those that are there; a time far ahead is nobody's
+/* A newcomer with a slow clock comes behind those that are there; a time far ahead is nobody's
  * measure, and who has known others before keeps its own. */
 static void test_newcomers(void **state)
 {

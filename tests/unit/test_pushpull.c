@@ -249,8 +249,8 @@ static void forged_state(struct membership *m, struct large *large, unsigned int
 	assert_int_equal(update.close, (uint64_t)1 << STREAM);
 }
 
-/* Of what a peer passes on without having verified it, one record is; of more than fit into a
- * State, none. */
+/* If a peer has not verified what it passes on, one record is verified; if there are more than fit
+ * into a State, none is. */
 static void test_forged_states(void **state)
 {
 	struct large *large = calloc(COUNT, sizeof(*large));

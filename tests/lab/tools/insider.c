@@ -443,7 +443,7 @@ static void say_state(struct conn *conn, unsigned int count, enum storm storm)
 	conn_say(conn, MEMBERSHIP_KIND_STATE, body, lvsmesh__pb__state__pack(&message, body));
 }
 
-/* What the target says */
+/* The target's frames */
 
 static void target_statement(const struct session_frame *frame)
 {
@@ -603,7 +603,7 @@ static void conn_go_on(struct conn *conn)
 		conn_storm(conn);
 }
 
-/* What has to be dialled for the storm, and is not. */
+/* Dials the stream that the storm needs, unless it is there. */
 static void dial_next(struct now now)
 {
 	enum use use =
