@@ -201,6 +201,11 @@ static void run_split(uint64_t seed)
 	struct sync_status status;
 
 	heal(cluster);
+	/* Templates, and three connections of each director for each. */
+	for (unsigned int i = 0; cluster_kernel_count(cluster, 0) < 7 * CLIENTS; i++) {
+		assert_true(i < 100);
+		cluster_run(cluster, USEC_PER_MSEC);
+	}
 	for (unsigned int i = 0; i < 50; i++) {
 		status = cluster_sync_status(cluster, 0);
 		/* It never says that fewer differ than do. */
