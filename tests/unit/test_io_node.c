@@ -149,10 +149,20 @@ static void closed(void *context)
 	side->closed = true;
 }
 
+static void side_close(struct side *side)
+{
+	if (side->node)
+		io_node_close(side->node, closed);
+	side->node = NULL;
+}
+
 static int teardown(void **state)
 {
 	struct world *world = *state;
 
+	/* Open still where a test has failed. */
+	side_close(&world->a);
+	side_close(&world->b);
 	uv_close((uv_handle_t *)&world->deadline, NULL);
 	uv_run(&world->loop, UV_RUN_DEFAULT);
 	assert_int_equal(uv_loop_close(&world->loop), 0);
@@ -237,14 +247,14 @@ static void test_replicates(void **state)
 	assert_int_equal(world->a.refused, 1);
 
 	/* the other one goes: its streams end, ours are dialled again */
-	io_node_close(world->b.node, closed);
+	side_close(&world->b);
 	while (!world->b.closed || connected(&world->a))
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
 	while (!connected(&world->a) || !connected(&world->b))
 		uv_run(&world->loop, UV_RUN_ONCE);
-	io_node_close(world->a.node, closed);
-	io_node_close(world->b.node, closed);
+	side_close(&world->a);
+	side_close(&world->b);
 }
 
 /* A turn that is long is our own lateness, even if events of streams pass on the time all the
@@ -259,9 +269,11 @@ static void test_long_turn(void **state)
 	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
 	while (!connected(&world->a) || !connected(&world->b))
 		uv_run(&world->loop, UV_RUN_ONCE);
-	membership_status(node_membership(io_node_get(world->a.node)), &status);
-	assert_int_equal(status.health, 0);
-	uv_run(&world->loop, UV_RUN_NOWAIT);
+	/* Where the machine is busy it has been late already. */
+	do {
+		uv_run(&world->loop, UV_RUN_ONCE);
+		membership_status(node_membership(io_node_get(world->a.node)), &status);
+	} while (status.health > 0);
 	for (unsigned int ms = 0; ms < 400; ms += 10) {
 		uv_sleep(10);
 		io_node_captured_all(world->a.node);
@@ -269,8 +281,8 @@ static void test_long_turn(void **state)
 	membership_status(node_membership(io_node_get(world->a.node)), &status);
 	assert_in_range(status.health, 2, 8);
 	assert_int_equal(world->a.failed, 0);
-	io_node_close(world->a.node, closed);
-	io_node_close(world->b.node, closed);
+	side_close(&world->a);
+	side_close(&world->b);
 }
 
 /* Somebody with a certificate, on a blocking socket. */
@@ -385,8 +397,8 @@ static void test_deaf(void **state)
 	assert_true(reads.bytes > 2 * 1024 * 1024);
 	close(guest.fd);
 	session_free(guest.session);
-	io_node_close(world->a.node, closed);
-	io_node_close(world->b.node, closed);
+	side_close(&world->a);
+	side_close(&world->b);
 }
 
 static struct member_info other_of(const struct side *side)
@@ -423,14 +435,14 @@ static void test_membership(void **state)
 	io_node_absence(world->b.node, 60 * USEC_PER_SEC);
 	while (!world->b.done || other_of(&world->a).state != MEMBER_AWAY)
 		uv_run(&world->loop, UV_RUN_ONCE);
-	io_node_close(world->b.node, closed);
+	side_close(&world->b);
 	while (!world->b.closed)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
 	while (other_of(&world->a).state != MEMBER_ALIVE)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_int_equal(world->a.failed, 0);
-	io_node_close(world->b.node, closed);
+	side_close(&world->b);
 	while (world->a.failed == 0)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
@@ -441,8 +453,8 @@ static void test_membership(void **state)
 	while (!world->b.done || world->a.left == 0)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_int_equal(world->a.failed, 1);
-	io_node_close(world->a.node, closed);
-	io_node_close(world->b.node, closed);
+	side_close(&world->a);
+	side_close(&world->b);
 }
 
 static void test_listen_refused(void **state)
@@ -457,7 +469,7 @@ static void test_listen_refused(void **state)
 	world->b.listen.ip.bytes[0] = 192;
 	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), UV_EADDRNOTAVAIL);
 	assert_non_null(strstr(error, "cluster.listen"));
-	io_node_close(world->a.node, closed);
+	side_close(&world->a);
 }
 
 int main(void)
