@@ -288,6 +288,9 @@ static void dial(struct cluster *cluster, unsigned int d, unsigned int number)
 	unsigned int b, accepted;
 
 	node_stream_status(cluster->directors[d].node, number, cluster_now(cluster), &status);
+	/* Closing streams has stepped others, and they this one: it may not want it any more. */
+	if (status.phase != NODE_STREAM_DIALLING || cluster->directors[d].links[number])
+		return;
 	b = director_at(&status.remote);
 	if (cluster->hole[d][b])
 		return;
