@@ -1,5 +1,6 @@
 """What the kernel carries is the truth: the table follows it, and what it lost it gets again."""
 
+import signal
 import socket
 import time
 
@@ -50,13 +51,12 @@ def test_lost_and_unreported(topology):
         assert repaired(cluster, director) >= COUNT / len(t.reals)
     assert {flow: real for flow, (real, _) in kernel_table(second).items()} == \
         {flow: real for flow, (real, _) in table.items()}
-    # The kernel is told not to report an established connection before its ninth packet; lvsmeshd puts that back.
-    path = "/proc/sys/net/ipv4/vs/sync_threshold"
-    teller = first.start(["sh", "-c", f"while :; do echo '9 1000' >{path}; sleep 0.01; done"], name="teller")
-    wait_for(lambda: first.read(path).split() == ["9", "1000"], 5, "it is told")
+    # The kernel is told not to report an established connection before its ninth packet, while lvsmeshd can't put that back.
+    cluster.daemons[first].signal(signal.SIGSTOP)
+    first.sysctl(net__ipv4__vs__sync_threshold="9\t1000")
     late = tools.connect(t.client, tools.endpoint(t.vip(4), PORT), 2 * COUNT, sources=t.client.addresses[4])
     late.wait_event("open", 10, 2 * COUNT)
-    teller.kill()
+    cluster.daemons[first].signal(signal.SIGCONT)
     assert len(kernel_table(second)) < 2 * COUNT
     cluster.wait_replicated(3 * COUNT, 40)
     cluster.fail(first)
