@@ -8,12 +8,13 @@
  * alive or gone by saying so: failed is what this director could not reach itself, alive is what
  * answered it, and gone is what the member has signed.
  *
- * It does not open sessions: whoever drives it does (proto/session.h), and hands over the frames.
+ * It does not open sessions: whoever drives it does (proto/session/session.h), and hands over the
+ * frames.
  */
 #ifndef MEMBERSHIP_MEMBERSHIP_H
 #define MEMBERSHIP_MEMBERSHIP_H
 
-#include "proto/identity.h"
+#include "proto/identity/identity.h"
 #include "proto/version.h"
 
 struct membership;

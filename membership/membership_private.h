@@ -8,8 +8,8 @@
 #include "membership/chance.h"
 #include "membership/membership.h"
 #include "proto/membership.pb-c.h"
-#include "proto/replay.h"
-#include "proto/seal.h"
+#include "proto/session/replay.h"
+#include "proto/session/seal.h"
 
 #define HEALTH_MAX 8
 #define HELPERS 3

@@ -3,7 +3,7 @@
 #ifndef SYNC_BATCH_H
 #define SYNC_BATCH_H
 
-#include "sync/table.h"
+#include "sync/table/table.h"
 
 #define BATCH_ENTRIES_MAX 4096 /* of one family */
 /* No packed batch is longer. */

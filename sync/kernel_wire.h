@@ -4,7 +4,7 @@
 #ifndef SYNC_KERNEL_WIRE_H
 #define SYNC_KERNEL_WIRE_H
 
-#include "sync/entry.h"
+#include "sync/table/entry.h"
 
 #define KERNEL_WIRE_HEADER 8
 #define KERNEL_WIRE_V4 36

@@ -10,7 +10,7 @@
 #ifndef SYNC_POLICY_H
 #define SYNC_POLICY_H
 
-#include "sync/entry.h"
+#include "sync/table/entry.h"
 
 /* A service. With a fwmark only family counts besides; port 0: every port. All bytes count. */
 struct policy_service {

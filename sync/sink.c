@@ -1,7 +1,7 @@
 /* A peer that receives our journal. */
 #include "sync/sync_private.h"
 
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 
 #define HEARTBEAT USEC_PER_SEC
 /* New changes wait this long after those before them: at most 250 signatures/s, and more only for

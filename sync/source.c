@@ -1,7 +1,7 @@
 /* A peer whose journal we receive. */
 #include "sync/sync_private.h"
 
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 
 /* An ack goes with the batch that comes so long after the last one: a timer would wake us, and the
  * peer, for it alone. */

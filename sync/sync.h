@@ -2,18 +2,18 @@
  * each peer and direction. PROTOCOL.md, "Sync", has the messages; ARCHITECTURE.md the data flow.
  *
  * A *source* is a stream on which we receive a peer's entries, a *sink* one on which a peer
- * receives ours. Who the peer is has been proved before (proto/session.h).
+ * receives ours. Who the peer is has been proved before (proto/session/session.h).
  *
  * It has no clock and no socket, and knows neither members nor services: it is told whose streams
  * there are, what the kernel reported, and what is not to be replicated. It does not know how fast
- * the kernel takes what is injected (sync/pace.h). What it drops or refuses it counts. One thread
- * at a time. Times are struct now: mono orders, wall only stamps. */
+ * the kernel takes what is injected (director/tap/pace.h). What it drops or refuses it counts. One
+ * thread at a time. Times are struct now: mono orders, wall only stamps. */
 #ifndef SYNC_SYNC_H
 #define SYNC_SYNC_H
 
-#include "proto/identity.h"
-#include "sync/entry.h"
+#include "proto/identity/identity.h"
 #include "sync/policy.h"
+#include "sync/table/entry.h"
 
 struct sync;
 

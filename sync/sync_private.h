@@ -10,9 +10,9 @@
 #include "proto/bits.h"
 #include "proto/sync.pb-c.h"
 #include "sync/batch.h"
-#include "sync/hlc.h"
 #include "sync/kernel_wire.h"
 #include "sync/sync.h"
+#include "sync/table/hlc.h"
 
 /* The key space (flow_range()) is asked about in so many parts. */
 #define RANGES 4096u

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "proto/identity.h"
+#include "proto/identity/identity.h"
 
 /* In the middle of the certificates' validity. */
 #define FIXTURE_SECONDS ((uint64_t)1800000000)

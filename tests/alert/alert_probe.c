@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "director/io_alert.h"
+#include "director/control/io_control.h"
+#include "director/event/io_alert.h"
 #include "director/io_clock.h"
-#include "director/io_control.h"
 
 #define LOOKUP_S 8
 #define TURN_MS 5

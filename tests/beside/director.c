@@ -13,8 +13,8 @@
 #include <stdlib.h>
 
 #include "director/io_clock.h"
-#include "director/io_node.h"
-#include "director/io_tap.h"
+#include "director/net/io_node.h"
+#include "director/tap/io_tap.h"
 #include "tests/beside/tap_setup.h"
 #include "tests/identity_fixture.h"
 

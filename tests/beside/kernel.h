@@ -4,7 +4,7 @@
 #ifndef TESTS_BESIDE_KERNEL_H
 #define TESTS_BESIDE_KERNEL_H
 
-#include "sync/tap_packet.h"
+#include "director/tap/tap_packet.h"
 
 struct kernel {
 	int master, backup; /* their sockets */

@@ -1,5 +1,5 @@
-/* Instead of director/io_tap_setup.c: the interface is a real one, the kernel's two threads are a
- * process of ours. */
+/* Instead of director/tap/io_tap_setup.c: the interface is a real one, the kernel's two threads are
+ * a process of ours. */
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
@@ -11,8 +11,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "director/io_tap_device.h"
-#include "director/io_tap_private.h"
+#include "director/tap/io_tap_device.h"
+#include "director/tap/io_tap_private.h"
 #include "tests/beside/kernel.h"
 #include "tests/beside/load.h"
 #include "tests/beside/tap_setup.h"

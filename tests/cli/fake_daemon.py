@@ -8,7 +8,7 @@ import threading
 
 @contextlib.contextmanager
 def fake_daemon(path, items):
-    """Answers one request with the items, as director/control_answer.h says; yields the requests."""
+    """Answers one request with the items, as director/control/control_answer.h says; yields the requests."""
     requests = []
 
     def serve():

@@ -2,7 +2,7 @@
  * names the text and, of any text that is not empty, what to do about it. */
 #include <stdlib.h>
 
-#include "director/config.h"
+#include "director/config/config.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

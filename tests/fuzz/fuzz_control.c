@@ -1,7 +1,7 @@
 /* A request is refused for a known reason, or it is one that can be answered, and filters. */
 #include <stdlib.h>
 
-#include "director/control.h"
+#include "director/control/control.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

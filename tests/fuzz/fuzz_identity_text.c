@@ -3,9 +3,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "proto/armor.h"
-#include "proto/certificate.h"
 #include "proto/epoch.h"
+#include "proto/identity/armor.h"
+#include "proto/identity/certificate.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,6 +1,6 @@
 #include <assert.h>
 
-#include "director/kernel_conns.h"
+#include "director/service/kernel_conns.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -4,7 +4,7 @@
 
 #include "membership/membership.h"
 #include "proto/membership.pb-c.h"
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 #include "tests/identity_fixture.h"
 
 #define EPOCH 7

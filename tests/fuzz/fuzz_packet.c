@@ -1,5 +1,5 @@
 /* A datagram from anywhere. What verifies is the one that the true peer sealed. */
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 #include "tests/fuzz/packet_sample.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -5,7 +5,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 #include "sync/sync.h"
 #include "tests/identity_fixture.h"
 

@@ -5,7 +5,7 @@
 #include <sodium.h>
 #include <stdlib.h>
 
-#include "sync/table_private.h"
+#include "sync/table/table_private.h"
 
 #define FLOWS 48
 #define ENTRIES_MAX 40

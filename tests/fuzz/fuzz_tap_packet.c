@@ -2,8 +2,8 @@
  * byte says which. */
 #include <stdlib.h>
 
-#include "sync/tap_packet.h"
-#include "sync/tap_proc.h"
+#include "director/tap/tap_packet.h"
+#include "director/tap/tap_proc.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -5,7 +5,7 @@
  *	make_proto_corpus [--check] tests/fuzz/corpus */
 #include <sys/stat.h>
 
-#include "proto/armor.h"
+#include "proto/identity/armor.h"
 #include "tests/fuzz/packet_sample.h"
 #include "tests/fuzz/session_streams.h"
 

@@ -2,7 +2,7 @@
 #ifndef TESTS_FUZZ_PACKET_SAMPLE_H
 #define TESTS_FUZZ_PACKET_SAMPLE_H
 
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 #include "tests/identity_fixture.h"
 
 struct packet_sample {

@@ -3,7 +3,7 @@
 #ifndef TESTS_FUZZ_SESSION_STREAMS_H
 #define TESTS_FUZZ_SESSION_STREAMS_H
 
-#include "proto/session.h"
+#include "proto/session/session.h"
 #include "tests/identity_fixture.h"
 
 #define STREAMS_FRAMES 3

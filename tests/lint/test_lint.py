@@ -13,20 +13,20 @@ def lint(root):
 
 
 @pytest.mark.parametrize("name, line, complaint", [
-    ("proto/a.h", '#include "sync/entry.h"', "proto may not include sync"),
+    ("proto/a.h", '#include "sync/table/entry.h"', "proto may not include sync"),
     ("sync/a.c", '#include "membership/member.h"', "sync may not include membership"),
-    ("membership/a.c", '#  include "sync/entry.h"', "membership may not include sync"),
-    ("sync/a.c", '#include "director/node.h"', "sync may not include director"),
+    ("membership/a.c", '#  include "sync/table/entry.h"', "membership may not include sync"),
+    ("sync/a.c", '#include "director/node/node.h"', "sync may not include director"),
     ("sync/a.c", "#include <uv.h>", "a core includes the header of libuv"),
-    ("director/node.c", "#include <netlink/genl/genl.h>", "a core includes the header of netlink"),
+    ("director/node/node.c", "#include <netlink/genl/genl.h>", "a core includes the header of netlink"),
     ("sync/a.c", "now = time(NULL);", "a core calls a clock: time()"),
     ("proto/a.c", "/* why */ clock_gettime(CLOCK_MONOTONIC, &t);", "clock_gettime()"),
     ("proto/a.c", "randombytes_buf(nonce, sizeof(nonce));", "randombytes_buf()"),
     ("proto/a.c", "crypto_sign_keypair(pk, sk);", "crypto_sign_keypair()"),
     ("membership/a.c", "r = random();", "a core calls randomness"),
     ("sync/a.c", "fd = socket(AF_INET, SOCK_DGRAM, 0);", "a core calls a socket"),
-    ("director/node.c", "uv_now(loop);", "a core calls libuv"),
-    ("director/plan.c", "return nla_put_u32(m, 1, 2);", "a core calls netlink"),
+    ("director/node/node.c", "uv_now(loop);", "a core calls libuv"),
+    ("director/service/plan.c", "return nla_put_u32(m, 1, 2);", "a core calls netlink"),
     ("tests/sim/a.c", "carry(c, draw(c, 2), states[draw(c, 3)]);", "draws twice in one expression"),
     ("tests/unit/a.c", "x = (struct version){rand(), rand() % 4};", "draws twice in one expression"),
 ])
@@ -41,9 +41,9 @@ def test_finds(tmp_path, name, line, complaint):
 
 @pytest.mark.parametrize("name, line", [
     ("sync/a.c", '#include "proto/base.h"'),
-    ("director/node.c", '#include "membership/member.h"'),
-    ("director/io_tap.c", "fd = socket(AF_INET, SOCK_DGRAM, 0); uv_now(loop); time(NULL);"),
-    ("director/ipvs_nl.c", "#include <netlink/genl/genl.h>"),
+    ("director/node/node.c", '#include "membership/member.h"'),
+    ("director/tap/io_tap.c", "fd = socket(AF_INET, SOCK_DGRAM, 0); uv_now(loop); time(NULL);"),
+    ("director/kernel/ipvs_nl.c", "#include <netlink/genl/genl.h>"),
     ("sync/a.c", "/* as time(2) or\n socket(2) would */ // random()"),
     ("sync/a.c", 'report("no socket (see bind(2))");'),
     ("tests/sim/a.c", "x = draw(c, 2); y = draw(c, 2) ? draw(c, 3) : 0; f(draw(c, 4), redraw(c), c.draw(d));"),

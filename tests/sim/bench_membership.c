@@ -11,7 +11,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 #include "tests/sim/membership_sim.h"
 
 #define S USEC_PER_SEC

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "proto/session.h"
+#include "proto/session/session.h"
 #include "sync/kernel_wire.h"
 #include "sync/sync.h"
 #include "tests/identity_fixture.h"

@@ -1,10 +1,10 @@
-/* A cluster of whole directors (director/node) in one process and in virtual time: a network that
- * cuts streams and delivers bytes in random pieces, and a model of each director's kernel that
+/* A cluster of whole directors (director/node/node) in one process and in virtual time: a network
+ * that cuts streams and delivers bytes in random pieces, and a model of each director's kernel that
  * takes injected entries or loses them. Everything follows from the seed. */
 #ifndef TESTS_SIM_CLUSTER_H
 #define TESTS_SIM_CLUSTER_H
 
-#include "director/node.h"
+#include "director/node/node.h"
 
 #define CLUSTER_MAX (DIRECTORS_MAX + 1) /* one too many can be had */
 #define CLUSTER_JOIN_TIMEOUT 120        /* s */

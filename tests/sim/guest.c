@@ -2,7 +2,7 @@
 
 #include <stdlib.h>
 
-#include "proto/session.h"
+#include "proto/session/session.h"
 #include "proto/sync.pb-c.h"
 #include "sync/batch.h"
 

@@ -3,7 +3,7 @@
 #include <assert.h>
 #include <stdlib.h>
 
-#include "director/kernel_conns.h"
+#include "director/service/kernel_conns.h"
 
 #define REFRESH 60u /* s, net.ipv4.vs.sync_refresh_period */
 #define TCP_SYN_RECV 3

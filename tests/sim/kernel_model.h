@@ -5,8 +5,8 @@
 #ifndef TESTS_SIM_KERNEL_MODEL_H
 #define TESTS_SIM_KERNEL_MODEL_H
 
-#include "director/service.h"
-#include "sync/entry.h"
+#include "director/service/service.h"
+#include "sync/table/entry.h"
 
 #define KERNEL_MODEL_MAX 65536
 

@@ -5,8 +5,8 @@
 
 #include <cmocka.h>
 
-#include "director/observer.h"
-#include "director/peers.h"
+#include "director/event/observer.h"
+#include "director/node/peers.h"
 #include "tests/sim/cluster.h"
 
 #define ESTABLISHED 1

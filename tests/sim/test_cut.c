@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "proto/session.h"
+#include "proto/session/session.h"
 #include "sync/sync_private.h"
 #include "tests/identity_fixture.h"
 

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "director/observer.h"
+#include "director/event/observer.h"
 #include "tests/sim/guest.h"
 
 #define FLOWS 300

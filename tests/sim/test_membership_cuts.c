@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "proto/membership.pb-c.h"
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 #include "tests/sim/membership_sim.h"
 
 #define S USEC_PER_SEC

@@ -7,10 +7,10 @@
 
 #include <cmocka.h>
 
-#include "director/config.h"
-#include "director/ctl_screen.h"
-#include "director/observer.h"
-#include "director/status.h"
+#include "director/config/config.h"
+#include "director/control/status.h"
+#include "director/ctl/ctl_screen.h"
+#include "director/event/observer.h"
 #include "tests/sim/cluster.h"
 
 static const char yaml[] = "node: {name: d1}\n"

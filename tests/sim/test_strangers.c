@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "director/admission.h"
-#include "proto/session.h"
+#include "director/node/admission.h"
+#include "proto/session/session.h"
 #include "tests/sim/guest.h"
 
 struct flood {

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "director/account.h"
+#include "director/node/account.h"
 
 #define ONE 1
 #define OTHER 2

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "director/admission.h"
+#include "director/node/admission.h"
 
 static const uint8_t key[16] = "key";
 

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "director/compare.h"
+#include "director/node/compare.h"
 
 #define SERVERS 3
 

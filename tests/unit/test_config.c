@@ -8,9 +8,9 @@
 
 #include <cmocka.h>
 
-#include "director/config.h"
-#include "director/config_digest.h"
-#include "director/config_policy.h"
+#include "director/config/config.h"
+#include "director/config/config_digest.h"
+#include "director/config/config_policy.h"
 
 #define NODE "node: {name: d1}\n"
 #define HEAD NODE "cluster: {listen: ['192.0.2.11:7946']}\n"

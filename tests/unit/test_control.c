@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "director/control.h"
+#include "director/control/control.h"
 
 static int parse(const char *line, struct control_request *ret_request)
 {

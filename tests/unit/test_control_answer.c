@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "director/control_answer.h"
-#include "director/status_private.h"
+#include "director/control/control_answer.h"
+#include "director/control/status_private.h"
 #include "sync/kernel_wire.h"
 #include "tests/identity_fixture.h"
 

@@ -10,11 +10,11 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "director/owned.h"
-#include "director/vs_sysctl.h"
+#include "director/kernel/owned.h"
+#include "director/kernel/vs_sysctl.h"
 #include "membership/membership.h"
 #include "proto/epoch.h"
-#include "proto/identity_file.h"
+#include "proto/identity/identity_file.h"
 #include "proto/state_file.h"
 #include "tests/identity_fixture.h"
 #include "tests/scratch.h"

@@ -4,7 +4,7 @@
 
 #include <cmocka.h>
 
-#include "sync/entry.h"
+#include "sync/table/entry.h"
 
 static struct flow make_flow(bool v6)
 {

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "director/event.h"
+#include "director/event/event.h"
 
 static void test_kinds(void **state)
 {

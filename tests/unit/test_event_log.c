@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "director/event_log.h"
+#include "director/event/event_log.h"
 
 /* Every test is a list of lines: what is raised when, and then what was reported. */
 

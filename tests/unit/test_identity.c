@@ -7,8 +7,8 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "proto/armor.h"
-#include "proto/identity_file.h"
+#include "proto/identity/armor.h"
+#include "proto/identity/identity_file.h"
 #include "tests/identity_fixture.h"
 #include "tests/scratch.h"
 

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "director/inject_method.h"
+#include "director/service/inject_method.h"
 #include "sync/kernel_wire.h"
 
 static struct entry entry_to(uint8_t family, uint16_t vport, uint8_t real, uint32_t fwmark)

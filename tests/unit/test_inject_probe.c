@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "sync/inject_probe.h"
+#include "director/tap/inject_probe.h"
 #include "sync/kernel_wire.h"
 
 #define S USEC_PER_SEC

@@ -14,9 +14,9 @@
 
 #include <cmocka.h>
 
-#include "director/account.h"
 #include "director/io_clock.h"
-#include "director/io_node.h"
+#include "director/net/io_node.h"
+#include "director/node/account.h"
 #include "tests/identity_fixture.h"
 #include "tests/loopback.h"
 

@@ -11,8 +11,8 @@
 
 #include <cmocka.h>
 
-#include "director/io_adopt.h"
 #include "director/io_clock.h"
+#include "director/kernel/io_adopt.h"
 #include "tests/scratch.h"
 
 #define LINES 100

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "director/io_control.h"
+#include "director/control/io_control.h"
 #include "tests/identity_fixture.h"
 #include "tests/scratch.h"
 

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "director/io_node.h"
-#include "proto/session.h"
+#include "director/net/io_node.h"
+#include "proto/session/session.h"
 #include "proto/sync.pb-c.h"
 #include "sync/kernel_wire.h"
 #include "tests/identity_fixture.h"

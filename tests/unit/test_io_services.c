@@ -12,9 +12,9 @@
 
 #include <cmocka.h>
 
-#include "director/compare.h"
 #include "director/io_clock.h"
-#include "director/io_services_private.h"
+#include "director/kernel/io_services_private.h"
+#include "director/node/compare.h"
 #include "tests/scratch.h"
 
 /* The kernel */

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "director/io_streams.h"
+#include "director/net/io_streams.h"
 #include "tests/loopback.h"
 
 #define DEADLINE_MS 20000

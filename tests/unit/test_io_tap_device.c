@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "director/io_tap_device.h"
+#include "director/tap/io_tap_device.h"
 
 /* The kernel: how long a queue it takes, and what it refuses altogether. */
 static struct {

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "director/kernel_conns.h"
+#include "director/service/kernel_conns.h"
 #include "proto/endpoint.h"
 
 #define HEADING "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n"

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "director/kernel_facts.h"
+#include "director/kernel/kernel_facts.h"
 #include "proto/base.h"
 
 static void test_ftp(void **state)

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "sync/metronome.h"
+#include "director/tap/metronome.h"
 
 #define TICK (8 * USEC_PER_MSEC)
 #define B METRONOME_BURST

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "director/notices.h"
+#include "director/event/notices.h"
 #include "tests/identity_fixture.h"
 
 struct world {

@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
-#include "director/observer.h"
-#include "proto/seal.h"
+#include "director/event/observer.h"
+#include "proto/session/seal.h"
 #include "tests/identity_fixture.h"
 
 #define DAY 86400

@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "director/owned.h"
+#include "director/kernel/owned.h"
 #include "proto/state_file.h"
 
 static const char *const texts[] = {

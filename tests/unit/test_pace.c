@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "sync/pace.h"
+#include "director/tap/pace.h"
 
 #define CAPACITY 425984u
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "proto/session.h"
+#include "proto/session/session.h"
 #include "tests/identity_fixture.h"
 
 static unsigned int verified, agreed;

@@ -8,7 +8,7 @@
 
 #include "membership/membership.h"
 #include "proto/membership.pb-c.h"
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 #include "tests/identity_fixture.h"
 
 #define COUNT (DIRECTORS_MAX + 5)

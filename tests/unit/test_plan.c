@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "director/plan.h"
+#include "director/service/plan.h"
 
 /* Service sets as text: "1:rr:a1,b2 2:mh:" are the services on ports 1 and 2, the first with the
  * real servers a, weight 1, and b, weight 2. Plans as text: "+1 ~1 -1" add, edit, delete service 1;

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 #include "proto/sync.pb-c.h"
 #include "sync/batch.h"
 #include "sync/sync.h"

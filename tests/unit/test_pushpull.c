@@ -8,7 +8,7 @@
 
 #include "membership/membership.h"
 #include "proto/membership.pb-c.h"
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 #include "tests/identity_fixture.h"
 
 #define COUNT 1000 /* members, with what they say as long as it may be */

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "proto/replay.h"
+#include "proto/session/replay.h"
 
 #define SPAN 6000
 

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 #include "tests/identity_fixture.h"
 
 static struct identity d1, d2, d3;

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "proto/hello.h"
+#include "proto/session/hello.h"
 #include "tests/identity_fixture.h"
 
 #define KIND 16

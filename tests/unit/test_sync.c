@@ -7,12 +7,12 @@
 #include <cmocka.h>
 #include <sodium.h>
 
-#include "proto/seal.h"
+#include "proto/session/seal.h"
 #include "proto/sync.pb-c.h"
 #include "sync/batch.h"
-#include "sync/hlc.h"
 #include "sync/kernel_wire.h"
 #include "sync/sync.h"
+#include "sync/table/hlc.h"
 #include "tests/identity_fixture.h"
 
 #define SOURCE 3

@@ -4,7 +4,7 @@
 
 #include <cmocka.h>
 
-#include "sync/table.h"
+#include "sync/table/table.h"
 
 #define FLOWS 600
 #define SELF 7

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
+#include "director/tap/tap_packet.h"
 #include "sync/kernel_wire.h"
-#include "sync/tap_packet.h"
 
 static const struct tap_net net = {
 	.own = 0xa9fe7501,

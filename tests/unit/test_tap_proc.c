@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "sync/tap_proc.h"
+#include "director/tap/tap_proc.h"
 
 static const char stats[] = "       Total Incoming Outgoing         Incoming         Outgoing\n"
 			    "CPU    Conns  Packets  Packets            Bytes            Bytes\n"

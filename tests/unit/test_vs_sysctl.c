@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "director/vs_sysctl.h"
+#include "director/kernel/vs_sysctl.h"
 #include "proto/state_file.h"
 #include "tests/scratch.h"
 

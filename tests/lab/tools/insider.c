@@ -30,10 +30,10 @@
 #include <unistd.h>
 
 #include "membership/membership.h"
-#include "proto/identity_file.h"
+#include "proto/identity/identity_file.h"
 #include "proto/membership.pb-c.h"
-#include "proto/seal.h"
-#include "proto/session.h"
+#include "proto/session/seal.h"
+#include "proto/session/session.h"
 #include "proto/sync.pb-c.h"
 #include "sync/sync.h"
 #include "tests/identity_fixture.h"

@@ -10,10 +10,10 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "director/config.h"
-#include "director/owned.h"
-#include "director/reconcile.h"
-#include "director/vip_nl.h"
+#include "director/config/config.h"
+#include "director/kernel/owned.h"
+#include "director/kernel/reconcile.h"
+#include "director/kernel/vip_nl.h"
 
 static int fail(const char *text)
 {

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 
 #include "director/io_clock.h"
-#include "director/io_node.h"
+#include "director/net/io_node.h"
 #include "proto/version.h"
 #include "tests/identity_fixture.h"
 

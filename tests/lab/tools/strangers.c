@@ -17,7 +17,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "proto/session.h"
+#include "proto/session/session.h"
 #include "tests/identity_fixture.h"
 
 #define TICK USEC_PER_MSEC

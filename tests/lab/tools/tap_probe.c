@@ -16,7 +16,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "director/io_tap.h"
+#include "director/tap/io_tap.h"
 #include "sync/kernel_wire.h"
 
 struct probe {

@@ -1,0 +1,20 @@
+/* A short name for a configuration's services: directors that have the same one distribute alike.
+ * What differs between directors by nature (name, addresses) is left out. */
+#ifndef DIRECTOR_CONFIG_DIGEST_H
+#define DIRECTOR_CONFIG_DIGEST_H
+
+#include "director/config/config.h"
+
+/* Hexadecimal digits and NUL. */
+#define CONFIG_DIGEST_TEXT (2 * CONFIG_DIGEST_SIZE + 1)
+
+/* Sets config->digest; config_parse() does it, at the end. */
+void config_digest_make(struct config *config);
+
+/* Returns text. */
+char *config_digest(const struct config *config, char text[CONFIG_DIGEST_TEXT]);
+
+/* Its first half as a number, not 0: what members tell each other. */
+uint64_t config_digest_number(const struct config *config);
+
+#endif

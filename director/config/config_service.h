@@ -1,0 +1,22 @@
+/* The part of the configuration that describes services. Only config.c includes this. */
+#ifndef DIRECTOR_CONFIG_SERVICE_H
+#define DIRECTOR_CONFIG_SERVICE_H
+
+#include "director/config/config_schema.h"
+#include "director/config/outline.h"
+#include "director/service/service.h"
+
+/* Fills an empty set from the raw services, whose mappings are the items of the node `services`;
+ * what it leaves behind on an error is freed with the set. 0; -EINVAL and why; -ENOMEM. */
+int config_service_read(const struct raw_config *raw, const struct outline *outline,
+			outline_node_t services, struct service_set *set,
+			struct outline_fault *ret_fault);
+
+/* "192.0.2.1:80", "[2001:db8::1]:80"; a port of 0 or none at all is port 0. 0, or -EINVAL. */
+int config_service_address(const char *text, struct endpoint *ret_endpoint);
+
+/* A whole number of s, m, h or ms. 0, or -EINVAL: no unit, or, for seconds, no whole ones. */
+int config_service_duration(const char *text, usec_t *ret_duration);
+int config_service_seconds(const char *text, uint32_t *ret_seconds);
+
+#endif

@@ -1,0 +1,512 @@
+#include "director/control/control_answer.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "director/event/event_json.h"
+#include "director/service/kernel_conns.h"
+#include "director/text.h"
+
+/* Entries looked at for one piece. */
+#define WALK_MAX 2048
+/* The client gives up when it hears nothing for 5 s. */
+#define REASSURE (1 * USEC_PER_SEC)
+
+/* The director that an entry comes from, as it is listed; the next one is often of the same. */
+struct origin {
+	uint64_t id;
+	char text[STATUS_ID_TEXT];
+	char name[CERTIFICATE_NAME_MAX + 1]; /* the same when it is not known */
+};
+
+struct control_answer {
+	const struct control_source *source;
+	struct control_request request;
+
+	char *line; /* not yet given out from `at` on; freed with free() */
+	size_t len, at;
+	bool ended; /* the last line has been made */
+	uint64_t count;
+
+	struct peers peers; /* the ones listed; names of origins */
+	struct origin origin;
+	json_t *item; /* the only one, of status and what acts */
+
+	uint64_t cursor;       /* of the walk over connections or events */
+	uint64_t evidence;     /* likewise */
+	struct config *config; /* of services: its own, and */
+	struct service_list *actual;
+	uint64_t reload; /* its ticket */
+	usec_t asked;    /* mono */
+	bool pending;    /* what the first line needs is awaited, and an empty line was sent at */
+	usec_t reassured;
+	size_t next;
+};
+
+static int line_set(struct control_answer *answer, json_t *object)
+{
+	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+
+	json_decref(object);
+	if (!text)
+		return -ENOMEM;
+	free(answer->line);
+	answer->line = text;
+	answer->len = strlen(text);
+	text[answer->len++] = '\n'; /* where the NUL was */
+	answer->at = 0;
+	return 0;
+}
+
+static json_t *refusal(const char *error, const char *message)
+{
+	return json_pack("{s:b, s:s, s:o}", "ok", 0, "error", error, "message", text_json(message));
+}
+
+size_t control_refuse(int error, char *data, size_t cap)
+{
+	json_t *object = refusal(control_error_name(error), control_error_text(error));
+	size_t len = object ? json_dumpb(object, data, cap, JSON_COMPACT) : 0;
+
+	json_decref(object);
+	if (len == 0 || len >= cap)
+		return 0;
+	data[len++] = '\n';
+	return len;
+}
+
+/* Services: ours first, in the order of the configuration; then the foreign ones. */
+
+static int services_begin(struct control_answer *answer, const struct status_facts *facts,
+			  const char **ret_error)
+{
+	int r = answer->source->services(answer->source->context, answer->asked, &answer->actual,
+					 ret_error);
+
+	if (r == 0)
+		answer->config = config_ref(facts->config);
+	return r;
+}
+
+static json_t *real_make(const struct real_server *real)
+{
+	char text[ENDPOINT_TEXT];
+
+	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "address",
+			 endpoint_format(&real->endpoint, text), "forwarding",
+			 service_forwarding_name(real->forwarding), "weight",
+			 (json_int_t)real->weight, "active", (json_int_t)real->active, "inactive",
+			 (json_int_t)real->inactive, "persistent", (json_int_t)real->persistent,
+			 "connections", (json_int_t)real->counters.connections);
+}
+
+static json_t *service_make(const struct service *service, const char *name, bool programmed)
+{
+	json_t *reals = json_array();
+	char key[SERVICE_TEXT], text[ENDPOINT_TEXT];
+
+	for (size_t i = 0; i < service->n_real_servers; i++)
+		json_array_append_new(reals, real_make(&service->real_servers[i]));
+	return json_pack(
+		"{s:s?, s:s, s:s?, s:s?, s:I, s:s, s:I, s:b, s:b, s:I, s:o}", "name", name,
+		"service", service_key_format(&service->key, key), "address",
+		service->key.fwmark ? NULL : endpoint_format(&service->key.vip, text), "protocol",
+		service->key.fwmark ? NULL : service_protocol_name(service->key.protocol), "fwmark",
+		(json_int_t)service->key.fwmark, "scheduler", service->scheduler, "persistence_s",
+		(json_int_t)service->persistence, "foreign", name == NULL, "programmed", programmed,
+		"connections", (json_int_t)service->counters.connections, "real_servers", reals);
+}
+
+static json_t *services_next(struct control_answer *answer)
+{
+	const struct service_set *configured = &answer->config->services;
+	const struct service_set *actual = &answer->actual->set;
+
+	while (answer->next < configured->count + actual->count) {
+		size_t i = answer->next++;
+		const struct service *ours, *theirs;
+
+		if (i < configured->count) {
+			ours = &configured->services[i];
+			theirs = service_set_find(actual, &ours->key);
+			return service_make(theirs ? theirs : ours, ours->name, theirs != NULL);
+		}
+		theirs = &actual->services[i - configured->count];
+		if (!service_set_find(configured, &theirs->key))
+			return service_make(theirs, NULL, true);
+	}
+	return NULL;
+}
+
+/* Members: ourselves first. */
+
+static json_t *members_next(struct control_answer *answer, struct now now)
+{
+	unsigned int cursor = (unsigned int)answer->cursor;
+	struct status_facts facts;
+	struct member_info info;
+	json_t *item = NULL;
+
+	answer->source->facts(answer->source->context, &facts);
+	if (answer->next++ == 0)
+		return status_self(&facts, now);
+	if (membership_walk(node_membership(facts.node), &cursor, &info))
+		item = status_member(&info, now);
+	answer->cursor = cursor;
+	return item;
+}
+
+/* Peers: those that are gone come last. */
+
+static json_t *peers_next(struct control_answer *answer, struct now now)
+{
+	unsigned int cursor = (unsigned int)answer->cursor;
+	struct status_facts facts;
+	json_t *item = NULL;
+	struct peer peer;
+
+	if (answer->next < answer->peers.count)
+		return status_peer(&answer->peers.peers[answer->next++], now);
+	answer->source->facts(answer->source->context, &facts);
+	if (peers_gone(facts.node, &answer->peers, &cursor, &peer))
+		item = status_peer(&peer, now);
+	answer->cursor = cursor;
+	return item;
+}
+
+/* Connections. */
+
+static const char *origin_name(const struct control_answer *answer,
+			       const struct status_facts *facts, uint64_t id,
+			       struct member_info *info)
+{
+	if (id == facts->identity->id)
+		return facts->identity->certificate.name;
+	for (unsigned int i = 0; i < answer->peers.count; i++)
+		if (answer->peers.peers[i].id == id)
+			return answer->peers.peers[i].name;
+	return membership_find(node_membership(facts->node), id, info) ? info->name : "";
+}
+
+static const struct origin *origin_find(struct control_answer *answer,
+					const struct status_facts *facts, uint64_t id)
+{
+	struct origin *origin = &answer->origin;
+	struct member_info info;
+	const char *name;
+
+	if (origin->id == id && origin->text[0])
+		return origin;
+	origin->id = id;
+	status_id(id, origin->text);
+	name = origin_name(answer, facts, id, &info);
+	snprintf(origin->name, sizeof(origin->name), "%s", *name ? name : origin->text);
+	return origin;
+}
+
+static char *address_text(uint8_t family, const uint8_t *bytes, uint16_t port, char *text)
+{
+	struct endpoint endpoint = {.ip.family = family, .port = port};
+
+	memcpy(endpoint.ip.bytes, bytes, ip_family_size(family));
+	return endpoint_format(&endpoint, text);
+}
+
+static json_t *entry_make(const struct entry *entry, const struct sync_info *info,
+			  const char *origin, struct now now)
+{
+	const struct flow *flow = &entry->flow;
+	char client[ENDPOINT_TEXT], vip[ENDPOINT_TEXT], real[ENDPOINT_TEXT];
+	usec_t left = info->expires > now.mono ? info->expires - now.mono : 0;
+
+	/* a fwmark's template has the mark where others have the address */
+	if (flow->protocol == 0)
+		snprintf(vip, sizeof(vip), "fwmark %u", load_be32(flow->vaddr));
+	else
+		address_text(flow->family, flow->vaddr, flow->vport, vip);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:I, s:I}", "protocol",
+			 kernel_conns_protocol_name(entry), "client",
+			 address_text(flow->family, flow->caddr, flow->cport, client), "vip", vip,
+			 "real", address_text(flow->family, entry->daddr, entry->dport, real),
+			 "state", kernel_conns_state_name(entry), "origin", origin, "own",
+			 info->own, "in_kernel", info->in_kernel, "replicated", info->shared,
+			 "template", flow->template, "fwmark", (json_int_t)entry->fwmark,
+			 "expires_s", (json_int_t)(left / USEC_PER_SEC));
+}
+
+/* The next one that matches, if it comes soon enough; *walked bounds the search. */
+static json_t *connections_next(struct control_answer *answer, struct now now, unsigned int *walked,
+				bool *ret_end)
+{
+	struct status_facts facts;
+	struct sync_info info;
+	struct entry entry;
+
+	answer->source->facts(answer->source->context, &facts);
+	while (*walked < WALK_MAX) {
+		const struct origin *origin;
+
+		if (!sync_walk(node_sync(facts.node), &answer->cursor, &entry, &info)) {
+			*ret_end = true;
+			return NULL;
+		}
+		++*walked;
+		origin = origin_find(answer, &facts, info.origin);
+		if (control_filter_match(&answer->request.filter, &entry, origin->name,
+					 origin->text, info.own))
+			return entry_make(&entry, &info, origin->name, now);
+	}
+	return NULL;
+}
+
+/* Events. */
+
+/* The next one of either list, the earlier first. After a loss that list is to be asked again. */
+static const struct event *event_earlier(struct control_answer *answer, const struct event_log *log,
+					 uint64_t *ret_lost)
+{
+	uint64_t cursor = answer->cursor, evidence = answer->evidence;
+	const struct event *told = event_log_next(log, &cursor, ret_lost), *other = NULL;
+
+	if (*ret_lost) {
+		answer->cursor = cursor - 1;
+		return NULL;
+	}
+	if (answer->request.evidence)
+		other = event_log_evidence(log, &evidence, ret_lost);
+	if (*ret_lost) {
+		answer->evidence = evidence - 1;
+		return NULL;
+	}
+	if (other && (!told || other->time.mono <= told->time.mono)) {
+		answer->evidence = evidence;
+		return other;
+	}
+	answer->cursor = cursor;
+	return told;
+}
+
+static json_t *events_next(struct control_answer *answer)
+{
+	struct status_facts facts;
+	const struct event *event;
+	uint64_t lost = 0;
+
+	answer->source->facts(answer->source->context, &facts);
+	event = event_earlier(answer, facts.events, &lost);
+	if (lost == 0)
+		return event ? event_json(facts.events, event) : NULL;
+	/* the event itself comes with the next line */
+	return json_pack("{s:I}", "lost", (json_int_t)lost);
+}
+
+/* The line after the present one; when there is none yet, answer->line stays read up. */
+static int line_next(struct control_answer *answer, struct now now, unsigned int *walked)
+{
+	json_t *item = NULL;
+	bool end = true;
+
+	switch (answer->request.command) {
+	case CONTROL_STATUS:
+	case CONTROL_RELOAD:
+	case CONTROL_DRAIN:
+	case CONTROL_UNDRAIN:
+	case CONTROL_LEAVE:
+	case CONTROL_REMOVE:
+		item = answer->item;
+		answer->item = NULL;
+		break;
+	case CONTROL_MEMBERS:
+		item = members_next(answer, now);
+		break;
+	case CONTROL_PEERS:
+		item = peers_next(answer, now);
+		break;
+	case CONTROL_SERVICES:
+		item = services_next(answer);
+		break;
+	case CONTROL_CONNECTIONS:
+		end = false;
+		item = connections_next(answer, now, walked, &end);
+		break;
+	case CONTROL_EVENTS:
+		end = !answer->request.follow;
+		item = events_next(answer);
+		break;
+	}
+	if (item) {
+		answer->count++;
+		return line_set(answer, item);
+	}
+	if (!end)
+		return 0;
+	answer->ended = true;
+	return line_set(answer,
+			json_pack("{s:b, s:I}", "end", 1, "count", (json_int_t)answer->count));
+}
+
+static bool acts(enum control_command command)
+{
+	return command == CONTROL_DRAIN || command == CONTROL_UNDRAIN || command == CONTROL_LEAVE ||
+	       command == CONTROL_REMOVE;
+}
+
+static json_t *acted(const struct control_request *request, const struct status_facts *facts)
+{
+	struct node_status status;
+
+	if (request->command == CONTROL_RELOAD)
+		return json_pack("{s:o, s:s?}", "path", text_json(facts->config_path), "digest",
+				 facts->config_digest);
+	if (request->command == CONTROL_REMOVE)
+		return json_pack("{s:s}", "member", request->member);
+	node_status(facts->node, &status);
+	return json_pack("{s:b, s:b}", "draining", status.draining, "drained", status.drained);
+}
+
+/* What the command needs before its first line. 0; -EAGAIN: it is awaited, ask again; or refused,
+ * with its name and why. */
+static int answer_begin(struct control_answer *answer, struct now now, const char **ret_error,
+			const char **ret_message)
+{
+	const struct control_source *source = answer->source;
+	struct status_facts facts;
+	int r = 0;
+
+	if (acts(answer->request.command)) {
+		*ret_error = "refused";
+		r = source->act(source->context, &answer->request, ret_message);
+	} else if (answer->request.command == CONTROL_RELOAD) {
+		*ret_error = "config";
+		r = source->reload(source->context, &answer->reload, ret_message);
+	}
+	if (r < 0)
+		return r;
+	source->facts(source->context, &facts);
+	switch (answer->request.command) {
+	case CONTROL_STATUS:
+		answer->item = status_make(&facts, now);
+		return answer->item ? 0 : -ENOMEM;
+	case CONTROL_RELOAD:
+	case CONTROL_DRAIN:
+	case CONTROL_UNDRAIN:
+	case CONTROL_LEAVE:
+	case CONTROL_REMOVE:
+		answer->item = acted(&answer->request, &facts);
+		return answer->item ? 0 : -ENOMEM;
+	case CONTROL_MEMBERS:
+		break;
+	case CONTROL_SERVICES:
+		*ret_error = "kernel";
+		return services_begin(answer, &facts, ret_message);
+	case CONTROL_CONNECTIONS:
+		if (!control_filter_service(&answer->request.filter, &facts.config->services)) {
+			*ret_error = control_error_name(CONTROL_E_FILTER);
+			*ret_message = "the configuration has no service of that name";
+			return -EINVAL;
+		}
+		peers_collect(facts.node, now, &answer->peers);
+		break;
+	case CONTROL_PEERS:
+		peers_collect(facts.node, now, &answer->peers);
+		break;
+	case CONTROL_EVENTS:
+		answer->cursor = event_log_begin(facts.events);
+		answer->evidence = event_log_evidence_begin(facts.events);
+		break;
+	}
+	return 0;
+}
+
+/* Makes the first line, or finds that it has to wait. 0 or -ENOMEM. */
+static int head_make(struct control_answer *answer, struct now now)
+{
+	const char *error = NULL, *message = NULL;
+	int r = answer_begin(answer, now, &error, &message);
+
+	answer->pending = r == -EAGAIN;
+	if (answer->pending)
+		return 0;
+	if (r < 0 && !message)
+		return r;
+	if (r == 0)
+		return line_set(answer, json_pack("{s:b, s:s}", "ok", 1, "command",
+						  control_command_name(answer->request.command)));
+	answer->ended = true;
+	return line_set(answer, refusal(error, message));
+}
+
+/* An empty line now and then, so that the client knows that we live. */
+static size_t reassure(struct control_answer *answer, struct now now, char *data, size_t cap,
+		       enum control_progress *ret_progress)
+{
+	*ret_progress = CONTROL_WAIT;
+	if (now.mono < answer->reassured + REASSURE || cap == 0)
+		return 0;
+	answer->reassured = now.mono;
+	data[0] = '\n';
+	return 1;
+}
+
+size_t control_answer_read(struct control_answer *answer, struct now now, char *data, size_t cap,
+			   enum control_progress *ret_progress)
+{
+	unsigned int walked = 0;
+	size_t len = 0;
+	bool wait = false;
+
+	/* without memory the answer ends unfinished, which the client sees */
+	if (answer->pending && head_make(answer, now) < 0)
+		answer->ended = true;
+	if (answer->pending && !answer->ended)
+		return reassure(answer, now, data, cap, ret_progress);
+	while (len < cap) {
+		size_t n = MIN(cap - len, answer->len - answer->at);
+
+		memcpy(data + len, answer->line + answer->at, n);
+		answer->at += n;
+		len += n;
+		if (wait || answer->at < answer->len || answer->ended || walked >= WALK_MAX)
+			break;
+		if (line_next(answer, now, &walked) < 0)
+			answer->ended = true;
+		wait = answer->request.follow && answer->at == answer->len;
+	}
+	*ret_progress = answer->at < answer->len ? CONTROL_MORE
+			: answer->ended          ? CONTROL_END
+			: wait                   ? CONTROL_WAIT
+						 : CONTROL_MORE;
+	return len;
+}
+
+int control_answer_new(const struct control_source *source, const struct control_request *request,
+		       struct now now, struct control_answer **ret_answer)
+{
+	struct control_answer *answer = calloc(1, sizeof(*answer));
+	int r;
+
+	if (!answer)
+		return -ENOMEM;
+	answer->source = source;
+	answer->request = *request;
+	answer->asked = answer->reassured = now.mono;
+	r = head_make(answer, now);
+	if (r < 0) {
+		control_answer_free(answer);
+		return r;
+	}
+	*ret_answer = answer;
+	return 0;
+}
+
+void control_answer_free(struct control_answer *answer)
+{
+	if (!answer)
+		return;
+	json_decref(answer->item);
+	config_free(answer->config);
+	service_list_free(answer->actual);
+	free(answer->line);
+	free(answer);
+}

@@ -1,0 +1,368 @@
+#include "director/control/status_private.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#include "director/event/event_json.h"
+#include "director/text.h"
+
+/* Entries in one bucket of the kernel's table before every packet pays for the walk. */
+#define CHAIN_MAX 8
+/* A flood is spoken of for so long after its last flow. */
+#define SHED_NOTICE (60 * USEC_PER_SEC)
+#define EXPIRY_NOTICE (14 * 24 * 3600 * USEC_PER_SEC)
+
+char *status_id(uint64_t id, char *text)
+{
+	snprintf(text, STATUS_ID_TEXT, "%016" PRIx64, id);
+	return text;
+}
+
+__attribute__((format(printf, 2, 3))) static void problem(json_t *problems, const char *format, ...)
+{
+	char text[1024];
+	va_list args;
+
+	va_start(args, format);
+	vsnprintf(text, sizeof(text), format, args);
+	va_end(args);
+	json_array_append_new(problems, text_json(text));
+}
+
+/* What the others do not repeat. That a director drains is no problem. */
+static void problems_of_incidents(json_t *problems, const struct event_log *events)
+{
+	const struct event *event;
+
+	for (unsigned int i = 0; (event = event_log_incident(events, &i));) {
+		char time[EVENT_TIME_TEXT];
+
+		if (event_type(event->kind)->severity < EVENT_NOTICE)
+			problem(problems, "%s Since %s (%s).", event->sentence,
+				event_time_format(event->time.wall, time),
+				event_type(event->kind)->name);
+	}
+}
+
+/* Addresses of cluster.join that are no director's, in one sentence. */
+static void problem_of_join(json_t *problems, const struct membership *membership)
+{
+	char names[512], text[ENDPOINT_TEXT];
+	unsigned int cursor = 0;
+	struct endpoint endpoint;
+	size_t len = 0;
+
+	while (len + ENDPOINT_TEXT + 2 < sizeof(names) &&
+	       membership_unanswered(membership, &cursor, &endpoint))
+		len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", len ? ", " : "",
+					endpoint_format(&endpoint, text));
+	if (len)
+		problem(problems,
+			"No director has answered at %s since this one started: correct "
+			"cluster.join, or start that director.",
+			names);
+}
+
+/* Those that have failed are incidents; those away within their lease are as planned. */
+static void problems_of_members(json_t *problems, const struct status_facts *facts)
+{
+	const struct membership *membership = node_membership(facts->node);
+	struct membership_status status;
+	struct member_info info;
+	unsigned int cursor = 0;
+
+	while (membership_walk(membership, &cursor, &info)) {
+		if (info.state == MEMBER_UNPROVEN)
+			problem(problems, "Member %s has not answered since this director started.",
+				info.name);
+		else if (info.state == MEMBER_FAILED &&
+			 !event_log_find(facts->events, EVENT_MEMBER_FAILED, info.name))
+			problem(problems, "Member %s has failed.", info.name);
+	}
+	problem_of_join(problems, membership);
+	membership_status(membership, &status);
+	if (status.quorum == QUORUM_MINORITY && facts->config->withdraw)
+		problem(problems, "This director takes no traffic: it is in a minority.");
+}
+
+static bool is_alive(const struct node *node, uint64_t id)
+{
+	struct member_info info;
+
+	return id == 0 || !membership_find(node_membership(node), id, &info) ||
+	       info.state == MEMBER_ALIVE;
+}
+
+static void problems_of_peers(json_t *problems, const struct status_facts *facts,
+			      const struct peers *peers)
+{
+	const struct event_log *events = facts->events;
+
+	for (unsigned int i = 0; i < peers->count; i++) {
+		const struct peer *peer = &peers->peers[i];
+		char where[ENDPOINT_TEXT];
+
+		endpoint_format(&peer->where, where);
+		if (peer->away || !is_alive(facts->node, peer->id) ||
+		    event_log_find(events, EVENT_MEMBER_FAILED, peer->name) ||
+		    event_log_find(events, EVENT_REPLICATION_LAGGING, peer->name))
+			continue;
+		if (!peer->alive)
+			problem(problems, "Peer %s%s%s is not connected both ways (%s)%s%s.",
+				peer->name, *peer->name ? " at " : "", where, peer->state,
+				peer->why ? ": " : "", peer->why ? peer->why : "");
+		else if (peer->lags)
+			problem(problems,
+				"Peer %s is %" PRIu64 " ms behind: connections younger than that "
+				"are lost if this director dies.",
+				peer->name, peer->out.sync.lag / USEC_PER_MSEC);
+	}
+}
+
+static void problems_of_tap(json_t *problems, const struct status_facts *facts, struct now now)
+{
+	const char *name = facts->identity->certificate.name;
+
+	if (facts->stalled_since && !event_log_find(facts->events, EVENT_FORWARDER_STALLED, name))
+		problem(problems,
+			"The forwarder is stalled: IPVS has not forwarded the probe for %lld s.",
+			(long long)since(facts->stalled_since, now));
+	if (facts->silent_since)
+		problem(problems, "The kernel's master sync thread has sent nothing for %lld s.",
+			(long long)since(facts->silent_since, now));
+	if (facts->blocked_since)
+		problem(problems, "The kernel's backup sync thread has taken nothing for %lld s.",
+			(long long)since(facts->blocked_since, now));
+}
+
+static bool is_ftp_by_nat(const struct service *service)
+{
+	bool nat = false;
+
+	for (size_t i = 0; i < service->n_real_servers; i++)
+		nat |= service->real_servers[i].forwarding == FORWARDING_NAT;
+	return nat && service->key.protocol == IPPROTO_TCP && service->key.vip.port == 21;
+}
+
+static void problems_of_ftp(json_t *problems, const struct status_facts *facts)
+{
+	const struct service_set *services = &facts->config->services;
+
+	for (size_t i = 0; facts->ftp_damaged && i < services->count; i++)
+		if (is_ftp_by_nat(&services->services[i]))
+			problem(problems,
+				"This kernel damages FTP connections of service %s, behind nat, "
+				"while a sync thread runs: install one that does not (Debian's "
+				"6.1.190, 6.12.111 or later), or use another forwarding method.",
+				services->services[i].name);
+}
+
+static void problems_of_changes(json_t *problems, const struct status_facts *facts, struct now now)
+{
+	const struct observer_change *change;
+	unsigned int i = 0;
+
+	while (facts->observer && (change = observer_contested(facts->observer, &i, now))) {
+		if (change->error < 0)
+			problem(problems, "%s %s and can't be put back: %s.", change->what,
+				change->was, strerror(-change->error));
+		else
+			problem(problems,
+				"Another program changes %s again and again (%u times, the last "
+				"time it %s): lvsmeshd puts it back each time; find that program "
+				"and stop it.",
+				change->what, change->count, change->was);
+	}
+}
+
+static void problems_of_kernel(json_t *problems, const struct status_facts *facts,
+			       const struct node_status *node, struct now now)
+{
+	if (!facts->programmed && !event_log_find(facts->events, EVENT_SERVICE_REFUSED,
+						  facts->identity->certificate.name))
+		problem(problems, "The services are not programmed: %s.",
+			facts->program_error ? facts->program_error : "not tried yet");
+	if (facts->vip_error)
+		problem(problems, "The VIPs can't be set: %s.", facts->vip_error);
+	if (facts->adopt_error)
+		problem(problems, "The kernel's connections could not be read at start: %s.",
+			facts->adopt_error);
+	if (!facts->adopted && facts->announcing)
+		problem(problems, "The kernel's connections of before the start are still being "
+				  "read: those that only this director carried would be lost if "
+				  "it died now.");
+	if (!facts->guarded)
+		problem(problems, "Any user of this host can put connections into the kernel "
+				  "through the wire tap: `modprobe -a sch_ingress cls_u32 "
+				  "act_gact` and restart lvsmeshd.");
+	if (facts->table_small && node->sync.entries / CHAIN_MAX > facts->table_size)
+		problem(problems,
+			"IPVS has only %u buckets for %" PRIu64 " connections: set "
+			"conn_tab_bits=20 in /etc/modprobe.d/lvsmesh.conf and load ip_vs again.",
+			facts->table_size, node->sync.entries);
+	if (node->sync.shed_time && node->sync.shed_time + SHED_NOTICE > now.mono)
+		problem(problems,
+			"A flood of flows that are not established: %" PRIu64 " were not "
+			"replicated, being more than %u a second (sync.flood-rate).",
+			node->sync.shed, facts->config->sync.flood_rate);
+	if (node->sync.templates_late > 0)
+		problem(problems,
+			"The kernel holds %" PRIu64 " persistence templates with another real "
+			"server than the other directors, or was not yet seen to have replaced "
+			"them: a client's new connections may go to either. They are replaced when "
+			"the client opens none through this director for a second.",
+			node->sync.templates_late);
+	if (facts->entries_max && node->sync.entries >= facts->entries_max)
+		problem(problems,
+			"The table of connections is full (%" PRIu64 " entries): new ones are not "
+			"replicated.",
+			node->sync.entries);
+}
+
+static void problems_of_self(json_t *problems, const struct status_facts *facts,
+			     const struct node_status *node, struct now now)
+{
+	const struct certificate *certificate = &facts->identity->certificate;
+	usec_t not_after = certificate->not_after < USEC_NEVER / USEC_PER_SEC
+				   ? certificate->not_after * USEC_PER_SEC
+				   : USEC_NEVER;
+
+	if (!node->ready && !node->draining)
+		problem(problems, "Not ready to take traffic: %s.",
+			node->waiting_for ? node->waiting_for : "starting");
+	if (node->sync.join_ended)
+		problem(problems,
+			"It started without all entries of its peers: they had not come within "
+			"sync.join-timeout. Those that were missing come later.");
+	if (facts->forwarder_ok && node->forwarder_trusted > now.mono)
+		problem(problems,
+			"The forwarder stalled again and again: VIPs stay off until it has been "
+			"well for %" PRIu64 " s more.",
+			(node->forwarder_trusted - now.mono) / USEC_PER_SEC + 1);
+	if (node->sync.stamped > now.wall + SYNC_CLOCK_AHEAD)
+		problem(problems,
+			"The clock was set back by more than an hour: peers refuse what this "
+			"director tells them; it starts again.");
+	if (facts->roster_error)
+		problem(problems,
+			"The list of members can't be saved (%s): a restart would not know those "
+			"who "
+			"have joined since.",
+			facts->roster_error);
+	if (facts->reload_error)
+		problem(problems,
+			"The last reload was refused and the running configuration "
+			"stays: %s",
+			facts->reload_error);
+	if (not_after < now.wall)
+		problem(problems,
+			"The certificate has expired: peers refuse it; renew it with "
+			"`lvsmesh keygen node %s --renew`.",
+			certificate->name);
+	else if (not_after - now.wall < EXPIRY_NOTICE)
+		problem(problems,
+			"The certificate expires in %lld days: renew it with `lvsmesh keygen "
+			"node %s --renew`.",
+			(long long)((not_after - now.wall) / USEC_PER_SEC / 86400),
+			certificate->name);
+}
+
+static json_t *problems_make(const struct status_facts *facts, const struct node_status *node,
+			     const struct peers *peers, struct now now)
+{
+	json_t *problems = json_array();
+
+	problems_of_incidents(problems, facts->events);
+	problems_of_self(problems, facts, node, now);
+	problems_of_tap(problems, facts, now);
+	problems_of_kernel(problems, facts, node, now);
+	problems_of_changes(problems, facts, now);
+	problems_of_ftp(problems, facts);
+	problems_of_members(problems, facts);
+	problems_of_peers(problems, facts, peers);
+	if (node->ready && !node->alone && peers->away > 0 && peers->away == peers->count)
+		problem(problems, "All other directors are away, as they announced: if this one "
+				  "dies now, its connections are lost.");
+	return problems;
+}
+
+static json_t *incidents_make(const struct event_log *events)
+{
+	json_t *incidents = json_array();
+	const struct event *event;
+
+	for (unsigned int i = 0; (event = event_log_incident(events, &i));)
+		json_array_append_new(incidents, event_json(events, event));
+	return incidents;
+}
+
+static json_t *counters_make(const struct status_facts *facts)
+{
+	json_t *groups = json_object();
+	struct node_counter counter;
+
+	for (unsigned int i = 0; facts->counter(facts->context, i, &counter); i++) {
+		json_t *group = json_object_get(groups, counter.group);
+
+		if (!group) {
+			group = json_object();
+			json_object_set_new(groups, counter.group, group);
+		}
+		json_object_set_new(group, counter.name, json_integer(number(counter.value)));
+	}
+	return groups;
+}
+
+static json_t *config_make(const struct status_facts *facts, struct now now)
+{
+	return json_pack("{s:o, s:s?, s:I, s:I, s:I, s:o}", "path", text_json(facts->config_path),
+			 "digest", facts->config_digest, "loaded_s", since(facts->loaded, now),
+			 "reloads", number(facts->reloads), "reloads_refused",
+			 number(facts->reloads_refused), "last_error",
+			 text_json(facts->reload_error));
+}
+
+static void text_of_cluster(const struct identity *identity, char *text)
+{
+	for (size_t i = 0; i < CLUSTER_ID_SIZE; i++)
+		sprintf(text + 2 * i, "%02x", identity->certificate.cluster[i]);
+}
+
+json_t *status_make(const struct status_facts *facts, struct now now)
+{
+	static struct peers peers;
+	char id[STATUS_ID_TEXT], cluster[2 * CLUSTER_ID_SIZE + 1];
+	struct node_status node;
+
+	node_status(facts->node, &node);
+	peers_collect(facts->node, now, &peers);
+	text_of_cluster(facts->identity, cluster);
+	return json_pack(
+		"{s:s, s:s, s:s, s:I, s:s, s:I, s:b, s:s?, s:b,"
+		" s:{s:b, s:I},"
+		" s:s, s:{s:i, s:i, s:i, s:I},"
+		" s:{s:I, s:b, s:I, s:o},"
+		" s:o, s:b, s:b, s:o, s:o, s:b, s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o}",
+		"name", facts->identity->certificate.name, "id", status_id(facts->identity->id, id),
+		"cluster", cluster, "epoch", number(facts->epoch), "version", LVSMESH_VERSION,
+		"uptime_s", since(facts->started, now), "ready", node.ready, "waiting_for",
+		node.waiting_for, "announcing", facts->announcing, "forwarder", "ok",
+		facts->forwarder_ok, "for_s", since(facts->forwarder_since, now), "replication",
+		replication_name(status_replication(facts, &node, &peers)), "peers", "alive",
+		(int)peers.alive, "of", (int)(peers.count - peers.away), "away", (int)peers.away,
+		"worst_lag_ms", number(peers.lag / USEC_PER_MSEC), "services", "configured",
+		number(facts->config->services.count), "programmed", facts->programmed, "checked_s",
+		since(facts->programmed_at, now), "error", text_json(facts->program_error),
+		"membership",
+		status_membership(node_membership(facts->node), facts->identity->certificate.name),
+		"draining", node.draining, "drained", node.drained, "entries",
+		status_entries(&node.sync), "config", config_make(facts, now), "adopted",
+		facts->adopted, "loop", "turn_max_us", number(facts->turn_longest),
+		"turn_lately_us", number(facts->turn_lately), "turn_lately_p999_us",
+		number(facts->turn_p999), "work_max_us", number(facts->work_longest),
+		"work_lately_us", number(facts->work_lately), "work_lately_p999_us",
+		number(facts->work_p999), "counters", counters_make(facts), "incidents",
+		incidents_make(facts->events), "problems",
+		problems_make(facts, &node, &peers, now));
+}

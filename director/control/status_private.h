@@ -1,0 +1,21 @@
+/* What the files that make the status share, and nobody else. */
+#ifndef DIRECTOR_STATUS_PRIVATE_H
+#define DIRECTOR_STATUS_PRIVATE_H
+
+#include "director/control/status.h"
+
+static inline json_int_t number(uint64_t value)
+{
+	return value > INT64_MAX ? INT64_MAX : (json_int_t)value;
+}
+
+/* Whole seconds. */
+static inline json_int_t since(usec_t then, struct now now)
+{
+	return then < now.mono ? number((now.mono - then) / USEC_PER_SEC) : 0;
+}
+
+/* status_sync.c: what `status` says of the table of entries. */
+json_t *status_entries(const struct sync_status *sync);
+
+#endif

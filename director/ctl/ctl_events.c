@@ -1,0 +1,66 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "director/ctl/ctl.h"
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
+static void event_print(const json_t *event)
+{
+	const json_t *lost = json_object_get(event, "lost");
+
+	if (lost)
+		printf("... %lld events were missed\n", json_integer_value(lost));
+	else if (json_is_null(json_object_get(event, "incident")))
+		printf("%s  %-8s %-21s %s\n", text_of(event, "time"), text_of(event, "severity"),
+		       text_of(event, "event"), text_of(event, "sentence"));
+	else
+		printf("%s  %-8s %-21s %s [%s %s]\n", text_of(event, "time"),
+		       text_of(event, "severity"), text_of(event, "event"),
+		       text_of(event, "sentence"), text_of(event, "role"),
+		       text_of(event, "incident"));
+}
+
+static int lines_print(struct ctl_client *client, bool json)
+{
+	json_t *event;
+	int r;
+
+	while ((r = ctl_client_next(client, &event)) == 1) {
+		if (json)
+			json_dumpf(event, stdout, JSON_COMPACT);
+		else
+			event_print(event);
+		if (json)
+			printf("\n");
+		json_decref(event);
+		if (fflush(stdout) != 0)
+			break;
+	}
+	return r < 0 ? CTL_REFUSED : CTL_DONE;
+}
+
+int ctl_events(const struct ctl_options *options, int count, char **arguments)
+{
+	struct ctl_client *client;
+	int r = ctl_client_open(options->control,
+				json_pack("{s:s, s:b, s:b}", "command", "events", "follow",
+					  options->follow, "evidence", options->evidence),
+				&client);
+
+	(void)count;
+	(void)arguments;
+	if (r != CTL_DONE)
+		return r;
+	if (options->follow)
+		ctl_client_wait(client);
+	r = options->json && !options->follow ? ctl_client_print(client, "events")
+					      : lines_print(client, options->json);
+	ctl_client_close(client);
+	return r;
+}

@@ -1,0 +1,345 @@
+#include <inttypes.h>
+#include <libsmartcols/libsmartcols.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "director/ctl/ctl.h"
+#include "director/text.h"
+
+/* Rows are laid out so many at a time: a million connections need no memory to speak of. */
+#define ROWS 512
+
+struct column {
+	const char *name;
+	double width; /* a hint */
+	int flags;
+};
+
+static struct libscols_table *table_new(const struct column *columns, size_t count)
+{
+	struct libscols_table *table = scols_new_table();
+
+	for (size_t i = 0; table && i < count; i++)
+		if (!scols_table_new_column(table, columns[i].name, columns[i].width,
+					    columns[i].flags))
+			abort();
+	if (!table)
+		abort();
+	return table;
+}
+
+/* texts: one for each column. */
+static void row_add(struct libscols_table *table, const char *const *texts, size_t count)
+{
+	struct libscols_line *line = scols_table_new_line(table, NULL);
+
+	for (size_t i = 0; i < count; i++)
+		if (!line || scols_line_set_data(line, i, texts[i] ? texts[i] : "-") < 0)
+			abort();
+}
+
+static const char *text_of(const json_t *object, const char *key)
+{
+	return json_string_value(json_object_get(object, key));
+}
+
+struct number {
+	char text[24];
+};
+
+/* "-" where the object is null or has no such field. */
+static const char *number_of(const json_t *object, const char *key, struct number *number)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (!json_is_integer(value))
+		return "-";
+	snprintf(number->text, sizeof(number->text), "%" JSON_INTEGER_FORMAT,
+		 json_integer_value(value));
+	return number->text;
+}
+
+/* Asks, and prints as JSON or calls row() for every item. */
+static int list(const struct ctl_options *options, json_t *request, const char *name,
+		const struct column *columns, size_t n_columns,
+		void (*row)(struct libscols_table *table, const json_t *item))
+{
+	struct libscols_table *table;
+	struct ctl_client *client;
+	size_t rows = 0;
+	json_t *item;
+	int r = ctl_client_open(options->control, request, &client);
+
+	if (r != CTL_DONE)
+		return r;
+	if (options->json) {
+		r = ctl_client_print(client, name);
+		ctl_client_close(client);
+		return r;
+	}
+	table = table_new(columns, n_columns);
+	while ((r = ctl_client_next(client, &item)) == 1) {
+		row(table, item);
+		json_decref(item);
+		if (++rows % ROWS == 0) {
+			scols_print_table(table);
+			scols_table_remove_lines(table);
+			scols_table_enable_noheadings(table, 1);
+		}
+	}
+	scols_print_table(table);
+	scols_unref_table(table);
+	ctl_client_close(client);
+	return r < 0 ? CTL_REFUSED : CTL_DONE;
+}
+
+static const struct column member_columns[] = {
+	{"NAME", 0, 0},
+	{"STATE", 0, 0},
+	{"PHASE", 0, 0},
+	{"FOR", 0, SCOLS_FL_RIGHT},
+	{"ADDRESS", 0, 0},
+	{"UDP", 0, 0},
+	{"TCP", 0, 0},
+	{"RTT", 0, SCOLS_FL_RIGHT},
+	{"HEALTH", 0, SCOLS_FL_RIGHT},
+	{"CONFIG", 0, 0},
+	{"VERSIONS", 0, 0},
+	{"EPOCH", 0, SCOLS_FL_RIGHT},
+	{"EVIDENCE", 0, 0},
+};
+
+static const char *yes_no(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key)) ? "yes" : "NO";
+}
+
+static void evidence_join(const json_t *item, char *text, size_t size)
+{
+	const json_t *names = json_object_get(item, "evidence");
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (size_t i = 0; i < json_array_size(names) && used < size; i++)
+		used += (size_t)snprintf(text + used, size - used, "%s%s", i ? ", " : "",
+					 json_string_value(json_array_get(names, i)));
+}
+
+/* Of the protocol: "1" or "1-2". */
+static void versions_join(const json_t *item, char *text, size_t size)
+{
+	const json_t *versions = json_object_get(item, "versions");
+	json_int_t min = json_integer_value(json_array_get(versions, 0));
+	json_int_t max = json_integer_value(json_array_get(versions, 1));
+
+	if (min == max)
+		snprintf(text, size, "%lld", min);
+	else
+		snprintf(text, size, "%lld-%lld", min, max);
+}
+
+/* A line for each address: the first has what concerns the member. */
+static void member_row(struct libscols_table *table, const json_t *item)
+{
+	const json_t *addresses = json_object_get(item, "addresses");
+	bool self = json_is_true(json_object_get(item, "self"));
+	struct number seconds, rtt, health, epoch;
+	char age[32], delay[32], evidence[128], versions[32];
+	size_t count = json_array_size(addresses);
+
+	snprintf(age, sizeof(age), "%s s", number_of(item, "for_s", &seconds));
+	evidence_join(item, evidence, sizeof(evidence));
+	versions_join(item, versions, sizeof(versions));
+	for (size_t i = 0; i < (count ? count : 1); i++) {
+		const json_t *address = json_array_get(addresses, i);
+		const char *texts[] = {
+			i ? "" : text_of(item, "name"),
+			i ? "" : text_of(item, "state"),
+			i ? "" : text_of(item, "phase"),
+			i ? "" : age,
+			text_of(address, "address"),
+			self ? "" : yes_no(address, "udp"),
+			self ? "" : yes_no(address, "tcp"),
+			delay,
+			i ? "" : number_of(item, "health", &health),
+			i ? "" : text_of(item, "config"),
+			i ? "" : versions,
+			i ? "" : number_of(item, "epoch", &epoch),
+			i ? "" : evidence,
+		};
+
+		snprintf(delay, sizeof(delay),
+			 json_is_integer(json_object_get(address, "rtt_us")) ? "%s us" : "%s",
+			 number_of(address, "rtt_us", &rtt));
+		row_add(table, texts, sizeof(texts) / sizeof(texts[0]));
+	}
+}
+
+int ctl_members(const struct ctl_options *options, int count, char **arguments)
+{
+	(void)count;
+	(void)arguments;
+	return list(options, json_pack("{s:s}", "command", "members"), "members", member_columns,
+		    sizeof(member_columns) / sizeof(member_columns[0]), member_row);
+}
+
+static const struct column peer_columns[] = {
+	{"PEER", 0, 0},
+	{"ADDRESS", 0, 0},
+	{"STATE", 0, 0},
+	{"FOR", 0, SCOLS_FL_RIGHT},
+	{"POSITION", 0, SCOLS_FL_RIGHT},
+	{"RECEIVED", 0, SCOLS_FL_RIGHT},
+	{"BEHIND", 0, SCOLS_FL_RIGHT},
+	{"SENT", 0, SCOLS_FL_RIGHT},
+	{"UNSENT", 0, SCOLS_FL_RIGHT},
+	{"LAG", 0, SCOLS_FL_RIGHT},
+	{"HELD", 0, SCOLS_FL_RIGHT},
+	{"WHY", 0, 0},
+};
+
+static void peer_row(struct libscols_table *table, const json_t *item)
+{
+	const json_t *receive = json_object_get(item, "receive");
+	const json_t *send = json_object_get(item, "send");
+	const char *name = text_of(item, "name");
+	struct number seconds, position, received, behind, sent, unsent, lag, held;
+	char age[32], delay[32];
+	const char *texts[] = {
+		name ? name : text_of(item, "id"),
+		text_of(item, "address"),
+		text_of(item, "state"),
+		age,
+		number_of(receive, "position", &position),
+		number_of(receive, "entries", &received),
+		number_of(receive, "behind", &behind),
+		number_of(send, "entries", &sent),
+		number_of(send, "behind", &unsent),
+		delay,
+		number_of(item, "held", &held),
+		json_is_true(json_object_get(item, "alive")) ? "" : text_of(item, "why"),
+	};
+
+	snprintf(age, sizeof(age), json_is_integer(json_object_get(item, "for_s")) ? "%s s" : "%s",
+		 number_of(item, "for_s", &seconds));
+	snprintf(delay, sizeof(delay), json_is_object(send) ? "%s ms" : "%s",
+		 number_of(send, "lag_ms", &lag));
+	row_add(table, texts, sizeof(texts) / sizeof(texts[0]));
+}
+
+int ctl_peers(const struct ctl_options *options, int count, char **arguments)
+{
+	(void)count;
+	(void)arguments;
+	return list(options, json_pack("{s:s}", "command", "peers"), "peers", peer_columns,
+		    sizeof(peer_columns) / sizeof(peer_columns[0]), peer_row);
+}
+
+static const struct column service_columns[] = {
+	{"SERVICE", 0, 0},
+	{"NAME", 0, 0},
+	{"SCHEDULER", 0, 0},
+	{"FORWARDING", 0, 0},
+	{"WEIGHT", 0, SCOLS_FL_RIGHT},
+	{"ACTIVE", 0, SCOLS_FL_RIGHT},
+	{"INACTIVE", 0, SCOLS_FL_RIGHT},
+	{"CONNECTIONS", 0, SCOLS_FL_RIGHT},
+};
+
+static void service_row(struct libscols_table *table, const json_t *item)
+{
+	bool foreign = json_is_true(json_object_get(item, "foreign"));
+	bool programmed = json_is_true(json_object_get(item, "programmed"));
+	struct number weight, active, inactive, connections;
+	const char *service[] = {
+		text_of(item, "service"),
+		foreign ? "(foreign)" : text_of(item, "name"),
+		text_of(item, "scheduler"),
+		programmed ? "" : "NOT PROGRAMMED",
+		"",
+		"",
+		"",
+		number_of(item, "connections", &connections),
+	};
+	json_t *real;
+	size_t i;
+
+	row_add(table, service, sizeof(service) / sizeof(service[0]));
+	json_array_foreach(json_object_get(item, "real_servers"), i, real)
+	{
+		char address[96];
+		const char *texts[] = {
+			address,
+			"",
+			"",
+			text_of(real, "forwarding"),
+			number_of(real, "weight", &weight),
+			number_of(real, "active", &active),
+			number_of(real, "inactive", &inactive),
+			number_of(real, "connections", &connections),
+		};
+
+		snprintf(address, sizeof(address), "  -> %s", text_of(real, "address"));
+		row_add(table, texts, sizeof(texts) / sizeof(texts[0]));
+	}
+}
+
+int ctl_services(const struct ctl_options *options, int count, char **arguments)
+{
+	(void)count;
+	(void)arguments;
+	return list(options, json_pack("{s:s}", "command", "services"), "services", service_columns,
+		    sizeof(service_columns) / sizeof(service_columns[0]), service_row);
+}
+
+static const struct column connection_columns[] = {
+	{"PROTO", 5, 0},
+	{"CLIENT", 21, 0},
+	{"VIP", 21, 0},
+	{"REAL", 21, 0},
+	{"STATE", 11, 0},
+	{"ORIGIN", 8, 0},
+	{"EXPIRES", 7, SCOLS_FL_RIGHT},
+	{"KERNEL", 6, 0},
+};
+
+static void connection_row(struct libscols_table *table, const json_t *item)
+{
+	bool own = json_is_true(json_object_get(item, "own"));
+	bool in_kernel = json_is_true(json_object_get(item, "in_kernel"));
+	bool shared = json_is_true(json_object_get(item, "replicated"));
+	struct number expires;
+	const char *texts[] = {
+		text_of(item, "protocol"),
+		text_of(item, "client"),
+		text_of(item, "vip"),
+		text_of(item, "real"),
+		text_of(item, "state"),
+		text_of(item, "origin"),
+		number_of(item, "expires_s", &expires),
+		own         ? (shared ? "own" : "alone")
+		: in_kernel ? "copy"
+			    : "not yet",
+	};
+
+	row_add(table, texts, sizeof(texts) / sizeof(texts[0]));
+}
+
+int ctl_connections(const struct ctl_options *options, int count, char **arguments)
+{
+	char filter[2048] = "";
+
+	for (int i = 0; i < count; i++) {
+		if (strlen(filter) + strlen(arguments[i]) + 2 > sizeof(filter)) {
+			ctl_error("the filter is too long");
+			return CTL_USAGE;
+		}
+		strcat(strcat(filter, i ? " " : ""), arguments[i]);
+	}
+	return list(options,
+		    json_pack("{s:s, s:o}", "command", "connections", "filter", text_json(filter)),
+		    "connections", connection_columns,
+		    sizeof(connection_columns) / sizeof(connection_columns[0]), connection_row);
+}

@@ -1,0 +1,625 @@
+#include "director/daemon/io_director.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <signal.h>
+#include <sodium.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/utsname.h>
+#include <time.h>
+
+#include "director/config/config_policy.h"
+#include "director/daemon/io_director_private.h"
+#include "director/io_clock.h"
+#include "director/io_log.h"
+#include "director/kernel/kernel_facts.h"
+#include "director/service/inject_method.h"
+#include "proto/epoch.h"
+
+static_assert(CONFIG_JOIN_MAX == MEMBERSHIP_JOIN_MAX,
+	      "the node takes every list of a configuration");
+static_assert(CONFIG_LISTEN_MAX == MEMBERSHIP_ADDRESSES_MAX, "and every address");
+
+#define WATCH_MS 100
+#define WATCH_PEERS 10 /* each so many times */
+/* So long nothing is injected while they are read: enough if there are few. */
+#define ADOPT_ALONE (1 * USEC_PER_SEC)
+
+/* The node's wishes */
+
+static void want_inject(void *context)
+{
+	struct io_director *director = context;
+
+	if (director->tap)
+		io_tap_kick(director->tap);
+}
+
+static void want_confirm(void *context)
+{
+	struct io_director *director = context;
+
+	if (director->tap)
+		io_tap_hurry(director->tap);
+}
+
+static void want_announce(void *context, bool wanted)
+{
+	struct io_director *director = context;
+
+	io_log_notice(wanted ? "ready to take traffic" : "not to take traffic");
+	if (!director->stopping)
+		io_services_announce(director->services, wanted, director->forwarder_ok);
+}
+
+static void want_services(void *context)
+{
+	struct io_director *director = context;
+
+	if (!director->services_wanted)
+		director->services_wanted = clock_now().mono;
+}
+
+static void services_listed(void *context)
+{
+	struct io_director *director = context;
+
+	if (director->stopping)
+		return;
+	director_compare(director);
+	director_adopt_listed(director);
+	io_control_wake(director->control);
+}
+
+static void services_programmed(void *context)
+{
+	struct io_director *director = context;
+
+	if (director->stopping)
+		return;
+	director_reload_programmed(director);
+	io_log_notify("READY=1");
+}
+
+/* What was not captured is in the kernel's table; what is known already stays as it is. why: NULL:
+ * nothing is amiss. */
+static void adopt_again(struct io_director *director, const char *why)
+{
+	if (why)
+		io_log_warning("%s: reading the kernel's connections again", why);
+	if (director->adopt || director->adopt_since)
+		director->adopt_again = true;
+	else if (!director->stopping)
+		director_adopt(director);
+}
+
+static void want_adopt(void *context, bool missed)
+{
+	struct io_director *director = context;
+
+	director->adopt_wanted = true;
+	director->adopt_missed |= missed;
+}
+
+/* The tap's reports */
+
+static void tap_captured(void *context, const uint8_t *payload, size_t len)
+{
+	struct io_director *director = context;
+
+	io_node_captured(director->node, payload, len);
+}
+
+static void tap_late(void *context, usec_t since)
+{
+	struct io_director *director = context;
+
+	io_node_late(director->node, since);
+}
+
+static void tap_captured_all(void *context)
+{
+	struct io_director *director = context;
+
+	io_node_captured_all(director->node);
+}
+
+static size_t tap_pull(void *context, uint8_t *payload, size_t cap)
+{
+	struct io_director *director = context;
+	size_t len;
+
+	/* What is injected while the kernel's list is read would have to be read as well, and to
+	 * read on in it the kernel counts from its start each time. */
+	if (!director->adopted && clock_now().mono < director->started + ADOPT_ALONE)
+		return 0;
+	len = io_node_inject(director->node, payload, cap);
+	inject_method_set(&director->config->services, payload, len);
+	return len;
+}
+
+static void tap_confirmed(void *context)
+{
+	struct io_director *director = context;
+
+	io_node_injected(director->node);
+}
+
+static void tap_lost(void *context)
+{
+	struct io_director *director = context;
+
+	io_node_inject_lost(director->node);
+}
+
+/* sync.join-timeout has passed: it goes without what it could not get. */
+static bool join_ended(const struct io_director *director)
+{
+	usec_t timeout = director->config->sync.join_timeout;
+
+	return timeout && clock_now().mono >= director->started + timeout;
+}
+
+/* The forwarder is well when the services have been programmed once (what fails later concerns one
+ * of them) and the probe comes back. */
+static void forwarder_look(struct io_director *director)
+{
+	struct io_services_status services;
+	struct io_tap_status tap;
+	bool ok, injects;
+
+	if (director->stopping || !director->tap)
+		return;
+	io_services_status(director->services, &services);
+	io_tap_status(director->tap, &tap);
+	/* Before the first of what is injected has been seen, the others' connections would break
+	 * here; later their entries are there, and those of the time since are for the others. */
+	injects = tap.injects || director->forwarder_ok || join_ended(director);
+	ok = services.ever && tap.echoes > 0 && !tap.stalled_since && injects;
+	if (ok == director->forwarder_ok)
+		return;
+	director->forwarder_ok = ok;
+	director->forwarder_since = clock_now().mono;
+	io_log_notice(ok ? "the kernel forwards" : "the kernel does not forward");
+	io_node_forwarder(director->node, ok);
+}
+
+static void tap_changed(void *context)
+{
+	struct io_director *director = context;
+	struct io_tap_status tap;
+
+	forwarder_look(director);
+	io_tap_status(director->tap, &tap);
+	/* The VIPs may be on although we never put them there: a process before us left them. */
+	if (tap.stalled_since && director->services && !director->stopping)
+		io_services_announce(director->services, false, false);
+}
+
+static void put_back(void *context, const char *what, const char *was, int r)
+{
+	struct io_director *director = context;
+
+	observe_kernel_changed(&director->observer, director->config->node_name, what, was, r,
+			       io_alert_log(director->alert), clock_now());
+	io_alert_kick(director->alert);
+}
+
+static void tap_missed(void *context)
+{
+	adopt_again(context, "some of the kernel's messages were missed");
+}
+
+/* Stopping */
+
+static void node_closed(void *context)
+{
+	struct io_director *director = context;
+
+	director->node = NULL;
+}
+
+/* The node goes after the tap, whose callbacks need it. */
+static void tap_closed(void *context)
+{
+	struct io_director *director = context;
+
+	director->tap = NULL;
+	if (director->node)
+		io_node_close(director->node, node_closed);
+}
+
+static void control_closed(void *context)
+{
+	struct io_director *director = context;
+
+	director->control = NULL;
+}
+
+static void services_closed(void *context)
+{
+	struct io_director *director = context;
+
+	director->services = NULL;
+}
+
+static void alert_closed(void *context)
+{
+	struct io_director *director = context;
+
+	director->alert = NULL;
+}
+
+static void witness_closed(void *context)
+{
+	struct io_director *director = context;
+
+	director->witness = NULL;
+}
+
+void director_stop(struct io_director *director)
+{
+	if (director->stopping)
+		return;
+	director->stopping = true;
+	if (director->node)
+		director_roster_save(director);
+	io_log_notify("STOPPING=1");
+	for (size_t i = 0; i < ARRAY_SIZE(director->signals); i++)
+		uv_close((uv_handle_t *)&director->signals[i], NULL);
+	uv_close((uv_handle_t *)&director->watch, NULL);
+	uv_close((uv_handle_t *)&director->leave, NULL);
+	uv_close((uv_handle_t *)&director->compare, NULL);
+	uv_close((uv_handle_t *)&director->turn, NULL);
+	service_list_free(director->compared);
+	director->compared = NULL;
+	if (director->adopt)
+		io_adopt_cancel(director->adopt);
+	if (director->control)
+		io_control_close(director->control, control_closed, director);
+	if (director->witness)
+		io_witness_close(director->witness, witness_closed, director);
+	if (director->alert)
+		io_alert_close(director->alert, alert_closed, director);
+	if (director->services)
+		io_services_close(director->services, services_closed, director);
+	if (director->tap)
+		io_tap_close(director->tap, tap_closed, director);
+	else if (director->node)
+		io_node_close(director->node, node_closed);
+}
+
+/* Signals, and what is looked at now and then */
+
+static void signalled(uv_signal_t *signal, int number)
+{
+	struct io_director *director = signal->data;
+
+	if (number != SIGHUP) {
+		director_absence(director);
+		return;
+	}
+	io_log_notify("RELOADING=1");
+	director_reload(director);
+}
+
+static uint64_t cpu_time(void)
+{
+	struct timespec time;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+/* Of the turn that ends: what it did not wait, and what of that this thread had a processor. */
+static void turn_ended(uv_prepare_t *turn)
+{
+	struct io_director *director = turn->data;
+	uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(turn->loop), cpu = cpu_time();
+
+	if (director->turn_began) {
+		turns_add(&director->loop_turns, now / 1000,
+			  (now - director->turn_began - (idle - director->turn_idle)) / 1000);
+		turns_add(&director->loop_work, now / 1000, (cpu - director->turn_cpu) / 1000);
+	}
+	director->turn_began = now;
+	director->turn_idle = idle;
+	director->turn_cpu = cpu;
+}
+
+/* From the loop: a daemon that hangs tells nothing, and is started again. */
+static void watchdog_tell(struct io_director *director)
+{
+	usec_t now = clock_now().mono;
+
+	if (!director->watchdog || now < director->watchdog_told + director->watchdog / 4)
+		return;
+	director->watchdog_told = now;
+	io_log_notify("WATCHDOG=1");
+}
+
+static void watched(uv_timer_t *timer)
+{
+	struct io_director *director = timer->data;
+
+	watchdog_tell(director);
+	forwarder_look(director);
+	if (!director->adopted)
+		want_inject(director);
+	director_compare(director);
+	if (director->adopt_wanted) {
+		adopt_again(director, director->adopt_missed
+					      ? "the kernel has connections that it did not report"
+					      : NULL);
+		director->adopt_wanted = director->adopt_missed = false;
+	}
+	director_watch_forwarder(director);
+	if (++director->turns % WATCH_PEERS == 0) {
+		director_watch(director);
+		director_roster_save(director);
+		io_control_wake(director->control);
+	}
+}
+
+/* Starting: each part says itself what is wrong. */
+
+static int control_start(struct io_director *director, char *error)
+{
+	const struct control_source source = {
+		.context = director,
+		.facts = director_facts,
+		.services = director_services,
+		.act = director_act,
+		.reload = director_reload_ask,
+	};
+
+	return io_control_open(&director->loop, director->config->control, &source,
+			       &director->control, error);
+}
+
+static void alert_told(void *context)
+{
+	struct io_director *director = context;
+
+	if (!director->stopping)
+		io_control_wake(director->control);
+}
+
+static int alert_start(struct io_director *director, char *error)
+{
+	struct io_alert_options options;
+	int r;
+
+	io_alert_options_init(&options);
+	options.loop = &director->loop;
+	options.director = director->config->node_name;
+	options.epoch = director->epoch;
+	options.context = director;
+	options.told = alert_told;
+	r = io_alert_open(&options, &director->alert);
+	if (r == 0)
+		r = io_alert_config(director->alert, &director->config->alerts);
+	if (r < 0)
+		snprintf(error, ERROR_MAX, "alerts: %s", uv_strerror(r));
+	return r;
+}
+
+/* Without it the rest works, so it is no reason not to start. */
+static void witness_start(struct io_director *director)
+{
+	const struct io_witness_options options = {
+		.loop = &director->loop,
+		.address = director->config->witness,
+		.interval_ms = IO_WITNESS_INTERVAL_MS,
+		.context = director,
+		.changed = director_witness,
+	};
+	char error[IO_WITNESS_ERROR_MAX];
+
+	if (options.address.family && io_witness_open(&options, &director->witness, error) < 0)
+		io_log_error("%s", error);
+}
+
+static int node_open(struct io_director *director, const uint8_t *roster, size_t roster_len,
+		     char *error)
+{
+	const struct config *config = director->config;
+	struct io_node_options options = {
+		.loop = &director->loop,
+		.node = {.identity = director->identity,
+			 .epoch = director->epoch,
+			 .before = director->before,
+			 .versions = director->versions,
+			 .join = config->join,
+			 .join_count = (unsigned int)config->n_join,
+			 .addresses = config->listen,
+			 .address_count = (unsigned int)config->n_listen,
+			 .profile = config->fast ? membership_fast : membership_default,
+			 .config = config_digest_number(config),
+			 .witness = director->witness != NULL,
+			 .withdraw = config->withdraw,
+			 .wait_alone = config->wait_alone,
+			 .leave_grace = IO_SERVICES_GRACE_MS * USEC_PER_MSEC,
+			 .join_timeout = config->sync.join_timeout,
+			 .roster = roster,
+			 .roster_len = roster_len,
+			 .entries_max = ENTRIES_MAX},
+		.listen = config->listen,
+		.n_listen = config->n_listen,
+		.context = director,
+		.inject = want_inject,
+		.confirm = want_confirm,
+		.announce = want_announce,
+		.services = want_services,
+		.adopt = want_adopt,
+		.notice = director_noticed,
+		.roster = director_roster_changed,
+		.done = director_node_done,
+		.epoch_wanted = director_epoch_wanted,
+	};
+	struct io_tap_options tap;
+
+	io_tap_options_init(&tap);
+	options.node.syncid = tap.syncid;
+	memcpy(options.node.tap_address, config->tap.local.bytes, 4);
+	randombytes_buf(options.node.seed, sizeof(options.node.seed));
+	return io_node_open(&options, &director->node, error);
+}
+
+static int node_start(struct io_director *director, char *error)
+{
+	uint8_t *roster;
+	size_t len = 0;
+	int r;
+
+	witness_start(director);
+	io_roster_load(&director->roster, &roster, &len);
+	r = node_open(director, roster, len, error);
+	if (r == -EBADMSG) {
+		io_log_error("%s/" IO_ROSTER_NAME " is damaged; going on without the members "
+			     "known before",
+			     director->config->state);
+		r = node_open(director, NULL, 0, error);
+	}
+	free(roster);
+	return r;
+}
+
+static int policy_start(struct io_director *director, char *error)
+{
+	struct policy_options policy;
+	int r = config_policy(director->config, &policy);
+
+	if (r < 0)
+		snprintf(error, ERROR_MAX, "the node does not start: %s", uv_strerror(r));
+	else
+		io_node_config(director->node, config_digest_number(director->config), &policy);
+	return r;
+}
+
+static int tap_start(struct io_director *director, char *error)
+{
+	const struct config_tap *config = &director->config->tap;
+	struct io_tap_options options;
+
+	io_tap_options_init(&options);
+	options.loop = &director->loop;
+	options.interface = config->interface;
+	options.net.own = load_be32(config->local.bytes);
+	options.net.peer = load_be32(config->remote.bytes);
+	options.prefix = config->prefix;
+	options.port = director->config->listen[0].port;
+	options.state_dir = director->config->state;
+	options.callbacks = (struct io_tap_callbacks){
+		.captured = tap_captured,
+		.late = tap_late,
+		.captured_all = tap_captured_all,
+		.pull = tap_pull,
+		.confirmed = tap_confirmed,
+		.lost = tap_lost,
+		.missed = tap_missed,
+		.changed = tap_changed,
+		.put_back = put_back,
+	};
+	options.ctx = director;
+	return io_tap_open(&options, &director->tap, error);
+}
+
+static int start(struct io_director *director)
+{
+	const struct io_services_callbacks services = {.put_back = put_back,
+						       .programmed = services_programmed,
+						       .listed = services_listed,
+						       .ctx = director};
+	char error[ERROR_MAX] = "";
+	int r;
+
+	/* first, for it knows whether another daemon runs here */
+	r = control_start(director, error);
+	if (r == 0)
+		director->before = epoch_taken(director->config->state);
+	if (r == 0)
+		r = epoch_next(director->config->state, clock_now().wall, &director->epoch, error);
+	if (r == 0)
+		r = alert_start(director, error);
+	if (r == 0)
+		r = node_start(director, error);
+	if (r == 0)
+		r = tap_start(director, error);
+	/* last, so that a start that fails has changed nothing that stays */
+	if (r == 0)
+		r = io_services_open(&director->loop, director->config, &services,
+				     &director->services, error);
+	if (r == 0)
+		r = policy_start(director, error);
+	if (r < 0) {
+		io_log_error("%s", error);
+		return r;
+	}
+	director_adopt(director);
+	return 0;
+}
+
+static void handles_start(struct io_director *director)
+{
+	static const int numbers[] = {SIGHUP, SIGTERM, SIGINT};
+
+	for (size_t i = 0; i < ARRAY_SIZE(numbers); i++) {
+		uv_signal_init(&director->loop, &director->signals[i]);
+		director->signals[i].data = director;
+		uv_signal_start(&director->signals[i], signalled, numbers[i]);
+	}
+	uv_timer_init(&director->loop, &director->leave);
+	director->leave.data = director;
+	uv_idle_init(&director->loop, &director->compare);
+	director->compare.data = director;
+	uv_prepare_init(&director->loop, &director->turn);
+	director->turn.data = director;
+	uv_prepare_start(&director->turn, turn_ended);
+	uv_timer_init(&director->loop, &director->watch);
+	director->watch.data = director;
+	uv_timer_start(&director->watch, watched, WATCH_MS, WATCH_MS);
+}
+
+int io_director_run(const struct io_director_options *options)
+{
+	struct io_director *director = calloc(1, sizeof(*director));
+	struct utsname kernel;
+	int r = director ? uv_loop_init(&director->loop) : -ENOMEM;
+
+	if (r < 0) {
+		io_log_error("%s", uv_strerror(r));
+		free(director);
+		config_free(options->config);
+		return r;
+	}
+	signal(SIGPIPE, SIG_IGN);
+	uv_loop_configure(&director->loop, UV_METRICS_IDLE_TIME);
+	director->config_path = options->config_path;
+	director->config = options->config;
+	director->identity = options->identity;
+	director->versions = options->versions;
+	director->started = director->loaded = director->forwarder_since = clock_now().mono;
+	director->watchdog = io_log_watchdog();
+	config_digest(director->config, director->digest);
+	director->ftp_damaged =
+		uname(&kernel) == 0 && kernel_facts_damage_ftp(kernel.release, kernel.version);
+	io_roster_init(&director->roster, &director->loop, director->config->state);
+	handles_start(director);
+	r = start(director);
+	if (r < 0) {
+		director->result = r;
+		director_stop(director);
+	} else {
+		io_log_notice("%s: running, epoch %llu, %zu services", director->config->node_name,
+			      (unsigned long long)director->epoch,
+			      director->config->services.count);
+	}
+	uv_run(&director->loop, UV_RUN_DEFAULT);
+	uv_loop_close(&director->loop);
+	config_free(director->config);
+	r = director->result;
+	free(director);
+	return r;
+}

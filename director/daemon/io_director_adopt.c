@@ -1,0 +1,120 @@
+#include <errno.h>
+#include <stdio.h>
+
+#include "director/daemon/io_director_private.h"
+#include "director/io_clock.h"
+#include "director/io_log.h"
+
+#define CONNECTIONS_PATH "/proc/net/ip_vs_conn"
+/* At start others wait for it. Later it takes at most a tenth of a processor, however large a
+ * flood has made the kernel's table. */
+#define REST 9
+/* Of one that follows another at once: it completes what that one found. */
+#define REST_AGAIN 1
+/* The kernel counts its list's entries: when one ends between two reads, the list skips another
+ * that comes later. Each reading skips others, so they are repeated until one finds nothing new; at
+ * most so often in a row, since connections that are being opened are always new. */
+#define READINGS_MAX 5
+
+/* Connections that the kernel has kept */
+
+static void adopt_entry(void *context, const struct entry *found)
+{
+	struct io_director *director = context;
+	struct entry entry = *found;
+	int r;
+
+	/* the probe's own connection */
+	if (entry.flow.family == AF_INET &&
+	    memcmp(entry.flow.vaddr, director->config->tap.local.bytes, 4) == 0)
+		return;
+	r = kernel_conns_complete(&director->adopt_services->set, &entry);
+	if (r < 0)
+		director->adopt_refused[-r]++;
+	else
+		io_node_adopted(director->node, &entry);
+}
+
+static void adopt_refused(void *context, int error)
+{
+	struct io_director *director = context;
+
+	director->adopt_refused[error]++;
+}
+
+/* Whether the reading that ended found connections that were not known, and tells of them. */
+static bool found_some(struct io_director *director)
+{
+	struct node_status status;
+	uint64_t found;
+
+	node_status(io_node_get(director->node), &status);
+	found = status.sync.adopted - director->adopt_found;
+	director->adopt_found = status.sync.adopted;
+	if (found)
+		io_log_info("%llu connections found in the kernel", (unsigned long long)found);
+	return found > 0;
+}
+
+static void adopt_done(void *context, int error)
+{
+	struct io_director *director = context;
+	bool wanted = director->adopt_again;
+
+	director->adopt = NULL;
+	director->adopt_again = false;
+	service_list_free(director->adopt_services);
+	director->adopt_services = NULL;
+	if (director->stopping)
+		return;
+	director->adopt_error[0] = '\0';
+	if (error < 0) {
+		snprintf(director->adopt_error, sizeof(director->adopt_error), "%s: %s",
+			 CONNECTIONS_PATH, uv_strerror(error));
+		io_log_error("%s", director->adopt_error);
+	}
+	director->adopted = true;
+	io_node_adopted_all(director->node);
+	director->adopt_readings = wanted ? 0 : director->adopt_readings + 1;
+	if ((found_some(director) && director->adopt_readings < READINGS_MAX) || wanted)
+		director_adopt(director);
+	else
+		director->adopt_readings = 0;
+}
+
+void director_adopt(struct io_director *director)
+{
+	director->adopt_since = clock_now().mono;
+	director_adopt_listed(director);
+}
+
+void director_adopt_listed(struct io_director *director)
+{
+	const struct io_adopt_options options = {
+		.loop = &director->loop,
+		.path = CONNECTIONS_PATH,
+		.rest = !director->adopted         ? 0
+			: director->adopt_readings ? REST_AGAIN
+						   : REST,
+		.context = director,
+		.entry = adopt_entry,
+		.refused = adopt_refused,
+		.done = adopt_done,
+	};
+	const char *error;
+	int r;
+
+	if (!director->adopt_since)
+		return;
+	r = io_services_list(director->services, director->adopt_since, &director->adopt_services,
+			     &error);
+	if (r == -EAGAIN)
+		return;
+	director->adopt_since = 0;
+	if (r < 0)
+		io_log_error("%s", error);
+	else
+		r = io_adopt_start(&options, &director->adopt);
+	if (r < 0)
+		adopt_done(director, r);
+}

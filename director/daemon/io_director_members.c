@@ -1,0 +1,191 @@
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "director/daemon/io_director_private.h"
+#include "director/event/notices.h"
+#include "director/io_clock.h"
+#include "director/io_log.h"
+#include "proto/epoch.h"
+
+/* So long the others are given to hear of it; what they do not hear they find out. */
+#define ABSENCE_MS 1000
+
+/* The node's reports */
+
+void director_noticed(void *context, const struct membership_notice *notice)
+{
+	struct io_director *director = context;
+	const struct membership *membership = node_membership(io_node_get(director->node));
+	struct node_status status;
+	struct event event;
+
+	node_status(io_node_get(director->node), &status);
+	if (notice->type == MEMBERSHIP_MEMBER_FAILED)
+		director->changed = status.sync.both_changed;
+	notice_event(membership, director->config->node_name, notice,
+		     status.sync.both_changed - director->changed, &event);
+	event_raise(io_alert_log(director->alert), &event, notice->now);
+	io_alert_kick(director->alert);
+}
+
+/* It changes often when many come and go: written now and then, and again after a failure. */
+void director_roster_changed(void *context)
+{
+	struct io_director *director = context;
+
+	director->roster_changed = true;
+}
+
+void director_roster_save(struct io_director *director)
+{
+	if (!director->roster_changed && !io_roster_failure(&director->roster))
+		return;
+	director->roster_changed = false;
+	io_roster_save(&director->roster, io_node_get(director->node));
+}
+
+static void left(uv_timer_t *timer)
+{
+	director_stop(timer->data);
+}
+
+void director_node_done(void *context)
+{
+	struct io_director *director = context;
+
+	/* A router that does not know yet is served to the end. */
+	if (!director->stopping)
+		uv_timer_start(&director->leave, left, io_services_grace(director->services), 0);
+}
+
+static void tell_clock(struct io_director *director)
+{
+	const char *name = director->config->node_name;
+	struct event event;
+
+	event_init(&event, EVENT_CLOCK_SET_BACK, name,
+		   "The clock of %s was set back by more than an hour: it starts again, for the "
+		   "others refuse what it stamped before. No connection notices.",
+		   name);
+	event_raise(io_alert_log(director->alert), &event, clock_now());
+	io_alert_kick(director->alert);
+}
+
+void director_epoch_wanted(void *context, uint64_t epoch)
+{
+	struct io_director *director = context;
+	char error[STORE_ERROR_MAX];
+	struct node_status status;
+
+	if (director->stopping)
+		return;
+	node_status(io_node_get(director->node), &status);
+	if (status.sync.stamped > clock_now().wall + SYNC_CLOCK_AHEAD)
+		tell_clock(director);
+	else
+		io_log_error("others know this director from epoch %" PRIu64 ", it runs in %" PRIu64
+			     ": its state was lost or rolled back; it "
+			     "ends, to start again in epoch %" PRIu64,
+			     epoch - 1, director->epoch, epoch);
+	director->result = -ESTALE;
+	if (epoch_raise(director->config->state, epoch, error) < 0)
+		io_log_error("%s", error);
+	uv_timer_start(&director->leave, left, 0, 0);
+}
+
+void director_witness(void *context, bool ok)
+{
+	struct io_director *director = context;
+	char text[ENDPOINT_TEXT];
+	struct event event;
+
+	if (director->stopping || !director->node)
+		return;
+	event_init(&event, EVENT_WITNESS, director->config->node_name, "The witness %s %s.",
+		   ip_addr_format(&director->config->witness, text),
+		   ok ? "answers" : "does not answer");
+	event_number(&event, "answers", ok);
+	io_alert_raise(director->alert, &event);
+	io_node_witness(director->node, ok);
+}
+
+/* What a person wants */
+
+void director_absence(struct io_director *director)
+{
+	bool again = director->stop_asked;
+
+	director->stop_asked = director->leaving = true;
+	io_log_notice("stopping; the kernel goes on forwarding");
+	if (again || !director->node) {
+		director_stop(director);
+		return;
+	}
+	uv_timer_start(&director->leave, left, ABSENCE_MS, 0);
+	io_node_absence(director->node, director->config->absence);
+}
+
+static int refuse(struct io_director *director, const char **ret_error, const char *format,
+		  const char *name)
+{
+	snprintf(director->act_error, sizeof(director->act_error), format, name);
+	*ret_error = director->act_error;
+	return -EINVAL;
+}
+
+/* By its id, or by its name: of several that had it in turn, the one that has failed. */
+static bool member_find(const struct membership *membership, const char *name,
+			struct member_info *ret_info)
+{
+	char id[STATUS_ID_TEXT];
+	struct member_info info;
+	unsigned int cursor = 0;
+	bool found = false;
+
+	while (membership_walk(membership, &cursor, &info)) {
+		if (strcmp(status_id(info.id, id), name) != 0 && strcmp(info.name, name) != 0)
+			continue;
+		if (!found || info.state == MEMBER_FAILED)
+			*ret_info = info;
+		found = true;
+	}
+	return found;
+}
+
+static int remove_member(struct io_director *director, const char *name, const char **ret_error)
+{
+	struct member_info info;
+
+	if (!member_find(node_membership(io_node_get(director->node)), name, &info) ||
+	    info.state == MEMBER_GONE)
+		return refuse(director, ret_error, "there is no member %s; see `lvsmesh members`",
+			      name);
+	if (info.state != MEMBER_FAILED && info.state != MEMBER_UNPROVEN)
+		return refuse(director, ret_error,
+			      "%s has not failed: `lvsmesh leave` on it makes it leave", name);
+	io_log_notice("removing %s for good, as asked", info.name);
+	io_node_remove(director->node, info.id);
+	return 0;
+}
+
+int director_act(void *context, const struct control_request *request, const char **ret_error)
+{
+	struct io_director *director = context;
+
+	if (request->command == CONTROL_REMOVE)
+		return remove_member(director, request->member, ret_error);
+	if (director->leaving || director->stopping)
+		return refuse(director, ret_error, "%s is about to stop",
+			      director->config->node_name);
+	if (request->command == CONTROL_LEAVE) {
+		director->leaving = true;
+		io_log_notice("leaving the cluster, as asked");
+		io_node_leave(director->node);
+	} else {
+		io_node_drain(director->node, request->command == CONTROL_DRAIN);
+		director_watch(director);
+	}
+	return 0;
+}

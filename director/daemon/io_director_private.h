@@ -1,0 +1,140 @@
+/* What the files of io_director share. */
+#ifndef DIRECTOR_IO_DIRECTOR_PRIVATE_H
+#define DIRECTOR_IO_DIRECTOR_PRIVATE_H
+
+#include "director/config/config_digest.h"
+#include "director/control/control_answer.h"
+#include "director/control/io_control.h"
+#include "director/daemon/io_director.h"
+#include "director/event/io_alert.h"
+#include "director/event/observer.h"
+#include "director/kernel/io_adopt.h"
+#include "director/kernel/io_services.h"
+#include "director/net/io_node.h"
+#include "director/net/io_roster.h"
+#include "director/net/io_witness.h"
+#include "director/tap/io_tap.h"
+#include "director/turns.h"
+
+/* Most entries that are kept. */
+#define ENTRIES_MAX (16u << 20)
+
+#define ERROR_MAX 512
+
+struct io_director {
+	uv_loop_t loop;
+	const char *config_path;
+	struct config *config;
+	const struct identity *identity;
+	uint64_t epoch;
+	usec_t before; /* wall, the start before this one */
+	struct version_range versions;
+	usec_t started;
+	bool stopping;
+	bool leaving;    /* asked to stop: the others are being told */
+	bool stop_asked; /* by a signal: the next one awaits nothing */
+	int result;      /* of the run */
+
+	/* NULL while they are not open. */
+	struct io_alert *alert;
+	struct io_control *control;
+	struct io_services *services;
+	struct io_node *node;
+	struct io_tap *tap;
+	struct io_adopt *adopt;
+	struct io_witness *witness;
+
+	struct io_roster roster;
+	bool roster_changed;
+	uv_signal_t signals[3];
+	uv_timer_t watch, leave;
+	unsigned int turns;   /* of watch */
+	usec_t watchdog;      /* the service manager's, 0: none; */
+	usec_t watchdog_told; /* mono, when it was last told that the loop turns */
+
+	uv_prepare_t turn;                        /* of the loop, */
+	uint64_t turn_began, turn_idle, turn_cpu; /* in ns */
+	struct turns loop_turns, loop_work;       /* its time; the processor's */
+
+	bool ftp_damaged; /* by this kernel */
+	bool forwarder_ok;
+	usec_t forwarder_since;
+
+	usec_t services_wanted; /* by the node, to compare; mono, since when, 0: not */
+	uv_idle_t compare;      /* runs while the node is told of them: */
+	struct service_list *compared;
+	size_t compared_next;
+	bool adopt_wanted, adopt_missed; /* by the node after that, as node_update says */
+	usec_t adopt_since; /* the kernel's services are being listed for it since then, or 0 */
+	bool adopted, adopt_again;
+	unsigned int adopt_readings; /* in a row */
+	uint64_t adopt_found;        /* by all readings */
+	char adopt_error[ERROR_MAX];
+	struct service_list *adopt_services; /* the kernel's, for their forwarding methods */
+	uint64_t adopt_refused[KERNEL_CONNS_E_MAX];
+
+	/* Reloads: requests are counted, those that wait share the next one. */
+	uv_work_t reload;
+	uint64_t reload_asked, reload_begun, reload_ended;
+	struct config *reload_config; /* as read, NULL: refused, reload_why */
+	struct config_error reload_why;
+	bool reload_taken; /* its services are being programmed */
+	int reload_result; /* of the last that ended */
+
+	usec_t loaded;
+	char digest[CONFIG_DIGEST_TEXT];
+	uint64_t reloads, reloads_refused;
+	uint64_t shed;      /* flows, as last logged, and when */
+	usec_t shed_logged; /* mono */
+	uint64_t changed;   /* sync_status.both_changed when a member was lost last */
+	char reload_error[ERROR_MAX];
+	char act_error[ERROR_MAX];
+
+	struct observer observer;
+};
+
+/* io_director.c: closes everything. */
+void director_stop(struct io_director *director);
+
+/* io_director_compare.c: lists the kernel's services for the node, when it wants them and they are
+ * there. */
+void director_compare(struct io_director *director);
+
+/* io_director_adopt.c: reads the connections that the kernel has kept. */
+void director_adopt(struct io_director *director);
+/* The kernel's services have been listed. */
+void director_adopt_listed(struct io_director *director);
+
+/* io_director_members.c: what the node and the witness report, with the director as context; */
+void director_noticed(void *context, const struct membership_notice *notice);
+void director_roster_changed(void *context);
+void director_node_done(void *context);
+void director_epoch_wanted(void *context, uint64_t epoch);
+void director_witness(void *context, bool ok);
+/* writes the roster if it has changed; */
+void director_roster_save(struct io_director *director);
+/* tells the others that we are about to stop, and then stops; asked again, it stops at once; */
+void director_absence(struct io_director *director);
+/* and a control_source's function. */
+int director_act(void *context, const struct control_request *request, const char **ret_error);
+
+/* io_director_reload.c: reads the configuration on a thread, takes it, and has the services
+ * programmed. Returns the number of the request: ended when reload_ended has reached it, with
+ * reload_result and, when it was refused, reload_error. */
+uint64_t director_reload(struct io_director *director);
+/* The services of the newest configuration have been programmed, or can't be. */
+void director_reload_programmed(struct io_director *director);
+/* A control_source's function. */
+int director_reload_ask(void *context, uint64_t *ticket, const char **ret_error);
+
+/* io_director_facts.c: a control_source's functions. */
+void director_facts(void *context, struct status_facts *ret_facts);
+int director_services(void *context, usec_t since, struct service_list **ret_list,
+		      const char **ret_error);
+
+/* io_director_events.c: raises what has changed since the last call; the first is cheap, the second
+ * is for now and then. */
+void director_watch_forwarder(struct io_director *director);
+void director_watch(struct io_director *director);
+
+#endif

@@ -1,0 +1,356 @@
+#include "director/event/notices.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+#define ID_TEXT 17
+
+struct text {
+	char *at;
+	size_t size, len;
+};
+
+/* What does not fit is cut. */
+__attribute__((format(printf, 2, 3))) static void add(struct text *text, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(text->at + text->len, text->size - text->len, format, args);
+	va_end(args);
+	if (n > 0)
+		text->len = MIN(text->len + (size_t)n, text->size - 1);
+}
+
+const char *notice_evidence_name(unsigned int i)
+{
+	static const char *const names[] = {
+		"refused", "restarted", "other-address", "sync", "third",
+		"witness", "mutual",    "one-sided",     "udp",  "tcp",
+	};
+
+	return i < ARRAY_SIZE(names) ? names[i] : NULL;
+}
+
+static void evidence_names(unsigned int evidence, char *text, size_t size)
+{
+	struct text to = {text, size, 0};
+	const char *name;
+
+	text[0] = '\0';
+	for (unsigned int i = 0; (name = notice_evidence_name(i)); i++)
+		if (evidence >> i & 1)
+			add(&to, "%s%s", to.len ? ", " : "", name);
+}
+
+/* What the evidence means, for a person. */
+static const char *evidence_text(unsigned int evidence)
+{
+	if (evidence & EVIDENCE_RESTARTED)
+		return ": it has been restarted";
+	if (evidence & EVIDENCE_REFUSED)
+		return ": its host answers, the daemon does not run";
+	if (evidence & EVIDENCE_THIRD)
+		return ": it does not answer us, but others";
+	if (evidence & EVIDENCE_SYNC)
+		return ": it does not answer, but its connections arrive";
+	return "";
+}
+
+/* Of a member, of ourselves, or the id of one that is not known any more. */
+static void name_add(struct text *to, const struct membership *membership, const char *director,
+		     uint64_t id)
+{
+	struct membership_status self;
+	struct member_info info;
+
+	membership_status(membership, &self);
+	if (id == self.id)
+		add(to, "%s", director);
+	else if (membership_find(membership, id, &info))
+		add(to, "%s", info.name);
+	else
+		add(to, "%016" PRIx64, id);
+}
+
+void notice_cut(const struct membership *membership, const char *director,
+		const struct membership_cut *cut, char *text, size_t size)
+{
+	struct text to = {text, size, 0};
+	bool grouped = cut->groups > 0;
+	unsigned int i;
+
+	text[0] = '\0';
+	for (i = 0; i < cut->id_count; i++) {
+		char name[CERTIFICATE_NAME_MAX + 1];
+		struct text of_name = {name, sizeof(name), 0};
+		const char *separator = grouped ? " | " : ", ";
+
+		if (grouped ? i && cut->group[i] == cut->group[i - 1] : i % 2)
+			separator = grouped ? ", " : "-";
+		name_add(&of_name, membership, director, cut->ids[i]);
+		if (to.len + strlen(separator) + of_name.len + sizeof(" ...") > size)
+			break;
+		add(&to, "%s%s", i ? separator : "", name);
+	}
+	if (i < (grouped ? cut->members : 2 * cut->pairs))
+		add(&to, " ...");
+}
+
+static void names_of(const struct membership *membership, const char *director,
+		     const struct membership_notice *notice, char *text, size_t size)
+{
+	struct text to = {text, size, 0};
+	struct membership_cut cut;
+
+	text[0] = '\0';
+	if (notice->type == MEMBERSHIP_PARTIAL_PARTITION) {
+		membership_cut(membership, &cut);
+		notice_cut(membership, director, &cut, text, size);
+	}
+	for (unsigned int i = 0; i < notice->id_count && i < MEMBERSHIP_NOTICE_IDS; i++) {
+		add(&to, "%s", i ? ", " : "");
+		name_add(&to, membership, director, notice->ids[i]);
+	}
+}
+
+/* Our side of a split: those that are alive, and we. */
+static void names_here(const struct membership *membership, const char *director, char *text,
+		       size_t size)
+{
+	struct text to = {text, size, 0};
+	unsigned int cursor = 0;
+	struct member_info info;
+
+	add(&to, "%s", director);
+	while (membership_walk(membership, &cursor, &info))
+		if (info.state == MEMBER_ALIVE || info.state == MEMBER_SUSPECT)
+			add(&to, ", %s", info.name);
+}
+
+/* Evidence: who, when, on what. */
+static void suspicion_text(const struct membership_notice *notice, const char *accuser,
+			   struct text *to)
+{
+	const char *tcp = notice->evidence & EVIDENCE_REFUSED ? ", and its host refuses TCP"
+			  : notice->evidence & EVIDENCE_TCP   ? ", nor does it by TCP"
+							      : "";
+
+	add(to, "Member %s is suspected by %s", notice->name, accuser);
+	if (notice->pings) {
+		add(to, ": no answer to %u pings%s", notice->pings, tcp);
+		if (notice->helpers)
+			add(to, "; of %u others asked to try, %u found the same", notice->helpers,
+			    notice->nacks);
+	}
+	add(to, ".");
+	if (notice->id_count > 1)
+		add(to, " %u directors say so by now.", notice->id_count);
+}
+
+static void evidence_sentence(const struct membership_notice *notice, const char *director,
+			      const char *accuser, struct text *to)
+{
+	double s = (double)notice->duration / (double)USEC_PER_SEC;
+
+	switch (notice->type) {
+	case MEMBERSHIP_SUSPECTED:
+		suspicion_text(notice, accuser, to);
+		break;
+	case MEMBERSHIP_CLEARED:
+		add(to, "Member %s is no longer suspected, after %.3f s.", notice->name, s);
+		break;
+	case MEMBERSHIP_REFUTED:
+		add(to, "%s was accused by %s, and refutes it.", director, accuser);
+		break;
+	case MEMBERSHIP_PAUSED:
+		add(to, "%s did not run for %.1f s.", director, s);
+		break;
+	default:
+		add(to, "%s", membership_notice_name((int)notice->type));
+		break;
+	}
+}
+
+static void sentence(const struct membership_notice *notice, const char *director,
+		     const char *names, struct text *to)
+{
+	const char *name = notice->name;
+	double s = (double)notice->duration / (double)USEC_PER_SEC;
+	unsigned int view = notice->view, roster = notice->roster;
+	const char *too = notice->evidence & EVIDENCE_WITNESS ? " and the witness" : "";
+
+	switch (notice->type) {
+	case MEMBERSHIP_MEMBER_JOINED:
+		add(to, "Member %s has joined: %u of %u are alive.", name, view, roster);
+		break;
+	case MEMBERSHIP_MEMBER_LEFT:
+		add(to, "Member %s has left for good: %u of %u are alive.", name, view, roster);
+		break;
+	case MEMBERSHIP_MEMBER_FAILED:
+		add(to, "Member %s has failed%s; %u of %u are alive.", name,
+		    evidence_text(notice->evidence), view, roster);
+		break;
+	case MEMBERSHIP_MEMBER_RECOVERED:
+		add(to, "Member %s is alive again, after %.1f s: %u of %u are.", name, s, view,
+		    roster);
+		break;
+	case MEMBERSHIP_MEMBER_PARTIAL:
+		if (!*name) {
+			add(to,
+			    "Nobody answers %s by UDP, and all by TCP: look at its own interface, "
+			    "packet filter and routes.",
+			    director);
+			break;
+		}
+		add(to, "Member %s answers, but not on every way%s%s.", name,
+		    notice->evidence & EVIDENCE_UDP ? ": not by UDP" : "",
+		    notice->evidence & EVIDENCE_TCP ? ": not by TCP" : "");
+		break;
+	case MEMBERSHIP_MEMBER_WHOLE:
+		if (*name)
+			add(to, "Member %s answers on every way again, after %.1f s.", name, s);
+		else
+			add(to, "Others answer %s by UDP again, after %.1f s.", director, s);
+		break;
+	case MEMBERSHIP_QUORUM_LOST:
+		add(to, "Quorum is lost: %s sees %u of %u members.", director, view, roster);
+		break;
+	case MEMBERSHIP_QUORUM_REGAINED:
+		add(to, "Quorum is back after %.1f s: %s sees %u of %u members.", s, director, view,
+		    roster);
+		break;
+	case MEMBERSHIP_SPLIT_SUSPECTED:
+		add(to, "The cluster is split, or %s %s crashed: %s sees %u of %u members%s.",
+		    names, notice->lost == 1 ? "has" : "have", director, view, roster, too);
+		break;
+	case MEMBERSHIP_SPLIT_CONFIRMED:
+		if (notice->evidence & EVIDENCE_MUTUAL)
+			add(to, "The cluster was split: %s and %s ran out of each other's reach.",
+			    director, names);
+		else
+			add(to, "The cluster is split: %s sees %u of %u members%s, and not %s.",
+			    director, view, roster, too, names);
+		break;
+	case MEMBERSHIP_SPLIT_HEALED:
+		add(to, "The split is over after %.1f s: %s sees %u of %u members.", s, director,
+		    view, roster);
+		break;
+	case MEMBERSHIP_PARTIAL_PARTITION:
+		add(to, "Some directors reach each other only through others: %s.", names);
+		break;
+	case MEMBERSHIP_PARTITION_ENDED:
+		add(to,
+		    "The partial partition is over after %.1f s: no director that is alive reaches "
+		    "another only through others.",
+		    s);
+		break;
+	case MEMBERSHIP_IDENTITY_TWICE:
+		add(to,
+		    "Another process has the identity of %s: stop one, or make it an identity of "
+		    "its own with `lvsmesh keygen node`.",
+		    director);
+		break;
+	case MEMBERSHIP_IDENTITY_SINGLE:
+		add(to, "No other process has the identity of %s any more.", director);
+		break;
+	default:
+		break;
+	}
+}
+
+static void member_fields(const struct membership *membership,
+			  const struct membership_notice *notice, struct event *event)
+{
+	char text[EVENT_TEXT_MAX];
+	struct member_info info;
+
+	event_text(event, "member", notice->name);
+	snprintf(text, sizeof(text), "%016" PRIx64, notice->member);
+	event_text(event, "id", text);
+	if (membership_find(membership, notice->member, &info) && info.address_count > 0)
+		event_text(event, "address", endpoint_format(&info.addresses[0].endpoint, text));
+}
+
+/* Fields of what is only evidence. */
+static void evidence_fields(const struct membership_notice *notice, const char *accuser,
+			    struct event *event)
+{
+	if (*accuser)
+		event_text(event, "accuser", accuser);
+	if (notice->pings) {
+		event_number(event, "pings", notice->pings);
+		event_number(event, "helpers", notice->helpers);
+		event_number(event, "nacks", notice->nacks);
+	}
+	if (notice->duration)
+		event_number(event, "ms", (int64_t)(notice->duration / USEC_PER_MSEC));
+}
+
+static void view_fields(const struct membership *membership, const char *director,
+			const struct membership_notice *notice, struct event *event)
+{
+	char here[EVENT_TEXT_MAX];
+
+	if (notice->type >= MEMBERSHIP_SPLIT_SUSPECTED && notice->type <= MEMBERSHIP_SPLIT_HEALED) {
+		names_here(membership, director, here, sizeof(here));
+		event_text(event, "here", here);
+	}
+	if (notice->type == MEMBERSHIP_PARTIAL_PARTITION) {
+		struct membership_cut cut;
+
+		membership_cut(membership, &cut);
+		event_number(event, "directors", cut.members);
+		event_number(event, "pairs", cut.pairs);
+	}
+	event_number(event, "view", notice->view);
+	event_number(event, "roster", notice->roster);
+	event_number(event, "lost", notice->lost);
+	if (notice->flaps)
+		event_number(event, "flaps", notice->flaps);
+}
+
+void notice_event(const struct membership *membership, const char *director,
+		  const struct membership_notice *notice, uint64_t changed, struct event *ret_event)
+{
+	bool of_member = notice->member != 0 && notice->name[0];
+	bool evidence = notice->type >= MEMBERSHIP_SUSPECTED;
+	char text[EVENT_SENTENCE_MAX], names[EVENT_TEXT_MAX], accuser[EVENT_TEXT_MAX] = "";
+	struct text to = {text, sizeof(text), 0}, of_accuser = {accuser, sizeof(accuser), 0};
+	enum event_kind kind = EVENT_KINDS;
+
+	event_kind_find(membership_notice_name((int)notice->type), &kind);
+	assert(kind < EVENT_KINDS);
+	names_of(membership, director, notice, names, sizeof(names));
+	if (notice->accuser)
+		name_add(&of_accuser, membership, director, notice->accuser);
+	if (evidence)
+		evidence_sentence(notice, director, accuser, &to);
+	else
+		sentence(notice, director, *names ? names : "the others", &to);
+	if (notice->type == MEMBERSHIP_SPLIT_HEALED)
+		add(&to, " Of the connections that both sides changed, %" PRIu64 " of %s gave way.",
+		    changed, director);
+	event_init(ret_event, kind, of_member ? notice->name : director, "%s", text);
+	if (of_member)
+		member_fields(membership, notice, ret_event);
+	if (notice->evidence) {
+		evidence_names(notice->evidence, text, EVENT_TEXT_MAX);
+		event_text(ret_event, "evidence", text);
+	}
+	if (*names)
+		event_text(ret_event,
+			   notice->type == MEMBERSHIP_PARTIAL_PARTITION ? "cut"
+			   : of_member                                  ? "accusers"
+									: "there",
+			   names);
+	if (evidence)
+		evidence_fields(notice, accuser, ret_event);
+	else
+		view_fields(membership, director, notice, ret_event);
+	if (notice->type == MEMBERSHIP_SPLIT_HEALED)
+		event_number(ret_event, "changed", (int64_t)changed);
+}

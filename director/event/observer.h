@@ -1,0 +1,128 @@
+/* Turns what a director sees of itself and its peers into events. A core: it is told the facts as
+ * often as they are looked at, and remembers what it has said. What membership notices are events
+ * already: see notices.h. */
+#ifndef DIRECTOR_OBSERVER_H
+#define DIRECTOR_OBSERVER_H
+
+#include "director/event/event_log.h"
+#include "director/node/peers.h"
+
+/* A peer that has acknowledged nothing for so long, or while it still gets what there was when it
+ * came for PEER_LAG_JOINING, is reported, and has caught up below PEER_LAG. It is not judged by
+ * entries: a burst that is on its way is no fault, and one that is stuck gets old. */
+#define OBSERVER_LAG (5 * USEC_PER_SEC)
+
+/* A director that has met no other for so long after its start is reported: directors that start
+ * together find each other sooner. */
+#define OBSERVER_ALONE (10 * USEC_PER_SEC)
+
+/* Others who change what is ours in the kernel so often, each time within so long of the last, and
+ * of how many things that is kept. */
+#define OBSERVER_CONTESTED 3
+#define OBSERVER_CONTEST (60 * USEC_PER_SEC)
+#define OBSERVER_CHANGES 16
+
+#define OBSERVER_CONFLICTS (60 * USEC_PER_SEC)
+
+/* A member that has not been throttled for so long is no longer reported as such. */
+#define OBSERVER_THROTTLED (60 * USEC_PER_SEC)
+
+/* Other services for so long are no change on its way through the cluster. */
+#define OBSERVER_DIVERGENCE (30 * USEC_PER_SEC)
+
+#define OBSERVER_COUNTERS 128
+
+/* What a network and restarts bring about too is refused in silence up to so much in a minute. */
+#define OBSERVER_FLOOD 3000
+
+/* A director, by whom its name is shared. */
+struct observer_named {
+	char name[CERTIFICATE_NAME_MAX + 1];
+	uint64_t id;
+	bool failed;
+};
+
+/* What somebody else has changed in the kernel, and how often without a pause. */
+struct observer_change {
+	char what[64];
+	char was[64];
+	int error; /* negative errno: it could not be put back */
+	unsigned int count;
+	usec_t last; /* mono; 0: unused */
+};
+
+struct observer {
+	unsigned int notices; /* of the identity's end, given */
+	bool draining, drained;
+	usec_t differs_since; /* mono: some member has other services; 0: none */
+	uint64_t refused[OBSERVER_COUNTERS];
+	uint64_t minute[OBSERVER_COUNTERS]; /* as it began */
+	usec_t minute_at;                   /* mono */
+	uint64_t conflicts;                 /* told of */
+	usec_t conflicts_at;                /* mono */
+	struct observer_change changes[OBSERVER_CHANGES];
+};
+
+/* All zero is a new one. */
+
+void observe_drain(struct observer *observer, const char *director,
+		   const struct node_status *status, struct event_log *log, struct now now);
+/* alone: node_status's; uptime: since the start. */
+void observe_alone(const char *director, bool alone, usec_t uptime, struct event_log *log,
+		   struct now now);
+/* Somebody else changed `what` of ours in the kernel: it was `was`, and was put back, or r
+ * (negative errno) came of trying. */
+void observe_kernel_changed(struct observer *observer, const char *director, const char *what,
+			    const char *was, int r, struct event_log *log, struct now now);
+/* What is changed again and again, or can't be put back, one a call; *i starts at 0. NULL: no more.
+ */
+const struct observer_change *observer_contested(const struct observer *observer, unsigned int *i,
+						 struct now now);
+/* Members that are alive and have other services than ours: their names, and how many. */
+void observe_config(struct observer *observer, const char *director, const char *names,
+		    unsigned int count, struct event_log *log, struct now now);
+void observe_replication(const struct peers *peers, struct event_log *log, struct now now);
+/* last: when that member used up its share of this director's work last, mono; 0: never. */
+void observe_throttled(const char *member, usec_t last, struct event_log *log, struct now now);
+/* beyond: whether that director, ourselves or another, has no place among so many, with which the
+ * cluster is full. */
+void observe_place(const char *director, bool self, bool beyond, unsigned int directors,
+		   struct event_log *log, struct now now);
+/* stalled_since: mono; 0: IPVS forwards. */
+void observe_forwarder(const char *director, usec_t stalled_since, struct event_log *log,
+		       struct now now);
+/* unseen_since: mono; 0: what is injected arrives in the kernel's table. interface: the wire tap's.
+ */
+void observe_injection(const char *director, const char *interface, usec_t unseen_since,
+		       struct event_log *log, struct now now);
+/* entries: known here, all of which are to be in the kernel. most: as many as the kernel takes
+ * (net.ipv4.vs.conn_max, from 7.2 on: beyond it the kernel makes none and says nothing); 0: any. */
+void observe_conn_max(const char *director, uint64_t entries, uint64_t most, struct event_log *log,
+		      struct now now);
+/* error: what the kernel refused of the services, NULL: nothing. */
+void observe_services(const char *director, const char *error, struct event_log *log,
+		      struct now now);
+/* Once each 30, 7 and 1 day before the certificate ends, and when it has ended. */
+void observe_identity(struct observer *observer, const struct certificate *certificate,
+		      struct event_log *log, struct now now);
+/* Directors of different keys and the same name: one was installed anew, or named by mistake.
+ * named: all there are, sorted when this returns. */
+void observe_names(struct observer_named *named, unsigned int count, struct event_log *log,
+		   struct now now);
+/* conflicts: sync_status's. At once, and then once a minute while they go on. */
+void observe_conflicts(struct observer *observer, const char *director, uint64_t conflicts,
+		       struct event_log *log, struct now now);
+/* What a counter of the node counts. */
+enum observer_refusal {
+	OBSERVER_NO_REFUSAL,
+	OBSERVER_ORDINARY, /* a network, or a restart, brings it about too */
+	OBSERVER_ALARMING,
+};
+
+enum observer_refusal observer_refusal(const char *group, const char *name);
+
+/* Messages of peers and strangers that were turned away, by what the node counts. */
+void observe_refused(struct observer *observer, const struct node *node, struct event_log *log,
+		     struct now now);
+
+#endif

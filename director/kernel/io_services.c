@@ -1,0 +1,448 @@
+#include "director/kernel/io_services.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "director/io_clock.h"
+#include "director/io_log.h"
+#include "director/kernel/io_services_private.h"
+
+struct io_services {
+	uv_loop_t *loop;
+	uv_timer_t timer;
+	uv_timer_t grace; /* runs: VIPs that were taken off are still local */
+	unsigned int handles;
+	struct io_services_callbacks callbacks;
+	struct config *config;
+
+	struct services_job job;
+	bool program_wanted, list_wanted, look_wanted;
+	bool changed; /* config, and no job has begun since */
+	bool programmed, ever;
+	usec_t tried;
+	struct ipvs_error error;
+
+	struct vips_job vips_job;
+	bool vips_wanted, release_wanted;
+	bool vips_changed; /* what is wanted; no job has begun since */
+	enum vips vips;
+	struct config *vips_config; /* whose VIPs are on, NULL: a former process's */
+	struct vip_error vip_error;
+
+	struct service_list *list; /* the last one, NULL: none, or list_error */
+	usec_t listed;             /* when it was begun */
+	int list_error;
+	char list_text[IO_SERVICES_ERROR_MAX];
+
+	void (*done)(void *context);
+	void *context;
+};
+
+static void next(struct io_services *services);
+
+/* A sentence is logged when it is a new one, not every time. */
+static void note(char *last, size_t size, const char *what, const char *text)
+{
+	if (strcmp(last, text) == 0)
+		return;
+	snprintf(last, size, "%s", text);
+	if (*text)
+		io_log_error("%s: %s", what, text);
+	else
+		io_log_notice("%s: all is well again", what);
+}
+
+/* The newest configuration, all of it. */
+static bool is_programmed(const struct io_services *services)
+{
+	return services->programmed && !services->changed &&
+	       !(services->job.busy && services->job.kind == JOB_PROGRAM && services->job.changed);
+}
+
+/* Jobs on the services: on a thread, */
+
+static struct service_list *list_make(struct services_job *job)
+{
+	struct service_list *list = calloc(1, sizeof(*list));
+	struct service_set set = {0};
+	size_t kept = 0;
+
+	job->r = list ? ipvs_dump(job->ipvs, &set, &job->result.error) : -ENOMEM;
+	if (job->r < 0) {
+		free(list);
+		return NULL;
+	}
+	for (size_t i = 0; i < set.count; i++) {
+		const struct service_key *key = &set.services[i].key;
+
+		if (key->fwmark == 0 && ip_addr_compare(&key->vip.ip, &job->config->tap.local) == 0)
+			service_fini(&set.services[i]);
+		else
+			set.services[kept++] = set.services[i];
+	}
+	set.count = kept;
+	service_set_sort(&set);
+	list->set = set;
+	return list;
+}
+
+static void job_run(uv_work_t *work)
+{
+	struct services_job *job = container_of(work, struct services_job, work);
+	const struct service_set *desired = &job->config->services;
+	struct service_keys owned;
+
+	switch (job->kind) {
+	case JOB_PROGRAM:
+		job->r = reconcile_services(job->ipvs, desired, job->config->state, &owned,
+					    &job->result);
+		service_keys_fini(&owned);
+		break;
+	case JOB_LIST:
+		job->list = list_make(job);
+		break;
+	case JOB_LOOK:
+		job->differs = reconcile_differs(job->ipvs, desired, job->config->state);
+		break;
+	}
+}
+
+/* and what comes of them. */
+
+static void programmed(struct io_services *services)
+{
+	const struct io_services_callbacks *callbacks = &services->callbacks;
+	const struct reconcile_result *result = &services->job.result;
+	bool failed = services->error.text[0] != '\0', was = services->programmed;
+	int r = services->job.r;
+	char differed[64];
+
+	services->tried = clock_now().mono;
+	services->programmed = r == 0;
+	/* What the kernel refuses of one service is that service's trouble. */
+	services->ever |= r == 0 || (result->error.failed > 0 && r != -EPERM);
+	if (result->forgot)
+		io_log_warning("the list of our services in %s was damaged: services that left the "
+			       "configuration meanwhile stay in the kernel, see `ipvsadm -Ln`",
+			       services->config->state);
+	if (r < 0 || failed)
+		note(services->error.text, sizeof(services->error.text), "services",
+		     r < 0 ? result->error.text : "");
+	else if (result->operations)
+		io_log_info("services: %u changes in the kernel", result->operations);
+	/* VIPs that waited for their services are nobody's doing. */
+	services->vips_changed |= services->job.changed || !was;
+	services->vips_wanted = true;
+	if (services->done)
+		return;
+	/* What had been done and is to be done again, somebody else has undone. */
+	if (was && !services->job.changed && result->operations > 0) {
+		snprintf(differed, sizeof(differed), "differed in %u places", result->operations);
+		callbacks->put_back(callbacks->ctx, "IPVS services", differed, r);
+	}
+	if (!services->program_wanted)
+		callbacks->programmed(callbacks->ctx);
+}
+
+static void listed(struct io_services *services)
+{
+	struct services_job *job = &services->job;
+
+	service_list_free(services->list);
+	services->list = job->list;
+	services->listed = job->began;
+	services->list_error = job->r;
+	snprintf(services->list_text, sizeof(services->list_text), "%s",
+		 job->r == -ENOMEM ? "out of memory" : job->result.error.text);
+	if (!services->done)
+		services->callbacks.listed(services->callbacks.ctx);
+}
+
+static void looked(struct io_services *services)
+{
+	if (services->job.differs || !services->programmed)
+		services->program_wanted = true;
+	else
+		services->tried = clock_now().mono;
+	services->vips_wanted |= !services->program_wanted;
+}
+
+static void job_done(uv_work_t *work, int status)
+{
+	struct io_services *services = container_of(work, struct io_services, job.work);
+
+	struct config *config = services->job.config;
+
+	(void)status; /* nothing cancels it */
+	services->job.busy = false;
+	if (services->job.kind == JOB_PROGRAM)
+		programmed(services);
+	else if (services->job.kind == JOB_LIST)
+		listed(services);
+	else
+		looked(services);
+	config_free(config);
+	next(services);
+}
+
+static void job_start(struct io_services *services, enum job kind)
+{
+	services->job = (struct services_job){
+		.busy = true,
+		.kind = kind,
+		.ipvs = services->job.ipvs,
+		.config = config_ref(services->config),
+		.changed = services->changed,
+		.began = clock_now().mono,
+	};
+	if (kind == JOB_PROGRAM)
+		services->changed = false;
+	uv_queue_work(services->loop, &services->job.work, job_run, job_done);
+}
+
+/* Jobs on the VIPs */
+
+static void vips_run(uv_work_t *work)
+{
+	vips_job_run(container_of(work, struct vips_job, work));
+}
+
+static void vips_log(const char *interface, const struct vip_changes *changes)
+{
+	if (changes->added || changes->removed)
+		io_log_notice("%s: %u VIPs put on, %u taken off", interface, changes->added,
+			      changes->removed);
+}
+
+static void vips_done(uv_work_t *work, int status)
+{
+	struct io_services *services = container_of(work, struct io_services, vips_job.work);
+	const struct io_services_callbacks *callbacks = &services->callbacks;
+	struct vips_job *job = &services->vips_job;
+	bool well = services->vip_error.text[0] == '\0';
+	char was[64];
+
+	(void)status;
+	job->busy = false;
+	vips_log(job->former ? job->former->vip_interface : job->config->vip_interface,
+		 &job->dropped);
+	vips_log(job->config->vip_interface, &job->changes);
+	note(services->vip_error.text, sizeof(services->vip_error.text), "VIPs", job->error.text);
+	if (job->release_error.text[0])
+		io_log_warning("%s", job->release_error.text);
+	if (well && !job->changed && job->changes.added > 0 && !services->done) {
+		snprintf(was, sizeof(was), "had lost %u VIPs", job->changes.added);
+		callbacks->put_back(callbacks->ctx, job->config->vip_interface, was, 0);
+	}
+	config_free(job->former);
+	services->vips_config = job->config;
+	next(services);
+}
+
+static void vips_start(struct io_services *services)
+{
+	services->vips_job = (struct vips_job){
+		.busy = true,
+		.ipvs = services->vips_job.ipvs,
+		.config = config_ref(services->config),
+		.former = services->vips_config,
+		/* Those of another configuration come when its services are there. */
+		.vips = services->vips == VIPS_ON && services->changed ? VIPS_STAY : services->vips,
+		.programmed = is_programmed(services),
+		.keep_local = uv_is_active((const uv_handle_t *)&services->grace),
+		.release = services->release_wanted,
+		.changed = services->vips_changed,
+	};
+	services->vips_config = NULL;
+	services->vips_wanted = services->release_wanted = services->vips_changed = false;
+	uv_queue_work(services->loop, &services->vips_job.work, vips_run, vips_done);
+}
+
+/* What comes next */
+
+static void gone(struct io_services *services)
+{
+	void (*done)(void *context) = services->done;
+	void *context = services->context;
+
+	ipvs_close(services->vips_job.ipvs);
+	ipvs_close(services->job.ipvs);
+	config_free(services->vips_config);
+	config_free(services->config);
+	service_list_free(services->list);
+	free(services);
+	done(context);
+}
+
+static void next(struct io_services *services)
+{
+	if (services->vips_wanted && !services->vips_job.busy)
+		vips_start(services);
+	if (services->job.busy)
+		return;
+	if (services->done) {
+		if (!services->vips_job.busy && services->handles == 0)
+			gone(services);
+	} else if (services->program_wanted) {
+		/* The VIPs that leave it go first. */
+		if (services->vips_config != services->config)
+			return;
+		services->program_wanted = false;
+		job_start(services, JOB_PROGRAM);
+	} else if (services->list_wanted) {
+		services->list_wanted = false;
+		job_start(services, JOB_LIST);
+	} else if (services->look_wanted) {
+		services->look_wanted = false;
+		job_start(services, JOB_LOOK);
+	}
+}
+
+static void interval(uv_timer_t *timer)
+{
+	struct io_services *services = container_of(timer, struct io_services, timer);
+
+	/* Nobody wants one of then. */
+	service_list_free(services->list);
+	services->list = NULL;
+	services->listed = 0;
+	services->look_wanted = true;
+	next(services);
+}
+
+static void release(struct io_services *services)
+{
+	uv_timer_stop(&services->grace);
+	services->release_wanted = services->vips_wanted = true;
+}
+
+static void grace_ended(uv_timer_t *grace)
+{
+	struct io_services *services = container_of(grace, struct io_services, grace);
+
+	release(services);
+	next(services);
+}
+
+/* Whether we may is asked at once: without that, nothing works. */
+static int sockets_open(struct io_services *services, struct ipvs_error *error)
+{
+	struct ipvs_info info;
+	int r = ipvs_open(&services->job.ipvs, error);
+
+	if (r == 0)
+		r = ipvs_open(&services->vips_job.ipvs, error);
+	if (r == 0)
+		r = ipvs_get_info(services->job.ipvs, &info, error);
+	return r;
+}
+
+int io_services_open(uv_loop_t *loop, struct config *config,
+		     const struct io_services_callbacks *callbacks,
+		     struct io_services **ret_services, char error[IO_SERVICES_ERROR_MAX])
+{
+	struct io_services *services = calloc(1, sizeof(*services));
+	struct ipvs_error why = {.text = "no memory"};
+	int r = services ? sockets_open(services, &why) : -ENOMEM;
+
+	if (r < 0) {
+		snprintf(error, IO_SERVICES_ERROR_MAX, "%s", why.text);
+		if (services) {
+			ipvs_close(services->vips_job.ipvs);
+			ipvs_close(services->job.ipvs);
+		}
+		free(services);
+		return r;
+	}
+	services->loop = loop;
+	services->config = config_ref(config);
+	services->callbacks = *callbacks;
+	services->changed = services->program_wanted = true;
+	services->vips_changed = services->vips_wanted = true;
+	uv_timer_init(loop, &services->timer);
+	uv_timer_init(loop, &services->grace);
+	services->handles = 2;
+	uv_timer_start(&services->timer, interval, IO_SERVICES_INTERVAL_MS,
+		       IO_SERVICES_INTERVAL_MS);
+	next(services);
+	*ret_services = services;
+	return 0;
+}
+
+static void closed(uv_handle_t *handle)
+{
+	struct io_services *services = handle->data;
+
+	services->handles--;
+	next(services);
+}
+
+void io_services_close(struct io_services *services, void (*done)(void *context), void *context)
+{
+	services->done = done;
+	services->context = context;
+	if (uv_is_active((uv_handle_t *)&services->grace))
+		release(services);
+	services->timer.data = services->grace.data = services;
+	uv_close((uv_handle_t *)&services->timer, closed);
+	uv_close((uv_handle_t *)&services->grace, closed);
+	next(services);
+}
+
+void io_services_config(struct io_services *services, struct config *config)
+{
+	config_free(services->config);
+	services->config = config_ref(config);
+	services->changed = services->program_wanted = true;
+	services->vips_changed = services->vips_wanted = true;
+	next(services);
+}
+
+void io_services_announce(struct io_services *services, bool announce, bool forward)
+{
+	bool was_on = services->vips != VIPS_OFF;
+
+	services->vips = announce ? VIPS_ON : VIPS_OFF;
+	if (!announce && forward && was_on)
+		uv_timer_start(&services->grace, grace_ended, IO_SERVICES_GRACE_MS, 0);
+	services->vips_changed = services->vips_wanted = true;
+	/* Also what a process before us left behind. */
+	if (announce || !forward)
+		release(services);
+	next(services);
+}
+
+uint64_t io_services_grace(const struct io_services *services)
+{
+	return uv_is_active((const uv_handle_t *)&services->grace)
+		       ? MAX(uv_timer_get_due_in(&services->grace), UINT64_C(1))
+		       : 0;
+}
+
+int io_services_list(struct io_services *services, usec_t since, struct service_list **ret_list,
+		     const char **ret_error)
+{
+	if (services->listed >= since && services->listed) {
+		*ret_error = services->list_text;
+		if (services->list)
+			*ret_list = service_list_ref(services->list);
+		return services->list_error;
+	}
+	services->list_wanted = true;
+	if (!services->done)
+		next(services);
+	return -EAGAIN;
+}
+
+void io_services_status(const struct io_services *services, struct io_services_status *ret_status)
+{
+	*ret_status = (struct io_services_status){
+		.programmed = services->programmed,
+		.ever = services->ever,
+		.tried = services->tried,
+		.error = services->programmed ? NULL : services->error.text,
+		.announcing = services->vips == VIPS_ON && !services->vip_error.text[0],
+		.vip_error = services->vip_error.text[0] ? services->vip_error.text : NULL,
+	};
+}

@@ -1,0 +1,73 @@
+/* What the kernel has to have for the packets to flow: the services in IPVS, looked after every
+ * IO_SERVICES_INTERVAL_MS, and the VIPs on their interface. Both outlive us. Logs what it changes
+ * and what fails.
+ *
+ * Netlink blocks, for seconds with 100,000 real servers: every call runs on libuv's threads, one at
+ * a time for the services and one at a time for the VIPs, in this order: VIPs that leave the
+ * configuration are taken off, the services are programmed, new VIPs are put on. All functions
+ * return at once; what they ask for is done later. */
+#ifndef DIRECTOR_IO_SERVICES_H
+#define DIRECTOR_IO_SERVICES_H
+
+#include <uv.h>
+
+#include "director/config/config.h"
+#include "proto/base.h"
+
+struct io_services;
+
+#define IO_SERVICES_INTERVAL_MS 5000
+#define IO_SERVICES_ERROR_MAX 512
+
+/* Somebody else changed `what` in the kernel: it `was`..., and has been put back, or r (negative
+ * errno) came of trying. */
+struct io_services_callbacks {
+	void (*put_back)(void *ctx, const char *what, const char *was, int r);
+	/* The services of the newest configuration have been tried: io_services_status(). */
+	void (*programmed)(void *ctx);
+	/* io_services_list() has something new. */
+	void (*listed)(void *ctx);
+	void *ctx;
+};
+
+/* Begins to program the services for the first time, and to take off the VIPs that were ours and
+ * are not configured any more. config: one more reference is held. 0, or a negative errno and a
+ * sentence: this kernel can't, or we may not; what only fails for a service is logged and tried
+ * again. */
+int io_services_open(uv_loop_t *loop, struct config *config,
+		     const struct io_services_callbacks *callbacks,
+		     struct io_services **ret_services, char error[IO_SERVICES_ERROR_MAX]);
+/* Services and VIPs stay. What runs ends first; then done is called once, services is freed. No
+ * other callback is called any more. */
+void io_services_close(struct io_services *services, void (*done)(void *context), void *context);
+
+/* Another configuration: VIPs that leave it go first, new ones come last. */
+void io_services_config(struct io_services *services, struct config *config);
+
+/* Whether traffic is wanted: puts the VIPs on, or takes them off. Before the first call they stay
+ * as they were found. forward: what still comes is forwarded for IO_SERVICES_GRACE_MS after they
+ * were taken off; false: the kernel does not forward. */
+#define IO_SERVICES_GRACE_MS 5000
+void io_services_announce(struct io_services *services, bool announce, bool forward);
+/* ms of that time that are left; 0: it is over. */
+uint64_t io_services_grace(const struct io_services *services);
+
+/* The kernel's services with their counters, sorted; the wire tap's left out. since: mono, the list
+ * is from then or later. 0: one more reference to a list, for service_list_free(). -EAGAIN: it is
+ * being made, listed() is called. Another negative errno, and a sentence that is borrowed until the
+ * next call of listed(). */
+int io_services_list(struct io_services *services, usec_t since, struct service_list **ret_list,
+		     const char **ret_error);
+
+struct io_services_status {
+	bool programmed;   /* the last attempt succeeded */
+	bool ever;         /* one attempt did, but for what the kernel refused of single services */
+	usec_t tried;      /* mono */
+	const char *error; /* of the last attempt, borrowed until the next, or NULL */
+	bool announcing;   /* the VIPs are on */
+	const char *vip_error; /* the same */
+};
+
+void io_services_status(const struct io_services *services, struct io_services_status *ret_status);
+
+#endif

@@ -1,0 +1,138 @@
+#include <stdlib.h>
+
+#include "director/kernel/io_services_private.h"
+#include "director/kernel/owned.h"
+
+/* Addresses that are wanted are put on; those of ours that are not are taken off. */
+static void apply(struct vips_job *job, const char *interface, struct vip_list wanted,
+		  struct vip_list ours, struct vip_changes *ret_changes)
+{
+	struct vip_error error = {""};
+	int r = vip_apply(interface, wanted, ours, job->keep_local, ret_changes, &error);
+
+	if (r < 0 && !job->error.text[0])
+		job->error = error;
+}
+
+/* The addresses of a set; *ret_vips is to be freed. None: no memory either. */
+static struct vip_list vips_of(const struct service_set *set, struct ip_addr **ret_vips)
+{
+	size_t count = service_set_vips(set, NULL, 0);
+
+	*ret_vips = count ? calloc(count, sizeof(**ret_vips)) : NULL;
+	if (!*ret_vips)
+		return (struct vip_list){0};
+	service_set_vips(set, *ret_vips, count);
+	return (struct vip_list){*ret_vips, count};
+}
+
+/* While not all is programmed, a VIP that would draw traffic to a service which is not there is
+ * left out; one that is on already stays, for its other services. */
+static void keep_served(struct vips_job *job, struct vip_list *list, struct ip_addr *vips)
+{
+	const struct service_set *wanted = &job->config->services;
+	struct service_set actual = {0};
+	struct ipvs_error error;
+	size_t kept = 0;
+
+	list->count = ipvs_dump(job->ipvs, &actual, &error) < 0 ? 0 : list->count;
+	for (size_t i = 0; i < list->count; i++) {
+		bool served = true;
+
+		for (size_t j = 0; j < wanted->count && served; j++) {
+			const struct service_key *key = &wanted->services[j].key;
+
+			served = key->fwmark || ip_addr_compare(&key->vip.ip, &vips[i]) != 0 ||
+				 service_set_find(&actual, key);
+		}
+		if (served)
+			vips[kept++] = vips[i];
+	}
+	list->count = kept;
+	service_set_fini(&actual);
+}
+
+/* Done again and again, so that what fails once, or is undone by others, is made good. */
+static void set(struct vips_job *job)
+{
+	struct vip_list none = {0};
+	struct ip_addr *vips;
+	struct vip_list list = vips_of(&job->config->services, &vips);
+
+	if (job->vips == VIPS_ON && !job->programmed)
+		keep_served(job, &list, vips);
+	if (job->vips == VIPS_ON)
+		apply(job, job->config->vip_interface, list, none, &job->changes);
+	else if (job->vips == VIPS_OFF)
+		apply(job, job->config->vip_interface, none, list, &job->changes);
+	free(vips);
+}
+
+/* Those that were taken off are local no longer. */
+static void release(struct vips_job *job)
+{
+	struct ip_addr *vips;
+	struct vip_list list = vips_of(&job->config->services, &vips);
+	struct vip_error error;
+
+	if (vip_release(list, &error) < 0)
+		job->release_error = error;
+	free(vips);
+}
+
+static bool list_has(const struct vip_list *list, const struct ip_addr *ip)
+{
+	for (size_t i = 0; i < list->count; i++)
+		if (ip_addr_compare(&list->vips[i], ip) == 0)
+			return true;
+	return false;
+}
+
+/* Takes off those of was that are not in the configuration; was is changed. */
+static void drop(struct vips_job *job, const char *interface, struct ip_addr *was, size_t count)
+{
+	struct ip_addr *vips;
+	struct vip_list stay = vips_of(&job->config->services, &vips), gone = {was, 0};
+	bool moved = strcmp(interface, job->config->vip_interface) != 0;
+
+	for (size_t i = 0; i < count; i++)
+		if (moved || !list_has(&stay, &was[i]))
+			was[gone.count++] = was[i];
+	if (gone.count)
+		apply(job, interface, (struct vip_list){0}, gone, &job->dropped);
+	free(vips);
+}
+
+/* What a process before us left on the interface. */
+static void drop_former_process(struct vips_job *job)
+{
+	struct service_keys owned = {0};
+	struct ip_addr *was = NULL;
+	size_t count = 0;
+
+	if (owned_load(job->config->state, &owned) == 0 && owned.count)
+		was = calloc(owned.count, sizeof(*was));
+	for (size_t i = 0; was && i < owned.count; i++)
+		if (owned.keys[i].fwmark == 0)
+			was[count++] = owned.keys[i].vip.ip;
+	if (was)
+		drop(job, job->config->vip_interface, was, count);
+	free(was);
+	service_keys_fini(&owned);
+}
+
+void vips_job_run(struct vips_job *job)
+{
+	if (!job->former) {
+		drop_former_process(job);
+	} else if (job->former != job->config) {
+		struct ip_addr *was;
+		struct vip_list list = vips_of(&job->former->services, &was);
+
+		drop(job, job->former->vip_interface, was, list.count);
+		free(was);
+	}
+	set(job);
+	if (job->release)
+		release(job);
+}

@@ -1,0 +1,25 @@
+/* Brings IPVS to the services that it should have, once: list, plan, apply, and remember what is
+ * ours around it. The kernel's services of others stay as they are. */
+#ifndef DIRECTOR_RECONCILE_H
+#define DIRECTOR_RECONCILE_H
+
+#include "director/kernel/ipvs.h"
+
+struct reconcile_result {
+	unsigned int operations; /* tried */
+	bool forgot;             /* the list of our services was damaged; it has been begun anew */
+	struct ipvs_error error; /* of the first that failed */
+};
+
+/* desired: valid and sorted. state: the directory of owned.h. ret_owned: the services that are ours
+ * from now on, to be ended with service_keys_fini() whatever is returned. ret_result is always
+ * written. 0; -errno of the first thing that failed, and its sentence: what else could be done has
+ * been done, also when the list of our services could not be written. */
+int reconcile_services(struct ipvs *ipvs, const struct service_set *desired, const char *state,
+		       struct service_keys *ret_owned, struct reconcile_result *ret_result);
+
+/* Whether reconcile_services() would change anything, or fail. Changes nothing, and may be called
+ * on any thread that has ipvs to itself. */
+bool reconcile_differs(struct ipvs *ipvs, const struct service_set *desired, const char *state);
+
+#endif

@@ -1,0 +1,88 @@
+#include "director/net/io_roster.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "director/io_log.h"
+#include "proto/state_file.h"
+
+#define ROSTER_MAX (8u << 20)
+
+static_assert(sizeof(((struct io_roster *)NULL)->error) == STORE_ERROR_MAX, "a store's sentence");
+
+void io_roster_init(struct io_roster *roster, uv_loop_t *loop, const char *dir)
+{
+	*roster = (struct io_roster){.loop = loop};
+	snprintf(roster->dir, sizeof(roster->dir), "%s", dir);
+}
+
+void io_roster_load(const struct io_roster *roster, uint8_t **ret_data, size_t *ret_len)
+{
+	char error[STORE_ERROR_MAX];
+	int r;
+
+	*ret_data = NULL;
+	r = state_file_load(roster->dir, IO_ROSTER_NAME, ROSTER_MAX, ret_data, ret_len, error);
+	if (r > 0)
+		io_log_error("%s; going on with those members in it whose signatures still hold",
+			     error);
+	else if (r < 0 && r != -ENOENT)
+		io_log_error("%s; going on without the members known before", error);
+}
+
+static void write_work(uv_work_t *work)
+{
+	struct io_roster *roster = container_of(work, struct io_roster, work);
+
+	roster->result = state_file_save(roster->dir, IO_ROSTER_NAME, 0600, roster->now.data,
+					 roster->now.len, roster->error);
+}
+
+static void write_start(struct io_roster *roster);
+
+static void written(uv_work_t *work, int status)
+{
+	struct io_roster *roster = container_of(work, struct io_roster, work);
+
+	(void)status;
+	free(roster->now.data);
+	roster->busy = false;
+	if (roster->result == 0)
+		roster->failure[0] = '\0';
+	else if (strcmp(roster->failure, roster->error) != 0) {
+		memcpy(roster->failure, roster->error, sizeof(roster->failure));
+		io_log_error("the roster is not saved: %s", roster->error);
+	}
+	if (roster->next.data)
+		write_start(roster);
+}
+
+static void write_start(struct io_roster *roster)
+{
+	roster->now = roster->next;
+	roster->next = (struct io_roster_text){0};
+	roster->busy = true;
+	uv_queue_work(roster->loop, &roster->work, write_work, written);
+}
+
+void io_roster_save(struct io_roster *roster, const struct node *node)
+{
+	size_t size = node_roster_size(node);
+	uint8_t *data = malloc(size);
+
+	if (!data) {
+		snprintf(roster->failure, sizeof(roster->failure), "%s", strerror(ENOMEM));
+		return;
+	}
+	free(roster->next.data);
+	roster->next = (struct io_roster_text){data, node_roster(node, data, size)};
+	if (!roster->busy)
+		write_start(roster);
+}
+
+const char *io_roster_failure(const struct io_roster *roster)
+{
+	return roster->failure[0] ? roster->failure : NULL;
+}

@@ -1,0 +1,504 @@
+#include <errno.h>
+#include <sodium.h>
+#include <stdlib.h>
+
+#include "director/node/node_private.h"
+
+#define TICK (100 * USEC_PER_MSEC)
+/* So early when there is something else to do: waking up for it alone costs more. */
+#define TICK_EARLY (20 * USEC_PER_MSEC)
+/* How long a forwarder that stalled again must be well before it is trusted, doubled each time;
+ * after the calm that is forgotten. */
+#define FORWARDER_HOLD_MIN (2 * USEC_PER_SEC)
+#define FORWARDER_HOLD_MAX (60 * USEC_PER_SEC)
+#define FORWARDER_CALM (60 * USEC_PER_SEC)
+/* So long at most the kernel's own connections are read before it is ready. That kernel carries
+ * them anyway; only the others lack some of them until they are read. */
+#define ADOPT_PATIENCE (5 * USEC_PER_SEC)
+
+void node_draw(struct node *node, void *data, size_t len)
+{
+	uint8_t key[randombytes_SEEDBYTES];
+
+	node->chance++;
+	crypto_generichash(key, sizeof(key), (const uint8_t *)&node->chance, sizeof(node->chance),
+			   node->seed, sizeof(node->seed));
+	randombytes_buf_deterministic(data, len, key);
+}
+
+int node_new(const struct node_options *options, struct node **ret_node)
+{
+	struct sync_options sync = {
+		.identity = options->identity,
+		.epoch = options->epoch,
+		.started = options->now.wall,
+		.before = options->before,
+		.syncid = options->syncid,
+		.entries_max = options->entries_max,
+	};
+	struct node *node = calloc(1, sizeof(*node));
+	uint8_t admission_key[16];
+	int r;
+
+	if (!node)
+		return -ENOMEM;
+	node->identity = options->identity;
+	node->epoch = options->epoch;
+	node->versions = options->versions;
+	node->syncid = options->syncid;
+	memcpy(node->tap_address, options->tap_address, sizeof(node->tap_address));
+	memcpy(node->seed, options->seed, sizeof(node->seed));
+	node->withdraw = options->withdraw;
+	node->join_by =
+		options->join_timeout ? options->now.mono + options->join_timeout : USEC_NEVER;
+	node->config = options->config;
+	node->started = options->now.mono;
+	node_draw(node, sync.hash_key, sizeof(sync.hash_key));
+	node_draw(node, &sync.journal, sizeof(sync.journal));
+	node_draw(node, admission_key, sizeof(admission_key));
+	r = peer_cache_new(&node->peers);
+	if (r == 0)
+		r = admission_new(admission_key, &node->admission);
+	if (r == 0)
+		r = accounts_new(&node->accounts);
+	if (r == 0)
+		r = sync_new(&sync, &node->sync);
+	if (r == 0) {
+		node->adopting = true;
+		sync_adopting(node->sync, true);
+		r = kernel_new(node);
+	}
+	if (r == 0)
+		r = members_new(node, options);
+	if (r < 0) {
+		node_free(node);
+		return r;
+	}
+	*ret_node = node;
+	return 0;
+}
+
+void node_free(struct node *node)
+{
+	if (!node)
+		return;
+	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX)
+		session_free(node->streams[i].session);
+	sync_free(node->sync);
+	kernel_free(node);
+	membership_free(node->membership);
+	admission_free(node->admission);
+	accounts_free(node->accounts);
+	peer_cache_free(node->peers);
+	free(node);
+}
+
+/* Readiness */
+
+static bool peers_complete(const struct node *node)
+{
+	for (unsigned int i = 0; i < node->links_len; i++) {
+		if (node->links[i].member && !node->links[i].reached)
+			return false;
+	}
+	return !node->searching;
+}
+
+static void follow_peers(struct node *node, struct now now)
+{
+	bool late = now.mono >= node->join_by && !node->ready;
+
+	node->followed = late || peers_complete(node);
+	if (late && node->met)
+		sync_join_end(node->sync);
+	else if (node->followed)
+		sync_join(node->sync, now);
+}
+
+static const char *not_ready(const struct node *node)
+{
+	struct sync_status status;
+
+	if (node->beyond)
+		return "a place in the cluster, which is full";
+	if (!node->forwarder)
+		return "the kernel: services, or the probe of forwarding or of injection";
+	if (!node->followed && node->searching)
+		return "another director: none has answered yet";
+	if (!node->followed)
+		return "a peer's entries are not complete";
+	sync_status(node->sync, &status);
+	if (!status.joined)
+		return "entries of directors that are gone, from the peers that have them";
+	if (!status.complete)
+		return "entries that are not in the kernel yet";
+	if (!node->read)
+		return "the kernel's own connections, which are being read";
+	return NULL;
+}
+
+/* Each event may be what was waited for. */
+static void look_ready(struct node *node, struct now now)
+{
+	if (node->ready)
+		return;
+	members_settle(node, now);
+	follow_peers(node, now);
+	node->read = !node->adopting || now.mono >= node->started + ADOPT_PATIENCE;
+	if (not_ready(node))
+		return;
+	node->ready = true;
+	node->ready_since = now.mono;
+}
+
+/* Time */
+
+/* Peers refuse what is stamped so far ahead of their clocks, and all that follows it in our
+ * journal. A new boot has a new journal, with versions of now; the kernel has the entries. */
+static bool clock_set_back(const struct node *node, struct now now)
+{
+	struct sync_status status;
+
+	sync_status(node->sync, &status);
+	return status.stamped > now.wall + SYNC_CLOCK_AHEAD;
+}
+
+static void tick(struct node *node, struct now now)
+{
+	if (clock_set_back(node, now))
+		node->said.epoch_wanted = MAX(node->said.epoch_wanted, node->epoch + 1);
+	node->tick = now.mono + TICK;
+	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX)
+		stream_tick(node, i, now);
+	members_tick(node, now);
+	sync_tick(node->sync, now);
+	kernel_tick(node, now);
+	node_templates_tick(node);
+}
+
+/* The metronome's own flow says nothing to anybody. */
+static bool is_metronome(const struct node *node, const struct entry *entry)
+{
+	return entry->flow.family == AF_INET &&
+	       memcmp(entry->flow.vaddr, node->tap_address, 4) == 0;
+}
+
+static void capture_collected(struct node *node, struct now now)
+{
+	sync_capture_group(node->sync, node->captured, node->captured_len, now);
+	node->captured_len = 0;
+}
+
+void node_capture(struct node *node, struct now now, const uint8_t *data, size_t len)
+{
+	struct kernel_wire_reader reader;
+	int r = kernel_wire_read(&reader, data, len, node->syncid);
+
+	if (r != 0) {
+		node->capture_refused[r]++;
+		return;
+	}
+	while ((r = kernel_wire_next(&reader, &node->captured[node->captured_len])) != 0) {
+		const struct entry *entry = &node->captured[node->captured_len];
+
+		if (r < 0)
+			node->capture_refused[-r]++;
+		if (r < 0 || is_metronome(node, entry))
+			continue;
+		/* The reader keeps options until its next entry. */
+		if (++node->captured_len == SYNC_CAPTURE_MAX || entry->options)
+			capture_collected(node, now);
+	}
+}
+
+void node_late(struct node *node, struct now now, usec_t since)
+{
+	capture_collected(node, now);
+	sync_late(node->sync, since ? now.wall - (now.mono - since) : 0);
+}
+
+static void want_output(struct node *node, struct now now, struct node_update *update)
+{
+	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
+		const struct stream *stream = &node->streams[i];
+		usec_t time = 0;
+
+		if (stream->use == STREAM_UNKNOWN &&
+		    (!stream->session || !session_pending(stream->session)))
+			continue;
+		if (stream->use == STREAM_SYNC)
+			time = sync_output_time(node->sync, i);
+		if (stream->phase == NODE_STREAM_READY)
+			time = MAX(time, accounts_over(node->accounts, stream->id, now.mono));
+		if (time <= now.mono)
+			bits_add(update->output.bits, i);
+		else
+			update->timeout = MIN(update->timeout, time);
+	}
+}
+
+static usec_t forwarder_trusted(const struct node *node)
+{
+	return node->recovered + node->hold;
+}
+
+/* Each VIP that comes or goes moves flows between directors. A forwarder that stalls again soon
+ * after it recovered is trusted later each time. */
+static void forwarder_changed(struct node *node, const struct node_event *event)
+{
+	usec_t now = event->now.mono;
+
+	if (event->ok == node->forwarder)
+		return;
+	node->forwarder = event->ok;
+	if (event->ok)
+		node->recovered = now;
+	else if (node->recovered && now < forwarder_trusted(node) + FORWARDER_CALM)
+		node->hold = MIN(MAX(2 * node->hold, FORWARDER_HOLD_MIN), FORWARDER_HOLD_MAX);
+	else
+		node->hold = 0;
+}
+
+static bool may_announce(const struct node *node, struct now now)
+{
+	struct membership_status status;
+
+	if (node->beyond || !node->forwarder || node->draining ||
+	    now.mono < forwarder_trusted(node))
+		return false;
+	if (!node->withdraw)
+		return true;
+	membership_status(node->membership, &status);
+	return status.quorum != QUORUM_MINORITY;
+}
+
+static void handle(struct node *node, const struct node_event *event)
+{
+	switch (event->type) {
+	case NODE_STREAM_OPENED:
+		stream_opened(node, event);
+		break;
+	case NODE_STREAM_DATA:
+		stream_data(node, event);
+		break;
+	case NODE_STREAM_CLOSED:
+		stream_closed(node, event);
+		break;
+	case NODE_ADOPTED:
+		if (!is_metronome(node, event->entry))
+			sync_adopt(node->sync, event->entry, event->now);
+		break;
+	case NODE_ADOPTED_ALL:
+		node->adopting = false;
+		sync_adopting(node->sync, false);
+		break;
+	case NODE_SERVICES:
+		kernel_services(node, event);
+		break;
+	case NODE_INJECTED:
+		sync_injected(node->sync);
+		break;
+	case NODE_INJECT_LOST:
+		sync_inject_lost(node->sync);
+		break;
+	case NODE_FORWARDER:
+		forwarder_changed(node, event);
+		break;
+	case NODE_CONFIG:
+		if (event->policy)
+			sync_policy(node->sync, event->policy);
+		members_event(node, event);
+		break;
+	default:
+		members_event(node, event);
+	}
+}
+
+static bool in_handshake(const struct node *node, unsigned int number)
+{
+	enum node_stream_phase phase = node->streams[number].phase;
+
+	return !is_dialled(number) && (phase == NODE_STREAM_NONE || phase == NODE_STREAM_HANDSHAKE);
+}
+
+/* It concerns nothing but an accepted stream whose peer has not proved who it is. */
+static bool is_stranger(const struct node *node, const struct node_event *event)
+{
+	return (event->type == NODE_STREAM_OPENED || event->type == NODE_STREAM_DATA ||
+		event->type == NODE_STREAM_CLOSED) &&
+	       in_handshake(node, event->stream);
+}
+
+/* Nothing has changed but streams in handshake. */
+static void update_unchanged(struct node *node, const struct node_event *event, bool stranger,
+			     struct node_update *ret_update)
+{
+	const struct session *session = node->streams[event->stream].session;
+
+	*ret_update = (struct node_update){.timeout = node->told.timeout,
+					   .close = node->close,
+					   .announce = node->told.announce,
+					   .refuse = node->told.refuse,
+					   .done = node->told.done};
+	node->close = (struct node_streams){0};
+	if (stranger && session && session_pending(session))
+		bits_add(ret_update->output.bits, event->stream);
+}
+
+void node_step(struct node *node, const struct node_event *event, struct node_update *ret_update)
+{
+	bool stranger = is_stranger(node, event);
+	struct now now = event->now;
+
+	capture_collected(node, now);
+	if (event->late)
+		members_step(node, &(struct membership_event){.type = MEMBERSHIP_TICK,
+							      .now = now,
+							      .late = event->late});
+	node->said.refused = false;
+	handle(node, event);
+	/* A flood of what is refused, or of strangers, costs no more than the refusals. */
+	stranger = stranger && in_handshake(node, event->stream);
+	if ((node->said.refused || stranger) && !event->late && now.mono < node->told.timeout) {
+		update_unchanged(node, event, stranger, ret_update);
+		return;
+	}
+	if (now.mono >= membership_timeout(node->membership))
+		members_step(node, &(struct membership_event){.type = MEMBERSHIP_TICK, .now = now});
+	if (now.mono + TICK_EARLY >= node->tick)
+		tick(node, now);
+	if (now.mono >= sync_mature_time(node->sync))
+		sync_mature(node->sync, now);
+	look_ready(node, now);
+
+	*ret_update = (struct node_update){
+		.timeout = MIN(node->tick, membership_timeout(node->membership)),
+	};
+	members_dial(node, now, ret_update);
+	ret_update->close = node->close;
+	node->close = (struct node_streams){0};
+	ret_update->timeout = MIN(ret_update->timeout, sync_mature_time(node->sync));
+	want_output(node, now, ret_update);
+	if (accounts_any(node->accounts, now.mono))
+		ret_update->timeout =
+			MIN(ret_update->timeout, accounts_any(node->accounts, now.mono));
+	ret_update->inject = sync_inject_pending(node->sync);
+	ret_update->confirm = sync_inject_awaited(node->sync);
+	ret_update->services = node->kernel.step == KERNEL_ASK;
+	ret_update->missed = node->kernel.want_adopt;
+	ret_update->adopt = sync_templates_look(node->sync) || ret_update->missed;
+	node->kernel.want_adopt = false;
+	ret_update->announce = node->ready && may_announce(node, now);
+	ret_update->refuse =
+		(node->ready || node->draining || node->beyond) && !may_announce(node, now);
+	ret_update->datagrams = node->said.datagrams;
+	ret_update->notices = node->said.notices;
+	ret_update->roster = node->said.roster_changed;
+	ret_update->done = node->said.done;
+	ret_update->epoch_wanted = node->said.epoch_wanted;
+	node->said = (struct membership_update){.done = node->said.done};
+	node->told = *ret_update;
+}
+
+uint64_t node_sender(const struct node *node)
+{
+	return node->sender;
+}
+
+uint64_t node_stream_director(const struct node *node, unsigned int number)
+{
+	const struct stream *stream = &node->streams[number];
+
+	return stream->phase == NODE_STREAM_READY ? stream->id : 0;
+}
+
+void node_charge(struct node *node, uint64_t director, usec_t cpu, struct now now)
+{
+	bool over = accounts_over(node->accounts, director, now.mono) != 0;
+
+	accounts_charge(node->accounts, director, cpu, now.mono);
+	node->throttled += !over && accounts_over(node->accounts, director, now.mono) != 0;
+}
+
+bool node_throttled(const struct node *node, uint64_t director, struct now now)
+{
+	return accounts_over(node->accounts, director, now.mono) != 0;
+}
+
+bool node_throttles(const struct node *node, struct now now)
+{
+	return accounts_any(node->accounts, now.mono) != 0;
+}
+
+usec_t node_throttled_last(const struct node *node, uint64_t member)
+{
+	return accounts_over_last(node->accounts, member);
+}
+
+size_t node_inject(struct node *node, struct now now, uint8_t *data, size_t cap)
+{
+	return sync_inject(node->sync, now, data, cap);
+}
+
+/* For people */
+
+void node_status(const struct node *node, struct node_status *ret_status)
+{
+	*ret_status = (struct node_status){
+		.ready = node->ready,
+		.ready_since = node->ready_since,
+		.draining = node->draining,
+		.beyond = node->beyond,
+		.drained = node->drained,
+		.alone = members_alone(node),
+		.forwarder_trusted = forwarder_trusted(node),
+	};
+	if (!node->ready)
+		ret_status->waiting_for = not_ready(node);
+	sync_status(node->sync, &ret_status->sync);
+}
+
+bool node_counter(const struct node *node, unsigned int i, struct node_counter *ret_counter)
+{
+	/* Errors count from 1, our own reasons from 0. */
+	if (i < SESSION_E_MAX - 1) {
+		*ret_counter = (struct node_counter){"session", session_error_name((int)i + 1),
+						     node->session_refused[i + 1]};
+		return true;
+	}
+	i -= SESSION_E_MAX - 1;
+	if (i < SYNC_E_MAX - 1) {
+		*ret_counter = (struct node_counter){"sync", sync_error_name((int)i + 1),
+						     sync_refused(node->sync, (int)i + 1)};
+		return true;
+	}
+	i -= SYNC_E_MAX - 1;
+	if (i < KERNEL_WIRE_E_MAX - 1) {
+		*ret_counter = (struct node_counter){"capture", kernel_wire_error_name((int)i + 1),
+						     node->capture_refused[i + 1]};
+		return true;
+	}
+	i -= KERNEL_WIRE_E_MAX - 1;
+	if (i < WHY_MAX) {
+		*ret_counter =
+			(struct node_counter){"stream", stream_why_name(i), node->stream_closed[i]};
+		return true;
+	}
+	i -= WHY_MAX;
+	if (i == 0) {
+		*ret_counter = (struct node_counter){"account", "throttled", node->throttled};
+		return true;
+	}
+	i--;
+	struct membership_counter counter;
+
+	if (!membership_counter(node->membership, i, &counter))
+		return false;
+	*ret_counter = (struct node_counter){"membership", counter.name, counter.value};
+	return true;
+}
+
+const struct sync *node_sync(const struct node *node)
+{
+	return node->sync;
+}

@@ -1,0 +1,135 @@
+/* The kernel's connections against ours, again and again: see director/node/compare.h. What the
+ * kernel has lost is injected again, what was never captured is asked to be read. */
+#include <errno.h>
+
+#include "director/node/node_private.h"
+#include "sync/table/table.h"
+
+#define ROUND_PAUSE (2 * USEC_PER_SEC)
+#define PAUSE_PER_REAL (10 * USEC_PER_MSEC) /* asking the kernel costs something, too */
+/* Slots looked at in one tick, a millisecond's work; then there is as long a pause as five walks
+ * take. */
+#define WALK_BUDGET 4096
+#define WALK_SHARE 5
+/* An entry that ends so soon may have ended. */
+#define SURE_MARGIN (10 * USEC_PER_SEC)
+/* What the kernel told so lately it has not lost, and may have gone on since. */
+#define REPAIR_AGE (2 * USEC_PER_SEC)
+/* The kernel's timeout of UDP. */
+#define SHED_LIFETIME (300 * USEC_PER_SEC)
+
+int kernel_new(struct node *node)
+{
+	node->kernel.compare = compare_new();
+	return node->kernel.compare ? 0 : -ENOMEM;
+}
+
+void kernel_free(struct node *node)
+{
+	compare_free(node->kernel.compare);
+}
+
+/* Since the kernel last reported it. */
+static usec_t age_of(const struct entry *entry, const struct sync_info *info, struct now now)
+{
+	return now.mono + table_lifetime(entry->timeout) * USEC_PER_SEC - info->expires;
+}
+
+static bool is_sure(const struct entry *entry, const struct sync_info *info, struct now now)
+{
+	return info->in_kernel &&
+	       age_of(entry, info, now) + SURE_MARGIN < entry->timeout * USEC_PER_SEC;
+}
+
+/* False: no room for it now. */
+static bool look(struct node *node, const struct entry *entry, const struct sync_info *info,
+		 struct now now)
+{
+	struct compare *compare = node->kernel.compare;
+	bool sure = is_sure(entry, info, now);
+
+	if (node->kernel.step == KERNEL_COUNT)
+		compare_count(compare, entry, sure);
+	else if (sure && age_of(entry, info, now) >= REPAIR_AGE && compare_lost(compare, entry))
+		return sync_repair(node->sync, &entry->flow) == 0;
+	return true;
+}
+
+/* True: at the end. */
+static bool walk(struct node *node, struct now now)
+{
+	for (unsigned int i = 0; i < WALK_BUDGET; i++) {
+		uint64_t cursor = node->kernel.cursor;
+		struct sync_info info;
+		struct entry entry;
+
+		if (!sync_walk(node->sync, &cursor, &entry, &info))
+			return true;
+		if (!look(node, &entry, &info, now))
+			return false;
+		node->kernel.cursor = cursor;
+	}
+	return false;
+}
+
+void kernel_tick(struct node *node, struct now now)
+{
+	struct node_kernel *kernel = &node->kernel;
+
+	switch (kernel->step) {
+	case KERNEL_WAIT:
+		if (now.mono < kernel->next || !node->ready || node->adopting)
+			return;
+		kernel->step = kernel->asked ? KERNEL_COUNT : KERNEL_ASK;
+		kernel->began = now.mono;
+		kernel->cursor = 0;
+		break;
+	case KERNEL_COUNT:
+		if (walk(node, now))
+			kernel->step = KERNEL_ASK;
+		break;
+	case KERNEL_REPAIR:
+		if (walk(node, now))
+			kernel->step = KERNEL_WAIT;
+		break;
+	case KERNEL_ASK:
+		break;
+	}
+}
+
+/* Flows that were too many are in the kernel and not in the table. */
+static bool has_shed(const struct node *node, struct now now)
+{
+	struct sync_status status;
+
+	sync_status(node->sync, &status);
+	return status.shed_time && now.mono < status.shed_time + SHED_LIFETIME;
+}
+
+void kernel_services(struct node *node, const struct node_event *event)
+{
+	struct node_kernel *kernel = &node->kernel;
+	struct compare_verdict verdict = {0};
+	usec_t pause;
+
+	if (kernel->step != KERNEL_ASK)
+		return;
+	if (!event->services || compare_add(kernel->compare, event->services) < 0)
+		kernel->failed = true;
+	for (size_t i = 0; event->services && i < event->services->count; i++)
+		kernel->reals += event->services->services[i].n_real_servers;
+	if (event->more)
+		return;
+	kernel->step = KERNEL_WAIT;
+	compare_judge(kernel->compare, kernel->failed, &verdict);
+	kernel->asked = !kernel->failed;
+	pause = ROUND_PAUSE + (kernel->asked ? kernel->reals * PAUSE_PER_REAL : 0);
+	kernel->failed = false;
+	kernel->reals = 0;
+	kernel->next = event->now.mono + pause + WALK_SHARE * (event->now.mono - kernel->began);
+	kernel->want_adopt |= verdict.unknown && !has_shed(node, event->now);
+	if (verdict.lost) {
+		kernel->step = KERNEL_REPAIR;
+		kernel->cursor = 0;
+	}
+}

@@ -1,0 +1,531 @@
+#include <errno.h>
+
+#include "director/node/node_private.h"
+#include "proto/session/seal.h"
+
+#define REDIAL_MIN (100 * USEC_PER_MSEC)
+#define REDIAL_MAX (2 * USEC_PER_SEC)
+/* A member that could not be reached for so long is not waited for at start, nor one that is lost
+ * again and again before its entries were complete; nor is anybody at all when nobody is found,
+ * unless cluster.on-alone asks for it. */
+#define PATIENCE (5 * USEC_PER_SEC)
+#define PATIENCE_FLAPPING (60 * USEC_PER_SEC)
+/* Who leaves waits so long for the others to acknowledge its entries. */
+#define LEAVE_PATIENCE (10 * USEC_PER_SEC)
+
+static void join_keep(struct node *node, const struct endpoint *join, unsigned int count)
+{
+	for (unsigned int i = 0; i < MEMBERSHIP_JOIN_MAX; i++)
+		node->join[i] = i < count ? join[i].ip : (struct ip_addr){0};
+	node->admission_stale = true;
+}
+
+int members_new(struct node *node, const struct node_options *options)
+{
+	struct membership_options membership = {
+		.identity = options->identity,
+		.epoch = options->epoch,
+		.profile = options->profile,
+		.address_count = options->address_count,
+		.versions = options->versions,
+		.config = options->config,
+		.witness = options->witness,
+		.directors_max = options->directors_max,
+		.roster = options->roster,
+		.roster_len = options->roster_len,
+		.now = options->now,
+	};
+	int r;
+
+	if (options->join_count > MEMBERSHIP_JOIN_MAX || options->address_count == 0 ||
+	    options->address_count > MEMBERSHIP_ADDRESSES_MAX)
+		return -EINVAL;
+	memcpy(membership.addresses, options->addresses,
+	       options->address_count * sizeof(*options->addresses));
+	node_draw(node, membership.seed, sizeof(membership.seed));
+	r = membership_new(&membership, &node->membership);
+	if (r < 0)
+		return r;
+	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++)
+		node->member_streams[i] = NODE_STREAMS_MAX;
+	for (unsigned int i = 0; i < options->address_count; i++)
+		node->own[i] = options->addresses[i].ip;
+	join_keep(node, options->join, options->join_count);
+	members_step(node, &(struct membership_event){
+				   .type = MEMBERSHIP_JOIN,
+				   .now = options->now,
+				   .join = options->join,
+				   .join_count = options->join_count,
+			   });
+	node->wait_alone = options->wait_alone;
+	node->leave_grace = options->leave_grace;
+	node->searching = members_alone(node);
+	return 0;
+}
+
+static void member_addresses(struct node *node, const struct member_info *info)
+{
+	struct certificate certificate;
+	const uint8_t *bytes;
+	size_t len;
+
+	for (unsigned int i = 0; i < info->address_count; i++)
+		admission_directors_add(node->admission, &info->addresses[i].endpoint.ip);
+	if (!membership_certificate(node->membership, info->id, &bytes, &len) ||
+	    certificate_parse(bytes, len, &certificate) != 0)
+		return;
+	for (size_t i = 0; i < certificate.address_count; i++)
+		admission_directors_add(node->admission, &certificate.addresses[i]);
+}
+
+void members_addresses(struct node *node)
+{
+	struct member_info info;
+	unsigned int cursor = 0;
+
+	node->admission_stale = false;
+	admission_directors_clear(node->admission);
+	for (unsigned int i = 0; i < MEMBERSHIP_ADDRESSES_MAX; i++)
+		admission_directors_add(node->admission, &node->own[i]);
+	for (unsigned int i = 0; i < MEMBERSHIP_JOIN_MAX; i++)
+		admission_directors_add(node->admission, &node->join[i]);
+	while (membership_walk(node->membership, &cursor, &info)) {
+		if (info.state != MEMBER_GONE)
+			member_addresses(node, &info);
+	}
+	admission_directors_end(node->admission);
+}
+
+bool members_alone(const struct node *node)
+{
+	struct membership_status status;
+	struct endpoint endpoint;
+	unsigned int cursor = 0;
+
+	membership_status(node->membership, &status);
+	return !node->met &&
+	       (status.roster > 1 || membership_unanswered(node->membership, &cursor, &endpoint));
+}
+
+/* Links */
+
+/* There is one for each member that has a place. */
+static struct link *link_find(struct node *node, uint64_t member)
+{
+	struct link *unused = NULL;
+
+	for (unsigned int i = 0; i < node->links_len; i++) {
+		if (node->links[i].member == member)
+			return &node->links[i];
+		if (!node->links[i].member && !unused)
+			unused = &node->links[i];
+	}
+	if (!unused && node->links_len < NODE_SYNC_MAX)
+		unused = &node->links[node->links_len++];
+	return unused;
+}
+
+/* Where to dial a member: where it answers by TCP, as far as is known. */
+static struct endpoint member_endpoint(const struct member_info *info)
+{
+	for (unsigned int i = 0; i < info->address_count; i++) {
+		if (info->addresses[i].tcp)
+			return info->addresses[i].endpoint;
+	}
+	return info->addresses[0].endpoint;
+}
+
+static void link_update(struct node *node, const struct member_info *info, struct now now)
+{
+	struct link *link = link_find(node, info->id);
+
+	if (!link || info->address_count == 0)
+		return;
+	if (!link->member) {
+		*link = (struct link){.member = info->id, .backoff = REDIAL_MIN};
+		link->first = link->lost = now.mono;
+		memcpy(link->name, info->name, sizeof(link->name));
+	}
+	link->alive = info->state == MEMBER_ALIVE || info->state == MEMBER_SUSPECT;
+	link->endpoint = member_endpoint(info);
+	/* Dials that failed while it was down say nothing of its new boot. */
+	if (link->alive && info->epoch > link->epoch) {
+		link->epoch = info->epoch;
+		link->redial = 0;
+		link->backoff = REDIAL_MIN;
+	}
+	if (link->alive) {
+		node->met = true;
+		node->searching = false;
+	}
+}
+
+/* The others go on without this director: it starts again when it gets a place. */
+static void place_update(struct node *node)
+{
+	struct membership_status status;
+
+	membership_status(node->membership, &status);
+	node->beyond = status.beyond;
+	if (node->beyond)
+		node->ready = node->followed = false;
+}
+
+static bool is_linked(const struct node *node, const struct member_info *info)
+{
+	return info->state != MEMBER_GONE && !info->beyond && !node->beyond;
+}
+
+/* Nor do those whom it dialled receive from one that has no place. */
+static void sinks_update(struct node *node, struct now now)
+{
+	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
+		const struct stream *stream = &node->streams[i];
+
+		if (!is_dialled(i) && stream->phase == NODE_STREAM_READY &&
+		    stream->use == STREAM_SYNC && members_beyond(node, stream->id))
+			stream_close_why(node, i, WHY_FULL, now);
+	}
+}
+
+bool members_beyond(const struct node *node, uint64_t id)
+{
+	struct member_info info;
+
+	return node->beyond || (membership_find(node->membership, id, &info) && info.beyond);
+}
+
+/* Streams open with members that are alive and have a place. They end when the member is gone for
+ * good; of one that failed they may go on: that it does not answer there either, it has to show. */
+static void links_update(struct node *node, struct now now)
+{
+	struct member_info info;
+	unsigned int cursor = 0;
+
+	place_update(node);
+	for (unsigned int i = 0; i < node->links_len; i++) {
+		struct link *link = &node->links[i];
+
+		if (!link->member || (membership_find(node->membership, link->member, &info) &&
+				      is_linked(node, &info)))
+			continue;
+		if (node->streams[i].phase != NODE_STREAM_NONE)
+			stream_close_why(node, i, WHY_REMOVED, now);
+		*link = (struct link){0};
+		node->streams[i] = (struct stream){0};
+	}
+	while (membership_walk(node->membership, &cursor, &info)) {
+		if (is_linked(node, &info))
+			link_update(node, &info, now);
+	}
+	sinks_update(node, now);
+}
+
+static void say_sync(struct node *node, unsigned int number, bool ok, struct now now)
+{
+	members_step(node, &(struct membership_event){
+				   .type = MEMBERSHIP_SYNC,
+				   .now = now,
+				   .member = node->links[number].member,
+				   .ok = ok,
+			   });
+}
+
+void link_ready(struct node *node, unsigned int number, struct now now)
+{
+	say_sync(node, number, true, now);
+}
+
+void link_lost(struct node *node, unsigned int number, bool was_ready, bool lasted, struct now now)
+{
+	struct link *link = &node->links[number];
+	uint32_t jitter;
+
+	if (!link->member)
+		return;
+	if (was_ready) {
+		link->lost = now.mono;
+		say_sync(node, number, false, now);
+	}
+	if (lasted)
+		link->backoff = REDIAL_MIN;
+	node_draw(node, &jitter, sizeof(jitter));
+	link->redial = now.mono + link->backoff + jitter % (link->backoff / 2 + 1);
+	link->backoff = MIN(link->backoff * 2, REDIAL_MAX);
+}
+
+/* Notes whether nothing can be learned any more from a member, for now. */
+static void link_settle(struct node *node, unsigned int i, struct now now)
+{
+	struct link *link = &node->links[i];
+	struct sync_stream_status status;
+
+	if (node->streams[i].phase == NODE_STREAM_READY) {
+		sync_stream_status(node->sync, i, now, &status);
+		link->reached |= status.synced && status.behind == 0;
+	} else {
+		link->reached |= now.mono > link->lost + PATIENCE ||
+				 now.mono > link->first + PATIENCE_FLAPPING;
+	}
+}
+
+void members_dial(struct node *node, struct now now, struct node_update *update)
+{
+	struct membership_dialling dialling;
+
+	while (membership_dial(node->membership, &dialling)) {
+		unsigned int number = NODE_SYNC_MAX + dialling.stream;
+
+		stream_dial(node, number, &dialling.remote, update, now);
+	}
+	for (unsigned int i = 0; i < node->links_len; i++) {
+		struct link *link = &node->links[i];
+
+		if (!link->alive || node->streams[i].phase != NODE_STREAM_NONE ||
+		    bits_have(node->close.bits, i))
+			continue;
+		if (link->redial > now.mono) {
+			update->timeout = MIN(update->timeout, link->redial);
+			continue;
+		}
+		stream_dial(node, i, &link->endpoint, update, now);
+	}
+}
+
+/* Membership */
+
+static void close_streams(struct node *node, uint64_t close)
+{
+	for (; close; close &= close - 1) {
+		unsigned int number = node->member_streams[__builtin_ctzll(close)];
+
+		if (number < NODE_STREAMS_MAX)
+			node->streams[number].closing = true;
+	}
+}
+
+void members_step(struct node *node, struct membership_event *event)
+{
+	struct membership_update update, *said = &node->said;
+
+	membership_step(node->membership, event, &update);
+	said->output |= update.output;
+	said->datagrams |= update.datagrams;
+	said->notices |= update.notices;
+	said->roster_changed |= update.roster_changed;
+	said->done |= update.done;
+	said->refused = update.refused;
+	said->sender = update.sender;
+	if (update.epoch_wanted)
+		said->epoch_wanted = update.epoch_wanted;
+	close_streams(node, update.close);
+	if (update.view_changed) {
+		node->admission_stale = true;
+		links_update(node, event->now);
+	}
+}
+
+/* Whether every member that is alive has acknowledged all that we captured. */
+static bool all_acknowledged(const struct node *node, struct now now)
+{
+	struct sync_status sync;
+
+	sync_status(node->sync, &sync);
+	if (sync.young > 0)
+		return false;
+	for (unsigned int i = 0; i < node->links_len; i++) {
+		bool acknowledged = false;
+
+		if (!node->links[i].alive)
+			continue;
+		BITS_EACH (n, node->used.bits, NODE_STREAMS_MAX) {
+			struct sync_stream_status status;
+
+			if (is_dialled(n) || node->streams[n].use != STREAM_SYNC ||
+			    node->streams[n].id != node->links[i].member)
+				continue;
+			sync_stream_status(node->sync, n, now, &status);
+			acknowledged |= status.synced;
+		}
+		if (!acknowledged)
+			return false;
+	}
+	return true;
+}
+
+static enum member_phase phase_now(const struct node *node)
+{
+	if (node->draining)
+		return MEMBER_DRAINING;
+	if (node->ready)
+		return MEMBER_READY;
+	return node->searching ? MEMBER_JOINING : MEMBER_SYNCING;
+}
+
+static void say_phase(struct node *node, struct now now)
+{
+	struct sync_status status;
+
+	if (node->stop == STOP_SAID || node->phase == phase_now(node))
+		return;
+	node->phase = phase_now(node);
+	sync_status(node->sync, &status);
+	members_step(node, &(struct membership_event){
+				   .type = MEMBERSHIP_META,
+				   .now = now,
+				   .phase = node->phase,
+				   .config = node->config,
+				   .position = status.position,
+			   });
+}
+
+void members_settle(struct node *node, struct now now)
+{
+	for (unsigned int i = 0; i < node->links_len; i++) {
+		if (node->links[i].member)
+			link_settle(node, i, now);
+	}
+}
+
+void members_tick(struct node *node, struct now now)
+{
+	node->searching =
+		members_alone(node) && (node->wait_alone || now.mono <= node->started + PATIENCE);
+	sync_hasten(node->sync, node->draining);
+	node->drained = node->draining && !node->adopting && all_acknowledged(node, now);
+	say_phase(node, now);
+	if (node->stop == STOP_DRAINING && now.mono >= node->stop_from &&
+	    (node->drained || now.mono >= node->stop_by)) {
+		node->stop = STOP_SAID;
+		members_step(node,
+			     &(struct membership_event){.type = MEMBERSHIP_LEAVE, .now = now});
+	}
+}
+
+/* What the operator, the driver and the network say. */
+
+static void leave(struct node *node, struct now now)
+{
+	if (node->stop != STOP_NOT)
+		return;
+	node->draining = true;
+	node->stop = STOP_DRAINING;
+	node->stop_from = now.mono + (node->told.announce ? node->leave_grace : 0);
+	node->stop_by = node->stop_from + LEAVE_PATIENCE;
+}
+
+/* A director that is to stop while it drains in order to leave still leaves, at once. */
+static void absence(struct node *node, const struct node_event *event)
+{
+	bool leaves = node->stop == STOP_DRAINING;
+
+	node->stop = STOP_SAID;
+	members_step(node, &(struct membership_event){
+				   .type = leaves ? MEMBERSHIP_LEAVE : MEMBERSHIP_ABSENCE,
+				   .now = event->now,
+				   .lease = event->lease,
+			   });
+}
+
+static void config_changed(struct node *node, const struct node_event *event)
+{
+	node->config = event->config;
+	node->phase = MEMBER_PHASE_MAX; /* say all of it again */
+	say_phase(node, event->now);
+}
+
+/* As the datagram says; membership has yet to see whether that is true. 0: it is not. */
+static uint64_t sender_throttled(const struct node *node, const uint8_t *data, size_t len,
+				 struct now now)
+{
+	struct packet packet;
+
+	if (!accounts_any(node->accounts, now.mono) ||
+	    packet_parse(node->identity->certificate.cluster, node->versions, data, len, &packet) !=
+		    0 ||
+	    !accounts_over(node->accounts, packet.sender, now.mono))
+		return 0;
+	return packet.sender;
+}
+
+bool node_drops(struct node *node, const uint8_t *data, size_t len, struct now now)
+{
+	uint64_t sender = sender_throttled(node, data, len, now);
+
+	return sender && membership_drops(node->membership, sender, now);
+}
+
+bool members_event(struct node *node, const struct node_event *event)
+{
+	struct membership_event to = {.now = event->now};
+
+	switch (event->type) {
+	case NODE_DRAIN:
+		node->draining = event->ok || node->stop != STOP_NOT;
+		node->drained = false;
+		return true;
+	case NODE_LEAVE:
+		leave(node, event->now);
+		return true;
+	case NODE_ABSENCE:
+		absence(node, event);
+		return true;
+	case NODE_CONFIG:
+		config_changed(node, event);
+		return true;
+	case NODE_JOIN:
+		join_keep(node, event->join, event->join_count);
+		to.type = MEMBERSHIP_JOIN;
+		to.join = event->join;
+		to.join_count = event->join_count;
+		break;
+	case NODE_DATAGRAM:
+		to.type = MEMBERSHIP_DATAGRAM;
+		to.throttled = sender_throttled(node, event->data, event->len, event->now) != 0;
+		to.data = event->data;
+		to.len = event->len;
+		to.remote = event->remote;
+		to.local = event->local;
+		break;
+	case NODE_REMOVE:
+		to.type = MEMBERSHIP_REMOVE;
+		to.member = event->member;
+		break;
+	case NODE_WITNESS:
+		to.type = MEMBERSHIP_WITNESS;
+		to.ok = event->ok;
+		break;
+	default:
+		return false;
+	}
+	members_step(node, &to);
+	if (event->type == NODE_DATAGRAM)
+		node->sender = node->said.sender;
+	return true;
+}
+
+size_t node_datagram(struct node *node, uint8_t *data, size_t cap,
+		     struct membership_target *ret_target)
+{
+	return membership_datagram(node->membership, data, cap, ret_target);
+}
+
+bool node_notice(struct node *node, struct membership_notice *ret_notice)
+{
+	return membership_notice(node->membership, ret_notice);
+}
+
+size_t node_roster_size(const struct node *node)
+{
+	return membership_roster_size(node->membership);
+}
+
+size_t node_roster(const struct node *node, uint8_t *data, size_t cap)
+{
+	return membership_roster(node->membership, data, cap);
+}
+
+const struct membership *node_membership(const struct node *node)
+{
+	return node->membership;
+}

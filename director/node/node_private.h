@@ -1,0 +1,210 @@
+/* What the files of the node share: node.c (events, time, kernel), node_streams.c (sessions) and
+ * node_members.c (membership, and whom it makes us dial). */
+#ifndef DIRECTOR_NODE_PRIVATE_H
+#define DIRECTOR_NODE_PRIVATE_H
+
+#include <assert.h>
+
+#include "director/node/account.h"
+#include "director/node/admission.h"
+#include "director/node/compare.h"
+#include "director/node/node.h"
+#include "proto/session/session.h"
+#include "sync/kernel_wire.h"
+
+static_assert(SYNC_STREAMS_MAX >= NODE_STREAMS_MAX, "sync has our numbers");
+static_assert(NODE_STREAMS_MAX >= NODE_DIALLED_MAX + NODE_SYNC_MAX + MEMBERSHIP_STREAMS_MAX -
+					  MEMBERSHIP_DIALS_MAX + NODE_HANDSHAKES_MIN +
+					  NODE_STRANGERS_MAX,
+	      "every member's streams have a number, and those in their handshake");
+
+/* What a stream is for. An accepted one says it with its first frame. */
+enum stream_use {
+	STREAM_UNKNOWN,
+	STREAM_SYNC,
+	STREAM_MEMBERSHIP,
+};
+
+struct stream {
+	enum node_stream_phase phase;
+	enum stream_use use; /* when ready */
+	unsigned int member; /* membership's number for it */
+	bool stranger;       /* in handshake, of a source where no director is known */
+	bool closing;        /* when what membership still has to say is written */
+	struct session *session;
+	struct endpoint remote;
+	struct certificate peer; /* when ready; outlives the session for the status */
+	uint64_t id, epoch;
+	usec_t since;
+	const char *why;
+};
+
+/* A member whose entries we want; the stream to it has the same number. */
+struct link {
+	uint64_t member; /* its id; 0: not used */
+	char name[CERTIFICATE_NAME_MAX + 1];
+	struct endpoint endpoint;
+	bool alive;     /* as membership says: it is dialled */
+	uint64_t epoch; /* its boot, likewise */
+	usec_t redial, backoff;
+	usec_t first; /* when it was heard of */
+	usec_t lost;  /* when a stream to it was lost, or it was heard of */
+	bool reached; /* its entries were complete once, or it was waited for long enough */
+};
+
+/* Reasons of our own, beside the session's and sync's. */
+enum stream_why {
+	WHY_CLOSED,
+	WHY_TIMEOUT,
+	WHY_SILENT,
+	WHY_STALLED,
+	WHY_MISTAKEN,
+	WHY_REPLACED,
+	WHY_EVICTED,
+	WHY_SHARE,
+	WHY_REMOVED,
+	WHY_FINISHED,
+	WHY_FULL,
+	WHY_KIND,
+	WHY_MEMORY,
+	WHY_MAX,
+};
+
+/* Why a node stops, step by step. */
+enum node_stop {
+	STOP_NOT,
+	STOP_DRAINING, /* to leave: until all is acknowledged, or the patience ends */
+	STOP_SAID,     /* membership has been told, and tells the others */
+};
+
+/* What is being done to see whether the kernel holds what we do. */
+enum kernel_step {
+	KERNEL_WAIT,
+	KERNEL_COUNT,
+	KERNEL_ASK, /* for what the kernel counts */
+	KERNEL_REPAIR,
+};
+
+struct node_kernel {
+	struct compare *compare;
+	enum kernel_step step;
+	bool asked;      /* what the next count is to be compared with is known */
+	uint64_t cursor; /* of the walk */
+	usec_t next;     /* count */
+	usec_t began;    /* the last */
+	bool failed;     /* to judge some of the services */
+	uint64_t reals;  /* of them */
+	bool want_adopt;
+};
+
+struct node {
+	const struct identity *identity;
+	uint64_t epoch;
+	struct version_range versions;
+	uint8_t syncid;
+	uint8_t tap_address[4];
+	struct peer_cache *peers;
+	struct accounts *accounts;
+	uint64_t sender;    /* of the last datagram; 0: not known */
+	uint64_t throttled; /* times that an account was used up */
+	struct admission *admission;
+	bool admission_stale;                         /* directors may have come, or moved */
+	struct ip_addr own[MEMBERSHIP_ADDRESSES_MAX]; /* family 0: none */
+	struct ip_addr join[MEMBERSHIP_JOIN_MAX];
+	struct sync *sync;
+	/* By node_capture(), for the next step. */
+	struct entry captured[SYNC_CAPTURE_MAX];
+	unsigned int captured_len;
+	struct membership *membership;
+	struct link links[NODE_SYNC_MAX];
+	unsigned int links_len; /* links from here on were never used */
+	struct stream streams[NODE_STREAMS_MAX];
+	struct node_streams used; /* streams whose phase is not NODE_STREAM_NONE */
+	/* Our number for each of membership's streams; NODE_STREAMS_MAX: none. */
+	unsigned int member_streams[MEMBERSHIP_STREAMS_MAX];
+	struct membership_update said; /* what membership said since the last update of ours */
+	struct node_streams close;     /* to be told with the next update */
+	struct node_update told;       /* the last update */
+	bool forwarder, ready, withdraw;
+	bool beyond;      /* membership says that there is no place for us */
+	usec_t recovered; /* mono: when the forwarder was well again */
+	usec_t hold;      /* how long it has to be since then, to be trusted */
+	bool adopting;    /* the kernel's connections at start are still being read */
+	bool read;        /* or it was waited for that long enough */
+	bool draining, drained;
+	enum node_stop stop;
+	usec_t leave_grace;
+	usec_t stop_from, stop_by; /* mono: to leave not before, and at the latest */
+	bool met;                  /* another director has answered since the start */
+	bool searching;            /* none has yet, and one is waited for */
+	bool wait_alone;
+	usec_t join_by; /* mono: goes without what has not come by then */
+	bool followed;  /* every member's own entries were complete */
+	struct node_kernel kernel;
+	uint64_t templates_cursor; /* of the walk */
+	usec_t started, ready_since, tick;
+	enum member_phase phase; /* as membership was told */
+	uint64_t config;
+	uint8_t seed[32];
+	uint64_t chance; /* how often the seed was drawn from */
+	uint64_t session_refused[SESSION_E_MAX];
+	uint64_t capture_refused[KERNEL_WIRE_E_MAX];
+	uint64_t stream_closed[WHY_MAX];
+};
+
+static inline bool is_dialled(unsigned int number)
+{
+	return number < NODE_DIALLED_MAX;
+}
+
+static inline bool is_link(unsigned int number)
+{
+	return number < NODE_SYNC_MAX;
+}
+
+/* node.c: chance. */
+void node_draw(struct node *node, void *data, size_t len);
+
+/* node_streams.c */
+const char *stream_why_name(unsigned int why);
+void stream_dial(struct node *node, unsigned int number, const struct endpoint *remote,
+		 struct node_update *update, struct now now);
+void stream_opened(struct node *node, const struct node_event *event);
+void stream_data(struct node *node, const struct node_event *event);
+void stream_closed(struct node *node, const struct node_event *event);
+/* By our own will: whoever drives us has to close the socket. */
+void stream_close_why(struct node *node, unsigned int number, enum stream_why why, struct now now);
+void stream_tick(struct node *node, unsigned int number, struct now now);
+
+/* node_members.c */
+int members_new(struct node *node, const struct node_options *options);
+/* Steps membership and does what it says. */
+void members_step(struct node *node, struct membership_event *event);
+/* Dials to links that are due; lowers update->timeout to the next. */
+void members_dial(struct node *node, struct now now, struct node_update *update);
+/* What a link's stream means: it is ready, or gone. */
+void link_ready(struct node *node, unsigned int number, struct now now);
+void link_lost(struct node *node, unsigned int number, bool was_ready, bool lasted, struct now now);
+/* An event that is membership's business; false: it is not. */
+bool members_event(struct node *node, const struct node_event *event);
+/* Looks at the links, our phase, and how a stop goes on. */
+void members_tick(struct node *node, struct now now);
+/* There should be other directors, and none has answered since the start. */
+bool members_alone(const struct node *node);
+/* There is no place for that director, or for us. */
+bool members_beyond(const struct node *node, uint64_t id);
+/* The addresses where directors are known to be, for admission. */
+void members_addresses(struct node *node);
+/* Which members are waited for no longer. */
+void members_settle(struct node *node, struct now now);
+
+/* node_kernel.c */
+int kernel_new(struct node *node);
+void kernel_free(struct node *node);
+void kernel_tick(struct node *node, struct now now);
+void kernel_services(struct node *node, const struct node_event *event);
+
+/* node_templates.c */
+void node_templates_tick(struct node *node);
+
+#endif

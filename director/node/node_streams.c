@@ -1,0 +1,437 @@
+
+#include "director/node/node_private.h"
+
+#define PATIENCE (3 * USEC_PER_SEC) /* until a stream must be ready */
+#define LASTED (2 * USEC_PER_SEC)   /* a stream that did was no failed attempt */
+#define SOURCE_HANDSHAKES 4         /* at once, of a source where no director is known */
+#define DIRECTOR_STREAMS 8          /* of one, accepted and not for sync, at once */
+
+static const char *const why_names[WHY_MAX] = {
+	[WHY_CLOSED] = "closed",     [WHY_TIMEOUT] = "timeout",   [WHY_SILENT] = "silent",
+	[WHY_MISTAKEN] = "mistaken", [WHY_REPLACED] = "replaced", [WHY_EVICTED] = "evicted",
+	[WHY_REMOVED] = "removed",   [WHY_FINISHED] = "finished", [WHY_KIND] = "kind",
+	[WHY_MEMORY] = "memory",     [WHY_STALLED] = "stalled",   [WHY_SHARE] = "share",
+	[WHY_FULL] = "full",
+};
+
+const char *stream_why_name(unsigned int why)
+{
+	return why_names[why];
+}
+
+/* Frees what the stream holds, and tells whom it belonged to; the number may be used again. */
+static void stream_drop(struct node *node, unsigned int number, const char *why,
+			const struct node_event *event)
+{
+	struct stream *stream = &node->streams[number];
+	struct stream was = *stream;
+	struct now now = event->now;
+
+	if (was.phase == NODE_STREAM_READY && was.use == STREAM_SYNC)
+		sync_close(node->sync, number);
+	session_free(was.session);
+	*stream = (struct stream){.since = now.mono, .why = why};
+	bits_remove(node->used.bits, number);
+	if (is_link(number)) {
+		bool ready = was.phase == NODE_STREAM_READY;
+
+		link_lost(node, number, ready, ready && now.mono >= was.since + LASTED, now);
+	} else if (is_dialled(number) || was.use == STREAM_MEMBERSHIP) {
+		unsigned int member = is_dialled(number) ? number - NODE_SYNC_MAX : was.member;
+
+		node->member_streams[member] = NODE_STREAMS_MAX;
+		members_step(node, &(struct membership_event){
+					   .type = MEMBERSHIP_STREAM_CLOSED,
+					   .now = now,
+					   .stream = member,
+					   .refused = event->refused,
+					   .self = why == session_error_name(SESSION_E_SELF),
+				   });
+	}
+}
+
+static void stream_close(struct node *node, unsigned int number, const char *why, struct now now)
+{
+	bits_add(node->close.bits, number);
+	stream_drop(node, number, why, &(struct node_event){.now = now});
+}
+
+void stream_close_why(struct node *node, unsigned int number, enum stream_why why, struct now now)
+{
+	node->stream_closed[why]++;
+	stream_close(node, number, why_names[why], now);
+}
+
+/* Streams in handshake, as whoever connects next finds them. */
+struct crowd {
+	unsigned int same_source, strangers;
+	unsigned int oldest; /* stranger; NODE_STREAMS_MAX: none */
+	unsigned int unused; /* number; NODE_STREAMS_MAX: none */
+};
+
+static struct crowd crowd_look(const struct node *node, const struct ip_addr *source)
+{
+	struct crowd crowd = {.oldest = NODE_STREAMS_MAX, .unused = NODE_STREAMS_MAX};
+
+	for (unsigned int i = NODE_STREAMS_MAX; i-- > NODE_DIALLED_MAX;) {
+		const struct stream *stream = &node->streams[i];
+
+		if (stream->phase == NODE_STREAM_NONE)
+			crowd.unused = i;
+		if (stream->phase != NODE_STREAM_HANDSHAKE)
+			continue;
+		crowd.same_source += admission_same_source(&stream->remote.ip, source);
+		if (!stream->stranger)
+			continue;
+		crowd.strangers++;
+		if (crowd.oldest == NODE_STREAMS_MAX ||
+		    stream->since < node->streams[crowd.oldest].since)
+			crowd.oldest = i;
+	}
+	return crowd;
+}
+
+static unsigned int refuse(struct node *node, enum stream_why why)
+{
+	node->stream_closed[why]++;
+	return NODE_STREAMS_MAX;
+}
+
+unsigned int node_accept(struct node *node, const struct endpoint *remote, bool strangers,
+			 struct now now)
+{
+	unsigned int directors;
+	struct crowd crowd;
+
+	if (node->admission_stale)
+		members_addresses(node);
+	directors = admission_directors(node->admission, &remote->ip);
+	if (!directors && !strangers)
+		return refuse(node, WHY_EVICTED);
+	if (!admission_take(node->admission, &remote->ip, directors, now.mono))
+		return refuse(node, WHY_SHARE);
+	crowd = crowd_look(node, &remote->ip);
+	if (crowd.same_source >= (directors ? NODE_HANDSHAKES_MIN / 2 : SOURCE_HANDSHAKES))
+		return refuse(node, WHY_SHARE);
+	if (crowd.unused < NODE_STREAMS_MAX && (directors || crowd.strangers < NODE_STRANGERS_MAX))
+		return crowd.unused;
+	if (crowd.oldest == NODE_STREAMS_MAX)
+		return refuse(node, WHY_EVICTED);
+	node->stream_closed[WHY_EVICTED]++;
+	stream_drop(node, crowd.oldest, why_names[WHY_EVICTED], &(struct node_event){.now = now});
+	return crowd.oldest;
+}
+
+bool node_stranger(const struct node *node, unsigned int number)
+{
+	const struct stream *stream = &node->streams[number];
+
+	return stream->phase == NODE_STREAM_HANDSHAKE && stream->stranger;
+}
+
+/* Nothing is left of the stream that had the number before, but why it was closed. */
+static struct stream *stream_begin(struct node *node, unsigned int number,
+				   enum node_stream_phase phase, const struct endpoint *remote,
+				   struct now now)
+{
+	struct stream *stream = &node->streams[number];
+
+	session_free(stream->session);
+	*stream = (struct stream){
+		.phase = phase,
+		.remote = *remote,
+		.since = now.mono,
+		.why = stream->why,
+	};
+	bits_add(node->used.bits, number);
+	return stream;
+}
+
+void stream_dial(struct node *node, unsigned int number, const struct endpoint *remote,
+		 struct node_update *update, struct now now)
+{
+	/* Membership gave up the one before, which may be a whole session by now. */
+	if (bits_have(node->used.bits, number))
+		bits_add(node->close.bits, number);
+	if (!is_link(number))
+		node->member_streams[number - NODE_SYNC_MAX] = NODE_STREAMS_MAX;
+	stream_begin(node, number, NODE_STREAM_DIALLING, remote, now);
+	bits_add(update->dial.bits, number);
+}
+
+void stream_opened(struct node *node, const struct node_event *event)
+{
+	struct stream *stream = stream_begin(node, event->stream, NODE_STREAM_HANDSHAKE,
+					     &event->remote, event->now);
+	struct session_options options = {
+		.identity = node->identity,
+		.cache = node->peers,
+		.dialer = is_dialled(event->stream),
+		.epoch = node->epoch,
+		.versions = node->versions,
+	};
+
+	stream->stranger = !is_dialled(event->stream) &&
+			   !admission_directors(node->admission, &event->remote.ip);
+	node_draw(node, options.nonce, sizeof(options.nonce));
+	if (session_new(&options, &stream->session) < 0)
+		stream_close_why(node, event->stream, WHY_MEMORY, event->now);
+}
+
+/* The stream belongs to sync. A peer that dials again has lost its old stream, whatever our side of
+ * it believes. */
+static void use_sync(struct node *node, unsigned int number, struct now now)
+{
+	struct stream *stream = &node->streams[number];
+
+	if (members_beyond(node, stream->id)) {
+		stream_close_why(node, number, WHY_FULL, now);
+		return;
+	}
+	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
+		const struct stream *other = &node->streams[i];
+
+		if (is_dialled(number) || is_dialled(i))
+			continue;
+		if (i != number && other->phase == NODE_STREAM_READY && other->use == STREAM_SYNC &&
+		    other->id == stream->id)
+			stream_close_why(node, i, WHY_REPLACED, now);
+	}
+	if (sync_open(node->sync, number, is_dialled(number), &stream->peer, stream->epoch, now) <
+	    0) {
+		stream_close_why(node, number, WHY_MEMORY, now);
+		return;
+	}
+	stream->use = STREAM_SYNC;
+	if (is_link(number))
+		link_ready(node, number, now);
+}
+
+/* The stream belongs to membership, under that number of its own. */
+static void use_membership(struct node *node, unsigned int number, unsigned int member,
+			   struct now now)
+{
+	struct stream *stream = &node->streams[number];
+
+	stream->use = STREAM_MEMBERSHIP;
+	stream->member = member;
+	node->member_streams[member] = number;
+	members_step(node, &(struct membership_event){
+				   .type = MEMBERSHIP_STREAM_OPENED,
+				   .now = now,
+				   .stream = member,
+				   .remote = stream->remote,
+				   .peer = &stream->peer,
+				   .peer_epoch = stream->epoch,
+			   });
+}
+
+/* However many streams one director opens, others find places: beyond its share the oldest that it
+ * doesn't use for sync is closed, and it may open only so many in a time. */
+static bool director_admit(struct node *node, unsigned int number, struct now now)
+{
+	const struct stream *stream = &node->streams[number];
+	unsigned int others = 0, oldest = NODE_STREAMS_MAX;
+
+	if (!admission_take_director(node->admission, stream->id, now.mono)) {
+		stream_close_why(node, number, WHY_SHARE, now);
+		return false;
+	}
+	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
+		const struct stream *other = &node->streams[i];
+
+		if (i == number || is_dialled(i) || other->phase != NODE_STREAM_READY ||
+		    other->use == STREAM_SYNC || other->id != stream->id)
+			continue;
+		if (others++ == 0 || other->since < node->streams[oldest].since)
+			oldest = i;
+	}
+	if (others >= DIRECTOR_STREAMS)
+		stream_close_why(node, oldest, WHY_SHARE, now);
+	return true;
+}
+
+/* The peer has proved who it is. */
+static void stream_ready(struct node *node, unsigned int number, struct now now)
+{
+	struct stream *stream = &node->streams[number];
+
+	stream->peer = *session_peer(stream->session);
+	stream->id = certificate_id(&stream->peer);
+	stream->epoch = session_peer_epoch(stream->session);
+	stream->phase = NODE_STREAM_READY;
+	stream->since = now.mono;
+	stream->why = NULL;
+	if (!is_dialled(number) && !director_admit(node, number, now))
+		return;
+	if (!is_link(number) && is_dialled(number)) {
+		use_membership(node, number, number - NODE_SYNC_MAX, now);
+	} else if (is_link(number) && stream->id != node->links[number].member) {
+		stream_close_why(node, number, WHY_MISTAKEN, now);
+	} else if (is_link(number)) {
+		use_sync(node, number, now);
+	}
+}
+
+/* By its first frame an accepted stream says what it is for. */
+static void stream_choose(struct node *node, unsigned int number, uint8_t kind, struct now now)
+{
+	unsigned int member = MEMBERSHIP_DIALS_MAX;
+
+	if (kind < MEMBERSHIP_KIND_DIGEST) {
+		use_sync(node, number, now);
+		return;
+	}
+	while (member < MEMBERSHIP_STREAMS_MAX && node->member_streams[member] != NODE_STREAMS_MAX)
+		member++;
+	if (kind >= MEMBERSHIP_KIND_MAX)
+		stream_close_why(node, number, WHY_KIND, now);
+	else if (member == MEMBERSHIP_STREAMS_MAX)
+		stream_close_why(node, number, WHY_EVICTED, now);
+	else
+		use_membership(node, number, member, now);
+}
+
+static void stream_frame(struct node *node, unsigned int number, const struct session_frame *frame,
+			 struct now now)
+{
+	struct stream *stream = &node->streams[number];
+	int r;
+
+	if (stream->use == STREAM_UNKNOWN)
+		stream_choose(node, number, frame->kind, now);
+	switch (stream->use) {
+	case STREAM_SYNC:
+		r = sync_receive(node->sync, number, frame->kind, frame->body, frame->len, now);
+		if (r < 0)
+			stream_close(node, number, sync_error_name(-r), now);
+		break;
+	case STREAM_MEMBERSHIP:
+		members_step(node, &(struct membership_event){
+					   .type = MEMBERSHIP_STREAM_FRAME,
+					   .now = now,
+					   .stream = stream->member,
+					   .kind = frame->kind,
+					   .data = frame->body,
+					   .len = frame->len,
+				   });
+		break;
+	case STREAM_UNKNOWN:
+		break;
+	}
+}
+
+void stream_data(struct node *node, const struct node_event *event)
+{
+	struct stream *stream = &node->streams[event->stream];
+	const uint8_t *data = event->data;
+	size_t left = event->len;
+
+	while (left > 0 && stream->session) {
+		struct session_frame frame;
+		size_t used = 0;
+		int r = session_feed(stream->session, data, left, event->now.wall, &used, &frame);
+
+		if (r < 0) {
+			node->session_refused[-r]++;
+			stream_close(node, event->stream, session_error_name(-r), event->now);
+			return;
+		}
+		data += used;
+		left -= used;
+		if (stream->phase == NODE_STREAM_HANDSHAKE && session_ready(stream->session))
+			stream_ready(node, event->stream, event->now);
+		if (r == 1 && stream->session)
+			stream_frame(node, event->stream, &frame, event->now);
+	}
+}
+
+void stream_closed(struct node *node, const struct node_event *event)
+{
+	if (node->streams[event->stream].phase == NODE_STREAM_NONE)
+		return;
+	node->stream_closed[WHY_CLOSED]++;
+	stream_drop(node, event->stream, why_names[WHY_CLOSED], event);
+}
+
+void stream_tick(struct node *node, unsigned int number, struct now now)
+{
+	struct stream *stream = &node->streams[number];
+	bool waits = stream->phase == NODE_STREAM_DIALLING ||
+		     stream->phase == NODE_STREAM_HANDSHAKE ||
+		     (stream->phase == NODE_STREAM_READY && stream->use == STREAM_UNKNOWN);
+
+	if (waits && now.mono >= stream->since + PATIENCE)
+		stream_close_why(node, number, WHY_TIMEOUT, now);
+	else if (stream->use == STREAM_SYNC && sync_silent(node->sync, number, now))
+		stream_close_why(node, number, WHY_SILENT, now);
+	else if (stream->use == STREAM_SYNC && sync_stalled(node->sync, number, now))
+		stream_close_why(node, number, WHY_STALLED, now);
+}
+
+/* The next frame's body to data + SESSION_HEADER. False: there is none now. */
+static bool next_body(struct node *node, unsigned int number, struct now now, uint8_t *data,
+		      uint8_t *ret_kind, size_t *ret_len)
+{
+	const struct stream *stream = &node->streams[number];
+
+	switch (stream->use) {
+	case STREAM_SYNC:
+		return sync_output(node->sync, number, now, data + SESSION_HEADER, ret_kind,
+				   ret_len) == 0;
+	case STREAM_MEMBERSHIP:
+		return membership_frame(node->membership, stream->member, data + SESSION_HEADER,
+					ret_kind, ret_len) == 0;
+	default:
+		return false;
+	}
+}
+
+size_t node_output(struct node *node, unsigned int number, struct now now, uint8_t *data,
+		   size_t cap)
+{
+	struct stream *stream = &node->streams[number];
+	size_t len, body, sealed;
+	uint8_t kind;
+
+	if (!stream->session || node_throttled(node, node_stream_director(node, number), now))
+		return 0;
+	len = session_output(stream->session, data, cap);
+	while (stream->phase == NODE_STREAM_READY && cap - len >= NODE_OUTPUT_MIN &&
+	       next_body(node, number, now, data + len, &kind, &body)) {
+		int r = session_seal(stream->session, kind, data + len + SESSION_HEADER, body,
+				     data + len, cap - len, &sealed);
+
+		assert(r == 0);
+		len += sealed;
+	}
+	/* All that it had to say is written by now: the driver asks again when that is done. */
+	if (len == 0 && stream->closing)
+		stream_close_why(node, number, WHY_FINISHED, now);
+	return len;
+}
+
+void node_stream_status(const struct node *node, unsigned int number, struct now now,
+			struct node_stream_status *ret_status)
+{
+	const struct stream *stream = &node->streams[number];
+	const struct link *link = is_link(number) ? &node->links[number] : NULL;
+
+	*ret_status = (struct node_stream_status){
+		.phase = stream->phase,
+		.dialled = is_dialled(number),
+		.remote = stream->remote,
+		.id = link ? link->member : stream->id,
+		.epoch = stream->epoch,
+		.since = stream->since,
+		.why = stream->why,
+	};
+	memcpy(ret_status->name, link ? link->name : stream->peer.name, sizeof(ret_status->name));
+	if (link && link->member && stream->phase == NODE_STREAM_NONE)
+		ret_status->remote = link->endpoint;
+	ret_status->for_sync = stream->use == STREAM_SYNC || link;
+	if (stream->phase == NODE_STREAM_READY)
+		ret_status->version = session_version(stream->session);
+	if (stream->use == STREAM_SYNC)
+		sync_stream_status(node->sync, number, now, &ret_status->sync);
+}

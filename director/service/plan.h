@@ -1,0 +1,65 @@
+/* What to tell IPVS so that it has what it should have, and nothing else changes: a pure function
+ * of what is there, what should be, and which services lvsmesh made.
+ *
+ * What it relies on (net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_mh.c): a real server that is added goes
+ * to one end of its service's list, an edit never moves it, and the only way to move it is to
+ * delete and to add it again. Connections keep their real server through that: the kernel finds
+ * the old object again. mh, sh and dh make their tables of the list in its order; for these, the
+ * plan ends with the canonical order, moving only what has to move. mh remembers the last weight
+ * above 0 and gives a real server with weight 0 its old share of the table, which a director that
+ * has just started cannot know: there, weight 0 is such a move too. */
+#ifndef DIRECTOR_PLAN_H
+#define DIRECTOR_PLAN_H
+
+#include "director/service/service.h"
+
+/* Keys in order, each once; owns its array. */
+struct service_keys {
+	struct service_key *keys;
+	size_t count;
+};
+
+enum plan_kind {
+	PLAN_ADD_SERVICE,
+	PLAN_EDIT_SERVICE,
+	PLAN_DELETE_SERVICE,
+	PLAN_ADD_REAL,
+	PLAN_EDIT_REAL,
+	PLAN_DELETE_REAL,
+	PLAN_MOVE_REAL, /* delete and add at once: it becomes the last in the order of adding */
+};
+
+struct plan_op {
+	enum plan_kind kind;
+	/* Both borrowed: from desired, or from actual for what is deleted. real: NULL for a whole
+	 * service. */
+	const struct service *service;
+	const struct real_server *real;
+};
+
+struct plan {
+	struct plan_op *ops;
+	size_t count;
+};
+
+/* actual: services sorted, real servers in the order in which they were added. desired: sorted
+ * (service_set_sort), valid. Both must outlive the plan. A service that is neither desired nor
+ * owned is left alone; one that is desired is made as desired whoever made it.
+ *
+ * Services come in canonical order, those to be deleted last. Within a service: its own settings,
+ * edits, additions, and only then deletions, so that it is not without real servers on the way.
+ * 0, or -ENOMEM. */
+int plan_new(const struct service_set *actual, const struct service_set *desired,
+	     const struct service_keys *owned, struct plan *ret_plan);
+void plan_fini(struct plan *plan);
+
+/* "add", "edit", "delete", "move". */
+const char *plan_kind_name(enum plan_kind kind);
+
+/* The union of owned and the keys of a sorted set. 0, or -ENOMEM. */
+int service_keys_join(const struct service_keys *owned, const struct service_set *set,
+		      struct service_keys *ret_keys);
+bool service_keys_has(const struct service_keys *keys, const struct service_key *key);
+void service_keys_fini(struct service_keys *keys);
+
+#endif

@@ -1,0 +1,58 @@
+#include "sync/table/region.h"
+
+#include <errno.h>
+#include <sys/mman.h>
+
+#define HUGE_PAGE ((size_t)2 << 20)
+/* So much stays of small pages, which is enough for a million entries: to clear a huge one can take
+ * milliseconds, in which no probe is answered, where a host has yet to find memory for it. */
+#define SMALL ((size_t)36 << 20)
+/* So much of it is had at once where it grows by little: a page fault for each page, and one more
+ * where it is read before it is written, would be a good part of what an entry costs. */
+#define SMALL_STEP ((size_t)64 << 10)
+
+int region_init(struct region *region, size_t max)
+{
+	size_t size = (max + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+	uint8_t *start = mmap(NULL, size + HUGE_PAGE, PROT_NONE,
+			      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	size_t before;
+
+	*region = (struct region){0};
+	if (start == MAP_FAILED)
+		return -ENOMEM;
+	before = -(uintptr_t)start & (HUGE_PAGE - 1);
+	if (before)
+		munmap(start, before);
+	munmap(start + before + size, HUGE_PAGE - before);
+	region->base = start + before;
+	region->reserved = size;
+	/* A kernel without them only says so. */
+	madvise(region->base, MIN(size, SMALL), MADV_NOHUGEPAGE);
+	if (size > SMALL)
+		madvise(region->base + SMALL, size - SMALL, MADV_HUGEPAGE);
+	return 0;
+}
+
+void region_fini(struct region *region)
+{
+	if (region->base)
+		munmap(region->base, region->reserved);
+	*region = (struct region){0};
+}
+
+bool region_commit(struct region *region, size_t len)
+{
+	size_t step = len <= SMALL ? SMALL_STEP : HUGE_PAGE;
+	size_t to = (len + step - 1) / step * step, from = region->committed;
+
+	if (len <= from)
+		return true;
+	if (to > region->reserved ||
+	    mprotect(region->base + from, to - from, PROT_READ | PROT_WRITE) < 0)
+		return false;
+	if (to - from <= SMALL_STEP) /* else, and with an older kernel, as it is touched */
+		madvise(region->base + from, to - from, MADV_POPULATE_WRITE);
+	region->committed = to;
+	return true;
+}

@@ -1,0 +1,491 @@
+#include "sync/table/table.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "sync/table/table_private.h"
+
+#define SLOT_SIZE_V4 32u
+#define SLOT_SIZE_V6 48u
+
+static_assert(offsetof(struct slot, caddr) + 4 <= SLOT_SIZE_V4, "IPv4's address");
+static_assert(offsetof(struct slot, caddr) + 16 <= SLOT_SIZE_V6, "IPv6's address");
+static_assert(SLOT_SIZE_V6 % _Alignof(struct slot) == 0, "alignment");
+static_assert(TABLE_PATHS_MAX < 1u << PATH_BITS, "struct slot");
+static_assert(TABLE_ORIGINS_MAX <= 1u << ORIGIN_BITS, "struct slot");
+static_assert(TABLE_TIMEOUT_MAX < 1u << TIMEOUT_BITS, "struct slot");
+static_assert(TABLE_STATES <= 1u << STATE_BITS, "struct slot");
+static_assert(TABLE_LISTS <= 1u << LIST_BITS, "struct slot");
+
+int table_new(const struct table_options *options, struct table **ret_table)
+{
+	struct table *table = calloc(1, sizeof(*table));
+	uint32_t max = options->entries_max;
+
+	if (!table)
+		return -ENOMEM;
+	table->entries_max = max;
+	table->adopted = options->adopted;
+	table->origins[0].id = options->self;
+	table->origins_len = 1;
+	memcpy(table->hash_key, options->hash_key, sizeof(table->hash_key));
+	if (slab_init(&table->v4, SLOT_SIZE_V4, max) < 0 ||
+	    slab_init(&table->v6, SLOT_SIZE_V6, max) < 0 ||
+	    slab_init(&table->options, sizeof(struct options), MIN(max, TABLE_PATHS_MAX)) < 0 ||
+	    table_paths_init(table, MIN(options->paths_max, TABLE_PATHS_MAX)) < 0 ||
+	    table_index_init(table) < 0 || table_lists_init(table) < 0) {
+		table_free(table);
+		return -ENOMEM;
+	}
+	*ret_table = table;
+	return 0;
+}
+
+void table_free(struct table *table)
+{
+	if (!table)
+		return;
+	slab_fini(&table->v4);
+	slab_fini(&table->v6);
+	slab_fini(&table->options);
+	table_paths_fini(table);
+	table_index_fini(table);
+	table_lists_fini(table);
+	free(table);
+}
+
+/* Slots */
+
+static void slot_drop_path(struct table *table, struct slot *slot)
+{
+	table_path_give(table, slot_path(table, slot));
+	if (slot->options)
+		slab_give(&table->options, slot->path);
+	slot->options = 0;
+	slot->path = 0;
+}
+
+/* A path, in options of their own where the entry has some. 0: no room. */
+static uint32_t path_new(struct table *table, const struct entry *entry, const struct path_key *key)
+{
+	uint32_t path = table_path_take(table, key), number = path;
+	struct options *row;
+
+	if (!path || !entry->options)
+		return path;
+	number = slab_take(&table->options);
+	if (!number) {
+		table_path_give(table, path);
+		return 0;
+	}
+	row = slab_at(&table->options, number);
+	row->path = path;
+	row->options = *entry->options;
+	return number;
+}
+
+/* What the entry says besides its flow. False: no room, and nothing changed. */
+static bool slot_set(struct table *table, struct slot *slot, const struct entry *entry)
+{
+	struct path_key key;
+
+	table_path_key(entry, &key);
+	/* Most changes are of the state alone. */
+	if (slot->path == 0 || entry->options || slot->options ||
+	    !path_key_same(slot_path_key(table, slot), &key)) {
+		uint32_t path = path_new(table, entry, &key);
+
+		if (!path)
+			return false;
+		if (slot->path)
+			slot_drop_path(table, slot);
+		slot->path = path & TABLE_PATHS_MAX;
+		slot->options = entry->options != NULL;
+	}
+	slot->state = entry->state & (TABLE_STATES - 1u);
+	slot->timeout = MIN(entry->timeout, TABLE_TIMEOUT_MAX) & TABLE_TIMEOUT_MAX;
+	return true;
+}
+
+static void slot_free(struct table *table, table_ref ref)
+{
+	struct slot *slot = slot_at(table, ref);
+
+	table_list_remove(table, ref);
+	table_index_remove(table, ref);
+	slot_drop_path(table, slot);
+	table->origins[slot->origin].entries--;
+	slab_give(ref & REF_V6 ? &table->v6 : &table->v4, ref & ~REF_V6);
+}
+
+void table_publish(struct table *table, table_ref ref, uint64_t hlc)
+{
+	struct slot *slot = slot_at(table, ref);
+
+	assert(!table_list_shared(slot_list(slot)));
+	if (!slot->adopted)
+		slot->hlc = hlc;
+	table_list_change(table, ref, TABLE_JOURNAL, 0);
+}
+
+void table_settle(struct table *table, table_ref ref)
+{
+	const struct slot *slot = slot_at(table, ref);
+
+	assert(slot_list(slot) != TABLE_JOURNAL);
+	table_list_change(table, ref, slot->origin == 0 ? TABLE_JOURNAL : TABLE_IDLE, 0);
+}
+
+void table_drop(struct table *table, table_ref ref)
+{
+	assert(slot_list(slot_at(table, ref)) != TABLE_JOURNAL);
+	slot_free(table, ref);
+}
+
+uint32_t table_count(const struct table *table)
+{
+	return table->v4.count + table->v6.count;
+}
+
+bool table_origin(const struct table *table, unsigned int i, struct table_origin *ret_origin)
+{
+	if (i >= table->origins_len)
+		return false;
+	*ret_origin = table->origins[i];
+	return true;
+}
+
+/* A slot for a flow that is not held, in the list given; ours until slot_set_origin(). 0: full. */
+static table_ref slot_new(struct table *table, const struct entry *entry, uint32_t hash,
+			  enum table_list list, uint64_t mark)
+{
+	bool v6 = entry->flow.family == AF_INET6;
+	struct slab *slab = v6 ? &table->v6 : &table->v4;
+	struct slot *slot;
+	uint32_t number;
+	table_ref ref;
+
+	if (table_count(table) >= table->entries_max)
+		return 0;
+	number = slab_take(slab);
+	if (!number)
+		return 0;
+	slot = slab_at(slab, number);
+	if (!table_lists_room(table) || !slot_set(table, slot, entry)) {
+		slab_give(slab, number);
+		return 0;
+	}
+	ref = number | (v6 ? REF_V6 : 0);
+	memcpy(slot->caddr, entry->flow.caddr, ref_address_size(ref));
+	slot->cport = entry->flow.cport;
+	slot->taken = 1;
+	if (!table_index_add(table, ref, hash)) {
+		slot_drop_path(table, slot);
+		slab_give(slab, number);
+		return 0;
+	}
+	table->origins[slot->origin].entries++;
+	table_list_append(table, ref, list, mark);
+	table_index_grow(table);
+	return ref;
+}
+
+table_ref table_find(const struct table *table, const struct flow *flow)
+{
+	return table_index_find(table, flow, table_index_hash(table, flow));
+}
+
+void table_get(const struct table *table, table_ref ref, struct entry *ret_entry,
+	       struct table_meta *ret_meta)
+{
+	const struct slot *slot = slot_at(table, ref);
+
+	if (ret_entry) {
+		const struct path_key *path = slot_path_key(table, slot);
+
+		table_index_flow(table, ref, &ret_entry->flow);
+		memcpy(ret_entry->daddr, path->daddr, 16);
+		ret_entry->dport = path->dport;
+		ret_entry->state = slot->state;
+		ret_entry->flags = path->flags;
+		ret_entry->fwmark = path->fwmark;
+		ret_entry->timeout = slot->timeout;
+		ret_entry->options = slot_options(table, slot);
+	}
+	if (ret_meta) {
+		struct flow flow;
+
+		if (ret_entry)
+			flow = ret_entry->flow;
+		else
+			table_index_flow(table, ref, &flow);
+		*ret_meta = (struct table_meta){
+			.version = {slot->hlc, table->origins[slot->origin].id},
+			.position = slot_position(slot),
+			.list = slot_list(slot),
+			.refreshed = slot->refreshed,
+			.adopted = slot->adopted,
+			.returned = slot->returned,
+			.range = flow_range(&flow),
+		};
+	}
+}
+
+table_ref table_walk(const struct table *table, uint64_t *cursor)
+{
+	while (*cursor < (uint64_t)table->v4.top + table->v6.top) {
+		uint64_t at = (*cursor)++;
+		table_ref ref = at < table->v4.top ? (table_ref)at + 1
+						   : ((table_ref)(at - table->v4.top) + 1) | REF_V6;
+
+		if (slot_at(table, ref)->taken)
+			return ref;
+	}
+	return 0;
+}
+
+/* Versions */
+
+static int version_compare(struct table_version a, struct table_version b)
+{
+	if (a.hlc != b.hlc)
+		return a.hlc < b.hlc ? -1 : 1;
+	return (a.origin > b.origin) - (a.origin < b.origin);
+}
+
+static bool origin_index(struct table *table, uint64_t origin, uint16_t *ret_index)
+{
+	uint16_t i = 0;
+
+	while (i < table->origins_len && table->origins[i].id != origin)
+		i++;
+	if (i == table->origins_len) {
+		i = 1;
+		while (i < table->origins_len && table->origins[i].entries > 0)
+			i++;
+		if (i == TABLE_ORIGINS_MAX)
+			return false;
+		table->origins[i].id = origin;
+		table->origins_len = MAX(table->origins_len, (uint16_t)(i + 1));
+	}
+	*ret_index = i;
+	return true;
+}
+
+static void slot_set_origin(struct table *table, struct slot *slot, uint16_t origin)
+{
+	table->origins[slot->origin].entries--;
+	table->origins[origin].entries++;
+	slot->origin = origin & (TABLE_ORIGINS_MAX - 1u);
+}
+
+static enum table_result take(struct table *table, const struct entry *entry, uint64_t hlc,
+			      uint32_t now, enum table_list list, uint64_t mark)
+{
+	uint32_t hash = table_index_hash(table, &entry->flow);
+	table_ref ref = table_index_find(table, &entry->flow, hash);
+	enum table_result result = ref ? TABLE_CHANGED : TABLE_NEW;
+	struct slot *slot;
+
+	if (ref) {
+		assert(slot_at(table, ref)->hlc < hlc);
+		assert(table_list_shared(list) ||
+		       !table_list_shared(slot_list(slot_at(table, ref))));
+		if (!slot_set(table, slot_at(table, ref), entry))
+			return TABLE_FULL;
+		if (list != slot_list(slot_at(table, ref)) || list == TABLE_JOURNAL)
+			table_list_change(table, ref, list, mark);
+	} else {
+		ref = slot_new(table, entry, hash, list, mark);
+		if (!ref)
+			return TABLE_FULL;
+	}
+	slot = slot_at(table, ref);
+	slot->hlc = hlc;
+	slot_set_origin(table, slot, 0);
+	slot->refreshed = now;
+	slot->adopted = slot->returned = 0;
+	return result;
+}
+
+enum table_result table_capture(struct table *table, const struct entry *entry, uint64_t hlc,
+				uint32_t now)
+{
+	return take(table, entry, hlc, now, TABLE_JOURNAL, 0);
+}
+
+enum table_result table_withhold(struct table *table, const struct entry *entry, uint64_t hlc,
+				 uint32_t now, enum table_list list, uint64_t mark)
+{
+	assert(!table_list_shared(list));
+	return take(table, entry, hlc, now, list, mark);
+}
+
+enum table_result table_adopt(struct table *table, const struct entry *entry, uint32_t now,
+			      enum table_list list)
+{
+	uint32_t hash = table_index_hash(table, &entry->flow);
+	table_ref ref = table_index_find(table, &entry->flow, hash);
+
+	if (ref)
+		return TABLE_STALE;
+	ref = slot_new(table, entry, hash, list, 0);
+	if (!ref)
+		return TABLE_FULL;
+	slot_at(table, ref)->refreshed = now;
+	slot_at(table, ref)->hlc = table->adopted;
+	slot_at(table, ref)->adopted = 1;
+	return TABLE_NEW;
+}
+
+static bool slot_agrees(const struct table *table, table_ref ref, const struct entry *entry)
+{
+	struct entry held;
+
+	table_get(table, ref, &held, NULL);
+	return entry_agrees(&held, entry);
+}
+
+static bool is_elsewhere(const struct table *table, table_ref ref, const struct entry *entry)
+{
+	const struct path_key *path = slot_path_key(table, slot_at(table, ref));
+
+	return path->dport != entry->dport ||
+	       memcmp(path->daddr, entry->daddr, sizeof(path->daddr)) != 0;
+}
+
+/* The kernel does not replace a template's real server. One that was never written to the kernel
+ * needs no more than that. */
+static enum table_list inject_list_of_template(enum table_list list, bool elsewhere)
+{
+	if (elsewhere && list != TABLE_INJECT)
+		return TABLE_EVICT;
+	return table_list_differs(list) ? list : TABLE_INJECT;
+}
+
+/* Where what was merged has to go. What was written is not in the kernel for certain, and nor is it
+ * that nothing else is. */
+static enum table_list inject_list(const struct table *table, table_ref ref,
+				   const struct entry *entry)
+{
+	enum table_list list = slot_list(slot_at(table, ref));
+
+	/* Nothing tells which connections a template of a persistence engine controls. */
+	if (entry->flow.template && entry->flow.pe_digest == 0)
+		return inject_list_of_template(list, is_elsewhere(table, ref, entry));
+	return list == TABLE_REPLACE || list == TABLE_UNCONFIRMED || is_elsewhere(table, ref, entry)
+		       ? TABLE_REPLACE
+		       : TABLE_INJECT;
+}
+
+static struct table_met meet(const struct table *table, table_ref ref, const struct entry *entry)
+{
+	struct table_meta meta;
+	struct entry held;
+
+	table_get(table, ref, &held, &meta);
+	if (meta.list != TABLE_JOURNAL || meta.returned || meta.adopted)
+		return (struct table_met){0};
+	return (struct table_met){
+		.hlc = meta.version.hlc,
+		.position = meta.position,
+		.state = held.state,
+		.elsewhere = is_elsewhere(table, ref, entry),
+	};
+}
+
+enum table_result table_merge(struct table *table, const struct entry *entry,
+			      struct table_version version, uint32_t refreshed,
+			      struct table_met *ret_met)
+{
+	uint32_t hash = table_index_hash(table, &entry->flow);
+	table_ref ref = table_index_find(table, &entry->flow, hash);
+	enum table_result result = ref ? TABLE_CHANGED : TABLE_NEW;
+	struct table_met met = {0};
+	bool settled = false;
+	struct slot *slot;
+	uint16_t origin;
+
+	if (ref) {
+		slot = slot_at(table, ref);
+		if (slot_list(slot) == TABLE_JOURNAL)
+			met = meet(table, ref, entry);
+		int order = version_compare(
+			version,
+			(struct table_version){slot->hlc, table->origins[slot->origin].id});
+
+		if (order <= 0)
+			return order == 0 ? TABLE_SAME : TABLE_STALE;
+		settled = slot->adopted && slot_agrees(table, ref, entry);
+	}
+	if (!origin_index(table, version.origin, &origin))
+		return TABLE_FULL;
+	if (ref) {
+		enum table_list list = inject_list(table, ref, entry);
+
+		if (!slot_set(table, slot_at(table, ref), entry))
+			return TABLE_FULL;
+		table_list_change(table, ref, list, 0);
+	} else {
+		ref = slot_new(table, entry, hash, TABLE_INJECT, 0);
+		if (!ref)
+			return TABLE_FULL;
+	}
+	slot = slot_at(table, ref);
+	slot->hlc = version.hlc;
+	slot_set_origin(table, slot, origin);
+	slot->refreshed = refreshed;
+	slot->adopted = 0;
+	slot->returned = origin == 0;
+	if (settled)
+		table_settle(table, ref);
+	*ret_met = met;
+	return result;
+}
+
+/* Expiry */
+
+/* In seconds: to look at an entry more often would find nothing, and cost the most of what a small
+ * table costs. */
+#define SWEEP_EVERY 4u
+
+uint32_t table_lifetime(uint32_t timeout)
+{
+	uint32_t grace = MIN(TABLE_REFRESH, MAX(timeout / 2, 10u));
+
+	return timeout > UINT32_MAX - grace ? UINT32_MAX : timeout + grace;
+}
+
+static bool slot_expired(const struct slot *slot, uint32_t now)
+{
+	return (uint64_t)slot->refreshed + table_lifetime(slot->timeout) < now;
+}
+
+static uint32_t sweep_slab(struct table *table, const struct slab *slab, table_ref bit,
+			   struct sweep *sweep, uint32_t now, uint32_t budget)
+{
+	uint32_t dropped = 0;
+
+	if (now / SWEEP_EVERY != sweep->time / SWEEP_EVERY)
+		*sweep = (struct sweep){.time = now, .at = sweep->at};
+	budget = MIN(budget, slab->top - MIN(sweep->seen, slab->top));
+	sweep->seen += budget;
+	for (; budget > 0; budget--) {
+		const struct slot *slot;
+
+		sweep->at = sweep->at >= slab->top ? 1 : sweep->at + 1;
+		slot = slab_at(slab, sweep->at);
+		if (slot->taken && slot_expired(slot, now)) {
+			slot_free(table, sweep->at | bit);
+			dropped++;
+		}
+	}
+	return dropped;
+}
+
+uint32_t table_sweep(struct table *table, uint32_t now, uint32_t budget)
+{
+	return sweep_slab(table, &table->v4, 0, &table->sweep_v4, now, budget / 2) +
+	       sweep_slab(table, &table->v6, REF_V6, &table->sweep_v6, now, budget / 2);
+}

@@ -1,0 +1,285 @@
+/* The lists that slots hang in, and the journal's readers. */
+#include <assert.h>
+#include <errno.h>
+
+#include "sync/table/table_private.h"
+
+/* Cells that hold no longer are taken out when they are more than those that hold, and more than
+ * this. */
+#define SLACK 4096u
+/* So many cells are looked at with each slot that comes, until all have been. */
+#define TIDY_STEPS 8u
+/* How far ahead the slots that will be looked at are asked for. */
+#define AHEAD 16u
+
+/* Room is made for so many slots at a time: too much of it to be touched before it is needed. */
+#define ROOM_STEP 131072u
+
+/* While tidying goes on, one cell comes for each TIDY_STEPS; and some behind it may be asked for.
+ */
+static size_t cells_max(uint32_t slots)
+{
+	size_t most = (size_t)slots * 2 + SLACK + 1;
+
+	return most + most / (TIDY_STEPS - 1) + 1 + AHEAD;
+}
+
+int table_lists_init(struct table *table)
+{
+	for (enum table_list id = TABLE_IDLE + 1; id < TABLE_LISTS; id++) {
+		struct list *list = &table->lists[id];
+
+		if (region_init(&list->region,
+				cells_max(table->entries_max) * sizeof(struct cell)) < 0)
+			return -ENOMEM;
+		list->cells = (struct cell *)list->region.base;
+	}
+	return 0;
+}
+
+void table_lists_fini(struct table *table)
+{
+	for (enum table_list id = TABLE_IDLE + 1; id < TABLE_LISTS; id++)
+		region_fini(&table->lists[id].region);
+}
+
+bool table_lists_room(struct table *table)
+{
+	uint32_t slots = MIN(table->v4.top + table->v6.top, table->entries_max);
+
+	if (slots <= table->lists_room)
+		return true;
+	slots = MIN(slots + ROOM_STEP, table->entries_max);
+	for (enum table_list id = TABLE_IDLE + 1; id < TABLE_LISTS; id++) {
+		if (!region_commit(&table->lists[id].region,
+				   cells_max(slots) * sizeof(struct cell)))
+			return false;
+	}
+	table->lists_room = slots;
+	return true;
+}
+
+/* Cells */
+
+static bool cell_holds(const struct table *table, enum table_list id, const struct cell *cell)
+{
+	const struct slot *slot = slot_at(table, cell->ref);
+
+	return slot_list(slot) == id && slot->position_low == cell->number;
+}
+
+static void tidy_end(struct list *list)
+{
+	list->from = list->front;
+	list->end = list->moved;
+	list->front = list->moved = 0;
+	list->moving = false;
+}
+
+static void tidy(struct table *table, enum table_list id)
+{
+	struct list *list = &table->lists[id];
+
+	if (!list->moving && list->end <= 2 * list->count + SLACK)
+		return;
+	list->moving = true;
+	for (uint32_t i = 0; i < TIDY_STEPS && list->from < list->end; i++) {
+		struct cell cell = list->cells[list->from++];
+
+		if (list->from + AHEAD < list->end)
+			slot_fetch(table, list->cells[list->from + AHEAD].ref);
+		if (cell_holds(table, id, &cell))
+			list->cells[list->moved++] = cell;
+	}
+	if (list->from == list->end)
+		tidy_end(list);
+}
+
+/* So that the first cell, if there is any, holds. Nobody asks for the journal's. */
+static void pass_over(struct table *table, enum table_list id)
+{
+	struct list *list = &table->lists[id];
+
+	if (id == TABLE_JOURNAL || id == TABLE_IDLE)
+		return;
+	while (list->front < list->moved && !cell_holds(table, id, &list->cells[list->front]))
+		list->front++;
+	if (list->front < list->moved)
+		return;
+	while (list->from < list->end && !cell_holds(table, id, &list->cells[list->from]))
+		list->from++;
+	if (list->from == list->end) {
+		list->front = list->moved = 0;
+		tidy_end(list);
+	}
+}
+
+/* Lists */
+
+void table_list_remove(struct table *table, table_ref ref)
+{
+	struct slot *slot = slot_at(table, ref);
+	enum table_list id = slot_list(slot);
+
+	slot->list = TABLE_IDLE;
+	table->lists[id].count--;
+	pass_over(table, id);
+}
+
+static uint64_t next_number(struct table *table, enum table_list to, uint64_t mark)
+{
+	switch (to) {
+	case TABLE_JOURNAL:
+		return ++table->position;
+	case TABLE_YOUNG:
+		return mark;
+	default:
+		return ++table->number;
+	}
+}
+
+void table_list_append(struct table *table, table_ref ref, enum table_list to, uint64_t mark)
+{
+	struct slot *slot = slot_at(table, ref);
+	struct list *list = &table->lists[to];
+
+	slot->list = (uint32_t)to & ((1u << LIST_BITS) - 1);
+	list->count++;
+	if (to == TABLE_IDLE)
+		return;
+	slot_set_position(slot, next_number(table, to, mark));
+	assert((list->end + (size_t)1) * sizeof(struct cell) <= list->region.committed);
+	list->cells[list->end++] = (struct cell){ref, slot->position_low};
+	tidy(table, to);
+}
+
+void table_list_change(struct table *table, table_ref ref, enum table_list to, uint64_t mark)
+{
+	table_list_remove(table, ref);
+	table_list_append(table, ref, to, mark);
+}
+
+uint32_t table_list_count(const struct table *table, enum table_list list)
+{
+	return table->lists[list].count;
+}
+
+static const struct cell *list_first(const struct list *list)
+{
+	if (list->front < list->moved)
+		return &list->cells[list->front];
+	return list->from < list->end ? &list->cells[list->from] : NULL;
+}
+
+table_ref table_list_head(const struct table *table, enum table_list list)
+{
+	const struct cell *cell = list_first(&table->lists[list]);
+
+	return cell ? cell->ref : 0;
+}
+
+void table_list_move(struct table *table, table_ref ref, enum table_list list)
+{
+	const struct cell *cell = list_first(&table->lists[slot_list(slot_at(table, ref))]);
+
+	assert(list != TABLE_JOURNAL && list != TABLE_YOUNG &&
+	       slot_list(slot_at(table, ref)) != TABLE_JOURNAL);
+	/* Whoever empties a list from its head comes there later. What lies behind the end has been
+	 * a cell, or is none. */
+	if (cell && cell->ref == ref)
+		slot_fetch(table, cell[AHEAD].ref);
+	table_list_change(table, ref, list, 0);
+}
+
+void table_list_splice(struct table *table, enum table_list from, enum table_list to)
+{
+	table_ref ref;
+
+	assert(from != TABLE_JOURNAL && to != TABLE_JOURNAL && from != to);
+	while ((ref = table_list_head(table, from)))
+		table_list_change(table, ref, to, 0);
+}
+
+/* The journal */
+
+uint64_t table_position(const struct table *table)
+{
+	return table->position;
+}
+
+uint64_t table_pass(struct table *table)
+{
+	return ++table->position;
+}
+
+uint64_t table_ref_position(const struct table *table, table_ref ref)
+{
+	return slot_position(slot_at(table, ref));
+}
+
+/* The place behind a cell's, which is the next one or lies behind the gap. */
+static uint32_t place_after(const struct list *list, uint32_t at)
+{
+	return at + 1 == list->moved ? list->from : at + 1;
+}
+
+/* Places counted without the gap. */
+static uint32_t place_of(const struct list *list, uint32_t n)
+{
+	uint32_t moved = list->moved - list->front;
+
+	return n < moved ? list->front + n : list->from + (n - moved);
+}
+
+/* The first place of which it is known that nothing before it was changed after the position. */
+static uint32_t search(const struct table *table, uint64_t position)
+{
+	const struct list *list = &table->lists[TABLE_JOURNAL];
+	uint32_t low = 0, high = list->moved - list->front + list->end - list->from;
+
+	while (low < high) {
+		uint32_t middle = low + (high - low) / 2, at = middle;
+
+		while (at < high &&
+		       !cell_holds(table, TABLE_JOURNAL, &list->cells[place_of(list, at)]))
+			at++;
+		if (at == high ||
+		    table_ref_position(table, list->cells[place_of(list, at)].ref) > position)
+			high = middle;
+		else
+			low = at + 1;
+	}
+	return place_of(list, low);
+}
+
+void table_read(const struct table *table, uint64_t position, struct table_reader *ret_reader)
+{
+	const struct list *list = &table->lists[TABLE_JOURNAL];
+	uint64_t behind = table->position - MIN(position, table->position);
+
+	ret_reader->after = position;
+	/* No position has two cells, and most readers stand where only few have come since. */
+	if (behind <= list->end - list->from)
+		ret_reader->at = list->end - (uint32_t)behind;
+	else
+		ret_reader->at = search(table, position);
+}
+
+table_ref table_read_next(const struct table *table, struct table_reader *reader)
+{
+	const struct list *list = &table->lists[TABLE_JOURNAL];
+
+	while (reader->at < list->end) {
+		const struct cell *cell = &list->cells[reader->at];
+
+		if (reader->at + AHEAD < list->end)
+			slot_fetch(table, cell[AHEAD].ref);
+		reader->at = place_after(list, reader->at);
+		if (cell_holds(table, TABLE_JOURNAL, cell) &&
+		    table_ref_position(table, cell->ref) > reader->after) {
+			reader->after = table_ref_position(table, cell->ref);
+			return cell->ref;
+		}
+	}
+	return 0;
+}

@@ -1,0 +1,243 @@
+/* What the files of the table share, and nobody else. */
+#ifndef SYNC_TABLE_PRIVATE_H
+#define SYNC_TABLE_PRIVATE_H
+
+#include "sync/table/slab.h"
+#include "sync/table/table.h"
+
+/* Two slabs, one a family: the numbers of IPv6 slots carry this bit. */
+#define REF_V6 0x80000000u
+
+/* The widths of a slot's fields; limits follow from them. */
+#define TIMEOUT_BITS 22
+#define ORIGIN_BITS 10
+#define PATH_BITS 20
+#define STATE_BITS 4
+#define LIST_BITS 4
+
+/* An entry as it is held: 32 bytes with IPv4's address, so that none lies across two lines of the
+ * cache, 48 with IPv6's. */
+struct slot {
+	uint64_t hlc; /* its first half is the slab's while the slot is free */
+	uint32_t refreshed;
+	uint32_t position_low;
+	uint16_t position_high;
+	uint16_t cport;
+	uint32_t timeout : TIMEOUT_BITS;
+	uint32_t origin : ORIGIN_BITS; /* index in table->origins; 0: ourselves */
+	uint32_t path : PATH_BITS;     /* or, with options, a number in table.options */
+	uint32_t state : STATE_BITS;
+	uint32_t list : LIST_BITS; /* enum table_list */
+	uint32_t taken : 1;
+	uint32_t options : 1;
+	uint32_t adopted : 1;
+	uint32_t returned : 1;
+	uint8_t caddr[];
+};
+
+/* What entries of one service, real server and state of flags share. Held as long as one of them
+ * is; key is what tells one path from another. */
+struct path_key {
+	uint8_t vaddr[16], daddr[16];
+	uint16_t vport, dport;
+	uint8_t family, protocol, template, zero;
+	uint32_t flags, fwmark;
+};
+
+/* Inlined, which a memcmp() of that length is not. */
+static inline bool path_key_same(const struct path_key *a, const struct path_key *b)
+{
+	uint64_t differ = 0;
+
+	for (size_t i = 0; i < sizeof(*a); i += 8)
+		differ |= load_le64((const uint8_t *)a + i) ^ load_le64((const uint8_t *)b + i);
+	return differ == 0;
+}
+
+#define PATH_WORDS (sizeof(struct path_key) / 4)
+
+struct path {
+	uint32_t chain; /* next in the bucket; the slab's while free */
+	uint32_t refs;
+	uint32_t hash;
+	uint32_t zero;
+	struct path_key key;
+};
+
+/* What a slot with options has in path's place. */
+struct options {
+	uint32_t free; /* the slab's */
+	uint32_t path;
+	struct entry_options options;
+};
+
+/* A hash made ahead. */
+struct fetched {
+	struct flow flow;
+	uint32_t hash;
+};
+
+#define FETCHED 128
+
+/* A place in a list, as long as the slot is in that list with that number. */
+struct cell {
+	table_ref ref;
+	uint32_t number; /* the lower half of the slot's position */
+};
+
+/* A list is an array of cells in order. A slot that leaves or moves touches neither its cell nor
+ * others': a cell that holds no longer is passed over, and when there are more of these than of
+ * those that hold, the latter are moved to the front of the array, some with each slot that comes.
+ * [front, moved) are there already, [from, end) are still to be looked at, and come behind. */
+struct list {
+	struct region region;
+	struct cell *cells;
+	uint32_t front, moved, from, end;
+	bool moving;
+	uint32_t count; /* cells that hold */
+};
+
+/* A line of the cache, full of the index: of each slot a part of its flow's hash. */
+#define LINE_SLOTS 10
+
+struct line {
+	uint16_t tags[LINE_SLOTS];
+	table_ref refs[LINE_SLOTS]; /* those that are taken come first */
+	uint32_t next;              /* what did not fit, in table.spill; 0: none */
+};
+
+struct sweep {
+	uint32_t at;   /* the slot that was looked at last */
+	uint32_t seen; /* slots looked at since time */
+	uint32_t time; /* s */
+};
+
+struct table {
+	struct slab v4, v6, paths, options;
+	struct list lists[TABLE_LISTS]; /* that of TABLE_IDLE has only its count */
+	uint64_t position;
+	uint32_t number;     /* the last in a list where it means nothing */
+	uint32_t lists_room; /* slots */
+	/* Linear hashing: lines are added one by one, so that no insertion pays for all. */
+	struct region line_region;
+	struct line *lines;
+	uint32_t lines_len;
+	struct slab spill;
+	uint64_t adopted;
+	uint32_t entries_max;
+	struct sweep sweep_v4, sweep_v6;
+	struct fetched fetched[FETCHED];
+	uint32_t *path_buckets;
+	uint32_t path_buckets_len; /* a power of 2 */
+	uint64_t path_keys[PATH_WORDS];
+	/* A place without slots is anybody's, but for the first, which is ours. */
+	struct table_origin origins[TABLE_ORIGINS_MAX];
+	uint16_t origins_len;
+	uint8_t hash_key[16];
+};
+
+static inline struct slot *slot_at(const struct table *table, table_ref ref)
+{
+	return slab_at(ref & REF_V6 ? &table->v6 : &table->v4, ref & ~REF_V6);
+}
+
+static inline size_t ref_address_size(table_ref ref)
+{
+	return ref & REF_V6 ? 16 : 4;
+}
+
+static inline struct options *slot_option_row(const struct table *table, const struct slot *slot)
+{
+	return slot->options ? slab_at(&table->options, slot->path) : NULL;
+}
+
+static inline const struct entry_options *slot_options(const struct table *table,
+						       const struct slot *slot)
+{
+	const struct options *row = slot_option_row(table, slot);
+
+	return row ? &row->options : NULL;
+}
+
+static inline uint32_t slot_path(const struct table *table, const struct slot *slot)
+{
+	const struct options *row = slot_option_row(table, slot);
+
+	return row ? row->path : slot->path;
+}
+
+static inline const struct path_key *slot_path_key(const struct table *table,
+						   const struct slot *slot)
+{
+	const struct path *path = slab_at(&table->paths, slot_path(table, slot));
+
+	return &path->key;
+}
+
+/* gcc removes calls of a function that does nothing but fetch. */
+#define FETCHING static inline __attribute__((always_inline))
+
+/* Into the cache; it may straddle two lines. */
+FETCHING void slot_fetch(const struct table *table, table_ref ref)
+{
+	const struct slot *slot = slot_at(table, ref);
+
+	__builtin_prefetch(slot, 1);
+	if (ref & REF_V6) /* it may lie across two lines */
+		__builtin_prefetch(slot->caddr + 15, 1);
+}
+
+static inline uint64_t slot_position(const struct slot *slot)
+{
+	return slot->position_low | (uint64_t)slot->position_high << 32;
+}
+
+/* Positions are below 2^48: a million changes a second for nine years. */
+static inline void slot_set_position(struct slot *slot, uint64_t position)
+{
+	slot->position_low = (uint32_t)position;
+	slot->position_high = (uint16_t)(position >> 32);
+}
+
+static inline enum table_list slot_list(const struct slot *slot)
+{
+	return (enum table_list)slot->list;
+}
+
+/* table_list.c */
+
+int table_lists_init(struct table *table); /* 0, -ENOMEM */
+void table_lists_fini(struct table *table);
+/* Whether all slots that were ever taken can be in any list; before a new one is put there. */
+bool table_lists_room(struct table *table);
+/* To the tail of a list; the slot is in none. mark: of TABLE_YOUNG. */
+void table_list_append(struct table *table, table_ref ref, enum table_list to, uint64_t mark);
+void table_list_remove(struct table *table, table_ref ref);
+void table_list_change(struct table *table, table_ref ref, enum table_list to, uint64_t mark);
+
+/* table_path.c */
+
+/* 0, -ENOMEM; uses table->hash_key. */
+int table_paths_init(struct table *table, uint32_t max);
+void table_paths_fini(struct table *table);
+void table_path_key(const struct entry *entry, struct path_key *ret_key);
+/* One more reference to the path; 0: too many, or no memory. */
+uint32_t table_path_take(struct table *table, const struct path_key *key);
+void table_path_give(struct table *table, uint32_t number);
+
+/* table_index.c */
+
+int table_index_init(struct table *table); /* 0, -ENOMEM */
+void table_index_fini(struct table *table);
+/* The slot's flow, as it was put in. */
+void table_index_flow(const struct table *table, table_ref ref, struct flow *ret_flow);
+uint32_t table_index_hash(const struct table *table, const struct flow *flow);
+/* 0: no slot has the flow. */
+table_ref table_index_find(const struct table *table, const struct flow *flow, uint32_t hash);
+/* The slot has its flow by now, and no other slot has the same. False: no memory. */
+bool table_index_add(struct table *table, table_ref ref, uint32_t hash);
+void table_index_remove(struct table *table, table_ref ref);
+/* More lines, when there are few for so many slots. Without memory chains get longer. */
+void table_index_grow(struct table *table);
+
+#endif
