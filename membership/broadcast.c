@@ -4,16 +4,16 @@
 #define SPACING (5 * MSEC) /* between rounds that news start */
 #define ROUND_DIVISOR 4    /* of the interval: between the other rounds */
 
-/* How often each director repeats what it has heard, before everybody has very likely heard it. */
+/* How often each director repeats an item of gossip, until all have very likely heard it. */
 static unsigned int repeats(const struct membership *m)
 {
 	unsigned int all = 4 + 2 * member_log2(m->alive_count + 1);
 
-	/* Some may hear it from nobody else. */
+	/* Some members may hear it only from us. */
 	return m->links.any ? MAX(all, 2 * m->links.direct) : all;
 }
 
-/* To whom in one round; where some are out of reach, to nobody twice. */
+/* The members that one round of gossip goes to; while there are links down, none gets it twice. */
 static unsigned int fanout(const struct membership *m)
 {
 	return m->links.any ? MIN(m->links.direct, (unsigned int)FANOUT) : FANOUT;
@@ -24,7 +24,8 @@ static bool is_own(const struct membership *m, const struct item *item)
 	return item->kind == ITEM_STATEMENT && item->member == m->identity->id;
 }
 
-/* Which of two goes out first: our own refutation, then what was said least often, then news. */
+/* The order of two items: our own refutation first, then the one sent least often, then the
+ * newest. */
 static bool before(const struct membership *m, const struct item *a, const struct item *b)
 {
 	if (is_own(m, a) != is_own(m, b))
@@ -82,7 +83,7 @@ struct item *broadcast_record(struct membership *m, enum item_kind kind, uint64_
 	return item;
 }
 
-/* scratch: where the body of an accusation is made. False: there is nothing to say any more. */
+/* scratch: for the body of the accusation. False: there is no such accusation any more. */
 static bool suspicion_record(const struct membership *m, const struct item *item, uint8_t *scratch,
 			     Lvsmesh__Pb__Record *record)
 {

@@ -1,5 +1,5 @@
-/* Random numbers that follow from a seed: a keyed hash of a counter. Nobody without the seed can
- * foretell them, so they may be nonces. */
+/* Random numbers that follow from a seed: a keyed hash of a counter. They can't be foretold without
+ * the seed, so they may be nonces. */
 #ifndef MEMBERSHIP_CHANCE_H
 #define MEMBERSHIP_CHANCE_H
 

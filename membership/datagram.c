@@ -29,7 +29,8 @@ static enum refusal packet_refusal(int error)
 	}
 }
 
-/* The sender of what is genuine and new, or NULL: counted. The cheapest checks come first. */
+/* Returns the sender of a packet that is genuine and new, or NULL: counted. The cheapest checks
+ * come first. */
 static struct member *open_packet(struct membership *m, const uint8_t *data, size_t len,
 				  struct packet *packet)
 {
@@ -81,7 +82,7 @@ static void take_ping(struct membership *m, struct member *member, const struct 
 				      .local = (uint16_t)event->local,
 				      .version = packet->version});
 	member->believes = packet->epoch;
-	/* Where its packets reach us ours may reach it again. */
+	/* Its packets reach us, so ours may reach it again. */
 	if (!believed || !member_answers(member) || (!via && link_cut(member)))
 		probe_hello(m, member);
 	if (!believed)
@@ -145,7 +146,7 @@ static void take_relay(struct membership *m, struct member *member,
 		refuse(m, REFUSED_RELAY);
 		return;
 	}
-	/* Only its end can tell whether that is true. */
+	/* Only the packet's receiver can verify it. */
 	origin = packet_claimed_sender(body->packet.data);
 	if (packet_claimed_kind(body->packet.data) == PACKET_ACK &&
 	    relay_answer(m, member->id, origin, body->peer, body))
@@ -178,7 +179,7 @@ static void take_relay(struct membership *m, struct member *member,
 	};
 	memcpy(relay->packet, body->packet.data, body->packet.len);
 	sooner(&m->relays_at, relay->deadline);
-	/* What a helper finds out for another it also wants to know. */
+	/* A helper also probes for itself. */
 	if (next == to && member_answers(to) && !link_down(to))
 		probe_start(m, to, false);
 }
@@ -218,8 +219,8 @@ static uint64_t own_digest(const struct membership *m)
 	return m->digest + member_digest(&self);
 }
 
-/* A window that was made by packets of which none was proven has let old ones through; from here
- * on it lets through only what comes behind this one. */
+/* A replay window that was made by unproven packets has let old ones through; from here on it takes
+ * only packets behind this one. */
 static void prove(struct member *member, uint64_t epoch)
 {
 	member->proven = epoch;
@@ -332,7 +333,7 @@ bool datagram_take(struct membership *m, const struct membership_event *event)
 	return take(m, event->data, event->len, event, NULL);
 }
 
-/* The highest version that a member reads, where it has said so in the boot in which it answers;
+/* The highest version that a member reads, if its statement is of the boot in which it answers;
  * else the lowest: it may have come back as an older program. */
 static uint8_t version_for(const struct membership *m, const struct member *member)
 {
@@ -344,7 +345,8 @@ static uint8_t version_for(const struct membership *m, const struct member *memb
 	return (uint8_t)MIN(MAX(m->versions.min, member->versions.min), m->versions.max);
 }
 
-/* version: 0, or that of what is answered: it may be older than what the member last said. */
+/* version: 0, or that of the packet that is answered: it may be older than the member's last
+ * statement. */
 static size_t seal(struct membership *m, struct member *to, enum packet_kind kind, uint8_t version,
 		   const Lvsmesh__Pb__Datagram *body, uint8_t *data, size_t cap)
 {
@@ -420,7 +422,7 @@ static size_t pass(struct membership *m, const struct out *out, struct member *m
 	size_t len;
 
 	relay->queued = false;
-	/* Its time was over before it was pulled. */
+	/* The relay timed out before its packet was pulled. */
 	if (!relay->used)
 		return 0;
 	body.peer = arrives ? relay->origin : relay->to;
@@ -463,7 +465,7 @@ static size_t build(struct membership *m, const struct out *out, struct member *
 	}
 }
 
-/* Where datagrams to a member go: the way that was heard from last. */
+/* The path for datagrams to a member: the one heard from last. */
 static const struct path *best_path(const struct member *member)
 {
 	const struct path *best = &member->paths[0];
@@ -540,7 +542,7 @@ void datagram_timers(struct membership *m, usec_t *next)
 			continue;
 		}
 		relay->used = false;
-		/* The first on the way tells who began it. */
+		/* Only the first helper on the way nacks to the prober. */
 		if (relay->previous == relay->origin)
 			datagram_push(m, (struct out){.kind = OUT_NACK,
 						      .member = relay->origin,

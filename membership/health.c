@@ -18,7 +18,7 @@ static void shift(usec_t *time, usec_t late)
 		*time += late;
 }
 
-/* We did not run for a while: nobody had a chance to answer then, so it does not count. */
+/* We did not run for a while: no member could answer then, so that time does not count. */
 void health_late(struct membership *m, usec_t late)
 {
 	struct membership_notice *notice;
@@ -52,7 +52,7 @@ void health_late(struct membership *m, usec_t late)
 	}
 }
 
-/* Without anybody to probe, nothing but time says that we are well again. */
+/* If there is no member to probe, only time improves our local health. */
 void health_timers(struct membership *m, usec_t *next)
 {
 	if (m->health == 0)

@@ -6,7 +6,7 @@
 #define LOOKS 2       /* in an interval */
 #define TELL_PAUSE SEC
 #define FIELDS_SIZE 16   /* of the list in a statement, and what the other numbers may grow by */
-#define SETTLE (4 * SEC) /* for so long the cut is the same before it is told */
+#define SETTLE (4 * SEC) /* the cut must be the same for so long before it is reported */
 
 bool link_down(const struct member *member)
 {
@@ -81,7 +81,7 @@ struct member *links_way(const struct membership *m, const struct member *member
 	return NULL;
 }
 
-/* Those that answer, and ourselves in the last place (NULL). */
+/* The members that answer, and ourselves in the last place (NULL). */
 struct graph {
 	unsigned int count;
 	struct member *of[MEMBERSHIP_MEMBERS_MAX + 1];
@@ -215,7 +215,7 @@ static uint64_t id_at(const struct membership *m, const struct graph *graph, uns
 	return graph->of[at] ? graph->of[at]->id : m->identity->id;
 }
 
-/* One that is in some pair. */
+/* A director that is in some pair. */
 struct end {
 	const char *name;
 	unsigned int at; /* in the graph */
@@ -249,7 +249,7 @@ static unsigned int find_ends(const struct membership *m, const struct graph *gr
 	return count;
 }
 
-/* How many groups there are, within which all reach each other; 0: it is no such partition. */
+/* The number of groups within which all reach each other; 0: the cut has no such groups. */
 static unsigned int find_groups(const struct graph *graph, struct end *ends, unsigned int count)
 {
 	unsigned int groups = 0;
@@ -369,7 +369,7 @@ static int half_compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-/* How many a statement may list that everybody reads, older programs too. */
+/* The most links in a statement that all members read, older programs too. */
 static unsigned int list_max(const struct membership *m)
 {
 	unsigned int takes = STATEMENT_MAX, others = m->links.others_len + FIELDS_SIZE;
@@ -404,8 +404,8 @@ static bool fill_list(const struct membership *m, struct links *list, bool reach
 	return true;
 }
 
-/* In the list: whom we don't reach, or the others where these are fewer. Whoever is left out counts
- * as one that we reach. */
+/* The list has the members that we don't reach, or the others if these are fewer. A member that is
+ * left out counts as reached. */
 static void make_list(const struct membership *m, struct links *list, bool reached)
 {
 	if (!reached || !fill_list(m, list, true))
@@ -413,8 +413,8 @@ static void make_list(const struct membership *m, struct links *list, bool reach
 	qsort(list->list, list->count, sizeof(*list->list), half_compare);
 }
 
-/* One that crashed is in nobody's list: only where one of those that are out of our reach is known
- * to live, or several are at once, there is one. */
+/* A crashed member must not be listed: we have a list only if one of those out of our reach is
+ * known to live, or several are out of reach at once. */
 static void look(struct membership *m)
 {
 	struct links *links = &m->links, list = {0};

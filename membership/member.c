@@ -2,14 +2,14 @@
 
 #include "membership/membership_private.h"
 
-#define HEARSAY (60 * SEC) /* how long somebody who never answered is remembered */
+#define HEARSAY (60 * SEC) /* how long a member that never answered is remembered */
 #define HELLO_FIRST (200 * MSEC)
 #define HELLO_LAST (10 * SEC)
 #define HELLOS_BEFORE_DIAL 3
 #define DIAL_FIRST SEC
 #define DIAL_DOUBLINGS 4u
 #define REFUSED_LATELY (5 * SEC)
-#define CUT_TIME (10 * SEC) /* in which a cut is known to all, or to nobody any more */
+#define CUT_TIME (10 * SEC) /* in which a cut is known to all, or to none any more */
 
 const char *member_phase_name(int phase)
 {
@@ -48,7 +48,7 @@ bool member_answers(const struct member *member)
 	return member->state == MEMBER_ALIVE || member->state == MEMBER_SUSPECT;
 }
 
-/* Who is awaited and does not answer. */
+/* Is the member expected to answer, and doesn't? */
 static bool is_missing(const struct member *member)
 {
 	return member->state == MEMBER_FAILED ||
@@ -271,7 +271,7 @@ struct member *member_get(struct membership *m, const uint8_t *bytes, size_t len
 	}
 	m->digest += member_digest(member);
 	m->roster_changed |= member->in_roster;
-	/* Renewed: whoever has the old one hears of it. */
+	/* Renewed: gossip brings it to members that have the old one. */
 	if (member->epoch)
 		broadcast_add(m, ITEM_NEWCOMER, member->id, 0);
 	return member;
@@ -319,7 +319,7 @@ void member_roster_set(struct membership *m, struct member *member, bool in_rost
 	m->roster_changed = m->view_changed = true;
 }
 
-/* In among those that are still to be probed in this round. */
+/* Puts the member among those that are still to be probed in this round. */
 static void order_add(struct membership *m, struct member *member)
 {
 	unsigned int at;
@@ -348,7 +348,7 @@ void member_state_set(struct membership *m, struct member *member, enum member_s
 	if (member_answers(member) != (state == MEMBER_ALIVE || state == MEMBER_SUSPECT)) {
 		m->view_changed = true;
 		m->view_at = m->now.mono;
-		/* Its check asked another question. */
+		/* The running check was for the state before. */
 		probe_end(m, member);
 	}
 	member->state = state;
@@ -362,8 +362,8 @@ void member_state_set(struct membership *m, struct member *member, enum member_s
 	member_busy(m, member);
 }
 
-/* What it has said of itself does not explain an answer, or forbid it. Nobody can probe it before
- * it has said where it is. */
+/* An answer proves no life of a member that has left, or is absent, by its own statement of that
+ * epoch. A member can't be probed before it has stated its addresses. */
 static bool may_be_alive(const struct member *member, uint64_t epoch)
 {
 	return member->path_count > 0 &&
@@ -389,7 +389,7 @@ static void back(struct membership *m, struct member *member, uint64_t epoch)
 	tombstone_name(m, member);
 	if (was_missing) {
 		split_back(m, member, epoch > member->failed_epoch);
-		/* Where one is back, the others may be too. */
+		/* If one is back, the others may be too. */
 		m->hot_until = m->now.mono + SEC;
 		m->redial_at = MIN(m->redial_at, m->now.mono);
 	}
@@ -418,7 +418,7 @@ static void say_hello(struct membership *m, struct member *member, usec_t *next)
 		if (member->hellos > 0)
 			probe_hello_around(m, member);
 		member->hellos = (uint8_t)MIN(member->hellos + 1u, 200u);
-		/* It may not know us: a session shows it our certificate. */
+		/* The member may not know us: a session shows it our certificate. */
 		if (member->hellos >= HELLOS_BEFORE_DIAL && member->path_count > 0)
 			pushpull_dial(m, member, &member->paths[0].endpoint, -1);
 		member->hello_at = m->now.mono + MIN(pause, HELLO_LAST);
@@ -426,7 +426,7 @@ static void say_hello(struct membership *m, struct member *member, usec_t *next)
 	sooner(next, member->hello_at);
 }
 
-/* Whoever does not answer is missed from then on. */
+/* Marks the member failed, and redials it from now on. */
 void member_miss(struct membership *m, struct member *member)
 {
 	bool answered = member_answers(member);
@@ -442,7 +442,8 @@ void member_miss(struct membership *m, struct member *member)
 	member->hellos = 0;
 	member->hello_at = m->now.mono + chance_below(&m->chance, DIAL_FIRST);
 	member_state_set(m, member, MEMBER_FAILED);
-	/* Who was missing from the start, or overstays its lease, is no news of this kind. */
+	/* A member that was missing from the start, or overstays its lease, is no sign of a
+	 * split. */
 	if (answered)
 		split_lost(m, member);
 }
@@ -461,8 +462,8 @@ void member_left(struct membership *m, struct member *member)
 		notice_add(m, MEMBERSHIP_MEMBER_LEFT, member);
 }
 
-/* By TCP, for ever: whoever has another address by now, or does not know us, learns it there. Pings
- * go to all that are missing, in turn (probe.c). */
+/* By TCP, for ever: a member that has our old address, or does not know us, learns it on the
+ * stream. Pings go to all that are missing, in turn (probe.c). */
 static void redial(struct membership *m, struct member *member, usec_t *next)
 {
 	usec_t pause = DIAL_FIRST << MIN(member->hellos, DIAL_DOUBLINGS);
@@ -478,7 +479,7 @@ static void redial(struct membership *m, struct member *member, usec_t *next)
 		sooner(next, member->hello_at);
 }
 
-/* When the states that end by themselves end; false: it has been removed. */
+/* Ends states that end by themselves, when it is time; false: the member has been removed. */
 static bool state_timer(struct membership *m, struct member *member, usec_t *next)
 {
 	usec_t end = USEC_NEVER;
@@ -530,7 +531,7 @@ static void incidents(struct membership *m, struct member *member, usec_t *next)
 			down |= member->paths[i].udp_down ? EVIDENCE_UDP : 0u;
 		down |= member->paths[i].tcp_down ? EVIDENCE_TCP : 0u;
 	}
-	/* Where it says the same of us it is part of a cut, which has an incident of its own. */
+	/* If it lists us too, the pair is part of a cut, which has an incident of its own. */
 	notice = incident_update(m, &member->partial,
 				 down && member_answers(member) && !link_mutual(m, member),
 				 link_down(member) || links_cut_lately(m, CUT_TIME) ? CUT_TIME : 0,

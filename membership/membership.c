@@ -5,9 +5,9 @@
 
 #include "membership/membership_private.h"
 
-#define HORIZON (5 * SEC)          /* after the start: until then nobody is missed */
-#define LEAVING_TIME (100 * MSEC)  /* between the words leaving and left */
-#define FAREWELL_TIME (300 * MSEC) /* in which the last word spreads */
+#define HORIZON (5 * SEC)          /* after the start: until then no member is missed */
+#define LEAVING_TIME (100 * MSEC)  /* between the statements leaving and left */
+#define FAREWELL_TIME (300 * MSEC) /* in which the last statement spreads */
 #define FAREWELL_DIRECT 64         /* so many hear it from ourselves */
 #define TWICE_LASTS (60 * SEC)
 #define MEMORY_TIME (30 * SEC)
@@ -128,7 +128,7 @@ static void go(struct membership *m, enum member_phase phase, usec_t lease)
 	m->lease = (uint32_t)(lease / SEC);
 	m->leave_at = phase == MEMBER_LEAVING ? m->now.mono + LEAVING_TIME : 0;
 	m->done_at = m->now.mono + LEAVING_TIME + FAREWELL_TIME;
-	/* Of what is on the disk nothing is to come back with us. */
+	/* Empties the roster on the disk: no old member may come back with us. */
 	m->roster_changed |= phase == MEMBER_LEAVING;
 	record_own_state(m);
 }
@@ -163,7 +163,7 @@ static void sync_said(struct membership *m, const struct membership_event *event
 		return;
 	if (event->ok && member->state == MEMBER_FAILED)
 		split_evidence(m, member, EVIDENCE_SYNC);
-	/* A stream that ends says something about TCP: look. */
+	/* A stream that ends puts TCP in doubt: a dial finds out. */
 	if (!event->ok && member->sync_alive && member_answers(member) && member->path_count > 0)
 		pushpull_dial(m, member, &member->paths[0].endpoint, -1);
 	member->sync_alive = event->ok;
@@ -224,8 +224,8 @@ static void deaf_timer(struct membership *m, usec_t *next)
 		notice->evidence = EVIDENCE_UDP;
 }
 
-/* Is what bears our name with a higher epoch only a memory of us? Another process says new things
- * when it hears that we exist. */
+/* Is the statement in our name with a higher epoch only a memory of us? Another process makes new
+ * statements when it hears that we exist. */
 static uint64_t epoch_wanted(const struct membership *m)
 {
 	if (m->epoch_seen == 0 || m->epoch_seen < m->epoch)
@@ -251,7 +251,7 @@ static void own_timers(struct membership *m, usec_t *next)
 	}
 	if (m->done_at)
 		sooner(next, m->done_at);
-	/* It may have been ourselves, before our state went back in time. */
+	/* The other process may have been ourselves, before our state went back in time. */
 	if (epoch_wanted(m) && !m->twice.open)
 		return;
 	incident_update(m, &m->twice, m->twice_at && m->now.mono < m->twice_at + TWICE_LASTS, 0,
@@ -270,7 +270,7 @@ static void member_all_timers(struct membership *m, usec_t *next)
 		if (m->now.mono >= due) {
 			member = m->busy[i];
 			due = member_timers(m, member);
-			/* One that is done gives its place to the last. */
+			/* A member that is no longer busy gives its place to the last. */
 			if (i == m->busy_count || m->busy[i] != member)
 				continue;
 			m->busy_due[i] = due;
@@ -321,7 +321,7 @@ void membership_step(struct membership *m, const struct membership_event *event,
 		health_late(m, late);
 	m->sender = 0;
 	refused = !dispatch(m, event);
-	/* A flood of what is refused costs no more than the refusals. */
+	/* A flood of refused datagrams costs no more than the refusals. */
 	if (!refused || late || m->now.mono >= m->timeout)
 		m->timeout = MAX(timers(m), m->now.mono);
 	if (m->view_changed || m->roster_changed)

@@ -1,14 +1,14 @@
-/* Who the directors are, and which of them answer: SWIM (Das, Gupta, Motivala 2002) with Lifeguard
- * (Dadgar, Phillips, Currey 2018) as a state machine without I/O. PROTOCOL.md, "Membership", has
- * the messages and the rules.
+/* Membership and failure detection: SWIM (Das, Gupta, Motivala 2002) with Lifeguard (Dadgar,
+ * Phillips, Currey 2018) as a state machine without I/O. PROTOCOL.md, "Membership", has the
+ * messages and the rules.
  *
- * One event in, one update out; datagrams, dials, frames and notices are pulled. What a datagram
- * says is believed when its MAC holds and the sender has returned a random number of ours in its
- * present boot; what a record says, when its signature holds. Nobody can make a member failed,
- * alive or gone by saying so: failed is what this director could not reach itself, alive is what
- * answered it, and gone is what the member has signed.
+ * One event in, one update out; datagrams, dials, frames and notices are pulled. A datagram is
+ * believed when its MAC holds and the sender has returned a nonce of ours in its present boot; a
+ * record, when its signature holds. No director can make a member failed, alive or gone by saying
+ * so: failed is what this director could not reach itself, alive is what answered it, and gone is
+ * what the member has signed.
  *
- * It does not open sessions: whoever drives it does (proto/session/session.h), and hands over the
+ * It does not open sessions: its driver does (proto/session/session.h), and hands over the
  * frames.
  */
 #ifndef MEMBERSHIP_MEMBERSHIP_H
@@ -48,7 +48,7 @@ struct membership_profile {
 
 extern const struct membership_profile membership_default, membership_fast;
 
-/* What a director says of itself; signed by it and spread. */
+/* The phase that a director states of itself, in its signed statement. */
 enum member_phase {
 	MEMBER_JOINING,
 	MEMBER_SYNCING,
@@ -60,7 +60,7 @@ enum member_phase {
 	MEMBER_PHASE_MAX,
 };
 
-/* What this director holds of another. */
+/* The state in which this director holds another. */
 enum member_state {
 	MEMBER_UNPROVEN, /* heard of; has not answered in this boot of ours */
 	MEMBER_ALIVE,
@@ -83,7 +83,7 @@ struct membership_options {
 	unsigned int address_count;                          /* at least 1 */
 	struct version_range versions;                       /* that we speak */
 	uint64_t config;                                     /* digest of our configuration */
-	unsigned int directors_max; /* whoever comes beyond has no place; 0: DIRECTORS_MAX */
+	unsigned int directors_max; /* later ones have no place; 0: DIRECTORS_MAX */
 	bool witness;               /* a witness address is asked by the driver */
 	const uint8_t *roster;      /* as membership_roster() wrote it, or NULL */
 	size_t roster_len;
@@ -102,7 +102,7 @@ enum membership_event_type {
 	MEMBERSHIP_STREAM_OPENED, /* stream; peer, peer_epoch: the session is ready */
 	MEMBERSHIP_STREAM_FRAME,  /* stream; kind, data, len */
 	MEMBERSHIP_STREAM_CLOSED, /* stream: gone, or the dial failed: refused, self */
-	MEMBERSHIP_META,          /* phase (up to MEMBER_DRAINING), config; position: told when
+	MEMBERSHIP_META,          /* phase (up to MEMBER_DRAINING), config; position: stated when
 				     one of the two changes */
 	MEMBERSHIP_LEAVE,         /* for good */
 	MEMBERSHIP_ABSENCE,       /* for at most lease, as before an upgrade */
@@ -114,8 +114,7 @@ enum membership_event_type {
 struct membership_event {
 	enum membership_event_type type;
 	struct now now;
-	usec_t late; /* by how much the driver's loop was late, where it knows more than the timer
-			tells */
+	usec_t late; /* by how much the driver's loop was late, if it knows better than the timer */
 	const struct endpoint *join;
 	unsigned int join_count;
 	const uint8_t *data;
@@ -128,7 +127,7 @@ struct membership_event {
 	uint8_t kind;
 	const struct certificate *peer; /* verified by the session */
 	uint64_t peer_epoch;
-	bool refused; /* the host answered that nobody listens */
+	bool refused; /* the host refused the connection */
 	bool self;    /* it was ourselves */
 	enum member_phase phase;
 	uint64_t config, position;
@@ -145,11 +144,11 @@ struct membership_update {
 	bool dials;            /* membership_dial() too */
 	bool notices;          /* membership_notice() too */
 	bool roster_changed;   /* save membership_roster() */
-	bool view_changed;     /* who is alive, or where, or what they say of themselves */
+	bool view_changed;     /* a member's state, addresses or statement */
 	bool done;             /* the leave or absence is known: the process may end */
 	uint64_t epoch_wanted; /* not 0: our epoch went back in time: start again with this one */
 	bool refused;          /* a datagram that was counted, and changed nothing */
-	uint64_t sender;       /* the member that made the datagram; 0: nobody that is known */
+	uint64_t sender;       /* the member that made the datagram; 0: unknown */
 };
 
 void membership_step(struct membership *membership, const struct membership_event *event,
@@ -159,7 +158,7 @@ void membership_step(struct membership *membership, const struct membership_even
  * and needs no MEMBERSHIP_DATAGRAM. */
 bool membership_drops(struct membership *membership, uint64_t member, struct now now);
 
-/* When MEMBERSHIP_TICK is due, mono; as the last update said. */
+/* The time when MEMBERSHIP_TICK is due, mono; as in the last update. */
 usec_t membership_timeout(const struct membership *membership);
 
 struct membership_target {
@@ -195,21 +194,21 @@ enum membership_notice_type {
 	MEMBERSHIP_MEMBER_FAILED, /* opens */
 	MEMBERSHIP_MEMBER_RECOVERED,
 	MEMBERSHIP_MEMBER_PARTIAL, /* opens: answers on one way and not on another; of no member:
-				      nobody answers us on it, so that it is our own fault */
+				      none answers us on it, so that it is our own fault */
 	MEMBERSHIP_MEMBER_WHOLE,
 	MEMBERSHIP_QUORUM_LOST, /* opens */
 	MEMBERSHIP_QUORUM_REGAINED,
 	MEMBERSHIP_SPLIT_SUSPECTED, /* opens */
-	MEMBERSHIP_SPLIT_CONFIRMED, /* opens, where nobody had suspected it yet */
+	MEMBERSHIP_SPLIT_CONFIRMED, /* opens, if it was not suspected before */
 	MEMBERSHIP_SPLIT_HEALED,
 	MEMBERSHIP_IDENTITY_TWICE, /* opens: another process has our identity, or an old state of it
 				    */
 	MEMBERSHIP_IDENTITY_SINGLE,
 	MEMBERSHIP_PARTIAL_PARTITION, /* opens: some reach each other only through others, as both
-					 ends say: membership_cut() */
+					 ends state: membership_cut() */
 	MEMBERSHIP_PARTITION_ENDED,
 	/* For the evidence log: of no incident. */
-	MEMBERSHIP_SUSPECTED, /* accuser: who says so; ids: everybody who has by now */
+	MEMBERSHIP_SUSPECTED, /* accuser: the newest; ids: all accusers by now */
 	MEMBERSHIP_CLEARED,   /* duration */
 	MEMBERSHIP_REFUTED,   /* we were accused, by accuser */
 	MEMBERSHIP_PAUSED,    /* this process did not run for duration */
@@ -218,13 +217,13 @@ enum membership_notice_type {
 
 const char *membership_notice_name(int type); /* "member-joined", ... */
 
-/* What is known of members that were lost. */
+/* Evidence about members that were lost. */
 enum membership_evidence {
-	EVIDENCE_REFUSED = 1,       /* its host says that nobody listens: it crashed */
+	EVIDENCE_REFUSED = 1,       /* its host refused the connection: it crashed */
 	EVIDENCE_RESTARTED = 2,     /* it came back with a higher boot epoch: it crashed */
 	EVIDENCE_OTHER_ADDRESS = 4, /* it answers on another of its addresses */
 	EVIDENCE_SYNC = 8,          /* its sync stream is alive */
-	EVIDENCE_THIRD = 16,        /* somebody else still sees it */
+	EVIDENCE_THIRD = 16,        /* another member still sees it */
 	EVIDENCE_WITNESS = 32,      /* the witness answers here, and quorum is gone */
 	EVIDENCE_MUTUAL = 64,     /* it held us failed while we held it failed, in the same boots */
 	EVIDENCE_ONE_SIDED = 128, /* it did not: a one-way cut, or a pause of its own */
@@ -248,7 +247,7 @@ struct membership_notice {
 	unsigned int pings, helpers, nacks;
 	unsigned int flaps; /* times that it came and went unreported before this one */
 	unsigned int view, roster, lost;
-	unsigned int id_count; /* who accused it; or who is lost, as many as fit */
+	unsigned int id_count; /* accusers, or members lost, as many as fit */
 	uint64_t ids[MEMBERSHIP_NOTICE_IDS];
 };
 
@@ -271,7 +270,7 @@ struct membership_status {
 	bool beyond;                /* the cluster is full, and has no place for this director */
 	unsigned int directors_max; /* that have one */
 	bool witness, witness_ok;   /* it is asked; it answers */
-	bool partial;               /* nobody answers by UDP, on some address of ours */
+	bool partial;               /* no member answers by UDP, on some address of ours */
 	uint64_t datagrams_in, datagrams_out, bytes_in, bytes_out;
 	uint64_t pings, pings_lost;
 };
@@ -310,13 +309,13 @@ bool membership_find(const struct membership *membership, uint64_t id,
  * member is known to be: *cursor starts at 0; false: the end. */
 bool membership_unanswered(const struct membership *membership, unsigned int *cursor,
 			   struct endpoint *ret_endpoint);
-/* Which pairs of living directors, or of them and ourselves, do not reach each other directly by
- * any way, as both of each say. All other pairs do, or one of them says so. */
+/* The pairs of living directors, or of them and ourselves, that do not reach each other directly by
+ * any way, as both of each state. All other pairs do, or one of the two states so. */
 struct membership_cut {
 	unsigned int pairs;   /* 0: there are none */
 	unsigned int members; /* that are in one of them */
-	/* Groups within which all reach each other, and none reaches one of another group; 0: they
-	 * can't be told so, and ids are pairs, one behind the other. */
+	/* Groups within which all reach each other, and none reaches one of another group; 0: there
+	 * are no such groups, and ids are pairs, one behind the other. */
 	unsigned int groups;
 	unsigned int id_count; /* as many as fit, those of a group in a row, by name */
 	uint64_t ids[MEMBERSHIP_NOTICE_IDS];
@@ -329,7 +328,7 @@ void membership_cut(const struct membership *membership, struct membership_cut *
 bool membership_certificate(const struct membership *membership, uint64_t id,
 			    const uint8_t **ret_bytes, size_t *ret_len);
 
-/* What was refused or dropped, by reason. Counter number i from 0; false: no such. */
+/* Refused and dropped messages, by reason. Counter number i from 0; false: no such. */
 struct membership_counter {
 	const char *name;
 	uint64_t value;

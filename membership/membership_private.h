@@ -1,7 +1,7 @@
-/* What the files of membership/ share, and nobody else. Each function is in the file of its prefix.
+/* Shared by the files of membership/ only. Each function is in the file of its prefix.
  *
  * A member is *busy* while something of it is due at a time: a check, a suspicion, a lease. Only
- * busy members are looked at, when that time comes, or when something of them has changed. */
+ * busy members are looked at, when that time comes, or after they changed. */
 #ifndef MEMBERSHIP_MEMBERSHIP_PRIVATE_H
 #define MEMBERSHIP_MEMBERSHIP_PRIVATE_H
 
@@ -23,13 +23,13 @@
 #define LINKS_MAX 128         /* members that one statement lists */
 #define LINK_SIZE 4           /* bytes of each */
 #define STATEMENT_MAX 680     /* bytes of its body */
-#define STATEMENT_OLD_MAX 160 /* that is read by those who don't say how many */
+#define STATEMENT_OLD_MAX 160 /* that is read by members that state no size */
 #define HOPS_MAX 32           /* directors that pass on one relayed packet */
 #define DATAGRAM_BODY_MAX (MEMBERSHIP_DATAGRAM_MAX - PACKET_OVERHEAD)
 #define MSEC USEC_PER_MSEC
 #define SEC USEC_PER_SEC
 
-/* What a sealed packet is (struct packet). */
+/* The kinds of sealed packets (struct packet). */
 enum packet_kind {
 	PACKET_PING = 1,
 	PACKET_ACK,
@@ -61,11 +61,11 @@ enum refusal {
 	REFUSED_KIND,      /* a kind of packet, frame or record that does not come here */
 	REFUSED_MALFORMED, /* does not decode, or breaks a limit */
 	REFUSED_UNPROVEN,  /* contents of a sender that has not returned a nonce in this boot */
-	REFUSED_NONCE,     /* an ack that nobody waits for */
+	REFUSED_NONCE,     /* an ack that no probe waits for */
 	REFUSED_CERTIFICATE,
 	REFUSED_SIGNATURE,
-	REFUSED_UNKNOWN,   /* a record of or about somebody whose certificate we don't have */
-	REFUSED_AHEAD,     /* an accusation that quotes what its subject has not said */
+	REFUSED_UNKNOWN,   /* a record of or about a member whose certificate we don't have */
+	REFUSED_AHEAD,     /* an accusation that quotes no statement of its subject */
 	REFUSED_ACCUSER,   /* an accuser that is not alive here, or one too many */
 	REFUSED_REMOVAL,   /* of a member that has not failed here */
 	REFUSED_SPEECH,    /* a member that speaks none of our versions */
@@ -94,7 +94,7 @@ struct path {
 	uint32_t rtt;
 	uint8_t misses; /* pings in a row without an answer */
 	uint8_t tcp_misses;
-	bool tcp_doubt; /* a dial failed: whether the member runs at all, an ack will tell */
+	bool tcp_doubt; /* a dial failed: an ack will show whether the member runs at all */
 	bool udp_down, tcp_down;
 };
 
@@ -102,7 +102,7 @@ enum check_stage {
 	CHECK_DIRECT = 1, /* pinging */
 	CHECK_AROUND,     /* asking helpers, and TCP */
 	CHECK_WATCH,      /* the member is judged, and its paths not yet */
-	CHECK_HELLO,      /* a ping to somebody who is not expected to answer */
+	CHECK_HELLO,      /* a ping to a member that is not expected to answer */
 };
 
 struct check {
@@ -134,7 +134,7 @@ struct suspicion {
 	struct accuser accusers[ACCUSERS_MAX];
 };
 
-/* Which of a sender's accusations were taken. */
+/* The accusations of one sender that were taken. */
 struct recent {
 	uint64_t epoch, highest, taken;
 };
@@ -142,7 +142,7 @@ struct recent {
 #define REMOVAL_MAX 48   /* bytes of its body */
 #define REMOVAL_SIZE 160 /* of the whole record, at most */
 
-/* That a member was taken off the roster, in our own name: as we tell it to others. */
+/* A member's removal from the roster, signed in our own name, as we pass it on. */
 struct removal {
 	uint64_t epoch, sequence;
 	uint8_t len, body[REMOVAL_MAX], signature[SIGNATURE_SIZE];
@@ -158,7 +158,8 @@ struct member {
 	bool in_roster; /* it has answered once, in this or an earlier boot of ours */
 	bool answered;  /* in this one */
 	bool ordered;   /* is in membership.order */
-	/* How it was held when it left, and in which epoch; 0: it was not in the roster. */
+	/* The state in which it was held when it left, and its epoch then; 0: it was not in the
+	 * roster. */
 	enum member_state left_state;
 	uint64_t left_epoch;
 
@@ -192,7 +193,7 @@ struct member {
 	/* Low halves of the ids that its statement lists; links_reached: those it reaches. */
 	uint32_t *links;
 	uint16_t link_count;
-	uint16_t takes; /* bytes of a statement; 0: it has said nothing yet */
+	uint16_t takes; /* bytes of a statement; 0: it has stated nothing yet */
 	bool links_reached;
 	/* The ways to it, where links are known to be down: as many hops, and where they begin. */
 	unsigned int hops; /* 0: there is none */
@@ -215,8 +216,8 @@ struct member {
 	bool sync_alive;
 
 	struct removal *removal; /* it was removed; else NULL */
-	/* When it last showed the same sum as ours in this boot of its, and before that; mono, or
-	 * 0. */
+	/* The last times that it showed the same sum as ours in this boot of its, and before that;
+	 * mono, or 0. */
 	usec_t agreed, agreed_before;
 
 	struct incident failed, partial;
@@ -259,7 +260,7 @@ struct relay {
 
 enum item_kind { ITEM_STATEMENT, ITEM_NEWCOMER, ITEM_SUSPICION, ITEM_TWICE, ITEM_REMOVAL };
 
-/* Gossip: a reference to what is to be said, or for rare kinds the record itself. */
+/* Gossip: a reference to the record to send, or for rare kinds the record itself. */
 struct item {
 	enum item_kind kind;
 	uint64_t member, accuser;
@@ -297,7 +298,7 @@ struct stream {
 	unsigned int cursor; /* of members */
 	bool told;           /* ourselves and our view have been sent */
 	bool rollback;       /* the peer is in an earlier boot than it is known to have had */
-	bool done;           /* the peer has said all */
+	bool done;           /* the peer has sent all */
 };
 
 struct join {
@@ -325,7 +326,7 @@ struct place {
 struct links {
 	usec_t look_at, told_at, changed_at;
 	unsigned int turn; /* in membership.order */
-	uint8_t *matrix;   /* of bits: a row says whom one lists, of those that answer */
+	uint8_t *matrix;   /* of bits: a row has the members that one lists, of those that answer */
 	size_t matrix_size;
 	usec_t swept_at, sweep_at; /* pings to all: the last, and when there may be others */
 	/* Our own list, as our statement has it, in ascending order. */
@@ -333,7 +334,7 @@ struct links {
 	unsigned int count;
 	bool reached;
 	unsigned int others_len;     /* bytes of our statement without it */
-	bool any;                    /* somebody's statement lists any, or ours */
+	bool any;                    /* a member's statement lists any, or ours */
 	unsigned int cut;            /* members that answer, and not directly */
 	unsigned int direct;         /* members that do */
 	uint64_t hash;               /* of the pairs */
@@ -364,16 +365,16 @@ struct membership {
 	uint32_t lease;
 	uint64_t config, position;
 	uint64_t since; /* when we became a director, seconds of UTC */
-	bool newcomer;  /* nobody has told us yet who the others are */
+	bool newcomer;  /* no member has sent us its roster yet */
 	unsigned int directors_max;
-	struct place last_place; /* whoever is behind it has none */
+	struct place last_place; /* those behind it have none */
 	uint8_t statement[STATEMENT_MAX], signature[SIGNATURE_SIZE];
 	uint16_t statement_len;
 	bool refute;
 	usec_t refute_at;
 	uint64_t accusation;                   /* sequence of our last one */
 	uint64_t others;                       /* sequence of our last record of another kind */
-	bool accepted;                         /* somebody has answered us in this boot */
+	bool accepted;                         /* a member has answered us in this boot */
 	uint64_t epoch_seen, incarnation_seen; /* of the newest statement in our name, not ours */
 	usec_t moved_at;                       /* when that was first seen */
 	struct incident twice;
@@ -398,9 +399,9 @@ struct membership {
 	uint64_t sender;  /* of the datagram that is being taken, or 0 */
 
 	struct check *free_checks;
-	usec_t heard;    /* anything genuine, from anybody */
+	usec_t heard;    /* anything genuine, from any member */
 	bool silent;     /* and nothing since for so long that we may be alone */
-	uint64_t helper; /* who passed an ack on to us last */
+	uint64_t helper; /* the one that passed an ack on to us last */
 	unsigned int health;
 	usec_t healthier_at;
 	usec_t around_at; /* when one that is cut off from us is probed next */
@@ -422,8 +423,8 @@ struct membership {
 	struct join joins[MEMBERSHIP_JOIN_MAX];
 	unsigned int join_count;
 
-	/* By number of the path: the last direct ack of anybody, and (bits) where nobody sends any.
-	 */
+	/* By number of the path: the last direct ack of any member; deaf: bits of paths on which no
+	 * member acks. */
 	usec_t acked[MEMBERSHIP_ADDRESSES_MAX];
 	unsigned int deaf;
 	struct incident partial;
@@ -440,7 +441,7 @@ struct membership {
 	struct membership_notice notice_spare; /* where one goes that finds no place */
 	unsigned int notice_at, notice_count;
 	uint64_t counters[REFUSAL_MAX];
-	struct membership_status traffic; /* only what counts up */
+	struct membership_status traffic; /* only the counters */
 };
 
 static inline void refuse(struct membership *m, enum refusal reason)
@@ -456,14 +457,15 @@ void member_remove(struct membership *m, struct member *member);
 void member_state_set(struct membership *m, struct member *member, enum member_state state);
 void member_roster_set(struct membership *m, struct member *member, bool in_roster);
 bool member_key(struct membership *m, struct member *member);
-/* It has proved in this moment that it runs, in this epoch; packets of it are believed when proven
- * says so. */
+/* The member has proved in this moment that it runs, in this epoch; its packets are believed in the
+ * epoch `proven`. */
 void member_alive(struct membership *m, struct member *member, uint64_t epoch);
-/* It has failed. */
+/* The member has failed. */
 void member_miss(struct membership *m, struct member *member);
-/* By its own word, or an operator's. */
+/* The member left by its own statement, or was removed. */
 void member_left(struct membership *m, struct member *member);
-/* It is looked at in this step: whoever makes something of it due sooner says so. */
+/* The member is looked at in this step: to be called whenever something of it becomes due
+ * sooner. */
 void member_busy(struct membership *m, struct member *member);
 usec_t member_timers(struct membership *m, struct member *member);
 uint64_t member_digest(const struct member *member);
@@ -475,8 +477,8 @@ unsigned int member_log2(unsigned int n); /* rounded up */
 
 /* record.c */
 void record_own_state(struct membership *m); /* raises the incarnation and signs */
-/* from: who handed it over, by datagram or on a stream. False: nobody who verifies what it passes
- * on would have. */
+/* from: the member that handed it over, by datagram or on a stream. False: no peer that verifies
+ * what it relays would have relayed it. */
 bool record_take(struct membership *m, struct member *from, bool stream,
 		 const Lvsmesh__Pb__Record *record);
 /* Checks a record that another signed, of a kind without a rule of its own. 0; or counted:
@@ -491,27 +493,27 @@ static inline ProtobufCBinaryData record_bytes(const void *data, size_t len)
 	return (ProtobufCBinaryData){.len = len, .data = (uint8_t *)(uintptr_t)data};
 }
 
-/* tombstone.c: who is gone, by its own word or removed. */
-/* Takes a member off the roster in our own name, and says so. */
+/* tombstone.c: members that are gone: they left, or were removed. */
+/* Takes a member off the roster in our own name, and gossips that. */
 void tombstone_remove(struct membership *m, struct member *member);
-/* Another's word, or ours from an earlier boot. */
+/* A removal by another director, or by us in an earlier boot. */
 void tombstone_take(struct membership *m, const Lvsmesh__Pb__Record *record);
 void tombstone_load(struct membership *m, const Lvsmesh__Pb__Record *record);
-/* Of a member that has a removal: borrowed until something changes. */
+/* The Removal of a member that has one: borrowed until something changes. */
 void tombstone_record(const struct membership *m, const struct member *member,
 		      Lvsmesh__Pb__Record *record);
-/* It answers, or does so no longer: of two identities of one name the one issued later is the
- * member, unless both answer. */
+/* The member answers, or does so no longer: of two identities of one name the one issued later is
+ * the member, unless both answer. */
 void tombstone_name(struct membership *m, struct member *member);
-/* It has shown the same sum as ours: its roster is ours. */
+/* The member has shown the same sum as ours: its roster is ours. */
 void tombstone_agreed(struct membership *m, struct member *member);
 bool tombstone_removed(const struct member *member);
-/* False: it has ended, and the member is freed. */
+/* False: the tombstone has ended, and the member is freed. */
 bool tombstone_timer(struct membership *m, struct member *member, usec_t *next);
 
 /* datagram.c */
 bool datagram_take(struct membership *m, const struct membership_event *event);
-/* False: it is dropped, and counted. */
+/* False: the datagram is dropped, and counted. */
 bool datagram_push(struct membership *m, struct out out);
 void datagram_timers(struct membership *m, usec_t *next);
 
@@ -519,24 +521,24 @@ void datagram_timers(struct membership *m, usec_t *next);
 void probe_timers(struct membership *m, usec_t *next);
 void probe_start(struct membership *m, struct member *member, bool deep);
 void probe_hello(struct membership *m, struct member *member);
-/* The same ping as probe_hello()'s of this moment, through one who may reach it. */
+/* Sends the ping of this moment's probe_hello() through a helper that may reach it. */
 void probe_hello_around(struct membership *m, struct member *member);
 void probe_end(struct membership *m, struct member *member);
 void probe_timer(struct membership *m, struct member *member, usec_t *next);
-/* via: who passed the ack on, or NULL. False: nobody waits for this nonce. */
+/* via: the helper that passed the ack on, or NULL. False: no probe waits for this nonce. */
 bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint64_t epoch,
 	       const struct member *via);
-/* It is no longer suspected: its check ends some time. */
+/* The member is no longer suspected: its check ends some time. */
 void probe_unhurried(struct membership *m, struct member *member);
 void probe_nack(struct membership *m, struct member *helper, uint64_t subject);
-/* May its silence be that of links, and not its own? It is known by now; or nearly nobody acks our
- * pings. When another does not, all are asked at once. */
+/* May a member's silence be that of links, and not its own? Yes if its links are known to be down,
+ * or nearly no member acks our pings. When a second one does not ack, all are pinged at once. */
 bool probe_doubts_links(const struct membership *m, const struct member *member);
-/* May a way to it turn up while all hear who reaches whom? */
+/* May a way to the member turn up while the lists of links spread? */
 bool probe_waits(const struct membership *m, const struct member *member);
-/* It lives: what a check has to find out now is which ways lead to it. */
+/* The member lives: its check has yet to find out which ways lead to it. */
 void probe_answered(struct membership *m, struct member *member);
-/* What was tried before we suspected it. */
+/* Writes into the notice what was tried before we suspected the member. */
 void probe_evidence(const struct member *member, struct membership_notice *notice);
 usec_t probe_scaled(const struct membership *m, usec_t time);
 
@@ -545,30 +547,30 @@ void suspicion_own(struct membership *m, struct member *member);
 void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record);
 void suspicion_clear(struct membership *m, struct member *member);
 void suspicion_timer(struct membership *m, struct member *member, usec_t *next);
-/* It lasts as probe_scaled() says now. */
+/* The suspicion lasts as long as probe_scaled() gives now. */
 void suspicion_unscaled(struct membership *m, struct member *member);
 
-/* links.c: who reaches whom without another's help. */
-/* None of its addresses acks our pings, or takes a stream. */
+/* links.c: the links between members, without helpers. */
+/* None of the member's addresses acks our pings, or takes a stream. */
 bool link_down(const struct member *member);
-/* That is known, not only likely: it proves otherwise that it lives. */
+/* The link is known to be down, not only likely: the member proves by other ways that it lives. */
 bool link_cut(const struct member *member);
-/* It says that it doesn't reach the other. */
+/* The member states that it doesn't reach the other. */
 bool link_denied(const struct member *member, uint64_t id);
-/* Both ends say so. */
+/* Both ends state so. */
 bool link_mutual(const struct membership *m, const struct member *member);
 /* Members that answer and whose links are not down, one a call, in turn. NULL: none. */
 struct member *links_turn(struct membership *m);
 /* Our own list, for a statement. Returns its length in bytes. */
 size_t links_store(const struct membership *m, uint8_t bytes[LINKS_MAX * LINK_SIZE]);
-/* A member's, of its newest statement. */
+/* A member's list, from its newest statement. */
 void links_load(struct membership *m, struct member *member, const uint32_t *links,
 		unsigned int count, bool reached);
-/* Where to pass on what is for a member whose link is down: a director that neither is the one it
- * came from nor began it. NULL: there is no way. */
+/* The next hop for a packet to a member whose link is down: a director that neither sent the packet
+ * to us nor began it. NULL: there is no way. */
 struct member *links_way(const struct membership *m, const struct member *member, uint64_t previous,
 			 uint64_t origin);
-/* There is a cut, or in this time another one, or none, came to be known. */
+/* True while there is a cut, or if the known cut changed or ended within this time. */
 bool links_cut_lately(const struct membership *m, usec_t time);
 void links_timers(struct membership *m, usec_t *next);
 
@@ -588,12 +590,13 @@ struct broadcast_records {
 	Lvsmesh__Pb__Record records[BROADCAST_RECORDS];
 	uint8_t scratch[BROADCAST_RECORDS][48]; /* bodies that are made for this */
 };
-/* What is to be said next, as it fits. Returns how many; borrowed until something changes. */
+/* The next records to gossip, as many as fit. Returns how many; borrowed until something
+ * changes. */
 unsigned int broadcast_fill(struct membership *m, size_t room, struct broadcast_records *ret);
 void broadcast_timers(struct membership *m, usec_t *next);
 
-/* join_endpoints.c: what was said of the endpoint with that index: a director answered there, or
- * none did, or it was ourselves. */
+/* join_endpoints.c: the result of dialling the endpoint with that index: a director answered there,
+ * or none did, or it was ourselves. */
 void join_set(struct membership *m, const struct membership_event *event);
 void join_answered(struct membership *m, int index);
 void join_failed(struct membership *m, int index, bool self);
@@ -613,11 +616,11 @@ void pushpull_doubt(struct membership *m, struct member *member);
 void pushpull_mismatch(struct membership *m, struct member *member, bool differs);
 
 /* place.c */
-/* The roster has changed, or what its members state. */
+/* The roster has changed, or its members' statements. */
 void place_update(struct membership *m);
 /* member: NULL: ourselves. */
 bool place_beyond(const struct membership *m, const struct member *member);
-/* A peer has told us all that it knows. */
+/* A peer has sent us all that it knows. */
 void place_settle(struct membership *m);
 
 /* roster.c */
@@ -640,9 +643,9 @@ void split_timers(struct membership *m, usec_t *next);
 /* notice.c */
 struct membership_notice *notice_add(struct membership *m, enum membership_notice_type type,
 				     const struct member *member);
-/* What is true now. Opens and closes with notices of these types, as damping lets it; settle: how
- * long it must be true before. Returns the notice, for more to be written into it, or NULL; *next:
- * when to ask again. */
+/* Updates an incident: wanted says whether it is true now. It opens and closes with notices of
+ * these types, as damping lets it; settle: how long it must be true before. Returns the notice, for
+ * more to be written into it, or NULL; *next: when to ask again. */
 struct membership_notice *incident_update(struct membership *m, struct incident *incident,
 					  bool wanted, usec_t settle,
 					  enum membership_notice_type opening,

@@ -1,7 +1,7 @@
 #include "membership/membership_private.h"
 
 #define MINUTE (60 * SEC)
-#define CALM (30 * SEC) /* what flapped counts as over when it has been quiet for so long */
+#define CALM (30 * SEC) /* flapping counts as over after so long without a change */
 
 const char *membership_notice_name(int type)
 {

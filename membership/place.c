@@ -1,11 +1,11 @@
-/* Which directors have a place, where there are more than may be. All order them alike: by the time
- * that each states since when it is one, then by identity. A director keeps its place, however
- * often it restarts or fails, until it has left or was removed. */
+/* The directors that have a place, if there are more than may be. All order them alike: by the time
+ * since which each states to be one, then by identity. A director keeps its place, however often it
+ * restarts or fails, until it has left or was removed. */
 #include <stdlib.h>
 
 #include "membership/membership_private.h"
 
-/* A stated time further ahead of our clock is a wrong clock's: nobody has to follow it. */
+/* A stated time further ahead of our clock is a wrong clock's: no newcomer has to follow it. */
 #define AHEAD_MAX (86400 * SEC)
 
 static int place_compare(const void *a, const void *b)
@@ -70,7 +70,7 @@ void place_settle(struct membership *m)
 			highest = MAX(highest, m->members[i]->since_stated);
 	if (highest <= m->since)
 		return;
-	/* Our clock is slow: who comes does not take the place of one that is there. */
+	/* Our clock is slow: a newcomer does not take the place of a director that is there. */
 	m->since = highest + 1;
 	m->view_changed = true;
 	record_own_state(m);

@@ -15,17 +15,18 @@
 #define REDIAL_HOT (10 * MSEC)
 #define AROUND_INTERVALS 3 /* for each hop, between probes of members that are cut off from us */
 #define SWEEP_PAUSE (5 * SEC)
-#define SWEEP_ACKS (600 * MSEC) /* who is out of our reach is known then */
+#define SWEEP_ACKS (600 * MSEC) /* we know by then which members are out of our reach */
 #define SWEEP_TIME (4 * SEC)    /* all have heard who reaches whom */
 
-/* How long nothing comes from anybody while somebody is there: the worse our health, the less often
- * we and they ask. */
+/* How long nothing may come from any member while one is there: the worse our local health, the
+ * less often we probe. */
 static usec_t silence_time(const struct membership *m)
 {
 	return (3 + m->health) * m->profile.interval + 2 * m->profile.timeout;
 }
 
-/* An accusation of ours reaches nobody then, and there is nothing to spare the others of. */
+/* While all members are silent, times are not widened: an accusation of ours reaches no member
+ * then, so none is harmed by it. */
 usec_t probe_scaled(const struct membership *m, usec_t time)
 {
 	return m->silent ? time : time * (1 + m->health);
@@ -93,7 +94,7 @@ static void send_pings(struct membership *m, struct member *member)
 					      .remote = member->paths[i].endpoint,
 					      .local = (uint16_t)i});
 	}
-	/* One is enough to see that it is within reach again. */
+	/* One ping is enough to see that the member is within reach again. */
 	if (is_indirect(member) && check->stage == CHECK_DIRECT)
 		check->next_ping = USEC_NEVER;
 }
@@ -115,8 +116,8 @@ void probe_hello(struct membership *m, struct member *member)
 	check->next_ping = USEC_NEVER;
 }
 
-/* Has nobody else answered on this path either? What one ping on its way has brought does not
- * count. Who was not asked since then might. */
+/* Has no other member answered on this path either? An ack of a ping that was in flight then does
+ * not count. A member that was not pinged since then might ack. */
 static bool nobody_acks(const struct membership *m, unsigned int path, usec_t since)
 {
 	if (m->alive_count <= 1 || m->acked[path] > since + m->profile.timeout)
@@ -131,7 +132,7 @@ static bool nobody_acks(const struct membership *m, unsigned int path, usec_t si
 	return true;
 }
 
-/* Somebody does again: what is wrong with the others, if anything, is their own. */
+/* A member acks on this path again: if others still don't, the fault is theirs. */
 static void undeafen(struct membership *m, unsigned int path)
 {
 	m->deaf &= ~(1u << path);
@@ -156,8 +157,8 @@ static bool is_direct(const struct member *member)
 	return false;
 }
 
-/* Of those that answer, by whatever way: how many don't ack our own pings. fresh: and it is not
- * known yet that they can't. */
+/* How many members answer, by whatever way, and don't ack our own pings. fresh: only those of which
+ * it is not known yet that they can't. */
 static unsigned int count_missing(const struct membership *m, bool fresh)
 {
 	unsigned int count = 0;
@@ -171,13 +172,13 @@ static unsigned int count_missing(const struct membership *m, bool fresh)
 	return count;
 }
 
-/* Nearly all of them: whoever died, our own links are in doubt. */
+/* Nearly all are missing: even if some died, our own links are in doubt. */
 static bool most_are_missing(const struct membership *m)
 {
 	return 3 * count_missing(m, false) > 2 * m->alive_count;
 }
 
-/* All are asked, so that it is soon known who is out of our reach. */
+/* Pings all members, so that we soon know which of them are out of our reach. */
 static void sweep(struct membership *m)
 {
 	if (m->now.mono < m->links.sweep_at || m->silent)
@@ -207,7 +208,7 @@ static bool count_misses(struct membership *m, struct member *member)
 		if (path->misses == 0)
 			path->missing = check->pinged;
 		path->misses = (uint8_t)MIN(path->misses + 1, UINT8_MAX);
-		/* what it answered before is no sign that another way is open now */
+		/* its earlier answers are no sign that another way is open now */
 		if (check->answered && member->heard > path->missing &&
 		    path->misses >= PATH_MISSES && !path->udp_down) {
 			path->udp_down = true;
@@ -222,7 +223,8 @@ static bool count_misses(struct membership *m, struct member *member)
 	return doubt;
 }
 
-/* Those that don't answer are in no graph: then it is one that says nothing else. */
+/* A subject that does not answer is in no graph: then any helper will do that has not denied the
+ * link. */
 static bool is_way(const struct membership *m, const struct member *subject,
 		   const struct member *helper)
 {
@@ -298,7 +300,7 @@ static void choose_helpers(struct membership *m, const struct member *subject,
 	*ret_count = count;
 }
 
-/* Where pings are known to fail, streams take their place, and one lasts for a while. */
+/* If pings to a member are known to fail, a stream takes their place, and counts for a while. */
 static bool heard_by_tcp(const struct membership *m, const struct member *member)
 {
 	for (unsigned int i = 0; i < member->path_count; i++) {
@@ -343,7 +345,7 @@ static void go_around(struct membership *m, struct member *member)
 	}
 	check->stage = CHECK_AROUND;
 	check->deadline = m->now.mono + probe_scaled(m, m->profile.timeout);
-	/* Where it takes a helper each time, the one of the last time will do. */
+	/* If each probe of this member takes a helper, the last helper will do. */
 	ask_helpers(m, member, is_indirect(member) && !check->narrow);
 	if (link_cut(member))
 		return;
@@ -365,7 +367,7 @@ void probe_start(struct membership *m, struct member *member, bool deep)
 	if (!check)
 		return;
 	check->deep = deep;
-	/* Whether it is within reach again is tried apart from this (redial). */
+	/* The redial tries, apart from this, whether the member is within reach again. */
 	if (deep && link_cut(member)) {
 		check->next_ping = USEC_NEVER;
 		go_around(m, member);
@@ -396,8 +398,8 @@ bool probe_waits(const struct membership *m, const struct member *member)
 	return member->hops > 0 && m->now.mono < m->links.swept_at + SWEEP_TIME;
 }
 
-/* Not all that promises something was tried. Where none of those that were asked says anything
- * either, the fault may be our own. */
+/* Not all that promises something was tried. If none of the helpers acks or nacks, the fault may be
+ * our own. */
 static bool is_early(struct membership *m, const struct member *member)
 {
 	const struct check *check = member->check;
@@ -412,7 +414,7 @@ static void accuse(struct membership *m, struct member *member)
 {
 	struct check *check = member->check;
 
-	/* Helpers that live would have said so. */
+	/* Helpers that live would have nacked. */
 	if (check->stage == CHECK_AROUND && check->nacks < check->helpers)
 		health_add(m, 1);
 	check->stage = CHECK_WATCH;
@@ -497,14 +499,15 @@ void probe_unhurried(struct membership *m, struct member *member)
 		member->check->deadline = m->now.mono + WATCH_TIME;
 }
 
-/* Its pings are acked again. */
+/* The member acks our pings on this path again. */
 static void up_again(struct membership *m, struct member *member, struct path *path)
 {
 	m->view_changed = true;
 	path->udp_down = false;
 	if (!path->tcp_down)
 		return;
-	/* What cut both off has ended; whether that holds for streams a dial says. */
+	/* The cut of pings and streams has ended for pings; a dial finds out whether it has for
+	 * streams. */
 	path->tcp_down = path->tcp_doubt = false;
 	path->tcp_misses = 0;
 	pushpull_dial(m, member, &path->endpoint, -1);
@@ -608,7 +611,7 @@ static struct member *next_target(struct membership *m)
 	return NULL;
 }
 
-/* Of those that are cut off from us: the one that has not proved for the longest that it lives. */
+/* The member behind a cut link that we have not heard for the longest. */
 static struct member *next_around(struct membership *m)
 {
 	struct member *oldest = NULL;
@@ -623,7 +626,8 @@ static struct member *next_around(struct membership *m)
 	return oldest;
 }
 
-/* Others probe directly who is cut off from us: we do so rarely, the more directors it takes. */
+/* Others probe directly the members that are cut off from us: we do so rarely, the more rarely the
+ * more hops it takes. */
 static struct member *next_member(struct membership *m)
 {
 	struct member *member = NULL;
@@ -653,7 +657,8 @@ void probe_hello_around(struct membership *m, struct member *member)
 					      .nonce = check->nonce});
 }
 
-/* Straight, and through one who may still see it; others see one that is only cut off from us. */
+/* Pings it directly, and through a helper that may still reach it; others reach one that is only
+ * cut off from us. */
 static void redial(struct membership *m, struct member *member)
 {
 	probe_hello(m, member);
@@ -679,7 +684,7 @@ static void redial_next(struct membership *m)
 	}
 }
 
-/* We are alone, or all others are: whom we would ask in turn we ask at once. */
+/* We are alone, or all others are: the members that we would probe in turn we probe at once. */
 static void ask_all(struct membership *m)
 {
 	for (unsigned int i = 0; i < m->order_count; i++) {
@@ -711,8 +716,8 @@ static void silence(struct membership *m, usec_t *next)
 		sooner(next, at);
 }
 
-/* Where few can ack, and nobody has lately, one of them is asked besides: whether it is our own
- * fault that others don't must be known. */
+/* If few can ack, and none has lately, we ping one of them besides: we must know whether it is our
+ * own fault that others don't. */
 static void ask_one_near(struct membership *m)
 {
 	struct member *member;

@@ -89,7 +89,7 @@ static void reached(struct membership *m, struct member *member, const struct en
 {
 	struct path *path;
 
-	/* Until it says where it is. */
+	/* The stream's endpoint stands in until the member states its addresses. */
 	if (member->path_count == 0)
 		member->paths[member->path_count++].endpoint = *remote;
 	path = path_find(member, remote);
@@ -99,7 +99,8 @@ static void reached(struct membership *m, struct member *member, const struct en
 	path->tcp_misses = 0;
 	path->tcp_doubt = false;
 	m->view_changed |= path->tcp_down;
-	/* What cut both off has ended; whether that holds for pings the next one says. */
+	/* The cut of pings and streams has ended for streams; a ping finds out whether it has for
+	 * pings. */
 	if (path->tcp_down && path->udp_down)
 		probe_start(m, member, false);
 	path->tcp_down = false;
@@ -150,7 +151,7 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 		heard(m, member, stream);
 }
 
-/* Nobody came to the phone. */
+/* The dial failed. */
 static void dial_failed(struct membership *m, struct stream *stream, bool refused, bool self)
 {
 	struct member *member = member_find(m, stream->member);
@@ -165,7 +166,7 @@ static void dial_failed(struct membership *m, struct stream *stream, bool refuse
 		if (member->state == MEMBER_FAILED)
 			split_evidence(m, member, EVIDENCE_REFUSED);
 	}
-	/* It does not answer pings here either, and is alive. */
+	/* The member does not answer pings here either, and is alive. */
 	if (path->udp_down && !path->tcp_down && member_answers(member)) {
 		path->tcp_down = m->view_changed = true;
 		member_busy(m, member);
@@ -312,7 +313,7 @@ static bool wanted(const struct stream *stream, const struct member *member, boo
 	}
 	entry = entry_find(stream, member->id);
 	*ret_certificate = !entry || load_le64(entry + 24) != member->serial;
-	/* Nobody needs to know that one is gone of whom he has never heard. */
+	/* A peer that has never heard of a member needs no tombstone of it. */
 	if (member->state == MEMBER_GONE)
 		return entry && !entry_gone(stream, member->id);
 	return !entry || load_le64(entry + 8) < member->epoch ||
@@ -321,7 +322,7 @@ static bool wanted(const struct stream *stream, const struct member *member, boo
 	       load_le64(entry + 24) < member->serial;
 }
 
-/* What the peer has newer: its entries that we lack or hold older. */
+/* Wants what the peer has newer: its entries that we lack or hold older. */
 static unsigned int make_wants(const struct membership *m, const struct stream *stream,
 			       uint64_t *want)
 {
@@ -352,7 +353,7 @@ struct state {
 	uint8_t view[24 * MEMBERSHIP_MEMBERS_MAX], signature[SIGNATURE_SIZE];
 };
 
-/* Ourselves, the peer, and whom we have held failed: first of all, and always. */
+/* Our own statement, the peer's, and our view: first of all, and always. */
 static size_t state_own(struct membership *m, struct stream *stream, struct state *state,
 			size_t *ret_size)
 {
@@ -360,7 +361,7 @@ static size_t state_own(struct membership *m, struct stream *stream, struct stat
 	size_t count = 0;
 
 	record_of_self(m, false, &state->records[count++]);
-	/* Whoever else has its identity may have said it. */
+	/* Another process with the peer's identity may have signed this statement. */
 	if (peer && peer->epoch)
 		record_of_member(peer, false, &state->records[count++]);
 	split_view_make(m, state->view, &state->records[count++], state->signature);
@@ -373,8 +374,7 @@ static size_t state_own(struct membership *m, struct stream *stream, struct stat
 	return count;
 }
 
-/* Members from the cursor on, as many as fit; each with the word that it was removed, where it was.
- */
+/* Members from the cursor on, as many as fit; each with its Removal, if it has one. */
 static size_t state_members(struct membership *m, struct stream *stream, struct state *state,
 			    size_t count, size_t *size)
 {
@@ -416,7 +416,7 @@ static size_t make_state(struct membership *m, struct stream *stream, struct sta
 	message.records = state->pointers;
 	message.n_records = count;
 	wants = make_wants(m, stream, state->want);
-	/* What does not fit behind the records goes alone, in one frame more. */
+	/* Wants that don't fit behind the records go alone, in one more frame. */
 	message.done =
 		stream->cursor == m->member_cap && size + wants * WANT_SIZE <= MEMBERSHIP_BODY_MAX;
 	if (message.done) {
@@ -471,8 +471,8 @@ static bool take_state(struct membership *m, struct stream *stream, struct membe
 	}
 	ok = state && state->n_want <= ENTRIES_MAX && state->n_records <= STATE_RECORDS;
 	for (size_t i = 0; ok && i < state->n_records; i++) {
-		/* What we signed ourselves counts whoever hands it on: we may have gone back, too.
-		 */
+		/* Records that we signed ourselves count even from a peer that is rolled back: we
+		 * may have gone back, too. */
 		if (stream->rollback && state->records[i]->kind != RECORD_TWICE &&
 		    state->records[i]->origin != m->identity->id)
 			continue;
@@ -552,7 +552,8 @@ void pushpull_mismatch(struct membership *m, struct member *member, bool differs
 	pushpull_dial(m, member, &member->paths[0].endpoint, -1);
 }
 
-/* Now and then with anybody, and where TCP did not work, to see whether it does again. */
+/* Now and then with any member, and on paths where TCP did not work, to see whether it does
+ * again. */
 static void routine(struct membership *m, usec_t *next)
 {
 	struct member *member;
@@ -574,7 +575,7 @@ static void routine(struct membership *m, usec_t *next)
 	m->tcp_at = m->now.mono + TCP_RETRY;
 	for (unsigned int i = 0; i < m->order_count; i++) {
 		member = m->members[m->order[i]];
-		/* Those that are cut off are tried by pings first. */
+		/* Members that are cut off are tried by pings first. */
 		for (unsigned int j = 0; j < member->path_count && !link_cut(member); j++)
 			if (member->paths[j].tcp_down)
 				pushpull_dial(m, member, &member->paths[j].endpoint, -1);

@@ -168,7 +168,7 @@ int record_check(struct membership *m, struct member *origin, const Lvsmesh__Pb_
 	    certificate_parse(origin->certificate, origin->certificate_len, &certificate) == 0 &&
 	    record_verify(&certificate, (uint8_t)record->kind, record->epoch, record->sequence,
 			  record->body.data, record->body.len, record->signature.data) == 0) {
-		/* A forged one is not the origin's, and takes nothing of its share. */
+		/* A forged record is not the origin's, so it does not use up the origin's share. */
 		origin->records_full_at = records_full_at(m, origin);
 		return 0;
 	}
@@ -223,8 +223,8 @@ static bool store_statement(struct membership *m, struct member *member,
 	return true;
 }
 
-/* It takes back in the same epoch that it left: as if it had not said so, for those who heard its
- * words in another order have not. */
+/* A newer statement of the same epoch takes *left* back, as if it had never been stated: members
+ * that got the two in another order never saw it leave. */
 static void unleave(struct membership *m, struct member *member)
 {
 	if (member->state != MEMBER_GONE || member->removal || member->left_epoch != member->epoch)
@@ -235,7 +235,7 @@ static void unleave(struct membership *m, struct member *member)
 	notice_add(m, MEMBERSHIP_MEMBER_JOINED, member);
 }
 
-/* What its newest statement does to how we hold it. An answer of its own has the last word on
+/* Applies a member's newest statement to its state. Only an answer of the member itself decides
  * whether it is alive. */
 static void judge(struct membership *m, struct member *member)
 {
@@ -271,7 +271,7 @@ static void judge(struct membership *m, struct member *member)
 	}
 }
 
-/* Our own word comes back. */
+/* A statement in our own name has come back. */
 static void take_own(struct membership *m, const Lvsmesh__Pb__Record *record)
 {
 	struct statement statement;
@@ -359,7 +359,7 @@ static void take_statement(struct membership *m, struct member *from, bool strea
 	}
 	member = member_find(m, record->origin);
 	if (member && !is_newer(member, record)) {
-		/* Its certificate may be, where that was renewed. */
+		/* The certificate may be newer, if it was renewed. */
 		statement_origin(m, record, &fresh);
 		return;
 	}
@@ -367,7 +367,7 @@ static void take_statement(struct membership *m, struct member *from, bool strea
 		refuse(m, REFUSED_MALFORMED);
 		return;
 	}
-	/* Nobody misses who is not known. */
+	/* A member that we don't know is not missed. */
 	if (!member && statement.phase == MEMBER_LEFT)
 		return;
 	member = statement_origin(m, record, &fresh);
@@ -384,14 +384,15 @@ static void take_statement(struct membership *m, struct member *from, bool strea
 	if (!store_statement(m, member, record, &statement))
 		return;
 	judge(m, member);
-	/* A starter is told of everybody at once, by one who knows them all. */
+	/* A starting director gets all members at once from a peer that knows them: that is no news
+	 * to gossip. */
 	if (!stream || member == from || m->now.mono >= m->horizon)
 		broadcast_add(m, fresh ? ITEM_NEWCOMER : ITEM_STATEMENT, member->id, 0);
 	else if (fresh)
 		member_busy(m, member);
 }
 
-/* Somebody with the origin's key has seen another with it. */
+/* A process with the origin's key has seen another with it. */
 static void take_twice(struct membership *m, const Lvsmesh__Pb__Record *record)
 {
 	_Alignas(max_align_t) uint8_t memory[512];

@@ -15,7 +15,7 @@ struct packed {
 	Lvsmesh__Pb__Record records[RECORDS_MAX];
 };
 
-/* Who leaves throws it away: it comes back as a newcomer, and brings nobody back. */
+/* A leaver empties its roster: it comes back as a newcomer, and brings no member back. */
 static bool is_kept(const struct membership *m, const struct member *member)
 {
 	if (m->phase == MEMBER_LEAVING || m->phase == MEMBER_LEFT)
@@ -71,7 +71,7 @@ size_t membership_roster(const struct membership *m, uint8_t *data, size_t cap)
 	return size <= cap ? size : 0;
 }
 
-/* It has answered once, and was known then: a member that is missing until it answers again. */
+/* A member of the roster has answered in an earlier boot: it is missing until it answers again. */
 static void take(struct membership *m, const Lvsmesh__Pb__Record *record)
 {
 	struct member *member;

@@ -187,8 +187,8 @@ static void forget(struct membership *m)
 			m->members[i]->lost = false;
 }
 
-/* Until views are compared and those that are back have stayed for a while. Before a split is told
- * of a single lost member is waited for too: its view may show that it was cut off. */
+/* Until views are compared and those that are back have stayed for a while. A single lost member is
+ * waited for too, before a split is reported: its view may show that it was cut off. */
 static bool still_open(struct membership *m, const struct lost *lost)
 {
 	if (lost->missing >= (m->split.incident.open ? enough(m) : 1)) {
@@ -226,7 +226,7 @@ static void judge(struct membership *m, const struct lost *lost, usec_t *next)
 		notice->incident = split->incident.id;
 		fill_notice(m, notice, lost);
 	}
-	/* While somebody is missing others may come to those that were lost. */
+	/* While a member is missing, more may be added to those that were lost. */
 	if (!split->incident.open && !still_open(m, lost))
 		forget(m);
 }

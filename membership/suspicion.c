@@ -44,14 +44,14 @@ static void add_accuser(struct membership *m, struct member *member, const struc
 		suspicion->started = m->now.mono;
 		suspicion->epoch = member->epoch;
 		suspicion->incarnation = member->incarnation;
-		/* By those that answer, and ourselves, but for the subject and the first accuser.
-		 */
+		/* Confirmations may come from members that answer, and ourselves, but for the
+		 * subject and the first accuser. */
 		suspicion->expected = MIN(m->alive_count - 1, (unsigned int)CONFIRMATIONS);
 		member->suspicion = suspicion;
 		member_state_set(m, member, MEMBER_SUSPECT);
 	}
 	if (suspicion->count == ACCUSERS_MAX) {
-		/* Ours is what lets us act: it takes the place of the last one. */
+		/* Our own accusation lets us act: it takes the place of the last one. */
 		if (accuser->id != m->identity->id)
 			return;
 		suspicion->count--;
@@ -154,7 +154,8 @@ static bool unanswered(const struct membership *m, const struct member *member)
 	       m->now.mono >= check->started + probe_scaled(m, m->profile.timeout);
 }
 
-/* All ways are tried by as many as it takes, and where pings are known to fail. */
+/* About ALL_WAYS of the members that verify a suspicion try all ways at once; all do if pings to a
+ * path are known to fail. */
 static bool goes_around(struct membership *m, const struct member *member)
 {
 	for (unsigned int i = 0; i < member->path_count; i++)
@@ -221,7 +222,7 @@ void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record)
 	if (message->epoch < epoch || message->incarnation < incarnation ||
 	    (member ? !member_answers(member) : m->refute))
 		return;
-	/* An accuser that repeats itself confirms nothing. */
+	/* A repeated accusation is no confirmation. */
 	if (member && has_accused(member, accuser.id))
 		return;
 	if (record_check(m, origin, record) != 0)
@@ -268,7 +269,7 @@ void suspicion_timer(struct membership *m, struct member *member, usec_t *next)
 		sooner(next, suspicion->deadline);
 		return;
 	}
-	/* What others say is no reason, only a reason to look. */
+	/* An accusation by others is no reason to fail a member, only a reason to probe it. */
 	if (suspicion->own && !probe_waits(m, member)) {
 		fail(m, member);
 		return;

@@ -1,12 +1,13 @@
-/* Who is gone. A tombstone ends when nobody can bring its member back by an old roster:
+/* Members that are gone. A tombstone ends when no director can bring its member back by an old
+ * roster:
  *
  * - Everyone of the roster has shown the same sum as ours since, so its roster lacks the member
  * too; once more a minute later in the same boot, so that is on its disk.
- * - Who left has thrown its own roster away. Who was removed did not, and may return with it: as
- * long as there is one, all tombstones stay.
+ * - A member that left has thrown its own roster away. One that was removed did not, and may return
+ * with it: as long as there is such a member, all tombstones stay.
  * - A removed one's own stays until its certificate has expired, unless its name has a newer
  * identity: that one has its files.
- * - Whose certificate has expired is in no roster that is read. */
+ * - A member whose certificate has expired is in no roster that is read. */
 #include <stdlib.h>
 
 #include "membership/membership_private.h"
@@ -82,7 +83,8 @@ bool tombstone_timer(struct membership *m, struct member *member, usec_t *next)
 	return false;
 }
 
-/* In our own name, as we answer for it; in a roster too, so that it proves itself there. */
+/* Signs the Removal in our own name, as we answer for it; in a roster too, so that it proves itself
+ * there. */
 static void sign(struct membership *m, struct member *member)
 {
 	Lvsmesh__Pb__Removal message = LVSMESH__PB__REMOVAL__INIT;
@@ -129,8 +131,8 @@ void tombstone_remove(struct membership *m, struct member *member)
 				 removal->signature);
 }
 
-/* Its name belongs to another by now: the cluster key says so by the later certificate. Everybody
- * sees that for himself. */
+/* Its name belongs to another identity by now: the later certificate proves it. Every director
+ * concludes so by itself. */
 static void supersede(struct membership *m, struct member *member)
 {
 	member_left(m, member);
@@ -158,8 +160,8 @@ void tombstone_name(struct membership *m, struct member *member)
 	}
 }
 
-/* A failure that others may not see: who has just started holds nobody in it yet, and has nothing
- * to oppose to a removal but that the member has answered. */
+/* A failure may be ours alone: a director that has just started holds no member failed yet, and
+ * only an answer of the member speaks against its removal. */
 static bool may_remove(const struct membership *m, const struct member *member)
 {
 	if (!member->answered)

@@ -1,6 +1,7 @@
 /*
  * conntrack_load FIRST COUNT RATE BURST: established TCP connections into the connection tracking
- * of this network namespace, by ctnetlink: conntrackd is told of each as if it had come by.
+ * of this network namespace, by ctnetlink: the kernel reports each to conntrackd as if it had come
+ * by.
  */
 #include <errno.h>
 #include <linux/netfilter/nf_conntrack_common.h>

@@ -3,7 +3,7 @@
  * real sockets and a real TUN, without IPVS: it has the daemon's node, streams, datagrams and tap,
  * and ./kernel.c as its kernel, which gets the standard input (see kernel.h).
  *
- * With PROBE-MS it pings its peer so often, and not every 200 ms.
+ * PROBE-MS is the interval of its pings to its peer, in place of 200 ms.
  *
  * Writes JSON lines: "up"; "ready" when it holds what its peer had and its kernel has all of it;
  * "joined" when it meets the first; on SIGUSR1 "status". Ends on SIGTERM.
@@ -35,7 +35,7 @@ struct director {
 	uint32_t rtt; /* smoothed, as membership has it */
 	uint32_t *probes;
 	size_t probe_count;
-	unsigned int failed; /* members, or splits, as it was told */
+	unsigned int failed; /* members, or splits, by its notices */
 };
 
 static usec_t now_us(void)

@@ -16,7 +16,7 @@
 #define DIRECT 3
 #define TIMEOUT 900
 
-/* What the backup thread has taken since the last report. */
+/* The entries that the backup thread has taken since the last report. */
 struct taken {
 	uint64_t entries, distinct, known; /* known: those with a time at which they were sent */
 	usec_t first, last;

@@ -1,5 +1,5 @@
-/* What both loads have in common, so that conntrackd and lvsmesh get the same: flows in the same
- * order, at the same rate, in bursts of the same size. */
+/* Shared by both loads, so that conntrackd and lvsmesh get the same flows in the same order, at the
+ * same rate, in bursts of the same size. */
 #ifndef TESTS_BESIDE_LOAD_H
 #define TESTS_BESIDE_LOAD_H
 

@@ -54,7 +54,7 @@ int ipvs_daemon_add_probe(struct ipvs_daemon *daemon, const struct ipvs_daemon_p
 	return -EOPNOTSUPP;
 }
 
-/* What a kernel does for its load does not wait for a daemon that shares its core. */
+/* The kernel's thread takes precedence over a daemon that shares its core. */
 static void go_first(void)
 {
 	struct sched_param param;

@@ -1,4 +1,4 @@
-/* What the kernel that ./tap_setup.c makes has to know. */
+/* The settings of the kernel that ./tap_setup.c makes. */
 #ifndef TESTS_BESIDE_TAP_SETUP_H
 #define TESTS_BESIDE_TAP_SETUP_H
 

@@ -1,4 +1,4 @@
-/* What takes longer than a test may, as JSON lines: bench_membership WHAT [NUMBER]
+/* Measures that take longer than a test may, as JSON lines: bench_membership WHAT [NUMBER]
  *
  *	scale [MEMBERS]   1000: a crash, and 60 s of virtual time (bench_membership_stub)
  *	hour [SECONDS]    3600: 32 members, 10 % of the packets lost

@@ -1,10 +1,10 @@
-/* What replication costs in user space, as JSON lines: bench_sync [MILLIONS [RUN]]
+/* The cost of replication in user space, as JSON lines: bench_sync [MILLIONS [RUN]]
  *
  * Two directors' sync cores in one process, a session between them, no sockets: messages of the
  * kernel are decoded, captured, made into signed batches, sealed, opened, verified, merged and
- * encoded for the other kernel. With 10 thousand entries and tenfold up to MILLIONS (10), of each
- * family: all of them new, then all changed once more in an order that no cache foresees. The part
- * "user" is "all" without what the kernel takes to clear memory. */
+ * encoded for the other kernel. It runs with 10 thousand entries and tenfold up to MILLIONS (10),
+ * of each family: all of them new, then all changed once more in an order that no cache foresees.
+ * The part "user" is "all" without what the kernel takes to clear memory. */
 #include <sodium.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
@@ -19,7 +19,7 @@
 #define ROUND 3072 /* entries that a director captures before it is asked for a batch */
 #define SYNCID 1
 #define ENDS 2
-/* With fewer entries the ticks by which the kernel counts its own time are coarse. */
+/* The ticks by which the kernel counts its own time are too coarse for fewer entries. */
 #define USER_MIN 1000000u
 #define INJECT 1400 /* bytes of a message to the kernel */
 

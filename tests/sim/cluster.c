@@ -705,7 +705,7 @@ void cluster_read(struct cluster *cluster, unsigned int d)
 	adopt(cluster, d);
 }
 
-/* What the daemon asks the kernel for. */
+/* Answers the node's requests to the kernel, as the daemon does. */
 static void ask_kernel(struct cluster *cluster, unsigned int d)
 {
 	struct director *director = &cluster->directors[d];

@@ -12,32 +12,33 @@
 struct cluster;
 
 struct cluster *cluster_new(uint64_t seed, unsigned int count);
-/* In which only so many directors have a place. As many are started; the others wait for
+/* A cluster in which only `limit` directors have a place. As many are started; the others wait for
  * cluster_start(). */
 struct cluster *cluster_new_limited(uint64_t seed, unsigned int count, unsigned int limit);
 void cluster_free(struct cluster *cluster);
 
 uint64_t cluster_random(struct cluster *cluster);
-/* Of all events so far, their bytes and times: the same for a seed under every compiler. */
+/* A hash over all events so far, their bytes and times: the same for a seed under every
+ * compiler. */
 uint64_t cluster_hash(const struct cluster *cluster);
 struct now cluster_now(const struct cluster *cluster);
 
 /* A crash loses the daemon; with kernel, it is the machine that boots: its table is empty. */
 void cluster_crash(struct cluster *cluster, unsigned int d, bool kernel);
 void cluster_start(struct cluster *cluster, unsigned int d);
-/* From its next start on a director's kernel is not read, before cluster_read(). */
+/* A director's kernel is not read from its next start on, before cluster_read(). */
 void cluster_unread(struct cluster *cluster, unsigned int d);
 void cluster_read(struct cluster *cluster, unsigned int d);
-/* From their next starts on directors take no traffic before another has answered. */
+/* Directors take no traffic, from their next starts on, before another has answered. */
 void cluster_wait_alone(struct cluster *cluster);
-/* Which versions of the protocol a director speaks from its next start on. */
+/* Sets the versions of the protocol that a director speaks from its next start on. */
 void cluster_versions(struct cluster *cluster, unsigned int d, struct version_range versions);
-/* In which version a last sent b a datagram. */
+/* The version in which a last sent b a datagram. */
 uint32_t cluster_version(const struct cluster *cluster, unsigned int a, unsigned int b);
 bool cluster_up(const struct cluster *cluster, unsigned int d);
 /* Cuts or mends the network between two directors, both ways. */
 void cluster_cut(struct cluster *cluster, unsigned int a, unsigned int b, bool cut);
-/* The network between two swallows everything, and tells neither; what is on its way waits. */
+/* The network between two swallows everything, and tells neither; bytes on their way wait. */
 void cluster_hole(struct cluster *cluster, unsigned int a, unsigned int b, bool hole);
 /* Between two directors flow at most so many bytes in a millisecond; 0: any. */
 void cluster_throttle(struct cluster *cluster, unsigned int a, unsigned int b, size_t bytes);
@@ -49,8 +50,8 @@ uint64_t cluster_epoch(const struct cluster *cluster, unsigned int d);
 void cluster_lossy(struct cluster *cluster, unsigned int one_in);
 /* The kernels take injected entries, and are seen to have taken them, only so often. */
 void cluster_slow(struct cluster *cluster, usec_t interval);
-/* A director does nothing for so long: its machine or its disk has stopped it. What is on its way
- * to it waits, datagrams do not. */
+/* A director does nothing for so long: its machine or its disk has stopped it. Stream bytes on
+ * their way to it wait, datagrams are lost. */
 void cluster_freeze(struct cluster *cluster, unsigned int d, usec_t time);
 /* A stream carries at most so many bytes a millisecond each way; 0: as many as there are. */
 void cluster_narrow(struct cluster *cluster, size_t bytes);
@@ -70,9 +71,9 @@ void cluster_configure(struct cluster *cluster, const struct service_set *servic
 /* A client's first packet, with the real server that the scheduler would choose; the connection as
  * the kernel makes it, by its template if it has one. It is reported, and the template. */
 struct entry cluster_connect(struct cluster *cluster, unsigned int d, const struct entry *entry);
-/* It reaches the kernel, which does not report it. */
+/* A packet reaches the kernel, which does not report the entry. */
 void cluster_unreported(struct cluster *cluster, unsigned int d, const struct entry *entry);
-/* A fault: a director's table loses an entry that it had learned, and nobody notices. */
+/* A fault: a director's table loses an entry that it had learned, without notice. */
 void cluster_forget(struct cluster *cluster, unsigned int d, const struct flow *flow);
 /* The kernel loses all that go to this real server (the last byte of its address). */
 void cluster_lose_server(struct cluster *cluster, unsigned int d, unsigned int server);
@@ -85,13 +86,13 @@ unsigned int cluster_kernel_count(const struct cluster *cluster, unsigned int d)
 
 /* An event of the driver's own: NODE_DRAIN, NODE_LEAVE, NODE_ABSENCE... */
 void cluster_tell(struct cluster *cluster, unsigned int d, struct node_event event);
-/* Somebody from there opens a stream to a director, says this, and leaves it open. False: refused.
- */
+/* A stranger at `remote` opens a stream to a director, sends the data, and leaves it open. False:
+ * refused. */
 bool cluster_stranger(struct cluster *cluster, unsigned int d, const struct endpoint *remote,
 		      const uint8_t *data, size_t len);
-/* What the node wanted last. */
+/* The node's last update. */
 const struct node_update *cluster_update(const struct cluster *cluster, unsigned int d);
-/* How often a director was told this of any member since the start. */
+/* How often a director noticed this of any member since the start. */
 unsigned int cluster_noticed(const struct cluster *cluster, unsigned int d,
 			     enum membership_notice_type type);
 

@@ -11,7 +11,7 @@ struct guest {
 	unsigned int director, stream;
 	struct session *session;
 	struct batch_reader *reader;
-	/* What the director said and nobody has read. */
+	/* The director's output that the test has not read. */
 	size_t len;
 	uint8_t input[2 * NODE_OUTPUT_MIN];
 	uint8_t output[NODE_OUTPUT_MIN];

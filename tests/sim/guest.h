@@ -1,5 +1,5 @@
-/* A peer that is no director: somebody with a certificate, who dials a director of a simulated
- * cluster (tests/sim/cluster.h) and says whatever a test wants. */
+/* A peer that is no director: it has a certificate, dials a director of a simulated cluster
+ * (tests/sim/cluster.h) and sends whatever a test wants. */
 #ifndef TESTS_SIM_GUEST_H
 #define TESTS_SIM_GUEST_H
 

@@ -21,7 +21,7 @@ struct kernel_model {
 	struct service_set services;
 	bool configured; /* else of all that was ever put */
 	unsigned int count;
-	usec_t soonest; /* nothing expires before */
+	usec_t soonest; /* no entry expires before */
 	struct held held[KERNEL_MODEL_MAX];
 };
 
@@ -117,7 +117,7 @@ static struct real_server *bound(struct kernel_model *kernel, const struct entry
 	struct service *service;
 	struct real_server *real;
 
-	/* By the mark that the message names. */
+	/* The message's mark must be the service's. */
 	if (kernel->configured && mark_of(entry) != entry->fwmark)
 		return NULL;
 	if (kernel->configured)
@@ -221,7 +221,7 @@ static void template_of(const struct service *service, const struct entry *entry
 	}
 }
 
-/* One that can't be used is given up. */
+/* A template that can't be used is given up. */
 static struct held *template_get(struct kernel_model *kernel, const struct entry *template,
 				 usec_t now)
 {

@@ -17,7 +17,7 @@ void kernel_model_free(struct kernel_model *kernel);
 void kernel_model_flush(struct kernel_model *kernel);
 
 /* The services that it has; copied. Until they are set it has those of all entries that there ever
- * were. What belongs to none stays unbound: it is held, and not counted. */
+ * were. An entry that belongs to none of them stays unbound: it is held, and not counted. */
 void kernel_model_configure(struct kernel_model *kernel, const struct service_set *services);
 
 /* A packet of the flow: takes the state, restarts the timer. True: the entry is reported. */
@@ -32,16 +32,16 @@ const struct entry *kernel_model_control(struct kernel_model *kernel, const stru
 					 usec_t now);
 /* A sync message came. */
 void kernel_model_inject(struct kernel_model *kernel, const struct entry *entry, usec_t now);
-/* What has ended goes, but templates that control connections: the next of those, which gets
- * another minute and is reported; NULL: no more. Borrowed until the next call. */
+/* Drops the entries that have ended, but templates that control connections. Returns the next of
+ * those, which gets another minute and is reported; NULL: no more. Borrowed until the next call. */
 const struct entry *kernel_model_expire(struct kernel_model *kernel, usec_t now);
-/* Entry number i is gone, nobody knows why. */
+/* A fault: entry number i is gone. */
 void kernel_model_lose(struct kernel_model *kernel, unsigned int i);
 
 unsigned int kernel_model_count(const struct kernel_model *kernel);
 /* Entry number i, in no order. */
 const struct entry *kernel_model_at(const struct kernel_model *kernel, unsigned int i);
-/* When its timer ends. */
+/* The time at which entry number i ends. */
 usec_t kernel_model_ends(const struct kernel_model *kernel, unsigned int i);
 const struct entry *kernel_model_find(const struct kernel_model *kernel, const struct flow *flow);
 

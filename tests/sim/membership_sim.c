@@ -285,7 +285,7 @@ static void deliver_datagram(struct sim *sim, const struct event *happened)
 		step(sim, happened->to, &event);
 }
 
-/* What happens to a process that does not run waits for it, timers first. */
+/* Events of a process that does not run wait for it, timers first. */
 static bool postpone(struct sim *sim, struct event *happened)
 {
 	struct host *host = &sim->hosts[happened->to];

@@ -32,7 +32,7 @@ struct sim *sim_new_whole(struct sim_options options, unsigned int up, usec_t ca
 
 uint64_t sim_random(struct sim *sim, uint64_t below);
 usec_t sim_now(const struct sim *sim);
-/* Of all that happened: equal for equal runs. */
+/* A hash over all events: equal for equal runs. */
 uint64_t sim_hash(const struct sim *sim);
 /* To standard error: a line for each notice. */
 void sim_trace(struct sim *sim, bool on);
@@ -41,7 +41,7 @@ enum sim_start { SIM_KEEP, SIM_LOST, SIM_ROLLBACK /* the epoch and roster of the
 
 /* Joins through these members; others are known from its roster. */
 void sim_start(struct sim *sim, unsigned int n, enum sim_start how, uint64_t join_bits);
-/* host: it does not even answer that nobody listens. */
+/* host: its host does not even refuse connections. */
 void sim_crash(struct sim *sim, unsigned int n, bool host);
 void sim_stall(struct sim *sim, unsigned int n, usec_t time);
 bool sim_up(const struct sim *sim, unsigned int n);
@@ -55,10 +55,10 @@ void sim_certify(struct sim *sim, unsigned int n, unsigned int name_of, uint64_t
 /* n starts in the state directory of another, which has none then. */
 void sim_inherit(struct sim *sim, unsigned int n, unsigned int from);
 
-/* Of 1000. */
+/* Each per mille of the packets. */
 void sim_loss(struct sim *sim, unsigned int loss, unsigned int repeat, unsigned int corrupt);
 enum sim_way { SIM_UDP = 1, SIM_TCP = 2, SIM_BOTH = 3 };
-/* From a to b, on a network (0, 1; 2: both). */
+/* Cuts or mends the way from a to b, on a network (0, 1; 2: both). */
 void sim_cut(struct sim *sim, unsigned int a, unsigned int b, enum sim_way way, unsigned int net,
 	     bool cut);
 /* Members with their bit set against the others, both ways. */
@@ -78,7 +78,7 @@ struct endpoint sim_endpoint(unsigned int n, unsigned int net);
 void sim_event(struct sim *sim, unsigned int n, struct membership_event event);
 /* A datagram from anywhere. */
 void sim_inject(struct sim *sim, unsigned int to, const uint8_t *data, size_t len);
-/* Sees every datagram that is sent; NULL: nobody does. */
+/* Sees every datagram that is sent; NULL: none does. */
 void sim_tap(struct sim *sim,
 	     void (*tap)(struct sim *sim, unsigned int from, unsigned int to, const uint8_t *data,
 			 size_t len, void *arg),

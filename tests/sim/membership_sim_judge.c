@@ -24,8 +24,8 @@ static int number_of(const struct sim *sim, uint64_t id)
 	return -1;
 }
 
-/* One whose state went back in time is kept out until it has found that out, and one that has lost
- * it may have to wait until it is dialled; both once it is reached. */
+/* A member whose state went back in time is kept out until it has found that out, and one that lost
+ * its state may have to wait until it is dialled; both count from when it is reached. */
 static usec_t settles(const struct sim *sim, unsigned int n)
 {
 	const struct host *host = &sim->hosts[n];
@@ -79,7 +79,7 @@ void sim_note(struct sim *sim, unsigned int n, const struct membership_notice *n
 		sim->notices[sim->notice_count++] = (struct sim_notice){n, *notice};
 }
 
-/* What must hold of one core whatever happens. */
+/* Checks the invariants of one core. */
 void sim_check(struct sim *sim, unsigned int n)
 {
 	struct membership *core = sim->hosts[n].core;

@@ -1,5 +1,5 @@
-/* What the files of the simulator of membership share: hosts and time (membership_sim.c), the
- * network (membership_sim_net.c), what must hold and what was seen (membership_sim_judge.c). */
+/* Shared by the files of the simulator of membership: hosts and time (membership_sim.c), the
+ * network (membership_sim_net.c), invariants and notices (membership_sim_judge.c). */
 #ifndef TESTS_SIM_MEMBERSHIP_SIM_PRIVATE_H
 #define TESTS_SIM_MEMBERSHIP_SIM_PRIVATE_H
 

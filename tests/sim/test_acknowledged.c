@@ -1,5 +1,5 @@
-/* What a peer has acknowledged, it holds: each test is an order of events in which it did not, or
- * in which something older took its place. */
+/* A peer holds the entries that it has acknowledged: each test is an order of events in which it
+ * did not, or in which something older took their place. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -10,7 +10,7 @@
 
 enum { ESTABLISHED = 1, FIN_WAIT = 4, TIME_WAIT = 5 };
 
-/* A journal that is younger counts as acknowledged by nobody, whoever is there. */
+/* A journal that is younger counts as acknowledged by no subscriber. */
 #define YOUNG (60 * USEC_PER_SEC)
 /* A batch interval, a step for the network, one to inject; as test_cluster has it. */
 #define ARRIVES (20 * USEC_PER_MSEC)
@@ -110,7 +110,7 @@ static void test_gave_way_meanwhile(void **state)
 	cluster_free(cluster);
 }
 
-/* Once all have acknowledged it, nobody is told again. */
+/* Once all subscribers have acknowledged an entry, it is not published again. */
 static void test_gave_way_later(void **state)
 {
 	struct cluster *cluster = make_cluster(3, 3);
@@ -127,8 +127,8 @@ static void test_gave_way_later(void **state)
 	cluster_free(cluster);
 }
 
-/* The third is relayed what the first told, by the second, who holds something newer of another
- * director's instead. That is lost with both; the first still has its own. */
+/* The second would relay the first's orphaned entry to the third, but holds a newer one of another
+ * director instead. That is lost with both; the first still has its own. */
 static void test_relayed_less(void **state)
 {
 	struct cluster *cluster = make_cluster(4, 4);
@@ -152,8 +152,9 @@ static void test_relayed_less(void **state)
 	cluster_free(cluster);
 }
 
-/* The first has been away, and its kernel holds what the second had told then. It is newer than
- * what the first itself had told before, and older than what the second told meanwhile. */
+/* The first has been away, and its kernel holds an entry that the second had published then. It is
+ * newer than the one that the first itself had published before, and older than the one that the
+ * second published meanwhile. */
 static void test_found_is_not_newest(void **state)
 {
 	struct cluster *cluster = make_cluster(5, 4);
@@ -184,9 +185,9 @@ static void test_found_is_not_newest(void **state)
 	cluster_free(cluster);
 }
 
-/* The first has told of something newer than what the third knows, who sets its kernel back when it
- * starts. When it has started once more, its kernel does not pass for newer than what it had told.
- */
+/* The first has published a newer entry than the third has; the third sets the first's kernel back
+ * at its start. After one more start, the entry in the first's kernel does not pass for newer than
+ * the published one. */
 static void test_set_back_between(void **state)
 {
 	struct cluster *cluster = make_cluster(6, 3);

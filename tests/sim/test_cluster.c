@@ -78,13 +78,13 @@ static void test_ready(void **state)
 	cluster_crash(cluster, 2, true);
 	cluster_run(cluster, USEC_PER_SEC);
 	node_status(cluster_node(cluster, 0), &status);
-	/* Nobody answers, and somebody is waited for. */
+	/* No peer answers yet, and the director waits for them. */
 	assert_false(status.ready);
 	assert_non_null(status.waiting_for);
 	cluster_run(cluster, 6 * USEC_PER_SEC);
 	node_status(cluster_node(cluster, 0), &status);
 	assert_true(status.ready);
-	/* Who finds somebody does not wait for the others in the list. */
+	/* A director that reaches one peer does not wait for the others in the list. */
 	cluster_start(cluster, 1);
 	cluster_run(cluster, 2 * USEC_PER_SEC);
 	node_status(cluster_node(cluster, 1), &status);
@@ -203,7 +203,7 @@ static void test_ready_interrupted(void **state)
 	cluster_free(cluster);
 }
 
-/* A flow that moves: whoever carried it last is right, everywhere. */
+/* A flow that moves: all take the entry of the director that carried it last. */
 static void test_moves(void **state)
 {
 	struct cluster *cluster = cluster_new(3, 3);
@@ -308,7 +308,8 @@ static void test_both_changed(void **state)
 	assert_int_equal(a.conflicts, 3);
 	assert_int_equal(b.both_changed, 0);
 	assert_int_equal(b.conflicts, 0);
-	/* In touch it is no conflict when a flow comes another way, with the real server it has. */
+	/* While the two are connected, a flow that comes another way with its own real server is no
+	 * conflict. */
 	for (unsigned int i = 10; i < 20; i++) {
 		struct entry entry = cluster_entry(i, 1, ESTABLISHED, false);
 
@@ -320,8 +321,8 @@ static void test_both_changed(void **state)
 	cluster_free(cluster);
 }
 
-/* One connection, two directors, two real servers, and the later one has ended: a kernel does not
- * take that by itself. */
+/* A connection has two real servers at two directors, and the later one has ended: a kernel does
+ * not take that by itself. */
 static void test_ended_elsewhere(void **state)
 {
 	enum { FLOWS = 50 };
@@ -337,7 +338,7 @@ static void test_ended_elsewhere(void **state)
 
 		ends.flags |= ENTRY_INACTIVE;
 		cluster_carry(cluster, 0, &lives);
-		/* By then all know that it lives, or none but the first. */
+		/* By then all directors know the connection, or only the first. */
 		cluster_run(cluster, (1 + i % 2 * 50) * USEC_PER_MSEC);
 		if (i % 3 == 0)
 			cluster_lossy(cluster, 2);
@@ -359,9 +360,9 @@ static void test_ended_elsewhere(void **state)
 		}
 		captured += status.captured;
 		learned += status.learned;
-		assert_int_equal(status.conflicts, 0); /* nobody's choice was taken away */
+		assert_int_equal(status.conflicts, 0); /* no director's choice was taken away */
 	}
-	/* What the kernels said, once to everybody, and nothing else. */
+	/* The directors have sent the kernels' reports once to each peer, and nothing else. */
 	assert_int_equal(captured, 2 * FLOWS);
 	assert_true(learned <= 2 * captured);
 	cluster_free(cluster);
@@ -415,7 +416,7 @@ static void test_resumes(void **state)
 	}
 	cluster_run(cluster, 100 * USEC_PER_MSEC);
 	cluster_cut(cluster, 0, 1, true);
-	/* The same entry changes often while nobody listens: it is sent once. */
+	/* The same entry changes often while no peer is connected: it is sent once. */
 	for (unsigned int i = 0; i < 100; i++) {
 		struct entry entry = cluster_entry(7, 1, i % 2 ? FIN_WAIT : ESTABLISHED, false);
 
@@ -431,7 +432,7 @@ static void test_resumes(void **state)
 	cluster_free(cluster);
 }
 
-/* The daemon restarts, the kernel does not: nothing is rewound, everything is known again. */
+/* The daemon restarts, the kernel does not: no entry is rewound, all are known again. */
 static void test_restart(void **state)
 {
 	struct cluster *cluster = cluster_new(5, 3);
@@ -494,8 +495,8 @@ static unsigned int streams_ready(struct cluster *cluster, unsigned int d)
 	return n;
 }
 
-/* A kernel that lost entries gets them again, whoever carried them, and one that did not report
- * some is asked for them; without that, nothing is done. */
+/* A kernel that lost entries gets them again, no matter which director carried them, and the daemon
+ * reads those that a kernel did not report; it does nothing else. */
 static void test_kernel_differs(void **state)
 {
 	struct cluster *cluster = cluster_new(11, 3);
@@ -534,7 +535,7 @@ static void test_kernel_differs(void **state)
 	cluster_free(cluster);
 }
 
-/* Nobody tells that the peer is gone: silence does. */
+/* No stream is closed when the peer is gone: only its silence shows it. */
 static void test_silence(void **state)
 {
 	struct cluster *cluster = cluster_new(6, 2);
@@ -634,7 +635,7 @@ static void test_drain(void **state)
 	cluster_free(cluster);
 }
 
-/* Who leaves, or stops for a while as said before, has not failed. */
+/* A director that leaves, or stops for an announced absence, has not failed. */
 static void test_leave(void **state)
 {
 	struct cluster *cluster = cluster_new(10, 4);
@@ -741,7 +742,7 @@ static void chaos(uint64_t seed)
 	struct cluster *cluster = cluster_new(seed, count);
 	const char *difference;
 
-	/* From its next start on every other one speaks the next version too. */
+	/* Every other director speaks the next version too, from its next start on. */
 	for (unsigned int d = 1; d < count; d += 2)
 		cluster_versions(cluster, d, (struct version_range){1, 2});
 	cluster_lossy(cluster, 5);
@@ -756,7 +757,8 @@ static void chaos(uint64_t seed)
 	}
 	cluster_run(cluster, 10 * USEC_PER_SEC);
 	difference = cluster_difference(cluster);
-	/* What only one knows, and knows not how, is found when tables are compared. */
+	/* Anti-entropy finds the entries that only one director holds, without knowing where it has
+	 * them from. */
 	if (difference)
 		cluster_run(cluster, 200 * USEC_PER_SEC);
 	difference = cluster_difference(cluster);

@@ -4,8 +4,8 @@
  * directors. Two things must hold, whatever happens:
  *
  * 1. Once the faults stop, all tables and all kernels become equal.
- * 2. What a director captured and a peer that is ready acknowledged is not lost as long as that
- * peer lives: all end with it, or with something that was captured later.
+ * 2. An entry that a director captured and a peer that is ready acknowledged is not lost as long as
+ * that peer lives: all end with it, or with something that was captured later.
  *
  * SEED=n replays one run. */
 #include <setjmp.h>
@@ -59,7 +59,7 @@ static unsigned int draw(struct run *run, unsigned int below)
 	return (unsigned int)(cluster_random(run->cluster) % below);
 }
 
-/* Of the daemon: an epoch alone may come again when the disk goes back in time. */
+/* The daemon's life: an epoch alone may come again when the disk goes back in time. */
 static uint64_t life(const struct run *run, unsigned int d)
 {
 	return cluster_epoch(run->cluster, d) | (uint64_t)run->crashes[d] << 32;
@@ -116,8 +116,8 @@ static void traffic(struct run *run, unsigned int d)
 	}
 }
 
-/* The router sends each packet another way, and each kernel that knows nothing of the flow chooses
- * for itself. */
+/* The router sends each packet another way, and each kernel that has no entry of the flow chooses a
+ * real server for itself. */
 static void spray(struct run *run)
 {
 	static const uint16_t states[] = {1, 1, 1, 4, 7};
@@ -149,7 +149,7 @@ static bool is_ready(const struct run *run, unsigned int d)
 	return status.ready;
 }
 
-/* What each peer that lives, and has joined, has acknowledged by now. */
+/* Notes what each peer that lives, and has joined, has acknowledged by now. */
 static void look_at_acks(struct run *run, unsigned int d)
 {
 	const struct captures *captures = &run->captures[d];
@@ -198,7 +198,7 @@ static void freeze(struct run *run, unsigned int d, usec_t time)
 
 	cluster_freeze(run->cluster, d, time);
 	run->frozen[d] = MAX(run->frozen[d], now + time);
-	/* What waits for its daemon waits longer: also if that was to see it now. */
+	/* Captures that wait for the daemon wait longer: also those that it was to see now. */
 	for (unsigned int i = captures->count; i > 0; i--) {
 		if (captures->list[i - 1].time < now)
 			break;
@@ -244,7 +244,7 @@ static void fault(struct run *run)
 		cluster_slow(cluster, draw(run, 2) ? draw(run, 50) * USEC_PER_MSEC : 0);
 		break;
 	case 10:
-		/* While nobody looks, it can't be told from a kernel that went on. */
+		/* A daemon that is down can't tell it from a kernel that went on. */
 		if (cluster_up(cluster, d))
 			cluster_lose_server(cluster, d, draw(run, SERVERS));
 		break;

@@ -20,8 +20,8 @@ enum { ESTABLISHED = 1, FIN_WAIT = 4 };
 #define LEARNED 11 /* that it learned of a director that is gone */
 #define CHANGED 5
 #define PIPE (2 * SYNC_BODY_MAX)
-/* Behind one byte in so many of the wait for the sums, and of the sums themselves, which are one
- * large frame that says nothing before its end. */
+/* While the stream waits for the sums, and within them (one large frame that has no effect before
+ * its end), it is cut behind one byte in so many. */
 #define COARSE 509
 
 /* One end of a stream. */
@@ -49,7 +49,7 @@ struct run {
 	uint64_t drawn;
 };
 
-static struct identity identities[4]; /* 0: the subscriber, 1: the publisher, 2: who is gone */
+static struct identity identities[4]; /* 0: the subscriber, 1: the publisher, 2: gone */
 
 static struct entry make_entry(unsigned int i, uint16_t state)
 {
@@ -137,7 +137,7 @@ static void end_take(struct run *run, struct end *end, const uint8_t *data, size
 	}
 }
 
-/* One frame, or a piece of the handshake. */
+/* Writes one frame, or a piece of the handshake. */
 static size_t end_say(struct run *run, struct end *end, uint8_t *data)
 {
 	size_t len = session_output(end->session, data, PIPE);
@@ -153,7 +153,7 @@ static size_t end_say(struct run *run, struct end *end, uint8_t *data)
 	return len;
 }
 
-/* All that both have to say now, unless the stream is cut. */
+/* Exchanges all that both have to send now, unless the stream is cut. */
 static void talk(struct run *run)
 {
 	static uint8_t data[PIPE];
@@ -214,7 +214,7 @@ static bool is_complete(const struct sync *sync)
 	return status.complete;
 }
 
-/* The publisher learns of somebody who is gone, and captures some itself. */
+/* The publisher learns entries of a director that is gone, and captures some itself. */
 static void prepare(struct run *run)
 {
 	struct sync *gone = make_sync(2);
@@ -243,7 +243,7 @@ static void forget(struct sync *sync, unsigned int i)
 	table_drop(sync->table, ref);
 }
 
-/* In steps, until something has come to be. */
+/* Steps until the condition holds. */
 #define UNTIL(run, condition)                                                                      \
 	for (unsigned int steps_ = 0; !(condition); steps_++) {                                    \
 		assert_true(steps_ < 3000);                                                        \
@@ -288,11 +288,11 @@ static void assert_counters(const struct run *run)
 	assert_int_equal(at.relayed, 0);
 	assert_int_equal(of.learned, LEARNED);
 	assert_int_equal(at.both_changed + at.conflicts + of.both_changed + of.conflicts, 0);
-	/* What was merged and not acknowledged comes again, once a cut. */
+	/* Entries that were merged and not acknowledged come again, once a cut. */
 	assert_true(at.stale <= run->cuts * (OWN + LEARNED));
 }
 
-/* Returns what was said, in bytes. */
+/* Returns how many bytes were sent. */
 static size_t session_cut_at(size_t cut, size_t ret_dull[2])
 {
 	struct run run = {.now = {.mono = 50 * USEC_PER_SEC, .wall = FIXTURE_WALL}};

@@ -1,5 +1,5 @@
-/* Peers that subscribe and do not take what they are sent: others notice nothing, the operator is
- * told, and the stream is closed in time. */
+/* Peers that subscribe and do not take what they are sent: the other peers are not affected, the
+ * operator gets an event, and the stream is closed in time. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -15,7 +15,7 @@
 
 struct world {
 	struct cluster *cluster;
-	struct event_log *log; /* what the operator of d1 is told */
+	struct event_log *log; /* the events of d1 */
 	uint64_t cursor;
 	unsigned int lagging, caught_up;
 	unsigned int seconds;
@@ -99,8 +99,8 @@ static struct guest *subscriber(struct world *world)
 	return guest;
 }
 
-/* Somebody who reads so many bytes a second, and says that it has nothing. Seconds until its stream
- * was closed. */
+/* A subscriber that reads so many bytes a second, and acknowledges none. Returns the seconds until
+ * its stream was closed. */
 static unsigned int deaf_until(struct world *world, size_t bytes)
 {
 	struct guest *guest = subscriber(world);
@@ -128,13 +128,13 @@ static void test_deaf(void **state)
 
 		assert_in_range(n, SYNC_STALL / USEC_PER_SEC, SYNC_STALL / USEC_PER_SEC + 1);
 		assert_int_equal(closed(world, "stalled"), i);
-		/* It comes back, and nothing is better for that. */
+		/* It comes back, and is still lagging. */
 		assert_int_equal(world->lagging, 1);
 		assert_int_equal(world->caught_up, 0);
 	}
 }
 
-/* Who is slow and gets on is reported, and not cut off. */
+/* A subscriber that is slow and gets on is reported, and not cut off. */
 static void test_slow(void **state)
 {
 	struct world *world = *state;

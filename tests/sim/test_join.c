@@ -1,4 +1,5 @@
-/* Whoever comes gets everything, whoever dies takes nothing along, and what is lost is found. */
+/* A director that joins gets every entry, one that dies takes none along, and lost entries are
+ * found. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -45,8 +46,8 @@ static struct cluster *with_a_gone(uint64_t seed, unsigned int count, unsigned i
 	return cluster;
 }
 
-/* Who joins gets every entry, and each once: of the living from themselves, of the dead a share
- * from each. */
+/* A director that joins gets every entry once: each live director's own from itself, and those of
+ * the dead in shares from all. */
 static void test_join(void **state)
 {
 	struct cluster *cluster = with_a_gone(11, 4, 3000);
@@ -107,7 +108,7 @@ static void test_join_interrupted(void **state)
 		assert_true(is_ready(cluster, 3));
 		assert_int_equal(cluster_sync_status(cluster, 3).entries, 1500);
 		assert_same(cluster);
-		/* Nothing began from the start again. */
+		/* No transfer began from the start again. */
 		assert_in_range(cluster_sync_status(cluster, 3).stale, 0, 1000);
 		cluster_free(cluster);
 	}
@@ -150,7 +151,7 @@ static void test_half_delivered(void **state)
 	}
 	assert_int_equal(cluster_sync_status(cluster, 3).relayed, 0);
 	assert_same(cluster);
-	/* Who comes later gets them too, and asks nobody a second time. */
+	/* A director that starts later gets them too, and asks no peer a second time. */
 	cluster_start(cluster, 0);
 	cluster_run(cluster, 2 * USEC_PER_SEC);
 	assert_int_equal(cluster_sync_status(cluster, 0).join_entries, 1200);
@@ -191,7 +192,8 @@ static void test_lost_behind_a_cut(void **state)
 	cluster_free(cluster);
 }
 
-/* What a director stamped in an earlier life is its own: who joins later gets it from there. */
+/* Entries that a director stamped in an earlier life are its own: one that joins later gets them
+ * from it. */
 static void test_earlier_life(void **state)
 {
 	struct cluster *cluster = cluster_new(14, 4);
@@ -223,7 +225,7 @@ static void test_earlier_life(void **state)
 	cluster_free(cluster);
 }
 
-/* What is found in the kernel at a start is newer than what was found at the one before. */
+/* Entries found in the kernel at a start are newer than those found at the start before. */
 static void test_found_again(void **state)
 {
 	struct cluster *cluster = cluster_new(17, 2);
@@ -259,7 +261,7 @@ static usec_t start_takes(struct cluster *cluster, unsigned int d, usec_t most)
 	return 0;
 }
 
-/* Nothing of a start waits for a clock: neither the journals, the shares nor the kernel. */
+/* No step of a start waits for a clock: neither the journals, the shares nor the kernel. */
 static void test_ready_at_once(void **state)
 {
 	struct cluster *cluster = cluster_new(19, 3);
@@ -284,7 +286,8 @@ static void test_ready_at_once(void **state)
 	cluster_free(cluster);
 }
 
-/* What only its own kernel holds of the time before it reads first, if that is soon. */
+/* A director that starts reads its kernel's own connections before it takes traffic, unless that
+ * takes 5 s. */
 static void test_reads_first(void **state)
 {
 	struct cluster *cluster = cluster_new(20, 2);
@@ -313,7 +316,7 @@ static void test_reads_first(void **state)
 		assert_true(is_ready(cluster, 0));
 		assert_true(cluster_update(cluster, 0)->announce);
 	}
-	/* Read later, it is told the others all the same. */
+	/* Its own connections are published all the same if they are read later. */
 	cluster_read(cluster, 0);
 	cluster_run(cluster, USEC_PER_SEC);
 	assert_int_equal(cluster_sync_status(cluster, 1).entries, 1);
@@ -321,7 +324,7 @@ static void test_reads_first(void **state)
 	cluster_free(cluster);
 }
 
-/* Who can't get everything goes without after the time that is configured, and says so. */
+/* A director that can't get everything goes without after the configured time, and reports it. */
 static void test_join_timeout(void **state)
 {
 	struct cluster *cluster = with_a_gone(18, 4, 90);
@@ -356,9 +359,9 @@ static void traffic(struct cluster *cluster, unsigned int count, usec_t time)
 	}
 }
 
-/* Nothing is ever found to be missing where nothing went wrong, whatever moves meanwhile. */
-/* A director that nobody answers says so, and waits where it was told to: until somebody does, or
- * for join_timeout. */
+/* Anti-entropy finds no entry missing if there was no fault, whatever moves meanwhile. */
+/* A director that no peer answers reports that, and waits if it is configured to: until one does,
+ * or for join_timeout. */
 static void test_waits_alone(void **state)
 {
 	struct cluster *cluster = cluster_new(18, 2);
@@ -451,7 +454,8 @@ static void test_nothing_to_mend(void **state)
 	cluster_free(cluster);
 }
 
-/* What a table lost without knowing is found and got again, and only that is sent. */
+/* Anti-entropy finds and repairs entries that a table lost without knowing, and sends only
+ * those. */
 static void test_mends(void **state)
 {
 	struct cluster *cluster = cluster_new(16, 3);
@@ -483,7 +487,7 @@ static void test_mends(void **state)
 	cluster_free(cluster);
 }
 
-/* The same for what a director found in its kernel, and nobody reported. */
+/* The same for an entry that a director found in its kernel, and that was never reported. */
 static void test_mends_found(void **state)
 {
 	struct cluster *cluster = cluster_new(18, 3);

@@ -208,7 +208,7 @@ static void test_absence_is_excused(void **state)
 	}
 	for (enum membership_notice_type t = MEMBERSHIP_MEMBER_LEFT; t < MEMBERSHIP_SUSPECTED; t++)
 		assert_int_equal(sim_count(sim, -1, t, -1, 0), 0);
-	/* Who overstays is missed. */
+	/* A member that overstays its lease is reported as failed. */
 	sim_event(sim, 4, absence);
 	sim_run(sim, 500 * MS);
 	sim_crash(sim, 4, false);
@@ -219,7 +219,7 @@ static void test_absence_is_excused(void **state)
 	finish(sim);
 }
 
-/* One network of one member: no ping, every stream. */
+/* One member's network passes no ping, but every stream. */
 static void test_partly_reachable(void **state)
 {
 	static const unsigned int counts[] = {3, 8, 32};
@@ -244,7 +244,7 @@ static void test_partly_reachable(void **state)
 				assert_int_equal(
 					sim_count(sim, (int)i, MEMBERSHIP_MEMBER_PARTIAL, 2, 0), 1);
 		assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
-		/* Whose own fault it is says so once, and blames nobody. */
+		/* The member at fault reports that once, and names no other. */
 		assert_int_equal(sim_count(sim, 2, MEMBERSHIP_MEMBER_PARTIAL, -1, 0), 1);
 		for (size_t i = sim_notices(sim, &notices); i-- > 0;)
 			if (notices[i].at == 2)
@@ -292,7 +292,7 @@ static void test_cut_heals(void **state)
 	}
 }
 
-/* What every member of the cluster said of a split. */
+/* Checks every member's notices of a split. */
 static void check_split(struct sim *sim, unsigned int count, unsigned int confirmed,
 			unsigned int seed)
 {
@@ -333,8 +333,8 @@ static void test_split_is_confirmed(void **state)
 		}
 }
 
-/* Who are lost some seconds after each other, as loss of packets brings about, are lost together.
- */
+/* Members lost some seconds after each other, as packet loss brings about, count as lost
+ * together. */
 static void test_split_that_comes_bit_by_bit(void **state)
 {
 	struct sim *sim = cluster(58, 4);
@@ -385,7 +385,7 @@ static void test_crash_is_no_split(void **state)
 		}
 }
 
-/* Those that were paused held nobody failed meanwhile, but for one that everybody did. */
+/* The paused members held no member failed meanwhile, but for one that all held failed. */
 static void test_pause_is_no_split(void **state)
 {
 	struct sim *sim = cluster(57, 6);
@@ -454,7 +454,8 @@ static void test_stalled_members(void **state)
 	finish(sim);
 }
 
-/* Stopped while it suspects everybody, and woken long after everybody could have answered. */
+/* A member is stopped while it suspects all others, and woken long after all could have
+ * answered. */
 static void test_a_paused_one_accuses_nobody(void **state)
 {
 	struct sim *sim = cluster(62, 8);
@@ -483,7 +484,8 @@ static void test_identity_twice(void **state)
 		sim_clone(sim, 1, same);
 		sim_run(sim, 40 * S);
 		assert_int_equal(sim_count(sim, 1, MEMBERSHIP_IDENTITY_TWICE, -1, 0), 1);
-		/* One that is not let in tries a higher epoch before it says so. */
+		/* A process that is not let in tries a higher epoch before it reports the
+		 * duplicate. */
 		assert_int_equal(sim_count(sim, 5, MEMBERSHIP_IDENTITY_TWICE, -1, 0), 1);
 		assert_true(sim_counter(sim, 0, "rollback") + sim_counter(sim, 2, "rollback") > 0);
 		finish(sim);
@@ -502,7 +504,7 @@ static void test_rolled_back_state(void **state)
 	sim_crash(sim, 2, false);
 	sim_crash(sim, 0, false);
 	sim_run(sim, 5 * S);
-	/* One knows its newest boot by hearsay only. */
+	/* One director knows the member's newest boot by hearsay only. */
 	sim_start(sim, 0, SIM_LOST, 2);
 	sim_run(sim, 3 * S);
 	sim_start(sim, 2, SIM_ROLLBACK, 0);
@@ -511,7 +513,7 @@ static void test_rolled_back_state(void **state)
 	finish(sim);
 }
 
-/* Each holds the other's newer boot, and refuses what the other says of anybody else. */
+/* Each holds the other's newer boot, and refuses the other's records of all other members. */
 static void test_two_rolled_back(void **state)
 {
 	struct sim *sim = cluster(81, 2);
@@ -609,8 +611,8 @@ static unsigned int evidence_of(const struct sim *sim, unsigned int n,
 }
 
 /* A sync stream that still runs confirms before the cut heals. A witness that answers where quorum
- * is gone does not, for the others may have lost their power. Both are told to the core from
- * outside. */
+ * is gone does not, for the others may have lost their power. Both reach the core as events of its
+ * driver. */
 static void test_split_is_confirmed_by_others(void **state)
 {
 	struct sim_options options = {.seed = 120, .count = 4, .witness = true};
@@ -801,7 +803,7 @@ static void test_second_network_carries_on(void **state)
 	finish(sim);
 }
 
-/* Neither has heard of the other in this boot, and nobody has a join list any more. */
+/* Neither has heard of the other in this boot, and no member has a join list any more. */
 static void test_roster_survives(void **state)
 {
 	struct sim *sim = cluster(160, 5);
@@ -820,7 +822,7 @@ static void test_roster_survives(void **state)
 	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, -1, 0), 0);
 	membership_status(sim_core(sim, 0), &status);
 	assert_int_equal(status.roster, 5);
-	/* One alone knows that it is alone. */
+	/* A single director knows that it is alone. */
 	for (unsigned int i = 0; i < 5; i++)
 		sim_crash(sim, i, false);
 	sim_start(sim, 0, SIM_KEEP, 0);
@@ -840,8 +842,8 @@ static void test_one_way_cut(void **state)
 	struct sim *sim = cluster(170, 5);
 
 	(void)state;
-	/* What the first sends to the last is lost, so neither has an answer of the other; the
-	 * others see both. */
+	/* All packets from the first to the last are lost, so neither has an answer of the other;
+	 * the others see both. */
 	sim_cut(sim, 0, 4, SIM_BOTH, 2, true);
 	sim_run(sim, 60 * S);
 	assert_true(sim_whole(sim, NULL));
@@ -858,7 +860,7 @@ static void test_one_way_cut(void **state)
 	finish(sim);
 }
 
-/* Director by director to the next version, and nobody is missed. */
+/* An upgrade to the next version, director by director: none is missed. */
 static void test_two_versions(void **state)
 {
 	struct sim_options options = {.seed = 190, .count = 6, .newer = 0x15};
@@ -880,7 +882,7 @@ static void test_two_versions(void **state)
 	finish(sim);
 }
 
-/* What gossip did not bring, comparison does. */
+/* Anti-entropy repairs what gossip did not bring. */
 static void test_missed_gossip_is_repaired(void **state)
 {
 	struct sim *sim = cluster(195, 3);
@@ -892,7 +894,7 @@ static void test_missed_gossip_is_repaired(void **state)
 	for (unsigned int i = 0; i < 3; i++)
 		sim_cut(sim, 2, i, SIM_BOTH, 2, true);
 	sim_event(sim, 2, event);
-	/* Long enough to say it often enough, too short for anybody to be doubted. */
+	/* Long enough to gossip it often enough, too short for a suspicion. */
 	sim_run(sim, 120 * MS);
 	sim_heal(sim);
 	sim_run(sim, 4 * S);

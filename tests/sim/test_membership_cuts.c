@@ -20,7 +20,7 @@ struct shape {
 	const char *name;
 	/* Do a and b, which is greater, reach each other? */
 	bool (*reach)(unsigned int a, unsigned int b, unsigned int n);
-	unsigned int groups; /* that the cut is told in; 0: by its pairs; UINT_MAX: all but one */
+	unsigned int groups; /* of the cut's report; 0: by its pairs; UINT_MAX: all but one */
 };
 
 /* Two halves, and the first, which both reach. */
@@ -99,7 +99,7 @@ static uint64_t gossip(struct sim *sim, unsigned int count, usec_t time)
 	return (after.bytes - before.bytes) * S / time / count;
 }
 
-/* Statements made so far: who is accused makes one. */
+/* Statements made so far: a member that is accused makes one. */
 static uint64_t statements(struct sim *sim, unsigned int n)
 {
 	struct membership_status status;
@@ -112,7 +112,7 @@ static uint64_t statements(struct sim *sim, unsigned int n)
 	return all;
 }
 
-/* Nothing that an operator is told, but these. */
+/* No notices for the operator, but these. */
 static void only(struct sim *sim, const char *name, unsigned int n, unsigned int allowed,
 		 usec_t since)
 {
@@ -268,7 +268,7 @@ static bool all_miss(struct sim *sim, void *arg)
 	return true;
 }
 
-/* Also those who saw it only through the bridge find out, and nobody else is missed. */
+/* Also those that reached it only through the bridge find out, and no other member is missed. */
 static void test_death_behind_the_bridge(void **state)
 {
 	(void)state;
@@ -291,7 +291,7 @@ static void test_death_behind_the_bridge(void **state)
 	}
 }
 
-/* Then the halves are a real split, and it is told as one. */
+/* Then the halves are a real split, and it is reported as one. */
 static void test_death_of_the_bridge(void **state)
 {
 	(void)state;
@@ -382,8 +382,7 @@ static void test_two_deaths(void **state)
 	}
 }
 
-/* n, which has crashed, was a program of before: its newest statement says nothing of what it
- * takes. */
+/* n, which has crashed, ran an older program: its newest statement has no size that it takes. */
 static void make_old(struct sim *sim, unsigned int n, struct membership_status last)
 {
 	Lvsmesh__Pb__Statement statement = LVSMESH__PB__STATEMENT__INIT;

@@ -1,5 +1,5 @@
 /* Random faults from a seed, with the invariants of the simulator checked after every step; and
- * once the faults have ended, everybody knows everybody again. SEED and SEEDS choose which. */
+ * once the faults have ended, all members know each other again. SEED and SEEDS choose which. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
-/* Who has gone stays gone, whoever was away meanwhile, and is forgotten in the end; who has come
- * back under another certificate is one member. */
+/* A member that is gone stays gone, even if others were away meanwhile, and is forgotten in the
+ * end; a member that comes back under another certificate is one member. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -51,7 +51,7 @@ static void removed(struct sim *sim, unsigned int at, unsigned int n)
 	sim_run(sim, 5 * S);
 }
 
-/* In how many of so many seconds somebody who runs shows it, and not as gone. */
+/* Counts the seconds, of so many, in which a running member shows it, and not as gone. */
 static unsigned int haunted(struct sim *sim, unsigned int n, unsigned int seconds)
 {
 	unsigned int count = 0;
@@ -114,7 +114,7 @@ static void test_who_was_removed_while_one_was_off(void **state)
 	sim_crash(sim, 2, true);
 	sim_run(sim, 30 * S);
 	removed(sim, 0, 3);
-	/* Who removed it is not there either by then. */
+	/* The director that removed it is not there either by then. */
 	leave(sim, 0);
 	sim_run(sim, 2 * HOUR);
 	sim_start(sim, 2, SIM_KEEP, 2);
@@ -161,7 +161,8 @@ static void test_a_tombstone_ends(void **state)
 	finish(sim);
 }
 
-/* Who was removed has its roster still: what others forgot meanwhile it would bring back. */
+/* A removed member still has its roster: it would bring back members that others forgot
+ * meanwhile. */
 static void test_who_was_removed_returns(void **state)
 {
 	struct sim *sim = cluster(5, ALL, 5);
@@ -179,7 +180,7 @@ static void test_who_was_removed_returns(void **state)
 	finish(sim);
 }
 
-/* Who left has thrown its roster away. */
+/* A member that left has thrown its roster away. */
 static void test_who_left_returns(void **state)
 {
 	struct sim *sim = cluster(6, ALL, 5);
@@ -242,7 +243,8 @@ static void renew(struct sim *sim)
 	assert_true(sim_until(sim, sim_whole, NULL, 5 * S));
 }
 
-/* By gossip: to those without a stream to it, too, and at once. */
+/* A renewed certificate spreads by gossip: to members without a stream to its director, too, and at
+ * once. */
 static void test_a_renewed_certificate_spreads(void **state)
 {
 	static const unsigned int counts[] = {3, 32};

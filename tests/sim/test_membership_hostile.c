@@ -1,6 +1,6 @@
-/* What an attacker may send: with no key, with a stranger's, with a member's that was stolen, and
- * with everything that was ever said. Nothing of it may evict, resurrect, mislead or stop a healthy
- * member, and all of it is counted. */
+/* Attacks with no key, with a stranger's, with a member's that was stolen, and with every packet
+ * that was ever sent. No attack may evict, resurrect, mislead or stop a healthy member, and all are
+ * counted. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -26,8 +26,8 @@ static struct sim *cluster(uint64_t seed, unsigned int count)
 	return sim_new_whole((struct sim_options){.seed = seed, .count = count}, count, 6 * S);
 }
 
-/* Nobody was thrown out, and nobody says that anything happened, but to the one whose key was
- * stolen: when the thief runs ahead with the sequence of its packets, its own look old. */
+/* No member was thrown out, and none has a notice, but of the one whose key was stolen: when the
+ * thief runs ahead with the sequence of its packets, that member's own packets look old. */
 static void unharmed(struct sim *sim)
 {
 	const struct sim_notice *notices;
@@ -166,7 +166,7 @@ static void test_forged_words_of_others(void **state)
 	(void)state;
 	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
 	before = sim_counter(sim, 0, "signature");
-	/* Its leave, its absence, another address, another boot. */
+	/* Forged: the subject's leave, its absence, another address, another boot. */
 	for (unsigned int i = 0; i < 3; i++) {
 		say_as_thief(sim, &stolen, STATEMENT, info.id, info.epoch, info.incarnation + 1 + i,
 			     body, statement(body, MEMBER_LEFT, SUBJECT));
@@ -283,7 +283,7 @@ static void test_any_order_of_leaving(void **state)
 	}
 }
 
-/* Into the core of d1, which sends nothing meanwhile, so much later than now. */
+/* Steps the core of d1, which sends nothing meanwhile, so much later than now. */
 static void step_later(struct sim *sim, unsigned int who, struct stolen *stolen, uint8_t kind,
 		       const Lvsmesh__Pb__Datagram *body, usec_t later)
 {
@@ -369,7 +369,7 @@ static void test_more_records_than_a_member_may_sign(void **state)
 	uint64_t first = incarnation(sim, 0, THIEF) + 1;
 
 	(void)state;
-	/* Records forged in somebody's name take nothing of what that one may sign. */
+	/* Records forged in a member's name use up nothing of its share. */
 	for (unsigned int i = 0; i < FLOOD; i++)
 		state_first(sim, &stolen, SUBJECT, (uint64_t)UINT32_MAX + i, 0);
 	assert_int_equal(sim_counter(sim, 0, "signature"), FLOOD);
@@ -443,7 +443,8 @@ static void test_records_in_a_relayed_packet(void **state)
 	unharmed(sim);
 }
 
-/* Its pings are answered, as many as there are of one with manners, and its records left. */
+/* A throttled member's pings are answered, as many as a well-behaved one sends, and its records are
+ * left. */
 static void test_throttled(void **state)
 {
 	enum { AT_ONCE = 32, PINGS = 100 };
@@ -476,7 +477,7 @@ static void test_throttled(void **state)
 	unharmed(sim);
 }
 
-/* What does not fit into the output takes no place among the relays. */
+/* A relay that does not fit into the output takes no place among the relays. */
 static void test_relays_beyond_the_output(void **state)
 {
 	struct sim *sim = cluster(16, COUNT);
@@ -508,7 +509,7 @@ static void test_relays_beyond_the_output(void **state)
 	sim_free(sim);
 }
 
-/* One that no datagram reaches cannot refute. It lives all the same, as streams show. */
+/* A member that no datagram reaches cannot refute. It lives all the same, as streams show. */
 static void test_accused_and_partly_reachable(void **state)
 {
 	struct sim *sim = cluster(12, 16);
@@ -540,7 +541,7 @@ static bool is_failed(struct sim *sim, void *arg)
 	return true;
 }
 
-/* Its packets are still believed, in its last boot. */
+/* The accuser's packets are still believed, in its last boot. */
 static void test_an_accuser_that_does_not_answer(void **state)
 {
 	struct sim *sim = cluster(13, COUNT);
@@ -601,7 +602,7 @@ static void test_old_accusations(void **state)
 	unharmed(sim);
 }
 
-/* In a boot in which the sender has returned no nonce of ours. */
+/* The sender is in a boot in which it has returned no nonce of ours. */
 static void test_an_unproven_sender(void **state)
 {
 	struct sim *sim = cluster(15, COUNT);
@@ -628,7 +629,7 @@ static void test_an_unproven_sender(void **state)
 	sim_free(sim);
 }
 
-/* Told by a ping alone, the accused says something new. */
+/* A member that is accused by a ping alone refutes it. */
 static void test_an_accusing_ping(void **state)
 {
 	struct sim *sim = cluster(16, COUNT);
@@ -648,7 +649,7 @@ static void test_an_accusing_ping(void **state)
 	sim_free(sim);
 }
 
-/* With a number far ahead, and another's key: the true ones that follow are not old. */
+/* A packet with a sequence far ahead and a wrong MAC: the true ones that follow are not stale. */
 static void test_a_forged_packet_moves_no_window(void **state)
 {
 	struct sim *sim = cluster(17, COUNT);
@@ -671,7 +672,7 @@ static void test_a_forged_packet_moves_no_window(void **state)
 	unharmed(sim);
 }
 
-/* Of whom nobody has heard: it is missed by nobody, and gets no place. */
+/* An unknown member states that it has left: it is not missed, and gets no place. */
 static void test_the_last_word_of_a_stranger(void **state)
 {
 	struct sim *sim = cluster(19, COUNT);
@@ -800,7 +801,7 @@ static void test_replayed_history(void **state)
 	replay(sim, recording, -1);
 	sim_run(sim, 5 * S);
 
-	/* Somebody leaves and crashes; what it said before does not bring it back. */
+	/* A member leaves and crashes; its replayed packets do not bring it back. */
 	sim_event(sim, SUBJECT, (struct membership_event){.type = MEMBERSHIP_LEAVE});
 	sim_run(sim, S);
 	sim_crash(sim, SUBJECT, true);
@@ -809,7 +810,8 @@ static void test_replayed_history(void **state)
 	sim_run(sim, 5 * S);
 	assert_int_equal(sim_state(sim, 0, SUBJECT), MEMBER_GONE);
 
-	/* To one that starts anew, remembers nothing, and knows by now where the others stand. */
+	/* The same to a member that starts anew without its state, and knows the others' boots by
+	 * now. */
 	sim_crash(sim, 0, false);
 	sim_start(sim, 0, SIM_LOST, 8);
 	sim_run(sim, 2 * S);
@@ -818,7 +820,7 @@ static void test_replayed_history(void **state)
 		before += recording->to[i] == 0 && recording->from[i] != SUBJECT;
 	replay(sim, recording, 0);
 	assert_true(sim_counter(sim, 0, "stale") + sim_counter(sim, 0, "repeated") >= before);
-	/* And to one that does not know it yet. */
+	/* And to one that does not know them yet. */
 	sim_crash(sim, 0, false);
 	sim_start(sim, 0, SIM_LOST, 8);
 	replay(sim, recording, 0);
@@ -933,7 +935,7 @@ static void test_strangers(void **state)
 	size_t len;
 
 	(void)state;
-	/* Of another cluster, though it knows our certificates. */
+	/* A stranger of another cluster, though it knows our certificates. */
 	fixture_identity(9, 1, &stranger);
 	self = *sim_identity(sim, 0);
 	assert_int_equal(packet_key_init(&stranger, &self.certificate, &key), 0);
@@ -954,7 +956,7 @@ static void test_strangers(void **state)
 	unharmed(sim);
 }
 
-/* A single director with a stolen key says all the time that it sees everybody dead. */
+/* A single director with a stolen key states all the time that it holds all others failed. */
 static void test_views_of_a_liar(void **state)
 {
 	struct sim *sim = cluster(10, COUNT);

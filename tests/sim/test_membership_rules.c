@@ -93,7 +93,8 @@ static void test_expired_certificates(void **state)
 	finish(sim);
 }
 
-/* Nobody tells of it: only the sums say that somebody has another certificate than is known. */
+/* No gossip tells of it: only the sums show that a member has another certificate than the known
+ * one. */
 static void test_sums_cover_certificates(void **state)
 {
 	struct sim *sim = cluster(5, 3, 3);
@@ -128,7 +129,7 @@ static bool knows_that_it_is_alone(struct sim *sim, void *arg)
 	return status.view == 1;
 }
 
-/* Who hears nothing from anybody does not ask one after the other. */
+/* A member that hears from no other does not probe them one after the other. */
 static void test_cut_off_alone(void **state)
 {
 	static const unsigned int counts[] = {3, 5, 8, 16, 32};

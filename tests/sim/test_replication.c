@@ -1,5 +1,5 @@
-/* What is replicated, as whole directors see it: nothing that the policy keeps back, nothing later
- * than it says, and the same everywhere. */
+/* Replication by policy, in whole directors: no entry that the policy keeps back, none later than
+ * it says, and the same everywhere. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,7 +13,7 @@ enum { ESTABLISHED = 1, FIN_WAIT = 4 };
 
 /* A batch interval, a step for the network, one to inject; as test_cluster has it. */
 #define ARRIVES (20 * USEC_PER_MSEC)
-/* Of the model kernel's room, as sync/sync_policy.c shares it out. */
+/* The share of waiting entries in the model kernel's room, by sync/sync_policy.c. */
 #define WAITING_MAX 1024
 
 static void tell_policy(struct cluster *cluster, unsigned int d, struct policy_options policy)
@@ -78,7 +78,7 @@ static void test_min_age(void **state)
 	assert_kernels(cluster, 0);
 	cluster_run(cluster, ARRIVES);
 	assert_kernels(cluster, 15);
-	/* What the others know they hear of at once. */
+	/* Changes of entries that the peers hold are published at once. */
 	carry(cluster, 0, 19, FIN_WAIT);
 	carry(cluster, 1, 18, FIN_WAIT);
 	cluster_run(cluster, ARRIVES);
@@ -99,7 +99,7 @@ static void test_min_age(void **state)
 	cluster_free(cluster);
 }
 
-/* Who drains hands over the young too, and is not drained before. */
+/* A draining director hands over the young entries too, and is not drained before. */
 static void test_drain(void **state)
 {
 	struct cluster *cluster = make_cluster(2);
@@ -118,7 +118,7 @@ static void test_drain(void **state)
 	} while (!status.drained);
 	cluster_run(cluster, ARRIVES);
 	assert_kernels(cluster, 100);
-	/* It goes on as before when it takes traffic again. */
+	/* The director goes on as before when it takes traffic again. */
 	cluster_tell(cluster, 0, (struct node_event){.type = NODE_DRAIN, .ok = false});
 	cluster_run(cluster, 200 * USEC_PER_MSEC);
 	carry(cluster, 0, 100, ESTABLISHED);
@@ -138,11 +138,11 @@ static void test_off(void **state)
 	for (unsigned int i = 100; i < 200; i++)
 		carry(cluster, 1, i, ESTABLISHED);
 	cluster_run(cluster, USEC_PER_SEC);
-	/* It takes what the others tell. */
+	/* It merges the others' entries. */
 	assert_int_equal(cluster_kernel_count(cluster, 0), 200);
 	assert_kernels(cluster, 100);
 	assert_null(cluster_difference(cluster));
-	/* Its next life finds them in the kernel, and tells nobody either. */
+	/* Its next life finds them in the kernel, and does not publish them either. */
 	cluster_crash(cluster, 0, false);
 	cluster_start(cluster, 0);
 	tell_policy(cluster, 0, off(true));
@@ -195,7 +195,7 @@ static void test_flood(void **state)
 	flooded = cluster_sync_status(cluster, 0);
 	assert_int_equal(flooded.shed + flooded.waiting + flooded.position, flows + established);
 	assert_in_range(flooded.waiting, WAITING_MAX - 30, WAITING_MAX);
-	/* It ends, and those that wait arrive in their turn. */
+	/* The flood ends, and the waiting entries arrive in their turn. */
 	cluster_run(cluster, 1200 * USEC_PER_MSEC);
 	assert_int_equal(cluster_sync_status(cluster, 0).waiting, 0);
 	assert_kernels(cluster, (unsigned int)(flows + established - flooded.shed));
@@ -249,8 +249,8 @@ static void chaos_step(struct cluster *cluster, unsigned int count)
  * gets that back by a comparison: every 30 s, with one of three peers. */
 #define PATIENCE 120
 
-/* Whatever each of them keeps back, and whenever that changes: what is shared is the same
- * everywhere; and when nothing is kept back any more, all that lives is shared. */
+/* Policies differ and change at random: the shared entries are the same everywhere; and when no
+ * entry is kept back any more, all that live are shared. */
 static void chaos(uint64_t seed)
 {
 	unsigned int count = 2 + (unsigned int)(seed % 3);

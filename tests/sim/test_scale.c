@@ -1,5 +1,5 @@
 /* Clusters with more directors than a word has bits; DIRECTORS=256 in the environment: as many as
- * there may be, in some minutes. Real signatures would take most of the time, and say nothing more
+ * there may be, in some minutes. Real signatures would take most of the time, and test no more
  * (stub_crypto.c). */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -165,8 +165,8 @@ static void assert_takes_part(struct cluster *cluster, unsigned int d)
 	assert_int_equal(cluster_kernel_count(cluster, d), 1);
 }
 
-/* A director that comes when the cluster is full, even with a slow clock, takes nobody's place, and
- * gets one when one is free: whoever came first. */
+/* A director that comes when the cluster is full, even with a slow clock, takes no other's place,
+ * and gets one when one is free: the first that came. */
 static void test_full(void **state)
 {
 	struct cluster *cluster = cluster_new_limited(1, COUNT, LIMIT);

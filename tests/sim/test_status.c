@@ -1,5 +1,5 @@
-/* What `lvsmesh status` shows in each situation: a table of situations with the screen for each, so
- * that no two lines of one screen contradict each other, and "All is well." is said when it is. */
+/* The output of `lvsmesh status`: a table of situations with the screen for each, so that no two
+ * lines of one screen contradict each other, and "All is well." shows when it is. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,7 +19,7 @@ static const char yaml[] = "node: {name: d1}\n"
 			   "- {name: web, address: '203.0.113.10:80',"
 			   " real-servers: [{address: '10.1.0.21:80'}]}\n";
 
-/* The screen is d1's. What the shell of a healthy director knows, before a situation changes it. */
+/* The screen is d1's. The state of a healthy director's shell, before a situation changes it. */
 struct world {
 	struct cluster *cluster;
 	struct config *config;
@@ -221,7 +221,7 @@ static void one_silent(struct world *world)
 	event_raise(world->log, &event, world->now);
 }
 
-/* Its battery was empty: what d2 carries is from two hours ahead. */
+/* The clock's battery was empty: d2's entries are two hours ahead. */
 static void clock_behind(struct world *world)
 {
 	struct entry entry = cluster_entry(1, 0, 1, false);
@@ -235,7 +235,7 @@ static void clock_behind(struct world *world)
 	run(world, 5);
 }
 
-/* Between the two others: both are alive, and replicate nothing to each other. */
+/* Cuts the two others from each other: both are alive, and replicate nothing to each other. */
 static void partly_cut(struct world *world)
 {
 	struct event event;

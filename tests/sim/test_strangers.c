@@ -94,8 +94,8 @@ static unsigned int handshakes(struct cluster *cluster, unsigned int d)
 	return count;
 }
 
-/* A director that restarts in a flood is ready as soon as ever, and nobody is told to have failed.
- */
+/* A director that restarts in a flood is ready as soon as ever, and no member is reported as
+ * failed. */
 static void test_restart(void **state)
 {
 	struct cluster *cluster = cluster_new(3, 3);
@@ -156,8 +156,8 @@ static void says(struct cluster *cluster, unsigned int d, unsigned int stream,
 			     .type = NODE_STREAM_DATA, .stream = stream, .data = data, .len = len});
 }
 
-/* A newcomer with a key, from where nobody is known, gets through the same door in a flood of 2,000
- * a second over a network of 20 ms. */
+/* A newcomer with a key, from an unknown address, gets in as a stranger in a flood of 2,000 a
+ * second over a network of 20 ms. */
 static void test_newcomer(void **state)
 {
 	struct cluster *cluster = cluster_new(4, 3);
@@ -229,7 +229,8 @@ static unsigned int streams_with(struct cluster *cluster, unsigned int d, const 
 	return count;
 }
 
-/* One valid key keeps no other out, with silent streams or membership's, that it never ends. */
+/* One valid key can't keep others out with streams that it never ends, silent ones or
+ * membership's. */
 static void one_key(uint8_t kind)
 {
 	struct cluster *cluster = cluster_new(6, 4);

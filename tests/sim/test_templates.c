@@ -183,7 +183,7 @@ static void assert_same(struct cluster *cluster)
 		fail_msg("%s", difference);
 }
 
-/* Until both are whole again, and have told each other. */
+/* Runs until the two are in sync again, and the first knows of every template that differs. */
 static void heal(struct cluster *cluster)
 {
 	unsigned int tenths = 0;
@@ -241,8 +241,8 @@ static void test_split(void **state)
 	cluster_seeds(20, run_split);
 }
 
-/* A client that opens connections all the time keeps its template until it pauses. That it differs
- * is told, and the other director never hears of it. */
+/* A client that opens connections all the time keeps its template until it pauses. The operator
+ * learns that it differs, and the other director never gets it. */
 static void test_no_pause(void **state)
 {
 	struct cluster *cluster = split(1, CLIENTS);
@@ -291,8 +291,8 @@ static void test_lossy(void **state)
 	cluster_seeds(20, run_lossy);
 }
 
-/* A director that starts in a kernel which lives on, and is told of others' newer templates before
- * or after it has read its own. */
+/* A director starts in a kernel that lives on, and gets its peers' newer templates before or after
+ * it has read its own. */
 static void run_start(uint64_t seed)
 {
 	struct cluster *cluster = split(seed, CLIENTS);

@@ -30,7 +30,8 @@ static uint64_t refused(struct cluster *cluster, unsigned int d)
 	       counted(cluster, d, "membership", "no-common-version");
 }
 
-/* Of the streams between the two, both ways; 0: they do not agree, or there are none. */
+/* The version of the streams between the two, both ways; 0: they do not agree, or there are
+ * none. */
 static uint32_t streams_version(struct cluster *cluster, unsigned int a, unsigned int b)
 {
 	uint64_t id = cluster_identity(cluster, b)->id;
@@ -100,13 +101,14 @@ static void replace(struct cluster *cluster, unsigned int d, struct version_rang
 	}
 	cluster_crash(cluster, d, false);
 	cluster_versions(cluster, d, versions);
-	/* Nothing that was sent to the old program meets the new one. */
+	/* No packet that was sent to the old program meets the new one. */
 	cluster_run(cluster, 2 * USEC_PER_MSEC);
 	cluster_start(cluster, d);
 	cluster_run(cluster, 5 * USEC_PER_SEC);
 }
 
-/* To the next version, and back again: nobody is missed, nothing refused, no entry lost. */
+/* Upgrades to the next version, and back again: no member is missed, none refused, no entry
+ * lost. */
 static void test_one_by_one(void **state)
 {
 	struct cluster *cluster = cluster_new(1, 3);

@@ -1,4 +1,4 @@
-/* What a seed came to, for comparing builds: a seed means the same run under every compiler. */
+/* The results of seeds, for comparing builds: a seed means the same run under every compiler. */
 #ifndef TESTS_SIM_TRANSCRIPT_H
 #define TESTS_SIM_TRANSCRIPT_H
 

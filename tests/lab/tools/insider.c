@@ -4,7 +4,7 @@
  * answers its pings, accepts its streams, and makes as much work as it can in the way that the last
  * line of standard input names:
  *
- *   quiet            nothing but that
+ *   quiet            only that
  *   wants            wants the whole table, again and again
  *   subscribes       dials, subscribes to everything, and dials again
  *   sums, losts      a Sums, or a Lost of 256 journals, again and again
@@ -328,7 +328,7 @@ static void say_subscribe(struct conn *conn)
 	conn_say(conn, SYNC_KIND_SUBSCRIBE, body, lvsmesh__pb__subscribe__pack(&message, body));
 }
 
-/* Nothing is newer: the table is walked for no entry. */
+/* No entry is newer: the table is walked in vain. */
 static void say_want(struct conn *conn)
 {
 	Lvsmesh__Pb__Want message = LVSMESH__PB__WANT__INIT;
@@ -391,7 +391,7 @@ static void say_lost(struct conn *conn)
 	conn_say(conn, SYNC_KIND_LOST, body, lvsmesh__pb__lost__pack(&message, body));
 }
 
-/* answer: there is nothing of what was wanted. */
+/* answer: an empty answer to a Want. */
 static void say_batch(struct conn *conn, bool forged, bool answer)
 {
 	Lvsmesh__Pb__Batch message = LVSMESH__PB__BATCH__INIT;
@@ -461,7 +461,7 @@ static void target_statement(const struct session_frame *frame)
 		lvsmesh__pb__state__free_unpacked(state, NULL);
 }
 
-/* It is the last one that a Want is answered with. */
+/* Is it the last batch of an answer to a Want? */
 static bool ends_answer(const struct session_frame *frame)
 {
 	for (size_t i = SIGNATURE_SIZE; i + 4 <= MIN(frame->len, (size_t)SIGNATURE_SIZE + 24); i++)
@@ -549,7 +549,7 @@ static bool is_target(const struct conn *conn)
 	return certificate_id(session_peer(conn->session)) == insider.target.id;
 }
 
-/* The next frame of the storm, when there is nothing left of the last ones. */
+/* Writes the next frame of the storm, when the last ones are sent. */
 static void conn_storm(struct conn *conn)
 {
 	if (conn->use == ACCEPTED && conn->begun) {
@@ -573,7 +573,7 @@ static void conn_storm(struct conn *conn)
 		say_state(conn, STATE_RECORDS, insider.storm);
 }
 
-/* It has more to say as soon as what it has said is written. */
+/* Does it write the next frame as soon as the last one is sent? */
 static bool pours(const struct conn *conn)
 {
 	if (!conn->begun)

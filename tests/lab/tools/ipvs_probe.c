@@ -64,7 +64,7 @@ static int apply(struct ipvs *ipvs, const struct config *config)
 	struct reconcile_result result;
 	int r = 0;
 
-	/* What was ours before has VIPs that may have to go. */
+	/* Services that were ours before have VIPs that may have to go. */
 	if (owned_load(config->state, &before) < 0)
 		before = (struct service_keys){0};
 	r = reconcile_services(ipvs, &config->services, config->state, &owned, &result);

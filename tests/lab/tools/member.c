@@ -44,7 +44,7 @@ static void confirmed(uv_timer_t *timer)
 	io_node_injected(container_of(timer, struct member, confirmed)->node);
 }
 
-/* It is in the kernel that there is not. */
+/* There is no kernel: all is injected at once. */
 static void confirm(void *context)
 {
 	struct member *member = context;

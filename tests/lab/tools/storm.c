@@ -56,7 +56,7 @@ static uint64_t now_us(void)
 	return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
 }
 
-/* Of an even number of bytes. */
+/* len must be even. */
 static uint32_t sum(uint32_t sum, const void *data, size_t len)
 {
 	const uint8_t *bytes = data;

@@ -3,12 +3,12 @@
  *
  * Writes JSON lines: "ready"; "captured" for each entry that comes out of the kernel (`at`, us of
  * CLOCK_REALTIME; `payload`, the message in hex); "changed" when something stalled or recovered;
- * "missed" when entries were not captured; "put-back" when somebody changed what is the tap's;
- * "injected" when all entries that were asked for are confirmed, with the time it took. Commands,
- * lines on standard input: `inject N` (TCP connections to 203.0.113.200:80 from 10.0.0.0/8,
- * established, each N anew), `replay HEX` (this message), `quiet` (no "captured" lines from now),
- * `status`. Ends on SIGTERM, or an end of the input, with the tap closed; with status 1 and a
- * sentence on standard error if there is none.
+ * "missed" when entries were not captured; "put-back" when the tap restored what another program
+ * had changed; "injected" when all entries that were asked for are confirmed, with the time it
+ * took. Commands, lines on standard input: `inject N` (TCP connections to 203.0.113.200:80 from
+ * 10.0.0.0/8, established, each N anew), `replay HEX` (this message), `quiet` (no "captured" lines
+ * from now), `status`. Ends on SIGTERM, or an end of the input, with the tap closed; with status 1
+ * and a sentence on standard error if there is none.
  */
 #include <arpa/inet.h>
 #include <signal.h>
