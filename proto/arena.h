@@ -1,6 +1,6 @@
-/* Memory of a fixed size for a protobuf decoder, so that what a message from a stranger can make
- * us use is the caller's choice and not the message's. Nothing is freed one by one: the whole
- * decoded message goes with the arena. */
+/* Memory of a fixed size for a protobuf decoder, so that the caller, and not a stranger's message,
+ * bounds the memory that decoding uses. No part is freed by itself: the whole decoded message goes
+ * with the arena. */
 #ifndef PROTO_ARENA_H
 #define PROTO_ARENA_H
 

@@ -1,4 +1,4 @@
-/* What every part shares: units of time, byte order, small arithmetic. Header only, no state. */
+/* Shared by every part: units of time, byte order, small arithmetic. Header only, no state. */
 #ifndef PROTO_BASE_H
 #define PROTO_BASE_H
 
@@ -7,7 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 
-/* The one unit of time. A core never reads a clock: whoever calls it says what time it is. */
+/* The one unit of time. A core never reads a clock: its caller passes the time. */
 typedef uint64_t usec_t;
 
 #define USEC_PER_MSEC ((usec_t)1000)
@@ -21,7 +21,7 @@ struct now {
 	usec_t wall;
 };
 
-/* The largest cluster, with ourselves. All that grows with the number of directors follows it. */
+/* The largest cluster, with ourselves. Every limit that grows with directors follows it. */
 #define DIRECTORS_MAX 256
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))

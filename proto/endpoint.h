@@ -29,8 +29,8 @@ int ip_addr_parse(const char *text, struct ip_addr *ret_ip);
 int endpoint_parse(const char *text, struct endpoint *ret_endpoint);
 
 /* Why no packet of a connection can be for it or from it: "a multicast address", "an IPv4 address
- * in IPv6's form"...; loopback and IPv6's link-local ones among them. NULL: it is good, as far as
- * the address alone says. The texts are literals. */
+ * in IPv6's form"...; loopback and IPv6's link-local ones among them. NULL: it is good, judged by
+ * the address alone. The texts are literals. */
 const char *ip_addr_unusable(const struct ip_addr *ip);
 /* 127.0.0.0/8 or ::1. */
 bool ip_addr_is_loopback(const struct ip_addr *ip);

@@ -55,7 +55,7 @@ static int read_last(const char *dir, usec_t wall, uint64_t *ret_epoch, char err
 	/* An older program wrote no sum, and then the number is all there is. */
 	if (state_file_check((const uint8_t *)text, len, &number) != 0)
 		number = len;
-	/* The very last number has no next one: something else wrote it. */
+	/* The very last number has no next one: another program wrote it. */
 	if (epoch_parse(text, number, ret_epoch) < 0 || *ret_epoch == UINT64_MAX)
 		return damaged(dir, wall, error);
 	return 0;

@@ -112,7 +112,8 @@ static int write_new(const char *path, unsigned int mode, const void *data, size
 {
 	int fd, r;
 
-	/* What a crash left. O_EXCL then makes sure that the file, and its mode, are ours. */
+	/* A crash may have left one. O_EXCL then makes sure that the file, and its mode, are
+	 * ours. */
 	if (unlink(path) < 0 && errno != ENOENT)
 		return -errno;
 	fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, (mode_t)mode);

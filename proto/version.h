@@ -1,12 +1,12 @@
-/* Which versions of the protocol are spoken: one number for streams, datagrams and what is said in
- * them. A director speaks its program's version and the one before, so that a cluster is upgraded
- * one by one; whom to speak which with, PROTOCOL.md says in "Versions". Header only, no state. */
+/* The versions of the protocol that we speak: one number for streams, datagrams and their messages.
+ * A director speaks its program's version and the one before, so that a cluster is upgraded one by
+ * one; PROTOCOL.md, "Versions", says which to speak with which peer. Header only, no state. */
 #ifndef PROTO_VERSION_H
 #define PROTO_VERSION_H
 
 #include "proto/base.h"
 
-/* The program's, and the only place where it is said; 1 to 255. Tests build with another one. */
+/* The program's, defined here only; 1 to 255. Tests build with another one. */
 #ifndef VERSION_WIRE
 #define VERSION_WIRE 1
 #endif
@@ -17,7 +17,7 @@ struct version_range {
 
 #define VERSION_RANGE ((struct version_range){.min = MAX(VERSION_WIRE - 1, 1), .max = VERSION_WIRE})
 
-/* What can be spoken: no zero, nothing that does not fit into a packet's byte. */
+/* True if the versions can be spoken: none is zero, and all fit into a packet's byte. */
 static inline bool version_range_valid(struct version_range range)
 {
 	return range.min > 0 && range.min <= range.max && range.max <= UINT8_MAX;

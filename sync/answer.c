@@ -1,9 +1,9 @@
-/* What a peer wants besides our journal: a walk over the table, a bounded piece of it each time. */
+/* Answers a peer's Want: a walk over the table, a bounded piece of it each time. */
 #include <stdlib.h>
 
 #include "sync/sync_private.h"
 
-/* Slots looked at for one batch. */
+/* Slots examined for one batch. */
 #define WALK_BUDGET 8192u
 
 static int ranges_read(const Lvsmesh__Pb__Want *message, struct ranges *ret_ranges)
@@ -37,7 +37,7 @@ static bool origin_wanted(const struct answer *answer, uint64_t origin)
 	return !bsearch(&origin, answer->skip, answer->skip_len, sizeof(origin), origin_compare);
 }
 
-/* Where all are alive, whoever starts has all entries from those who carry them. */
+/* While all directors are alive, one that starts has all entries from those that carry them. */
 static bool holds_any(const struct sync *sync, const struct answer *answer)
 {
 	struct table_origin origin;

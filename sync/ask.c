@@ -1,4 +1,4 @@
-/* What a peer is asked for besides its journal: one question at a time. */
+/* Asks a peer for entries besides its journal: one Want at a time. */
 #include "sync/sync_private.h"
 
 static bool relay_asked(const struct sync *sync, const struct journal *journal)
@@ -14,7 +14,7 @@ static bool relay_asked(const struct sync *sync, const struct journal *journal)
 	return false;
 }
 
-/* The peer has followed a journal further than we have, and nobody follows it any more. */
+/* The peer has followed an orphaned journal, one that we follow no more, further than we have. */
 static bool relay_take(const struct sync *sync, struct source *source)
 {
 	for (unsigned int i = 0; source->lost && i < source->lost->len; i++) {
@@ -80,7 +80,7 @@ void ask_dropped(struct sync *sync, struct stream *stream)
 		sync->lost_changes++;
 }
 
-/* An origin that finds no place here is answered in vain. */
+/* If an origin finds no place in the list, the peer sends its entries in vain. */
 static size_t skip_list(const struct sync *sync, const struct source *asked,
 			uint64_t skip[WANT_SKIP_MAX])
 {

@@ -299,7 +299,7 @@ struct columns {
 struct batch_reader {
 	struct columns family[2];
 	const Lvsmesh__Pb__Batch *message;
-	unsigned int v6, at, option; /* what is next */
+	unsigned int v6, at, option; /* the next to be read */
 	uint64_t hlc_max;
 	struct entry_options options;
 	/* The decoder copies what it reads: a batch's bytes, and its structs. */

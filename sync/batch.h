@@ -43,8 +43,8 @@ void batch_reader_free(struct batch_reader *reader);
 int batch_read(struct batch_reader *reader, const uint8_t *data, size_t len,
 	       struct batch_head *ret_head);
 
-/* The next entry; false: the end. It decodes, no more: whether a kernel would take it is for
- * kernel_wire_valid() to say. ret_entry->options is valid until the next call. */
+/* The next entry; false: the end. It decodes, no more: kernel_wire_valid() judges whether a kernel
+ * would take it. ret_entry->options is valid until the next call. */
 bool batch_next(struct batch_reader *reader, struct entry *ret_entry,
 		struct table_version *ret_version, uint32_t *ret_age);
 

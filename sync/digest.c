@@ -1,14 +1,15 @@
-/* Anti-entropy: two tables are compared by sums over parts of the key space, and what differs is
- * wanted. Both sums are of the same entries, by version and timeout alone, whenever the walks
- * happen: what changes meanwhile makes a part differ in vain, which costs and does no harm. */
+/* Anti-entropy: directors compare two tables by sums over parts of the key space, and request the
+ * parts that differ. Both sums are of the same entries, by version and timeout alone, whenever the
+ * walks happen: an entry that changes meanwhile makes a part differ in vain, which costs and does
+ * no harm. */
 #include "sync/sync_private.h"
 
 #define INTERVAL (30 * USEC_PER_SEC)
-/* What is younger may be on its way still. */
+/* Younger entries may still be on their way. */
 #define HORIZON (30 * USEC_PER_SEC)
-/* What ends sooner after the horizon may have ended here and not there. */
+/* An entry that ends sooner after the horizon may have ended at one director only. */
 #define REMAINS (90 * USEC_PER_SEC)
-/* Slots looked at by a tick, as the sweep's. */
+/* Slots examined by a tick, as the sweep's. */
 #define BUDGET 16384
 /* A peer that is further behind is not compared with. */
 #define LAG (5 * USEC_PER_SEC)
@@ -45,7 +46,7 @@ static bool sum(const struct sync *sync, uint64_t horizon, uint64_t *cursor, boo
 
 /* Publishing */
 
-/* The peer that is next, if it has what is older than the horizon. */
+/* The next peer that has all entries older than the horizon. */
 static struct stream *next_peer(struct sync *sync, struct now now)
 {
 	struct digest *digest = &sync->digest;
@@ -100,8 +101,8 @@ size_t digest_output(struct sync *sync, struct sink *sink, uint8_t *data)
 
 /* Comparing */
 
-/* Whether it is this peer's turn, whatever streams it had since the last time; it has that now. Of
- * more than there is room for, the one that had it first is forgotten. */
+/* True if it is this peer's turn, whatever streams it had since its last one; takes the turn.
+ * Without room, the peer whose turn is longest ago is forgotten. */
 static bool compare_now(struct sync *sync, uint64_t peer, struct now now)
 {
 	struct compared *compared = sync->compared;
@@ -125,7 +126,7 @@ int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__
 		return -SYNC_E_KIND;
 	if (message->sums.len != RANGES * 8)
 		return -SYNC_E_MALFORMED;
-	/* Others have to have their turn, whatever this one sends. */
+	/* However often this peer sends its sums, the others have their turn. */
 	if (check->stream || !sync->join.complete || !source_caught_up(source) ||
 	    !compare_now(sync, stream->peer_id, now))
 		return 0;
@@ -146,7 +147,7 @@ static void note_parts(const struct check *check, struct ranges *ret_differ)
 	}
 }
 
-/* The parts that differ, from where the last question ended, so that all have their turn. */
+/* The parts that differ, from where the last Want ended, so that all have their turn. */
 static unsigned int take_parts(struct check *check, struct ranges *differ,
 			       uint32_t pairs[2 * WANT_PAIRS_MAX])
 {
@@ -181,7 +182,7 @@ bool digest_take(struct sync *sync, struct stream *stream)
 	return source->pairs_len > 0;
 }
 
-/* What changes all the time differs in vain: the rest is asked for only as long as that helps. */
+/* Entries that always change differ in vain: we request the rest only while answers repair any. */
 void digest_answered(struct source *source)
 {
 	if (source->covered == 0)
@@ -201,7 +202,7 @@ void digest_tick(struct sync *sync, struct now now)
 	publish(sync, now);
 	if (!check->stream || !sum(sync, check->horizon, &check->cursor, true, check->sums))
 		return;
-	/* If the peer has something else to answer first it is left to the next time. */
+	/* If the peer has another Want to answer first, the next comparison has to do. */
 	check->ended = true;
 	ask_next(sync, check->stream);
 	check->ended = false;

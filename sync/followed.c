@@ -1,13 +1,13 @@
-/* How far the peers' journals were followed, and what is told of those that are followed no more:
- * whoever has less of one asks who has more. */
+/* How far we followed the peers' journals, and what peers learn of those that we follow no more: a
+ * director that has less of an orphaned journal asks one that has more. */
 #include <stdlib.h>
 
 #include "sync/sync_private.h"
 
 /* Several journals are often lost together. */
 #define LOST_INTERVAL (50 * USEC_PER_MSEC)
-/* A peer that takes fewer than there are is told of others so long after each Lost, which takes the
- * place of the one before: meanwhile it asks for what it lacks of those. */
+/* A peer that takes fewer journals than there are gets the others this long after each Lost, which
+ * replaces the one before: meanwhile it asks for what it lacks of those. */
 #define LOST_TURN (10 * USEC_PER_SEC)
 
 const struct journal *followed_find(const struct sync *sync, uint64_t id, uint64_t journal)
@@ -50,7 +50,7 @@ bool followed_now(const struct sync *sync, const struct journal *journal)
 	return journal->id == sync->identity->id && journal->journal == sync->journal;
 }
 
-/* Who hears that we are complete asks at once, and has to know what it will get. */
+/* A peer that hears that we are complete asks at once, and has to know what it will get. */
 usec_t lost_time(const struct sync *sync, const struct sink *sink)
 {
 	if (sink->lost_said == sync->lost_changes)

@@ -1,9 +1,9 @@
-/* Entries that left our journal because a peer told of something newer, before all had acknowledged
- * that they have ours: what took their place is told by our journal too, or a peer that has
+/* Entries that left our journal because a peer published a newer version, before all subscribers
+ * had acknowledged ours: our journal publishes the newer version too, or a subscriber that has
  * acknowledged the journal would have neither. */
 #include "sync/sync_private.h"
 
-/* Whoever is away, or has yet to come when we start, is waited for so long. */
+/* How long we wait for a peer that is away, or that has yet to come when we start. */
 #define AWAY (60 * USEC_PER_SEC)
 
 static const struct gap *gap_at(const struct gaps *gaps, unsigned int i)
@@ -11,7 +11,7 @@ static const struct gap *gap_at(const struct gaps *gaps, unsigned int i)
 	return &gaps->ring[(gaps->first + i) % GAPS_MAX];
 }
 
-/* All have acknowledged the journal up to there. */
+/* The position up to which all subscribers have acknowledged the journal. */
 static uint64_t acknowledged_by_all(const struct sync *sync, usec_t now)
 {
 	uint64_t least = now < sync->gaps.born + AWAY ? 0 : UINT64_MAX;
@@ -56,7 +56,7 @@ void gap_note(struct sync *sync, const struct flow *flow, uint64_t position, str
 	gaps->all = acknowledged_by_all(sync, now.mono);
 	if (position <= gaps->all)
 		return;
-	/* What is forgotten comes by comparison. */
+	/* What is forgotten comes by anti-entropy. */
 	if (gaps->len == GAPS_MAX) {
 		gaps->first++;
 		gaps->len--;

@@ -1,8 +1,8 @@
-/* The start. What the peers' own journals do not bring, entries of directors that are gone, is
- * asked of the peers that are complete, each a share of the key space at a time. */
+/* The start. The peers' own journals do not bring entries of directors that are gone: we ask the
+ * peers that are complete for these, each for a share of the key space at a time. */
 #include "sync/sync_private.h"
 
-/* Nobody who could be asked, for so long: there is nothing to be had. */
+/* After this long without a donor there is nothing to be had. */
 #define ALONE (5 * USEC_PER_SEC)
 
 static bool is_donor(const struct stream *stream)
@@ -10,7 +10,7 @@ static bool is_donor(const struct stream *stream)
 	return stream->is_source && stream->source.complete && source_caught_up(&stream->source);
 }
 
-/* So many entries are on their way to the kernel. */
+/* The number of entries on their way to the kernel. */
 static uint64_t on_the_way(const struct sync *sync)
 {
 	return (uint64_t)table_list_count(sync->table, TABLE_INJECT) +
@@ -18,8 +18,8 @@ static uint64_t on_the_way(const struct sync *sync)
 	       table_list_count(sync->table, TABLE_UNCONFIRMED);
 }
 
-/* Where peers carry traffic there is always an entry on its way to the kernel; what was learned of
- * the time before us is what has to be there. */
+/* While peers carry traffic there is always an entry on its way to the kernel; only entries learned
+ * of the time before us have to be there. */
 void join_look(struct sync *sync)
 {
 	struct join *join = &sync->join;
@@ -46,7 +46,7 @@ static void join_done(struct sync *sync)
 	join_look(sync);
 }
 
-/* Keeps the less of the two; false: one does not know the journal. */
+/* Keeps the lower position and version of the two; false: one does not know the journal. */
 static bool least(struct journal *journal, const struct lost *lost)
 {
 	const struct journal *had = lost_find(lost, journal->id, journal->journal);
@@ -58,7 +58,7 @@ static bool least(struct journal *journal, const struct lost *lost)
 	return true;
 }
 
-/* Its entries are left out of the shares: they come from itself. */
+/* The donor with that id: its entries are left out of the shares, as they come from itself. */
 static const struct source *find_skipped(const struct sync *sync, uint64_t id)
 {
 	STREAMS_EACH (i, sync) {
@@ -68,8 +68,8 @@ static const struct source *find_skipped(const struct sync *sync, uint64_t id)
 	return NULL;
 }
 
-/* What the peer has of journals that are gone will be in its shares. Of what all donors had, the
- * least is what we shall have. */
+/* The peer's shares will hold what it has of journals that are gone. We shall have the least of
+ * what all donors had. */
 static void see_donor(struct sync *sync, struct source *source)
 {
 	struct join *join = &sync->join;

@@ -24,7 +24,7 @@ enum { PARAM_SEQ = 1, PARAM_PE_DATA = 2, PARAM_PE_NAME = 3 };
 /* include/net/ip_vs.h, which user space does not get: IP_VS_TCP_S_LAST, ... */
 enum { TCP_STATES = 11, UDP_STATES = 1, SCTP_STATES = 14, TEMPLATE_STATES = 2 };
 
-/* Where an entry's fields are; both families agree up to the addresses. */
+/* Offsets of an entry's fields; both families agree up to the addresses. */
 enum {
 	AT_TYPE = 0,
 	AT_PROTOCOL = 1,

@@ -56,8 +56,8 @@ struct kernel_wire_writer {
 	unsigned int count;
 };
 
-/* data: cap bytes, at least KERNEL_WIRE_HEADER, borrowed until the last call. Of cap no more than
- * KERNEL_WIRE_MAX is used. */
+/* data: cap bytes, at least KERNEL_WIRE_HEADER, borrowed until the last call. At most
+ * KERNEL_WIRE_MAX bytes of cap are used. */
 void kernel_wire_write(struct kernel_wire_writer *writer, uint8_t *data, size_t cap,
 		       uint8_t syncid);
 

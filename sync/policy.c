@@ -9,7 +9,7 @@
 #define SCTP_ESTABLISHED 8
 #define SCTP_SHUTDOWN_SENT 9
 
-/* So much of a second's flows may come at once. */
+/* The part of a second's flows that may come at once. */
 #define BURST_DIVISOR 10
 
 static int compare(const void *a, const void *b)

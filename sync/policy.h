@@ -1,18 +1,17 @@
-/* What of our own connections the other directors are told, and when: services that are not
- * replicated, the age from which a flow is, and how many flows of which nobody knows whether they
- * are meant begin to be in a second. It judges; sync_policy.c does what it says. It has no clock
- * and knows no table.
+/* Decides which of our own connections are replicated, and when: services that are not replicated,
+ * the age from which a flow is, and a rate limit for flows that are not established. It judges;
+ * sync_policy.c carries that out. It has no clock and knows no table.
  *
- * Established (TCP, SCTP) is a flow whose client has answered from its address. Everything of UDP
- * is not: anybody can make up such flows, as fast as a wire takes packets. The kernel itself
- * reports no half-open TCP or SCTP (ip_vs_sync_conn_needed(), net/netfilter/ipvs/ip_vs_sync.c), but
- * it does report what was closed or reset before it was established. */
+ * A flow is established (TCP, SCTP) if its client has answered from its address. UDP flows never
+ * are: anyone can forge them, as fast as a wire takes packets. The kernel itself reports no
+ * half-open TCP or SCTP (ip_vs_sync_conn_needed(), net/netfilter/ipvs/ip_vs_sync.c), but it does
+ * report what was closed or reset before it was established. */
 #ifndef SYNC_POLICY_H
 #define SYNC_POLICY_H
 
 #include "sync/table/entry.h"
 
-/* A service. With a fwmark only family counts besides; port 0: every port. All bytes count. */
+/* A service. Besides a fwmark, only family counts; port 0: every port. All bytes count. */
 struct policy_service {
 	uint8_t address[16]; /* as in struct flow */
 	uint32_t fwmark;
@@ -44,14 +43,13 @@ struct policy {
 void policy_set(struct policy *policy, const struct policy_options *options);
 void policy_fini(struct policy *policy);
 
-/* Whether flows of the entry's service are not replicated. As the kernel finds a service: by mark,
- * then by address and port, then by address alone. What belongs to none is replicated. */
+/* True if flows of the entry's service are not replicated. Finds the service as the kernel does: by
+ * mark, then by address and port, then by address alone. A flow of no service is replicated. */
 bool policy_is_off(const struct policy *policy, const struct entry *entry);
 
-/* One more flow that is not established: true if it may be replicated now, and is counted. now:
- * mono. */
+/* Takes a token for a flow that is not established: true if it may be replicated now. now: mono. */
 bool policy_admit(struct policy *policy, usec_t now);
-/* When the next one may be; mono. */
+/* When the next flow may be replicated; mono. */
 usec_t policy_admit_time(const struct policy *policy);
 
 /* By protocol and state: see above; and on its way out, or gone. Templates are neither. */

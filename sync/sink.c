@@ -7,7 +7,7 @@
 /* New changes wait this long after those before them: at most 250 signatures/s, and more only for
  * peers that fell behind the others. */
 #define BATCH_INTERVAL (4 * USEC_PER_MSEC)
-/* So many changes make a batch at once. */
+/* This many changes make a batch at once. */
 #define BATCH_ENOUGH 1024
 /* A batch that was made stays good for peers at its start: its ages are as of its time. */
 #define MADE_LIFETIME USEC_PER_SEC
@@ -44,13 +44,13 @@ size_t batch_seal(struct sync *sync, const struct batch_head *head, uint8_t *dat
 	return SIGNATURE_SIZE + len;
 }
 
-/* Whoever is behind goes to where the others stand, and then shares their batches. */
+/* A subscriber that is behind catches up with the others, and then shares their batches. */
 static uint64_t collect_end(const struct sync *sync, const struct sink *sink)
 {
 	return sink->sent < sync->front ? sync->front : UINT64_MAX;
 }
 
-/* Those up to the position given. False: there is no room for all; *from is up to where it was. */
+/* Collects gaps up to the position given. False: not all fit; *from is how far it came. */
 static bool collect_gaps(struct sync *sync, struct gap_reader *gaps, uint64_t end, uint64_t *from,
 			 struct now now)
 {
@@ -65,7 +65,8 @@ static bool collect_gaps(struct sync *sync, struct gap_reader *gaps, uint64_t en
 	return true;
 }
 
-/* Up to the position given, or as much as there is room for. Returns up to where all is in. */
+/* Collects the journal up to the position given, or as much as there is room for. Returns the
+ * position up to which all is in. */
 static uint64_t collect_journal(struct sync *sync, uint64_t from, uint64_t end, struct now now)
 {
 	struct table_reader reader;
@@ -90,7 +91,7 @@ static uint64_t collect_journal(struct sync *sync, uint64_t from, uint64_t end, 
 		return from;
 	if (gaps.position != UINT64_MAX)
 		return end;
-	/* The last changes may have left the journal, and nothing is missed in them. */
+	/* The last changes may have left the journal, and the subscriber misses none of them. */
 	return table_position(sync->table);
 }
 
@@ -122,7 +123,7 @@ static bool made_fits(const struct sync *sync, const struct sink *sink, struct n
 	return made->valid && made->first == sink->sent && now.mono < made->time + MADE_LIFETIME;
 }
 
-/* The last is always kept; of more than there is room for, some are left out. */
+/* Notes the position of a batch; without room it replaces the one noted last. */
 static void whole_sent(struct sink *sink, uint64_t position)
 {
 	if (sink->wholes_len == SINK_WHOLE_MAX)
@@ -163,7 +164,7 @@ uint64_t sink_unsent(const struct sync *sync, const struct sink *sink)
 	return MIN(table_position(sync->table) - sink->sent, entries);
 }
 
-/* When the journal's next batch is due: what others have got already, at once. */
+/* When the journal's next batch is due: at once, if other subscribers have got it already. */
 static usec_t journal_time(const struct sync *sync, const struct sink *sink)
 {
 	uint64_t position = sink->sent;
@@ -247,7 +248,7 @@ usec_t sink_lag(const struct sink *sink, struct now now)
 								      : 0;
 }
 
-/* It has acknowledged nothing for so long, though there was something. */
+/* How long it has acknowledged nothing, though there was something. */
 static usec_t stands_still(const struct sink *sink, struct now now)
 {
 	usec_t since = MAX(sink->mark_time, sink->moved);
@@ -265,7 +266,7 @@ bool sink_stalled(const struct sink *sink, struct now now)
 	return stands_still(sink, now) >= SYNC_STALL;
 }
 
-/* Whoever has acknowledged all that there was has until now. */
+/* A subscriber that has acknowledged all up to its mark gets a new one: the tail, now. */
 static void mark(const struct sync *sync, struct sink *sink, struct now now)
 {
 	if (sink->whole < sink->mark)
@@ -284,7 +285,7 @@ void sink_tick(struct sync *sync, struct now now)
 	}
 }
 
-/* What the peer says */
+/* The peer's messages */
 
 int sink_subscribe(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Subscribe *message)
 {

@@ -3,10 +3,10 @@
 
 #include "proto/session/seal.h"
 
-/* An ack goes with the batch that comes so long after the last one: a timer would wake us, and the
- * peer, for it alone. */
+/* We acknowledge with the first batch that comes this long after our last frame: a timer would wake
+ * us, and the peer, for the ack alone. */
 #define ACK_WITH_BATCH (100 * USEC_PER_MSEC)
-/* When no more batches come. */
+/* The ack's delay when no more batches come. */
 #define ACK_AFTER_BATCH (200 * USEC_PER_MSEC)
 #define ACK_IDLE USEC_PER_SEC
 
@@ -15,7 +15,7 @@ bool source_caught_up(const struct source *source)
 	return source->told && source->position >= source->end;
 }
 
-/* What we say */
+/* Our messages */
 
 static size_t output_subscribe(const struct sync *sync, struct stream *stream, uint8_t *data)
 {
@@ -69,7 +69,7 @@ size_t source_output(struct sync *sync, struct stream *stream, uint8_t *data, ui
 	return output_ack(source, data);
 }
 
-/* What the peer says */
+/* The peer's messages */
 
 int source_begin(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Begin *message)
 {
@@ -100,7 +100,7 @@ int source_heartbeat(struct sync *sync, struct stream *stream,
 		return -SYNC_E_KIND;
 	if (message->position < source->position)
 		return -SYNC_E_POSITION;
-	/* What it learned of its own earlier lives is in its journal by now. */
+	/* A complete publisher's journal also has what it learned of its own earlier lives. */
 	if (message->complete && !source->complete)
 		source->end = MAX(source->end, message->position);
 	source->told = true;
@@ -157,7 +157,8 @@ static void journal_applied(struct sync *sync, struct stream *stream, uint64_t p
 				    .journal = source->journal,
 				    .position = position,
 				    .streamed = position,
-				    /* Before that its order is not that of the versions. */
+				    /* Before the publisher is complete, its journal's order is not
+				     * that of the versions. */
 				    .hlc = source->complete ? hlc : 0,
 			    });
 	ask_next(sync, stream);

@@ -7,7 +7,7 @@
 #include "sync/kernel_wire.h"
 #include "sync/sync_private.h"
 
-/* Slots looked at by one sync_tick(): at ten a second, a million entries every minute. */
+/* Slots examined by one sync_tick(): at ten a second, a million entries every minute. */
 #define SWEEP_BUDGET 16384
 
 static_assert(SYNC_CAPTURE_MAX <= TABLE_FETCH_MAX, "one group of the table");
@@ -55,7 +55,7 @@ void sync_free(struct sync *sync)
 	free(sync);
 }
 
-/* Of what is not shared, in milliseconds: when it came. */
+/* The mark of an entry that is not shared: when it came, in milliseconds. */
 static uint64_t mono_mark(struct now now)
 {
 	return (now.mono + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
@@ -136,21 +136,22 @@ void sync_capture_group(struct sync *sync, const struct entry *entries, unsigned
 		sync_capture(sync, &entries[i], now);
 }
 
-/* Our kernel told of it in this life. */
+/* Our kernel reported it in this life. */
 static bool is_own(const struct table_meta *meta)
 {
 	return (meta->list == TABLE_JOURNAL && !meta->returned) || !table_list_shared(meta->list);
 }
 
-/* Whether this kernel, which does not outlive its boot, had the flow when we stamped that. */
+/* True if this kernel, which does not outlive its boot, had the flow when we stamped it. */
 static bool kernel_had(const struct sync *sync, struct table_version version, struct now now)
 {
 	return version.origin == sync->identity->id &&
 	       hlc_since(version.hlc) + now.mono >= now.wall;
 }
 
-/* That, and the kernel has something newer since. A life of ours may have come between, in which a
- * peer that knew less set the kernel back: then only an end is newer for certain. */
+/* True if the kernel had the flow then, and has something newer since. A life of ours may have come
+ * between, in which a peer that knew less set the kernel back: then only an end is newer for
+ * certain. */
 static bool kernel_knew(const struct sync *sync, const struct entry *kernel,
 			const struct entry *told, struct table_version version, struct now now)
 {
@@ -162,7 +163,7 @@ static bool kernel_knew(const struct sync *sync, const struct entry *kernel,
 		memcmp(kernel->daddr, told->daddr, sizeof(kernel->daddr)) == 0);
 }
 
-/* Newer than what we told in an earlier life, and not than what others may have captured since. */
+/* Newer than the version published in our earlier life, and not than others' captures since. */
 static void capture_found(struct sync *sync, const struct entry *entry, uint64_t told,
 			  struct now now)
 {
@@ -170,8 +171,8 @@ static void capture_found(struct sync *sync, const struct entry *entry, uint64_t
 	capture_as(sync, entry, TABLE_JOURNAL, told + 1, now);
 }
 
-/* A peer was quicker than the reading of the kernel's connections, and has told what we ourselves
- * had stamped in an earlier life: the kernel is right, as in kernel_went_on(). */
+/* Before we read this connection from the kernel, a peer returned the entry that we ourselves had
+ * stamped in an earlier life: the kernel is right, as in kernel_went_on(). */
 static void adopt_after_merge(struct sync *sync, const struct entry *entry, struct now now)
 {
 	table_ref ref = table_find(sync->table, &entry->flow);
@@ -216,8 +217,8 @@ void sync_adopting(struct sync *sync, bool adopting)
 		templates_looked(sync);
 }
 
-/* What we stamped in an earlier life comes back from a peer, and the kernel has gone on since: the
- * kernel is right, and needs a version above the peer's. What was captured in this life may have a
+/* A peer returns an entry that we stamped in an earlier life, and the kernel has gone on since: the
+ * kernel is right, and needs a version above the peer's. An entry captured in this life may have a
  * lower one only because the clock was set back in between. */
 static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
 			   struct table_version version, struct now now, struct entry *ret_held)
@@ -238,7 +239,7 @@ static bool kernel_went_on(const struct sync *sync, const struct entry *entry,
 	return is_own(&meta);
 }
 
-/* Peers know of the flow, so they are told whatever comes of it. */
+/* Peers know of the flow, so we publish every change of it. */
 static void publish(struct sync *sync, const struct flow *flow, struct now now)
 {
 	struct table_meta meta;
@@ -252,7 +253,7 @@ static void publish(struct sync *sync, const struct flow *flow, struct now now)
 		table_publish(sync->table, ref, hlc_stamp(&sync->hlc, now.wall));
 }
 
-/* A peer's entry took the place of one that our kernel had told of. since: the highest version
+/* A peer's entry took the place of one that our kernel had reported. since: the highest version
  * known when that peer was heard last before it was away, 0: it was not. */
 static void count_met(struct sync *sync, const struct entry *entry, struct table_version version,
 		      struct table_met met, uint64_t since)
@@ -270,7 +271,7 @@ static void count_met(struct sync *sync, const struct entry *entry, struct table
 		sync->counters.conflicts++;
 }
 
-/* What a peer said of one entry. True: it was news. */
+/* Merges one entry of a peer. True: it was news. */
 static bool merge(struct sync *sync, const struct entry *entry, struct table_version version,
 		  uint32_t age, uint64_t since, struct now now)
 {
@@ -334,7 +335,7 @@ void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wante
 		      struct merged *ret_merged)
 {
 	const struct source *source = &stream->source;
-	/* Of what the peer captured while it was away. */
+	/* Only for entries that the peer captured while it was away. */
 	uint64_t since = wanted || source_caught_up(source) ? 0 : source->since_away;
 	struct table_version versions[TABLE_FETCH_MAX];
 	struct entry entries[TABLE_FETCH_MAX];
@@ -388,8 +389,8 @@ bool inject_entry(const struct sync *sync, table_ref ref, struct now now, struct
 }
 
 /* Adds an entry with the timeout that is left; -ENOENT: none is; -ENOSPC: the message is full. The
- * kernel ignores the end of a connection that it holds with another real server: then it is told of
- * its life first. */
+ * kernel ignores the end of a connection that it holds with another real server: then the message
+ * reports the connection alive first. */
 static int inject_add(struct sync *sync, table_ref ref, struct now now,
 		      struct kernel_wire_writer *writer)
 {

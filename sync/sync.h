@@ -2,12 +2,12 @@
  * each peer and direction. PROTOCOL.md, "Sync", has the messages; ARCHITECTURE.md the data flow.
  *
  * A *source* is a stream on which we receive a peer's entries, a *sink* one on which a peer
- * receives ours. Who the peer is has been proved before (proto/session/session.h).
+ * receives ours. The session has authenticated the peer before (proto/session/session.h).
  *
- * It has no clock and no socket, and knows neither members nor services: it is told whose streams
- * there are, what the kernel reported, and what is not to be replicated. It does not know how fast
- * the kernel takes what is injected (director/tap/pace.h). What it drops or refuses it counts. One
- * thread at a time. Times are struct now: mono orders, wall only stamps. */
+ * It has no clock and no socket, and knows neither members nor services: its caller passes the
+ * streams, the kernel's reports, and which flows are not to be replicated. It does not know how
+ * fast the kernel takes injected entries (director/tap/pace.h). It counts all that it drops or
+ * refuses. One thread at a time. Times are struct now: mono orders, wall only stamps. */
 #ifndef SYNC_SYNC_H
 #define SYNC_SYNC_H
 
@@ -35,13 +35,13 @@ enum sync_kind {
 };
 
 /* Why a frame was refused: the stream is to be closed, except that SYNC_E_ENTRY is never returned:
- * it counts single entries that were left out. Whoever wants to resume at a position from the
- * future is counted, and gets the journal from its start. */
+ * it counts single entries that were left out. A subscriber that wants to resume at a position from
+ * the future is counted, and gets the journal from its start. */
 enum sync_error {
 	SYNC_E_KIND = 1,  /* a kind that does not belong on this stream, or too early */
 	SYNC_E_MALFORMED, /* does not decode, columns that do not agree, counts that lie */
 	SYNC_E_SIGNATURE,
-	SYNC_E_ORDER,    /* a position that goes backwards, or what was not asked for */
+	SYNC_E_ORDER,    /* a position that goes backwards, or an answer without a Want */
 	SYNC_E_POSITION, /* a position from the future */
 	SYNC_E_CLOCK,    /* a version further ahead of our clock than SYNC_CLOCK_AHEAD */
 	SYNC_E_ENTRY,    /* an entry that no kernel would take */
@@ -63,16 +63,16 @@ struct sync_options {
 	uint64_t journal;                /* random: positions belong to it */
 	uint8_t hash_key[16];            /* random */
 	uint8_t syncid;                  /* of the kernel's threads */
-	uint32_t entries_max;            /* of all families; address space is taken for all */
+	uint32_t entries_max;            /* of all families; address space is reserved for all */
 };
 
 /* 0 or -ENOMEM. options is copied but for the identity. */
 int sync_new(const struct sync_options *options, struct sync **ret_sync);
 void sync_free(struct sync *sync);
 
-/* An entry that the local kernel reported: stamped, put at the journal's tail, unless it is one
- * that the peers are not told of, or not yet. 0, also when it is not held for that; -ENOSPC (full,
- * counted). The entry is one that sync/kernel_wire.h gave out, and is copied. */
+/* Stamps an entry that the local kernel reported, and puts it at the journal's tail unless the
+ * policy withholds it, for good or for now. 0, also when the policy keeps it out of the table;
+ * -ENOSPC (full, counted). The entry is one that sync/kernel_wire.h gave out, and is copied. */
 int sync_capture(struct sync *sync, const struct entry *entry, struct now now);
 
 /* Several, at most SYNC_CAPTURE_MAX: as one by one, and cheaper where the table is large. */
@@ -80,17 +80,18 @@ int sync_capture(struct sync *sync, const struct entry *entry, struct now now);
 void sync_capture_group(struct sync *sync, const struct entry *entries, unsigned int count,
 			struct now now);
 
-/* Until it is called with 0: what is captured the kernel reported some time after `wall`, nobody
- * knows when. It is stamped with that time, and where a peer has told of the flow since, it is
- * stale. */
+/* Until called with 0, captured entries are stamped `wall`: we weren't reading, so the kernel may
+ * have reported them at any time since. Such an entry is stale if a peer has published the flow
+ * since. */
 void sync_late(struct sync *sync, usec_t wall);
 
-/* An entry found in the local kernel at start, whose history is unknown: older than whatever
- * a peer knows of the flow. 0 or -ENOSPC, as sync_capture(). */
+/* An entry found in the local kernel at start, whose history is unknown: older than any entry that
+ * a peer has of the flow. 0 or -ENOSPC, as sync_capture(). */
 int sync_adopt(struct sync *sync, const struct entry *entry, struct now now);
 
-/* Whether they are still being read. Meanwhile what peers give back of what we stamped in an
- * earlier life is taken to be in the kernel, which may have gone on since: it is not injected. */
+/* Whether the kernel's connections are still being read. Meanwhile an entry that we stamped in an
+ * earlier life, and that a peer returns, is assumed to be in the kernel, which may have gone on
+ * since: it is not injected. */
 void sync_adopting(struct sync *sync, bool adopting);
 
 /* Streams, numbered by the caller below SYNC_STREAMS_MAX; one that is open under the number is
@@ -98,10 +99,10 @@ void sync_adopting(struct sync *sync, bool adopting);
  * 0, or -ENOMEM: the stream is not open. */
 int sync_open(struct sync *sync, unsigned int stream, bool source, const struct certificate *peer,
 	      uint64_t peer_epoch, struct now now);
-/* One that is not open is left alone. How far it came is remembered. */
+/* Does nothing if the stream is not open. Remembers how far the stream came. */
 void sync_close(struct sync *sync, unsigned int stream);
 
-/* One frame, whole, of an open stream; body is borrowed for the call. 0, or -SYNC_E_*, counted:
+/* Takes one whole frame of an open stream; body is borrowed for the call. 0, or -SYNC_E_*, counted:
  * close the stream. */
 int sync_receive(struct sync *sync, unsigned int stream, uint8_t kind, const uint8_t *body,
 		 size_t len, struct now now);
@@ -113,7 +114,7 @@ int sync_output(struct sync *sync, unsigned int stream, struct now now, uint8_t 
 
 /* When sync_output() of that stream will have something, mono: 0: now; USEC_NEVER. */
 usec_t sync_output_time(const struct sync *sync, unsigned int stream);
-/* True when nothing was heard on the stream for SYNC_SILENCE. */
+/* True when no frame came on the stream for SYNC_SILENCE. */
 bool sync_silent(const struct sync *sync, unsigned int stream, struct now now);
 /* True when there was something to acknowledge for SYNC_STALL, and the peer has acknowledged none
  * of it: it talks, and does not read. */
@@ -124,19 +125,18 @@ bool sync_stalled(const struct sync *sync, unsigned int stream, struct now now);
  */
 void sync_tick(struct sync *sync, struct now now);
 
-/* The start. Every stream that can be had as a source has its peer's journal (synced): now what no
- * journal brings, entries of directors that are gone, is asked of those peers that are complete, in
- * shares. sync_status has how far it is; nobody to ask is done at once, or 5 s after the last one
- * was lost. A second call does nothing. */
+/* The start. Every stream that can be had as a source has its peer's journal (synced): now we ask
+ * the peers that are complete, in shares, for entries that no journal brings, those of directors
+ * that are gone. sync_status has the progress; without a complete peer it is done at once, or 5 s
+ * after the last one was lost. A second call does nothing. */
 void sync_join(struct sync *sync, struct now now);
-/* Goes without the rest, and without waiting for the kernel to take what has come. */
+/* Ends the start without the rest, and without waiting for the kernel to take what has come. */
 void sync_join_end(struct sync *sync);
-/* What is replicated from now on (at first, everything): of flows that are new, or that no peer
- * knows of. What peers have been told of once they are always told of. options->services becomes
- * the sync's. */
+/* Sets which flows are replicated from now on (at first, all), among those that are new or that no
+ * peer knows of. A flow that peers know of is always replicated. options->services becomes the
+ * sync's. */
 void sync_policy(struct sync *sync, const struct policy_options *options);
-/* While it is true nothing that is held waits: whoever gives up its traffic hands over all of it.
- */
+/* While true, no entry waits for its age or the rate limit: a draining director hands over all. */
 void sync_hasten(struct sync *sync, bool hasten);
 /* When flows come of age, mono; USEC_NEVER. Then sync_mature() puts some of them, a bounded number,
  * at the journal's tail. */
@@ -150,26 +150,27 @@ void sync_mature(struct sync *sync, struct now now);
 size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap);
 bool sync_inject_pending(const struct sync *sync);
 void sync_injected(struct sync *sync);
-/* The start waits for sync_injected() and for nothing else. */
+/* True while the start waits for sync_injected() only. */
 bool sync_inject_awaited(const struct sync *sync);
 void sync_inject_lost(struct sync *sync);
 
-/* The kernel seems to have lost the entry: it is injected again, whoever carried it. Not confirmed:
- * say it again if the kernel still lacks it. 0; -EAGAIN: enough of them wait to be pulled. */
+/* Injects an entry again that the kernel seems to have lost, whatever its origin. Not confirmed:
+ * call it again if the kernel still lacks the entry. 0; -EAGAIN: enough of them wait to be
+ * pulled. */
 int sync_repair(struct sync *sync, const struct flow *flow);
 
-/* Persistence templates that the kernel holds with another real server than the table says
+/* Persistence templates that the kernel holds with another real server than the table
  * (sync/templates.c). True: the caller goes through all connections that the kernel may have, gives
  * sync_detach() those whose template sync_template_differs(), and ends with sync_detached(). */
 bool sync_templates_detach(const struct sync *sync);
 bool sync_template_differs(const struct sync *sync, const struct flow *flow);
-/* The kernel could not use the template: it is left as it is. */
+/* The kernel could not use the template: we leave it as it is. */
 void sync_template_leave(struct sync *sync, const struct flow *flow);
 /* 0; -EAGAIN: enough of them wait to be pulled. */
 int sync_detach(struct sync *sync, const struct flow *flow);
 void sync_detached(struct sync *sync);
 /* Once true: the kernel's connections are to be read, each to be given to sync_adopt(), and
- * sync_adopting() is to be told of the end. */
+ * sync_adopting() to be called at the end. */
 bool sync_templates_look(struct sync *sync);
 
 struct sync_status {
@@ -177,16 +178,19 @@ struct sync_status {
 	uint64_t position;             /* of the journal's tail */
 	usec_t stamped;                /* UTC in the highest version given out or seen */
 	uint64_t inject_pending, inject_unconfirmed;
-	/* Since the start, entries: reported by the kernel; found in it; news from peers, and what
-	 * was none; ended, here or on the way here; confirmed in the kernel; pulled again for the
-	 * kernel dropped them, or had lost them (sync_repair()). */
+	/* Since the start, entries: reported by the kernel; found in it; news from peers, and
+	 * entries of theirs that were none; ended, here or on the way here; confirmed in the
+	 * kernel; pulled again because the kernel dropped them, or had lost them
+	 * (sync_repair()). */
 	uint64_t captured, adopted, learned, stale, expired, injected, injected_again, repaired;
 	uint64_t compared, differed; /* tables of peers; parts of the key space in them */
-	uint64_t mended;             /* learned from these: something had been lost */
-	uint64_t relayed; /* of what was learned: of the dead, from peers that had more of them */
-	/* Entries that our kernel told of, and a peer's later word replaced. That both changed
-	 * while they were out of touch; that went on with another real server, then or within a
-	 * minute. Only who gives way counts, so that the sum over all directors is exact. */
+	uint64_t mended;             /* learned from these: they had been lost */
+	uint64_t relayed; /* of those learned: orphans, of dead directors, from peers that had more
+			     of their journals */
+	/* Entries that our kernel reported, and a peer's newer version replaced: both directors
+	 * changed them while partitioned; they went on with another real server, then or within a
+	 * minute. Only the director whose version loses counts, so that the sum over all directors
+	 * is exact. */
 	uint64_t both_changed, conflicts;
 	uint64_t refused_full, refused_entry; /* no room; SYNC_E_ENTRY */
 	uint64_t batches_out, batches_in;
@@ -195,16 +199,16 @@ struct sync_status {
 	bool complete;   /* and is in the kernel: what it holds is all that it could learn */
 	unsigned int join_shares, join_shares_done;
 	uint64_t join_entries; /* that came in them */
-	/* Ours, and the peers are not told: too young; not established, and there are too many;
-	 * of a service that is not replicated, or ended young. */
+	/* Ours, and withheld from the peers: too young; not established, and there are too many; of
+	 * a service that is not replicated, or ended young. */
 	uint64_t young, waiting, local;
 	uint64_t withheld; /* flows of services that are not replicated */
 	uint64_t spared;   /* that ended young */
 	uint64_t shed;     /* that were not established and too many, and are not held */
 	usec_t shed_time;  /* mono, the last time; 0: never */
-	/* Templates that the kernel may hold with another real server; of those, for longer than a
-	 * round takes that does not fail. Since the start: replaced, and seen so; reports of those
-	 * that were to end, which were not believed. */
+	/* Templates that the kernel may hold with another real server; of those, the ones that have
+	 * differed for longer than a successful round takes. Since the start: replaced, and seen
+	 * so; ignored reports of those that had to end. */
 	uint64_t templates_differ, templates_late;
 	uint64_t templates_replaced, templates_ignored;
 };
@@ -213,14 +217,14 @@ struct sync_stream_status {
 	bool synced;       /* source: has what there was when it began; sink: all is acknowledged */
 	bool joining;      /* sink: acknowledges, and not yet all that there was when it began */
 	uint64_t position; /* source: applied; sink: acknowledged */
-	uint64_t behind; /* entries: source: not yet received, as the peer said last; sink: not sent
+	uint64_t behind; /* entries: source: not yet received, by its last heartbeat; sink: not sent
 			  */
 	usec_t lag;      /* age of the oldest change that is not acknowledged (sink) */
 	uint64_t entries, bytes; /* of batches, in this stream */
 };
 
 void sync_status(const struct sync *sync, struct sync_status *ret_status);
-/* Of a stream that is not open all is 0. */
+/* All fields are 0 if the stream is not open. */
 void sync_stream_status(const struct sync *sync, unsigned int stream, struct now now,
 			struct sync_stream_status *ret_status);
 uint64_t sync_refused(const struct sync *sync, int error); /* by enum sync_error */
@@ -228,19 +232,19 @@ uint64_t sync_refused(const struct sync *sync, int error); /* by enum sync_error
  * have none. False: there are no more. */
 bool sync_origin(const struct sync *sync, unsigned int i, uint64_t *ret_id, uint64_t *ret_entries);
 
-/* What the table says of an entry besides the entry itself. */
+/* The table's data on an entry, besides the entry itself. */
 struct sync_info {
 	uint64_t origin; /* the director's id */
 	uint64_t hlc;    /* version: milliseconds of UTC << 16 | logical */
 	usec_t expires;  /* mono */
 	bool own;        /* the local kernel carried it last */
 	bool in_kernel;  /* own, or its injection is confirmed */
-	bool shared;     /* the other directors are told of it, or have told it */
+	bool shared;     /* replicated: published by us, or by a peer */
 };
 
-/* Walks the entries: *cursor starts at 0 and is only to be given back; false: the end. Entries that
- * come or go meanwhile may or may not be seen, others are seen once. ret_entry->options is valid
- * until the next change. */
+/* Walks the entries: *cursor starts at 0 and is opaque; false: the end. Entries that come or go
+ * meanwhile may or may not be seen, others are seen once. ret_entry->options is valid until the
+ * next change. */
 bool sync_walk(const struct sync *sync, uint64_t *cursor, struct entry *ret_entry,
 	       struct sync_info *ret_info);
 

@@ -1,13 +1,13 @@
-/* Which of the flows that are ours the peers are told of, and when: policy.h judges, this keeps
+/* Withholds our own flows from the peers, for good or for now: policy.h judges, this file keeps
  * them in the table's lists that are not shared. */
 #include "sync/sync_private.h"
 
-/* So many entries are looked at by one sync_mature(). */
+/* One sync_mature() examines at most this many entries. */
 #define MATURE_BUDGET 4096
-/* How often those that wait are looked at: a batch interval, for they are sent in batches. */
+/* How often waiting entries are examined: a batch interval, as they are sent in batches. */
 #define WAITING_INTERVAL (4 * USEC_PER_MSEC)
 
-/* Of the table's room; beyond it flows are told of sooner, or not held. */
+/* A list's part of the table, one in so many; beyond it flows are published sooner, or not held. */
 #define YOUNG_SHARE 8
 #define WAITING_SHARE 64
 #define LOCAL_SHARE 4
@@ -27,7 +27,7 @@ static enum table_list place_local(const struct sync *sync)
 	return has_room(sync, TABLE_LOCAL, LOCAL_SHARE) ? TABLE_LOCAL : TABLE_LISTS;
 }
 
-/* The flow is old enough. Those that are not established go one by one. */
+/* The flow is old enough. Flows that are not established are admitted one by one. */
 static enum table_list place_old(struct sync *sync, const struct entry *entry, struct now now)
 {
 	if (policy_is_established(entry) ||
@@ -49,7 +49,7 @@ static enum table_list place_spared(struct sync *sync)
 static enum table_list place_new(struct sync *sync, const struct entry *entry, bool adopted,
 				 struct now now)
 {
-	/* The kernel tells of it when it is established; until then it may be one of a flood. */
+	/* The kernel reports the flow once it is established; before, it may be part of a flood. */
 	if (adopted && policy_is_half_open(entry))
 		return TABLE_LISTS;
 	if (policy_is_off(&sync->policy, entry)) {
@@ -58,7 +58,7 @@ static enum table_list place_new(struct sync *sync, const struct entry *entry, b
 	}
 	if (min_age(sync) > 0 && policy_is_closing(entry))
 		return place_spared(sync);
-	/* Nobody knows how old one is that was found. */
+	/* The age of a flow that was found is unknown. */
 	if (min_age(sync) > 0 && !adopted && has_room(sync, TABLE_YOUNG, YOUNG_SHARE))
 		return TABLE_YOUNG;
 	return place_old(sync, entry, now);
@@ -123,7 +123,7 @@ void sync_hasten(struct sync *sync, bool hasten)
 	sync->hasten = hasten;
 }
 
-/* To where it belongs by now. */
+/* Moves the entry to the list where it belongs by now. */
 static void put(struct sync *sync, table_ref ref, enum table_list list, struct now now)
 {
 	if (list == TABLE_JOURNAL)
@@ -183,7 +183,7 @@ static bool mature_waiting(struct sync *sync, table_ref ref, struct now now)
 	return true;
 }
 
-/* What was kept back, and the policy has changed. */
+/* Judges a withheld entry again, as the policy has changed. */
 static void review(struct sync *sync, table_ref ref, struct now now)
 {
 	struct entry entry;

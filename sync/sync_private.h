@@ -1,4 +1,4 @@
-/* What the files of sync share, and nobody else: sync.c (table, capture, injection), sync_stream.c
+/* Shared by sync's files, and private to them: sync.c (table, capture, injection), sync_stream.c
  * (streams), sink.c, gaps.c and answer.c (a peer that receives from us), source.c and ask.c (a peer
  * that we receive from), join.c (the start), templates.c (persistence templates that the kernel
  * holds otherwise). */
@@ -14,13 +14,12 @@
 #include "sync/sync.h"
 #include "sync/table/hlc.h"
 
-/* The key space (flow_range()) is asked about in so many parts. */
+/* Wants and sums divide the key space (flow_range()) into this many parts. */
 #define RANGES 4096u
 #define RANGE_OF(point) ((uint16_t)((point) >> 4))
 #define WANT_PAIRS_MAX 64
 #define WANT_SKIP_MAX DIRECTORS_MAX
-/* A peer that does not say how many origins or journals it takes is of a build that takes so many.
- */
+/* An older build, which does not state how many origins or journals it takes, takes this many. */
 #define ORIGINS_UNSAID 64u
 
 struct ranges {
@@ -41,7 +40,7 @@ struct away {
 };
 
 #define LOST_MAX DIRECTORS_MAX
-/* Of those that live and of earlier ones. */
+/* Journals of directors that live, and earlier ones. */
 #define FOLLOWED_MAX (4 * DIRECTORS_MAX)
 
 struct lost {
@@ -49,9 +48,9 @@ struct lost {
 	struct journal journals[];
 };
 
-/* What a subscriber wants besides the journal, and how far we are with it. */
+/* A subscriber's Want, and how far we are with the answer. */
 struct answer {
-	bool nothing; /* there is none of what is wanted */
+	bool nothing; /* no entry can match */
 	uint64_t walk;
 	uint64_t origin; /* 0: any */
 	uint64_t since;
@@ -69,54 +68,54 @@ struct sink {
 	bool tell;           /* a heartbeat is due at once */
 	uint64_t sent;       /* up to there it was sent the journal */
 	uint64_t acked, end; /* the journal's tail when it subscribed */
-	/* It holds all that was captured up to there, or what is newer: what had changed again when
-	 * a batch was made, or had given way to a peer's, comes behind that batch. */
+	/* It holds each change captured up to there, or a newer one: an entry that had changed
+	 * again when a batch was made, or had given way to a peer's, comes behind that batch. */
 	uint64_t whole;
 	unsigned int wholes_len;
-	uint64_t wholes[SINK_WHOLE_MAX]; /* what this will be, ascending */
+	uint64_t wholes[SINK_WHOLE_MAX]; /* the next values of whole, ascending */
 	uint64_t mark;                   /* the journal's tail at mark_time */
 	usec_t mark_time;                /* mono */
 	usec_t moved;                    /* mono, when it acknowledged more than before */
-	unsigned int lost_said;          /* sync->lost_changes when it was told */
+	unsigned int lost_said;          /* sync->lost_changes when the last Lost was sent */
 	usec_t lost_time;                /* mono, when */
-	unsigned int lost_max;           /* journals that it takes in a Lost */
-	bool lost_parts;                 /* there are more: it is told of them in turn */
-	unsigned int lost_from;          /* the first that it is told next */
+	unsigned int lost_max;           /* journals that the subscriber takes in a Lost */
+	bool lost_parts;                 /* there are more: sent in turn */
+	unsigned int lost_from;          /* the first that is sent next */
 	bool digest_due;
-	struct answer *answer; /* owned; NULL: nothing is wanted */
+	struct answer *answer; /* owned; NULL: no Want */
 	usec_t answer_time;    /* mono, of its last batch */
 };
 
-/* What a Want is for. */
+/* The purpose of a Want. */
 enum ask {
 	ASK_NOTHING,
 	ASK_SHARE,      /* of the start's */
-	ASK_RELAY,      /* of a director that is gone, what the peer has more of it */
+	ASK_RELAY,      /* the orphaned tail of a dead director's journal */
 	ASK_DIFFERENCE, /* parts of the key space whose sums differ */
 };
 
 struct source {
 	bool subscribed, begun;
 	bool told;        /* had a heartbeat */
-	bool complete;    /* the publisher says so */
-	usec_t ack_after; /* what was said last */
+	bool complete;    /* by its last heartbeat */
+	usec_t ack_after; /* after the last frame sent */
 	uint64_t journal, position, end;
-	uint64_t pending; /* as the publisher said last */
-	enum ask ask;     /* what it has yet to end with answering */
-	bool ask_due;     /* the question has to be sent first */
+	uint64_t pending; /* by the publisher's last heartbeat */
+	enum ask ask;     /* the Want that it has yet to answer to the end */
+	bool ask_due;     /* the Want has to be sent first */
 	unsigned int share;
-	bool donor;            /* was asked for a share */
-	unsigned int skip_max; /* origins that it takes in a Want */
-	struct journal relay;  /* how far it will be known then */
+	bool donor;            /* we requested a share from it */
+	unsigned int skip_max; /* origins that the publisher takes in a Want */
+	struct journal relay;  /* ASK_RELAY: how far it will be followed then */
 	uint64_t since;
 	uint64_t since_away; /* the highest version known when the peer was heard before, or 0 */
-	/* Of ASK_DIFFERENCE: the parts, and up to where both should have had the same. */
+	/* ASK_DIFFERENCE: the parts, and the horizon up to which both should have had the same. */
 	unsigned int pairs_len;
 	uint32_t pairs[2 * WANT_PAIRS_MAX];
-	struct ranges differ; /* those that were not asked for yet */
+	struct ranges differ; /* those not requested yet */
 	unsigned int covered; /* news in the answer that the sums cover */
 	uint64_t horizon;
-	struct lost *lost; /* owned: as the publisher said last; NULL: nothing */
+	struct lost *lost; /* owned: the publisher's last Lost; NULL: empty */
 };
 
 struct stream {
@@ -143,7 +142,7 @@ struct made {
 	uint8_t *body; /* SYNC_BODY_MAX */
 };
 
-/* What a peer's newer entry took out of the journal, told at this position. */
+/* A flow that a peer's newer entry took out of the journal: published at this position. */
 struct gap {
 	struct flow flow;
 	uint64_t position;
@@ -167,8 +166,8 @@ struct gaps {
 };
 
 #define REPAIR_MAX 256
-/* The start: what no journal brings is asked of those that are complete, a share each time, of one
- * alone all at once: for each share it looks at all that it holds. */
+/* The start: entries that no journal brings are requested from complete peers, a share each time;
+ * from a single peer all at once, as it walks its whole table for each share. */
 #define SHARES_A_DONOR 4u
 #define SHARES_MAX 256u
 
@@ -180,40 +179,40 @@ enum share {
 
 struct join {
 	bool active, done, complete, ended;
-	uint64_t goal; /* so many injected ones make up what had come by then */
+	uint64_t goal; /* once counters.injected is this, all that came is in the kernel */
 	unsigned int shares, shares_done;
 	uint8_t share[SHARES_MAX]; /* enum share */
 	uint64_t entries;
 	bool seen_any;
-	/* How far the donors of all shares had followed those that are gone. */
+	/* How far the donors of all shares had followed the journals of directors that are gone. */
 	unsigned int seen_len;
 	struct journal seen[LOST_MAX];
-	usec_t alone; /* mono, since when there is nobody to ask */
+	usec_t alone; /* mono, since when there is no donor */
 };
 
-/* The sums that are told to a peer; one peer each time, in turn. */
+/* The sums that we send to a peer; one peer each time, in turn. */
 struct digest {
 	bool walking;
 	unsigned int peer;
 	usec_t next; /* mono */
 	uint64_t horizon, cursor;
 	uint64_t sums[RANGES];
-	/* Of the last walk that ended: only these are sent, as a peer may take its time. */
+	/* The last walk that ended: only its sums are sent, as a peer may take its time. */
 	uint64_t ended_horizon;
 	uint64_t ended[RANGES];
 };
 
-/* The comparison with a peer's sums, one at a time: until it is known what differs, however long
- * the peer then takes to answer. */
+/* The comparison with a peer's sums, one at a time: it lasts until the differing parts are known,
+ * however long the peer then takes to answer. */
 struct check {
 	struct stream *stream; /* NULL: none */
-	bool ended;            /* what differs is known */
-	unsigned int from;     /* where the next question starts */
+	bool ended;            /* the differing parts are known */
+	unsigned int from;     /* the part where the next Want starts */
 	uint64_t horizon, cursor;
 	uint64_t sums[RANGES]; /* the peer's, less ours */
 };
 
-/* How far the templates that the kernel holds with another real server have come. */
+/* Progress with the templates that the kernel holds with another real server. */
 enum templates_step {
 	TEMPLATES_WAIT,   /* for some, or for the next round */
 	TEMPLATES_DETACH, /* for their connections */
@@ -237,10 +236,10 @@ struct templates {
 	unsigned int detach_len;
 };
 
-/* To decode a small message. */
+/* Memory to decode a small message. */
 #define MESSAGE_MEMORY (48 * 1024)
 
-/* When a peer's sums were taken last: it survives the stream. */
+/* When we compared with a peer's sums last: it survives the stream. */
 struct compared {
 	uint64_t id; /* 0: unused */
 	usec_t time; /* mono */
@@ -257,7 +256,7 @@ struct sync {
 	struct table *table;
 	struct policy policy;
 	bool hasten;
-	uint32_t review; /* how many of TABLE_LOCAL the policy has yet to be asked about again */
+	uint32_t review; /* how many of TABLE_LOCAL the policy has yet to judge again */
 	struct batch *batch;
 	struct batch_reader *reader;
 	struct made made;
@@ -295,7 +294,7 @@ static inline uint32_t mono_seconds(struct now now)
 	return SECONDS_BASE + (uint32_t)(now.mono / USEC_PER_SEC);
 }
 
-/* How many entries the peers are not told of. */
+/* How many entries are withheld from the peers. */
 static inline uint32_t sync_unshared(const struct sync *sync)
 {
 	return table_list_count(sync->table, TABLE_YOUNG) +
@@ -318,7 +317,7 @@ struct merged {
 	uint64_t hlc;         /* the highest version of the peer's own */
 };
 
-/* Merges the batch that the reader has read: what was wanted, or of the journal. */
+/* Merges the batch that the reader has read: part of an answer to a Want, or of the journal. */
 void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wanted, struct now now,
 		      struct merged *ret_merged);
 
@@ -338,17 +337,17 @@ bool sink_joining(const struct sink *sink, struct now now);
 bool sink_stalled(const struct sink *sink, struct now now);
 void sink_tick(struct sync *sync, struct now now);
 uint64_t sink_unsent(const struct sync *sync, const struct sink *sink);
-/* Tells all peers that we are complete. */
+/* Sends all peers a heartbeat at once: we are complete. */
 void sink_tell(struct sync *sync);
-/* Adds an entry to the batch that is being made, unless it has expired or is not for others. False:
- * it is full. */
+/* Adds an entry to the batch being made, unless it has expired or is not shared. False: it is
+ * full. */
 bool batch_collect(struct sync *sync, table_ref ref, struct now now);
 /* Packs what was collected and signs it: the signature, then the batch. */
 size_t batch_seal(struct sync *sync, const struct batch_head *head, uint8_t *data);
 
 /* gaps.c */
 void gaps_tick(struct sync *sync, struct now now);
-/* A peer's entry took the place of ours, which was at that position. */
+/* Notes that a peer's entry replaced ours, which was at that position. */
 void gap_note(struct sync *sync, const struct flow *flow, uint64_t position, struct now now);
 /* The gaps behind a position, in order, until one is noted. */
 struct gap_reader {
@@ -357,8 +356,8 @@ struct gap_reader {
 };
 
 void gaps_read(const struct sync *sync, uint64_t position, struct gap_reader *ret_reader);
-/* What is told in the next, of which there is one; 0: nothing, as it is in the journal again, or
- * has ended. */
+/* The entry to publish at the next gap, which must exist; 0: none, as the flow is in the journal
+ * again, or has ended. */
 table_ref gaps_read_next(const struct sync *sync, struct gap_reader *reader);
 /* The stream of a peer that was subscribed ends. */
 void gaps_parted(struct sync *sync, const struct stream *stream);
@@ -391,7 +390,7 @@ usec_t lost_time(const struct sync *sync, const struct sink *sink);
 int lost_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Lost *message);
 const struct journal *lost_find(const struct lost *lost, uint64_t id, uint64_t journal);
 
-/* ask.c: what a source is asked next. */
+/* ask.c: the next Want of a source. */
 void ask_next(struct sync *sync, struct stream *stream);
 void ask_tick(struct sync *sync);
 size_t ask_output(struct sync *sync, struct stream *stream, uint8_t *data);
@@ -400,24 +399,24 @@ void ask_ended(struct sync *sync, struct stream *stream);
 void ask_dropped(struct sync *sync, struct stream *stream);
 
 /* digest.c */
-/* An entry that both have, unless something was lost. */
+/* True for an entry that both directors have, unless something was lost. */
 bool digest_covers(struct table_version version, uint32_t timeout, uint64_t horizon);
 void digest_tick(struct sync *sync, struct now now);
 size_t digest_output(struct sync *sync, struct sink *sink, uint8_t *data);
 int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Sums *message,
 		   struct now now);
-/* Something differs from what this peer holds: its source has the parts. */
+/* True if this peer holds something else: its source has the differing parts. */
 bool digest_take(struct sync *sync, struct stream *stream);
 void digest_answered(struct source *source);
 void digest_dropped(struct sync *sync, const struct stream *stream);
 
 /* templates.c */
 void templates_tick(struct sync *sync, struct now now);
-/* A template that the kernel reported: true: it is one that is to end. */
+/* True if the template that the kernel reported is one that has to end. */
 bool templates_ignore(struct sync *sync, const struct entry *reported);
-/* An entry of which a peer told was found in the kernel. */
+/* An entry learned from a peer was found in the kernel. */
 void templates_found(struct sync *sync, table_ref ref, const struct entry *found);
-/* Those of the kernel's connections that were to be read have been. */
+/* The kernel's connections have been read. */
 void templates_looked(struct sync *sync);
 /* As sync_inject(), sync_inject_pending(), sync_injected(), sync_inject_lost(). */
 void templates_inject(struct sync *sync, struct now now, struct kernel_wire_writer *writer);

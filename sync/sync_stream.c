@@ -1,4 +1,4 @@
-/* The peers: opening, closing, and whose business a frame is. */
+/* The peers' streams: opens and closes them, and dispatches their frames. */
 #include <stdlib.h>
 
 #include "proto/arena.h"
@@ -18,7 +18,7 @@ static uint64_t away_since(const struct sync *sync, uint64_t id)
 	return 0;
 }
 
-/* A stream that did not come to its journal's end says nothing new. */
+/* Notes nothing new for a stream that did not come to its journal's end. */
 static void away_note(struct sync *sync, const struct stream *stream)
 {
 	struct away *away = sync->away;

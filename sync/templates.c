@@ -1,19 +1,19 @@
 /* Persistence templates that this kernel holds with another real server than the other directors.
  *
- * The backup thread takes nothing but state and timeout from a message about a template that the
- * kernel has (ip_vs_proc_conn(), net/netfilter/ipvs/ip_vs_sync.c). A template does not end while it
+ * The backup thread takes only state and timeout from a message about a template that the kernel
+ * has (ip_vs_proc_conn(), net/netfilter/ipvs/ip_vs_sync.c). A template does not end while it
  * controls connections (ip_vs_conn_expire(), ip_vs_conn.c): its timer gives it another minute, and
  * the master thread reports it again. An injected connection has no template. So, in rounds:
  *
  * 1. Each connection that the template may control is replaced by itself, in one message: by the
  *    same one with another port, then by the right one.
- * 2. The template is given a timeout of a second. It ends then.
+ * 2. The template gets a timeout of a second, and ends then.
  * 3. The other directors' template is injected. The kernel's list of connections is read, and a
  *    template that it does not show goes through the next round, later each time.
  *
  * A round fails if the client opens a connection through this director within that second. Reports
- * of the former template are ignored all the while: each would be told to everybody as the newest.
- */
+ * of the former template are ignored all the while: each would be published to all directors as the
+ * newest. */
 #include <errno.h>
 
 #include "sync/kernel_wire.h"
@@ -26,7 +26,7 @@
 #define PAUSE_MIN USEC_PER_SEC
 #define PAUSE_DOUBLED_MAX 5
 #define LATE (10 * USEC_PER_SEC)
-/* No real server's, and one for a real server that has it. */
+/* A port of no real server, and another one in case the real server has it. */
 #define PORT_BETWEEN 1
 #define PORT_BETWEEN_TOO 2
 #define FORWARD_DIRECT 3u
@@ -59,7 +59,7 @@ bool templates_ignore(struct sync *sync, const struct entry *reported)
 	table_get(sync->table, ref, &held, &meta);
 	if (!table_list_differs(meta.list))
 		return false;
-	/* One that was told to end says nothing, whichever it is. */
+	/* A report of a template whose end was written proves nothing, whatever it names. */
 	if (meta.list == TABLE_EVICTED || is_elsewhere(&held, reported)) {
 		sync->counters.templates_ignored++;
 		return true;
@@ -252,7 +252,7 @@ static bool inject_detached(struct sync *sync, struct now now, struct kernel_wir
 	return true;
 }
 
-/* The next template of this step; 0: none is left. Those that came after the round began stay. */
+/* The next template of this step; 0: none is left. Those added since the round began stay. */
 static table_ref inject_next(const struct sync *sync)
 {
 	switch (sync->templates.step) {

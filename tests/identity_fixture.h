@@ -21,8 +21,8 @@ static inline void fixture_cluster(uint8_t cluster, struct cluster_key *ret_clus
 	keygen_cluster(seed, ret_cluster);
 }
 
-/* Its keys come from its number alone, whatever it is called; valid a day before and after that
- * time, in seconds. */
+/* Its keys come from its number alone, not from its name; valid a day before and after that time,
+ * in seconds. */
 static inline void fixture_at(uint64_t seconds, uint8_t cluster, uint8_t node, const char *name,
 			      struct identity *ret_identity)
 {

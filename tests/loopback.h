@@ -1,4 +1,4 @@
-/* Where a test's own sockets may listen. To be included after cmocka.h. */
+/* Addresses on which a test's own sockets may listen. To be included after cmocka.h. */
 #ifndef TESTS_LOOPBACK_H
 #define TESTS_LOOPBACK_H
 

@@ -10,7 +10,7 @@ _Static_assert(SIGN_SECRET_SIZE == crypto_sign_SECRETKEYBYTES, "Ed25519");
 _Static_assert(SIGNATURE_SIZE == crypto_sign_BYTES, "Ed25519");
 _Static_assert(BOX_KEY_SIZE == crypto_scalarmult_BYTES, "X25519");
 
-/* Signed before the body, so that no other signature of this key is ever taken for this one. */
+/* Signed before the body, so that no other signature of this key passes for a certificate's. */
 static const char prefix[] = "lvsmesh certificate 1";
 
 const char *certificate_error_text(int error)
@@ -57,7 +57,7 @@ static bool take_address(ProtobufCBinaryData from, struct ip_addr *to)
 	return take_bytes(from, to->bytes, ip_family_size(to->family));
 }
 
-/* Every limit of a certificate, for those that come and for those that we make. */
+/* Every limit of a certificate, for received ones and for those that we make. */
 static bool take_body(const Lvsmesh__Pb__CertificateBody *body, struct certificate *certificate)
 {
 	if (!take_bytes(body->cluster, certificate->cluster, CLUSTER_ID_SIZE) ||
@@ -100,7 +100,7 @@ int certificate_parse(const uint8_t *bytes, size_t len, struct certificate *ret_
 	return 0;
 }
 
-/* What is signed: prefix and body. Returns its length. */
+/* Builds the signed message: prefix and body. Returns its length. */
 static size_t signed_message(const uint8_t *body, size_t len,
 			     uint8_t message[sizeof(prefix) + CERTIFICATE_MAX])
 {

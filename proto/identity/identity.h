@@ -1,5 +1,5 @@
-/* Who a director is: its secret keys, its certificate, and the public key of its cluster. Nothing
- * here reads a file (proto/identity/identity_file.h does), a clock, or a random number.
+/* A director's identity: its secret keys, its certificate, and the public key of its cluster.
+ * Nothing here reads a file (proto/identity/identity_file.h does), a clock, or a random number.
  *
  * How `lvsmesh keygen` uses it, after sodium_init():
  *
@@ -21,7 +21,7 @@
 #define KEYGEN_CLUSTER_SEED 32
 #define KEYGEN_NODE_SEED 64 /* for Ed25519, then for X25519; also what the file `key` holds */
 
-/* Kept offline: whoever has it can make directors. */
+/* Kept offline: its holder can make directors. */
 struct cluster_key {
 	uint8_t public_key[SIGN_PUBLIC_SIZE];
 	uint8_t secret[SIGN_SECRET_SIZE];
@@ -33,7 +33,7 @@ struct identity {
 	uint8_t cluster_key[SIGN_PUBLIC_SIZE]; /* the cluster's public key */
 	uint8_t sign_secret[SIGN_SECRET_SIZE];
 	uint8_t box_secret[BOX_KEY_SIZE];
-	uint8_t seed[KEYGEN_NODE_SEED]; /* what the two secrets are made from */
+	uint8_t seed[KEYGEN_NODE_SEED]; /* both secrets are made from it */
 };
 
 /* seed: fresh random bytes. */

@@ -123,7 +123,7 @@ int identity_save(const char *dir, const struct identity *identity, char error[S
 	const struct certificate *certificate = &identity->certificate;
 	int r;
 
-	/* The key first: it refuses to replace, and then nothing has been touched. */
+	/* Saves the key first: this refuses to replace one, and then no file has been touched. */
 	r = save(dir, &form_key, true, identity->seed, sizeof(identity->seed), error);
 	if (r == 0)
 		r = identity_certificate_save(dir, certificate, error);

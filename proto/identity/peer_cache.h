@@ -13,12 +13,12 @@ struct peer_cache;
 
 struct identity;
 
-/* Of one identity, that of all calls below. 0 or -ENOMEM. */
+/* A cache serves one identity: all calls below must pass the same. 0 or -ENOMEM. */
 int peer_cache_new(struct peer_cache **ret_cache);
 void peer_cache_free(struct peer_cache *cache);
 
-/* What certificate_verify() says of it with our cluster's key; dates are checked each time.
- * cache may be NULL: everything is computed anew. */
+/* As certificate_verify() with our cluster's key; dates are checked each time. cache may be NULL:
+ * everything is computed anew. */
 int peer_cache_verify(struct peer_cache *cache, const struct identity *identity,
 		      const struct certificate *certificate, usec_t wall);
 

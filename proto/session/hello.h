@@ -1,6 +1,6 @@
-/* The two messages that open a stream, as memory: what session.c sends first and judges first.
- * Everything in them is a stranger's word until hello_check() has passed, and still not the
- * holder's of the key: only a MAC with the session's key says that. */
+/* The two messages that open a stream, as memory: what session.c sends first and judges first. All
+ * their fields are untrusted until hello_check() has passed, and even then only a MAC with the
+ * session's key proves that they are from the key's holder. */
 #ifndef PROTO_HELLO_H
 #define PROTO_HELLO_H
 
@@ -18,7 +18,7 @@ struct hello {
 	struct certificate certificate;
 };
 
-/* What our hello says; certificate and cluster are the identity's. Returns the length. */
+/* Packs our hello; certificate and cluster are the identity's. Returns the length. */
 size_t hello_pack(const struct identity *identity, struct version_range versions,
 		  const uint8_t nonce[HELLO_NONCE_SIZE], uint64_t epoch, uint8_t data[HELLO_MAX]);
 

@@ -56,6 +56,6 @@ void replay_window_commit(struct replay_window *window, uint64_t epoch, uint64_t
 void replay_window_close(struct replay_window *window)
 {
 	memset(window->taken, 0xff, sizeof(window->taken));
-	/* What comes next may come in any order. */
+	/* Higher sequences may come in any order. */
 	*word_of(window, window->highest) >>= 63 - window->highest % 64;
 }

@@ -1,9 +1,9 @@
-/* Which packets of one sender have been taken: each (epoch, sequence) once, in any order within the
- * window (RFC 4303, 3.4.3, with a boot epoch above it).
+/* A replay window accepts each (epoch, sequence) of one sender once, in any order within the window
+ * (RFC 4303, 3.4.3, with a boot epoch above it).
  *
  * Check first, before any cryptography; commit only what has been verified, or a stranger could
- * move the window. A window that has just been made takes any packet, so an old one as well: who
- * meets a peer for the first time must get a nonce back before it believes anything. */
+ * move the window. A new window accepts any packet, so an old one as well: a director that meets a
+ * peer for the first time must get a nonce back before it believes the peer. */
 #ifndef PROTO_REPLAY_H
 #define PROTO_REPLAY_H
 
@@ -33,7 +33,7 @@ int replay_window_check(const struct replay_window *window, uint64_t epoch, uint
 /* For a packet that _check would let through now. */
 void replay_window_commit(struct replay_window *window, uint64_t epoch, uint64_t sequence);
 
-/* All up to the highest count as taken. */
+/* Closes the window: all sequences up to the highest count as taken. */
 void replay_window_close(struct replay_window *window);
 
 #endif

@@ -11,13 +11,13 @@ _Static_assert(PACKET_HEADER == 2 + CLUSTER_TAG + 3 * 8, "the header");
 _Static_assert(PACKET_OVERHEAD == PACKET_HEADER + MAC_SIZE, "the overhead");
 _Static_assert(MAC_SIZE == crypto_aead_xchacha20poly1305_ietf_ABYTES, "the MAC");
 
-/* Neither is ever the beginning of another thing that the same key signs or makes. */
+/* No other message that the same key signs or seals begins with either prefix. */
 static const char record_prefix[] = "lvsmesh record 1";
 static const char packet_prefix[] = "lvsmesh packet 1";
 
 #define RECORD_MESSAGE (sizeof(record_prefix) + CLUSTER_ID_SIZE + 1 + 8 + 8 + HASH_SIZE)
 
-/* The signature is over a hash of the body, as Ed25519 hashes what it signs twice. */
+/* We sign a hash of the body, as Ed25519 hashes its message twice. */
 static void record_message(const uint8_t cluster[CLUSTER_ID_SIZE], uint8_t kind, uint64_t epoch,
 			   uint64_t sequence, const uint8_t *body, size_t len,
 			   uint8_t message[RECORD_MESSAGE])

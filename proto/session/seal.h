@@ -14,12 +14,12 @@
 void record_sign(const struct identity *identity, uint8_t kind, uint64_t epoch, uint64_t sequence,
 		 const uint8_t *body, size_t len, uint8_t ret_signature[SIGNATURE_SIZE]);
 
-/* origin: a verified certificate. 0, or -EBADMSG. Whether it is fresh is for the caller to check,
- * and before this, which costs a hundred times more. */
+/* origin: a verified certificate. 0, or -EBADMSG. The caller checks that the record is fresh, and
+ * does so first: this costs a hundred times more. */
 int record_verify(const struct certificate *origin, uint8_t kind, uint64_t epoch, uint64_t sequence,
 		  const uint8_t *body, size_t len, const uint8_t signature[SIGNATURE_SIZE]);
 
-/* What two directors share without having met: one key for either direction, for as long as both
+/* Keys that two directors share without having met: one for either direction, for as long as both
  * have their box keys. */
 struct packet_key {
 	uint8_t send[32];
@@ -60,14 +60,13 @@ struct packet {
 int packet_pack(const struct packet_key *key, const uint8_t cluster[CLUSTER_ID_SIZE],
 		const struct packet *packet, uint8_t *data, size_t cap, size_t *ret_len);
 
-/* What a packet says of itself, without cryptography: only good for finding the sender's key and
- * its replay window (proto/session/replay.h). versions: those that we speak. The body is borrowed
- * from data. 0, or PACKET_E_*. */
+/* Reads a packet's claims without cryptography: only good for finding the sender's key and its
+ * replay window (proto/session/replay.h). versions: those that we speak. The body is borrowed from
+ * data. 0, or PACKET_E_*. */
 int packet_parse(const uint8_t cluster[CLUSTER_ID_SIZE], struct version_range versions,
 		 const uint8_t *data, size_t len, struct packet *ret_packet);
 
-/* What a packet of PACKET_OVERHEAD bytes or more says that it is, and from whom; nothing is proved.
- */
+/* The kind and sender that a packet of PACKET_OVERHEAD bytes or more claims; nothing is proved. */
 static inline uint8_t packet_claimed_kind(const uint8_t *data)
 {
 	return data[1];

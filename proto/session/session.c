@@ -24,7 +24,7 @@ enum kind {
 	KIND_CONFIRM,
 };
 
-/* What the peer must send next. */
+/* The message that the peer must send next. */
 enum phase {
 	PHASE_HELLO,   /* acceptor */
 	PHASE_ANSWER,  /* dialer */
@@ -184,7 +184,7 @@ void session_free(struct session *session)
 	free(session);
 }
 
-/* The peer's hello, of either side, up to where only a MAC can say more. */
+/* Checks the peer's hello, of either side, as far as is possible without a MAC. */
 static int take_peer(struct session *session, const uint8_t *body, size_t len, usec_t wall,
 		     struct hello *ret_hello)
 {
@@ -264,7 +264,7 @@ static int take_answer(struct session *session, const uint8_t *frame, size_t len
 	if (r != 0)
 		return r;
 
-	/* Everything of ours that was pending has been sent: the peer answered it. */
+	/* All our pending handshake bytes have been sent: the peer answered them. */
 	session->pending_at = 0;
 	confirm_len = confirm_pack(session->epoch, session->pending + SESSION_HEADER);
 	put_header(session->pending, KIND_CONFIRM, confirm_len);
@@ -335,14 +335,14 @@ static int take(struct session *session, const uint8_t *frame, size_t len, usec_
 	return deliver ? 1 : 0;
 }
 
-/* How many bytes tell the length of the frame to come. */
+/* The bytes needed to know the length of the next frame. */
 static size_t header_size(const struct session *session)
 {
 	return session->greeted ? SESSION_HEADER : MAGIC_SIZE + SESSION_HEADER;
 }
 
-/* The size of the frame that begins at data, or 0 when that is not known yet, and whatever can be
- * said against it so far. */
+/* The size of the frame that begins at data, or 0 when it is not known yet. Returns any error that
+ * is evident so far. */
 static int measure(const struct session *session, const uint8_t *data, size_t len,
 		   size_t *ret_total)
 {

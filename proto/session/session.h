@@ -1,9 +1,9 @@
 /* One mutually authenticated stream between two directors, as a state machine without I/O: bytes
  * in, frames out, and frames in, bytes out. PROTOCOL.md, "Streams", numbers the steps.
  *
- * What it gives: the peer holds the key of a certificate that our cluster key signed and that is
- * valid now; every frame is from that peer, of this connection, in order, once. What it does not
- * give: secrecy, and delivery. */
+ * It guarantees: the peer holds the key of a certificate that our cluster key signed and that is
+ * valid now; every frame is from that peer, of this connection, in order, once. It guarantees
+ * neither secrecy nor delivery. */
 #ifndef PROTO_SESSION_H
 #define PROTO_SESSION_H
 
@@ -16,7 +16,7 @@ struct session;
 /* A frame's body is at most this long; before the peer is known, SESSION_HELLO_MAX. */
 #define SESSION_BODY_MAX (256 * 1024)
 #define SESSION_HELLO_MAX 4096
-/* What sealing adds to a body: its length, its kind, the MAC. SESSION_HEADER of it come before. */
+/* Bytes that sealing adds to a body: length, kind and MAC. SESSION_HEADER of them come before. */
 #define SESSION_HEADER 5
 #define SESSION_OVERHEAD 21
 /* Kinds from here on are the user's. */
@@ -59,28 +59,28 @@ struct session_frame {
 int session_new(const struct session_options *options, struct session **ret_session);
 void session_free(struct session *session);
 
-/* Takes bytes from the socket, at most up to the end of one frame. *ret_used says how many.
- * 0: more bytes are wanted, or a frame of the session's own was taken; 1: *ret_frame holds a frame
- * of the user's; SESSION_E_* as a negative number: close; every later call says the same. Call
+/* Takes bytes from the socket, at most up to the end of one frame. *ret_used is their number. 0:
+ * more bytes are needed, or a frame of the session's own was taken; 1: *ret_frame holds a frame of
+ * the user's; SESSION_E_* as a negative number: close; every later call returns the same. Call
  * again until everything is used. wall: the peer's certificate must be valid now, at any time. */
 int session_feed(struct session *session, const uint8_t *data, size_t len, usec_t wall,
 		 size_t *ret_used, struct session_frame *ret_frame);
 
-/* Handshake bytes that wait to be written: copies at most cap, returns how many. To be asked after
- * _new and after each _feed until it returns 0. */
+/* Handshake bytes that wait to be written: copies at most cap, returns how many. Call it after _new
+ * and after each _feed until it returns 0. */
 size_t session_output(struct session *session, uint8_t *data, size_t cap);
 
-/* Whether there are any. */
+/* True if handshake bytes wait. */
 bool session_pending(const struct session *session);
 
-/* True once the peer has proved who it is: only then may frames be sealed. The order on the socket
- * is that of the calls: session_output() first, as its bytes open our direction. */
+/* True once the peer is authenticated: only then may frames be sealed. The order on the socket is
+ * that of the calls: session_output() first, as its bytes open our direction. */
 bool session_ready(const struct session *session);
 
 /* Valid when ready. The certificate belongs to the session. */
 const struct certificate *session_peer(const struct session *session);
 uint64_t session_peer_epoch(const struct session *session);
-/* The highest that both sides speak: what is said on this stream. */
+/* The version of this stream: the highest that both sides speak. */
 uint32_t session_version(const struct session *session);
 
 /* Writes one frame, len + SESSION_OVERHEAD bytes, to data. body may be at data + SESSION_HEADER

@@ -16,9 +16,10 @@
 #define ENTRY_SEQ_MASK 0x0600u   /* has sequence deltas: entry_options.has_seq */
 #define ENTRY_ONE_PACKET 0x2000u /* no connection at all: never synchronised */
 
-/* What two entries must share to be the same connection. All bytes count: zero the struct first.
- * Addresses are in network order, IPv4 in the first four bytes. A template of a fwmark service has
- * the mark where vaddr's first four bytes are and protocol 0, as the kernel does it. */
+/* Identifies a connection: entries of the same connection have equal flows. All bytes count: zero
+ * the struct first. Addresses are in network order, IPv4 in the first four bytes. A template of a
+ * fwmark service has the mark where vaddr's first four bytes are and protocol 0, as the kernel does
+ * it. */
 struct flow {
 	uint8_t caddr[16];
 	uint8_t vaddr[16];
@@ -41,7 +42,7 @@ struct entry_seq {
 #define ENTRY_PE_NAME_MAX 15  /* IP_VS_PENAME_MAXLEN - 1 */
 #define ENTRY_PE_DATA_MAX 255 /* IP_VS_PEDATA_MAXLEN is 255 */
 
-/* What few entries have. */
+/* Sequence deltas and persistence-engine data, which few entries have. */
 struct entry_options {
 	struct entry_seq in, out; /* valid when has_seq */
 	bool has_seq;
@@ -59,30 +60,29 @@ struct entry {
 	uint32_t flags; /* ENTRY_*, and every other bit the kernel sent, unchanged */
 	uint32_t fwmark;
 	uint32_t timeout; /* seconds, the whole timeout of the present state */
-	/* NULL for most. Borrowed: valid as long as whoever gave the entry says. */
+	/* NULL for most. Borrowed: the giver of the entry states its lifetime. */
 	const struct entry_options *options;
 };
 
-/* Which of two states of a flow holds: the newer; of two with one hlc, that of the higher origin (a
- * director's id). */
+/* Orders two states of a flow: the newer one holds; of two with one hlc, the one with the higher
+ * origin (a director's id). */
 struct table_version {
 	uint64_t hlc;
 	uint64_t origin;
 };
 
-/* Whether a connection goes on in the same way with either: real server and state. */
+/* True if both have the same real server and state: a connection goes on alike with either. */
 bool entry_agrees(const struct entry *a, const struct entry *b);
 
 /* A digest of persistence-engine data for struct flow; never 0 for len > 0. */
 uint32_t entry_pe_digest(const uint8_t *data, size_t len);
 
-/* The same on every director (PROTOCOL.md, "The key space"). No secret is in them: whoever chooses
- * flows can choose their points too. */
+/* The same on every director (PROTOCOL.md, "The key space"). The functions hold no secret: a client
+ * that chooses its flows chooses their points too. */
 
-/* Where in the key space the flow is: cuts the table in parts. */
+/* The flow's point in the key space, which divides the table into parts. */
 uint16_t flow_range(const struct flow *flow);
-/* Two tables whose sums of these, modulo 2^64, are the same hold the same versions of the same
- * flows. */
+/* Two tables whose sums of these are equal modulo 2^64 hold the same versions of the same flows. */
 uint64_t entry_digest(const struct flow *flow, struct table_version version);
 
 #endif

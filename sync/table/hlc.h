@@ -7,8 +7,9 @@
 
 #include "proto/base.h"
 
-/* Below this a version is of an entry that was found in the kernel, and says when its director
- * started, in units of 4 ms: older than all that was reported, and what is found later is newer. */
+/* A version below this is that of an entry found in the kernel, and says when its director started,
+ * in units of 4 ms: older than the version of any reported entry, and newer than one found at an
+ * earlier start. */
 #define HLC_TIMES (UINT64_C(1) << 40)
 #define HLC_FOUND_SHIFT 18
 
@@ -22,7 +23,7 @@ static inline uint64_t hlc_version(usec_t wall)
 	return (wall / USEC_PER_MSEC) << 16;
 }
 
-/* Of what is found in the kernel by who starts then. */
+/* The version of entries that a director starting at `wall` finds in the kernel. */
 static inline uint64_t hlc_found(usec_t wall)
 {
 	return MIN(hlc_version(wall) >> HLC_FOUND_SHIFT, HLC_TIMES - 1);
@@ -46,13 +47,13 @@ static inline usec_t hlc_wall(uint64_t version)
 	return (version >> 16) * USEC_PER_MSEC;
 }
 
-/* Whether it is of a time, or of a start, before that. */
+/* True if the version's time, or its director's start, is before `wall`. */
 static inline bool hlc_before(uint64_t version, usec_t wall)
 {
 	return version < (version < HLC_TIMES ? hlc_found(wall) : hlc_version(wall));
 }
 
-/* The same, or when its director had started that found the entry. */
+/* The UTC time in a version; for a found entry, the time at which its director had started. */
 static inline usec_t hlc_since(uint64_t version)
 {
 	return hlc_wall(version < HLC_TIMES ? version << HLC_FOUND_SHIFT : version);

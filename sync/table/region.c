@@ -4,11 +4,11 @@
 #include <sys/mman.h>
 
 #define HUGE_PAGE ((size_t)2 << 20)
-/* So much stays of small pages, which is enough for a million entries: to clear a huge one can take
- * milliseconds, in which no probe is answered, where a host has yet to find memory for it. */
+/* This much stays in small pages, enough for a million entries: where the host has yet to find
+ * memory for a huge page, clearing it can take milliseconds in which we answer no probe. */
 #define SMALL ((size_t)36 << 20)
-/* So much of it is had at once where it grows by little: a page fault for each page, and one more
- * where it is read before it is written, would be a good part of what an entry costs. */
+/* Small growth populates this much at once: a page fault for each page, and another one where a
+ * page is read before it is written, would be a good part of an entry's cost. */
 #define SMALL_STEP ((size_t)64 << 10)
 
 int region_init(struct region *region, size_t max)
@@ -27,7 +27,7 @@ int region_init(struct region *region, size_t max)
 	munmap(start + before + size, HUGE_PAGE - before);
 	region->base = start + before;
 	region->reserved = size;
-	/* A kernel without them only says so. */
+	/* A kernel without huge pages only returns an error. */
 	madvise(region->base, MIN(size, SMALL), MADV_NOHUGEPAGE);
 	if (size > SMALL)
 		madvise(region->base + SMALL, size - SMALL, MADV_HUGEPAGE);

@@ -1,6 +1,6 @@
-/* An array that grows in place: address space is reserved for all of it, memory comes as it is
- * committed, zeroed, in huge pages where the kernel has them, as what is looked up at random in
- * gigabytes of small pages waits for the page tables. What was touched stays until the end. */
+/* An array that grows in place: it reserves address space for its maximum and commits zeroed memory
+ * on demand, in huge pages where available, because random look-ups in gigabytes of 4 KiB pages are
+ * bound by TLB misses. Committed memory is not given back before region_fini(). */
 #ifndef SYNC_REGION_H
 #define SYNC_REGION_H
 

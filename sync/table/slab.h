@@ -1,5 +1,5 @@
 /* Slots of one size, named by a 31-bit number that stays the same while the slot is taken. Slots
- * never move; a freed slot is taken again first. */
+ * never move; freed slots are reused first. */
 #ifndef SYNC_SLAB_H
 #define SYNC_SLAB_H
 

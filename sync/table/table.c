@@ -66,7 +66,7 @@ static void slot_drop_path(struct table *table, struct slot *slot)
 	slot->path = 0;
 }
 
-/* A path, in options of their own where the entry has some. 0: no room. */
+/* Takes a path, and a row of options if the entry has some. 0: no room. */
 static uint32_t path_new(struct table *table, const struct entry *entry, const struct path_key *key)
 {
 	uint32_t path = table_path_take(table, key), number = path;
@@ -85,7 +85,7 @@ static uint32_t path_new(struct table *table, const struct entry *entry, const s
 	return number;
 }
 
-/* What the entry says besides its flow. False: no room, and nothing changed. */
+/* Stores all of the entry but its flow. False: no room, and nothing changed. */
 static bool slot_set(struct table *table, struct slot *slot, const struct entry *entry)
 {
 	struct path_key key;
@@ -355,8 +355,8 @@ static bool is_elsewhere(const struct table *table, table_ref ref, const struct 
 	       memcmp(path->daddr, entry->daddr, sizeof(path->daddr)) != 0;
 }
 
-/* The kernel does not replace a template's real server. One that was never written to the kernel
- * needs no more than that. */
+/* The kernel does not replace a template's real server. A template that was never written to the
+ * kernel only has to be injected. */
 static enum table_list inject_list_of_template(enum table_list list, bool elsewhere)
 {
 	if (elsewhere && list != TABLE_INJECT)
@@ -364,14 +364,14 @@ static enum table_list inject_list_of_template(enum table_list list, bool elsewh
 	return table_list_differs(list) ? list : TABLE_INJECT;
 }
 
-/* Where what was merged has to go. What was written is not in the kernel for certain, and nor is it
- * that nothing else is. */
+/* The list for a merged entry. A write that is not confirmed proves neither that the kernel has the
+ * entry nor that it has no other one. */
 static enum table_list inject_list(const struct table *table, table_ref ref,
 				   const struct entry *entry)
 {
 	enum table_list list = slot_list(slot_at(table, ref));
 
-	/* Nothing tells which connections a template of a persistence engine controls. */
+	/* We can't tell which connections a template of a persistence engine controls. */
 	if (entry->flow.template && entry->flow.pe_digest == 0)
 		return inject_list_of_template(list, is_elsewhere(table, ref, entry));
 	return list == TABLE_REPLACE || list == TABLE_UNCONFIRMED || is_elsewhere(table, ref, entry)
@@ -446,8 +446,7 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 
 /* Expiry */
 
-/* In seconds: to look at an entry more often would find nothing, and cost the most of what a small
- * table costs. */
+/* s: examining an entry more often would find nothing, and be most of a small table's cost. */
 #define SWEEP_EVERY 4u
 
 uint32_t table_lifetime(uint32_t timeout)

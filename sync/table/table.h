@@ -1,6 +1,6 @@
 /* Every entry this director knows, with its version, and the lists that its slots hang in: the
- * journal of what was captured here, and what still has to reach the kernel. Merging is a join:
- * an entry is replaced only by a newer version, so order, repetition and loss do not matter.
+ * journal of entries captured here, and those that still have to reach the kernel. Merging is a
+ * join: an entry is replaced only by a newer version, so order, repetition and loss do not matter.
  *
  * It has no clock and does no I/O; it does not know peers (sync/sync.h does), nor whether an entry
  * makes sense (sync/kernel_wire.h). Entries given to it are copied. */
@@ -22,8 +22,8 @@ enum table_list {
 	TABLE_REPLACE,     /* the same, and it may hold another real server's */
 	TABLE_UNCONFIRMED, /* written towards the kernel */
 	/* Persistence templates that the kernel may hold with another real server, which it does
-	 * not replace (sync/templates.c): that one has to end; it was told to; this one was written
-	 * in its place, and has not been seen there. */
+	 * not replace (sync/templates.c): that one has to end; its end was written; this one was
+	 * written in its place, and has not been seen there. */
 	TABLE_EVICT,
 	TABLE_EVICTED,
 	TABLE_UNSEEN,
@@ -34,14 +34,13 @@ enum table_list {
 	TABLE_LISTS,
 };
 
-/* Whether the other directors are to know what hangs in the list: all else is in no journal,
- * share or digest. */
+/* True if entries on this list are replicated; no others are in a journal, share or digest. */
 static inline bool table_list_shared(enum table_list list)
 {
 	return list < TABLE_YOUNG;
 }
 
-/* Whether the kernel may hold the template in the list with another real server. */
+/* True if the kernel may hold templates on this list with another real server. */
 static inline bool table_list_differs(enum table_list list)
 {
 	return list >= TABLE_EVICT && list <= TABLE_UNSEEN;
@@ -52,14 +51,14 @@ struct table_options {
 	uint64_t adopted; /* the version of what is adopted, below all that is captured */
 	uint32_t entries_max;
 	uint32_t paths_max; /* different services, real servers, flags, fwmarks: any combination */
-	uint8_t hash_key[16]; /* random: nobody outside can make flows collide */
+	uint8_t hash_key[16]; /* random: clients can't make flows collide */
 };
 
-/* Of how many directors one table can hold entries at once. */
+/* One table holds entries of at most this many directors at once. */
 #define TABLE_ORIGINS_MAX 1024
-/* Enough paths for anybody, in at most 64 MiB; as many entries can have options. */
+/* Enough paths for any cluster, in at most 64 MiB; as many entries can have options. */
 #define TABLE_PATHS_MAX ((1u << 20) - 1)
-/* s, 48 days: what is longer is held as this. (ipvsadm sets at most 31 days.) */
+/* s, 48 days: a longer timeout is held as this. (ipvsadm sets at most 31 days.) */
 #define TABLE_TIMEOUT_MAX ((1u << 22) - 1)
 /* States are below. */
 #define TABLE_STATES 16
@@ -72,14 +71,14 @@ enum table_result {
 	TABLE_FULL,    /* entries_max, origins, paths or memory: nothing changed */
 };
 
-/* What a slot says besides the entry. */
+/* A slot's data besides the entry. */
 struct table_meta {
 	struct table_version version;
 	uint64_t position; /* in the journal, from 1; in TABLE_YOUNG: its mark; else nothing */
 	enum table_list list;
 	uint32_t refreshed; /* s, mono, when the kernel last reported it */
 	bool adopted;       /* found in the kernel at start, history unknown */
-	bool returned;      /* a version of our own, of an earlier life, that a peer told */
+	bool returned;      /* a version of our own, of an earlier life, returned by a peer */
 	uint16_t range;     /* flow_range() */
 };
 
@@ -92,9 +91,9 @@ void table_free(struct table *table);
 enum table_result table_capture(struct table *table, const struct entry *entry, uint64_t hlc,
 				uint32_t now);
 
-/* The same for a flow that is new or hangs in a list that is not shared: to the tail of such a
- * list. What hangs in that very list already stays in its place there. mark: of TABLE_YOUNG, below
- * 2^48 and not below that of the list's last; whoever stays keeps what it has. */
+/* The same for a flow that is new or on a list that is not shared: it goes to the tail of such a
+ * list. An entry that is on that very list already keeps its place and its mark. mark: TABLE_YOUNG
+ * only, below 2^48 and not below that of the list's last. */
 enum table_result table_withhold(struct table *table, const struct entry *entry, uint64_t hlc,
 				 uint32_t now, enum table_list list, uint64_t mark);
 
@@ -103,13 +102,13 @@ enum table_result table_withhold(struct table *table, const struct entry *entry,
 enum table_result table_adopt(struct table *table, const struct entry *entry, uint32_t now,
 			      enum table_list list);
 
-/* From a list that is not shared to the journal's tail, with a new version unless it was adopted:
- * versions in the journal only grow. */
+/* Moves an entry from a list that is not shared to the journal's tail, with version hlc unless it
+ * was adopted: versions in the journal only grow. */
 void table_publish(struct table *table, table_ref ref, uint64_t hlc);
 /* Forgets the entry. Not in the journal. */
 void table_drop(struct table *table, table_ref ref);
 
-/* What a peer's word took the place of, that this director's own kernel had told. */
+/* An entry that this director's own kernel had reported, and that a peer's entry replaced. */
 struct table_met {
 	uint64_t hlc; /* its version; 0: nothing of the kind */
 	uint64_t position;
@@ -117,18 +116,18 @@ struct table_met {
 	bool elsewhere; /* another real server than that of the entry merged */
 };
 
-/* A peer's word. When it wins it goes to TABLE_INJECT, or to TABLE_REPLACE where the kernel may
- * hold it with another real server (a template to TABLE_EVICT; one that is in such a list already,
- * with this real server, stays there), except that an adopted slot of the same destination and
- * state only takes the version, and is settled. refreshed: s, mono, as table_meta. ret_met is
+/* Merges a peer's entry. When it wins it goes to TABLE_INJECT, or to TABLE_REPLACE where the kernel
+ * may hold it with another real server (a template to TABLE_EVICT; one that is in such a list
+ * already, with this real server, stays there), except that an adopted slot of the same destination
+ * and state only takes the version, and is settled. refreshed: s, mono, as table_meta. ret_met is
  * written when the result is TABLE_NEW or TABLE_CHANGED. */
 enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_version version, uint32_t refreshed,
 			      struct table_met *ret_met);
 
-/* Asks memory for all that these flows will need, so that a table which no cache holds does not
- * wait for each of them: to be called before so many, at most TABLE_FETCH_MAX, are captured, merged
- * or looked for. Changes nothing. */
+/* Prefetches the cache lines that these flows need, so that a table larger than the caches does not
+ * stall on each of them: call it before capturing, merging or finding them, at most TABLE_FETCH_MAX
+ * at once. Changes nothing. */
 #define TABLE_FETCH_MAX 64
 void table_fetch(struct table *table, const struct entry *entries, unsigned int count);
 
@@ -156,7 +155,7 @@ bool table_origin(const struct table *table, unsigned int i, struct table_origin
 uint32_t table_list_count(const struct table *table, enum table_list list);
 /* The list's first slot, the oldest. */
 table_ref table_list_head(const struct table *table, enum table_list list);
-/* To a list's tail. Neither into or out of the journal nor into TABLE_YOUNG. */
+/* Moves a slot to a list's tail. Neither into or out of the journal nor into TABLE_YOUNG. */
 void table_list_move(struct table *table, table_ref ref, enum table_list list);
 /* The kernel has it: to the journal's tail when the version is our own, else to TABLE_IDLE. Not
  * from the journal. */
@@ -172,16 +171,16 @@ table_ref table_walk(const struct table *table, uint64_t *cursor);
 #define TABLE_REFRESH 60u /* s */
 uint32_t table_lifetime(uint32_t timeout);
 
-/* Looks at up to budget slots, going round, none twice within some seconds, and drops the expired.
+/* Examines up to budget slots, round robin, none twice within some seconds, and drops expired ones.
  * Returns how many it dropped. */
 uint32_t table_sweep(struct table *table, uint32_t now, uint32_t budget);
 
 /* The journal. Positions start at 1 and only grow; a changed entry moves to the next position. */
 uint64_t table_position(const struct table *table); /* the tail's, 0 while empty */
-/* The next position, for what is told in its place and hangs in another list. */
+/* Takes the next position, for an entry that is published there and is on another list. */
 uint64_t table_pass(struct table *table);
 
-/* A reader of what changed after a position, in order; valid until an entry changes. */
+/* A reader of the entries that changed after a position, in order; valid until an entry changes. */
 struct table_reader {
 	uint64_t after;
 	uint32_t at;

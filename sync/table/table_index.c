@@ -1,5 +1,6 @@
-/* The table by flow: linear hashing over lines of the cache, each with what tells most of its slots
- * apart, so that looking for a flow touches one line and the slot, and growing no slot at all. */
+/* The table by flow: linear hashing over cache lines, each with tags that tell most of its slots
+ * apart, so that finding a flow touches one line and the slot, and growing touches no slot at
+ * all. */
 #include <assert.h>
 #include <errno.h>
 #include <sodium.h>
@@ -35,7 +36,7 @@ void table_index_fini(struct table *table)
 	slab_fini(&table->spill);
 }
 
-/* No longer than what tells flows apart: SipHash takes its time by the 8 bytes. */
+/* Hashes the shortest key that tells flows apart: SipHash's time grows with every 8 bytes. */
 static uint32_t flow_hash(const struct table *table, const struct flow *flow)
 {
 	size_t size = flow->family == AF_INET6 ? 16 : 4;
@@ -160,8 +161,8 @@ static bool slot_is(const struct table *table, table_ref ref, const struct flow 
 	       slot_pe_digest(table, slot, path) == flow->pe_digest;
 }
 
-/* Which of a line's slots have the tag, a bit each. Without branches: which it is cannot be
- * foreseen. */
+/* A bit for each of a line's slots that has the tag. Without branches: no branch predictor could
+ * foresee which one it is. */
 static inline unsigned int line_match(const struct line *line, uint16_t tag)
 {
 	unsigned int mask = 0;
@@ -187,7 +188,7 @@ table_ref table_index_find(const struct table *table, const struct flow *flow, u
 	return 0;
 }
 
-/* Behind those that are in the line. False: no memory. */
+/* Appends to the line, behind its slots. False: no memory. */
 static bool line_put(struct table *table, struct line *line, uint16_t tag, table_ref ref)
 {
 	unsigned int n;
@@ -212,7 +213,7 @@ bool table_index_add(struct table *table, table_ref ref, uint32_t hash)
 	return line_put(table, hash_line(table, hash), hash_tag(hash), ref);
 }
 
-/* The last of a line and those behind it is taken out. */
+/* Takes the last slot out of a line and those behind it. */
 static void line_pop(struct table *table, struct line *line, uint16_t *ret_tag, table_ref *ret_ref)
 {
 	uint32_t *link = NULL;
@@ -257,8 +258,8 @@ void table_index_remove(struct table *table, table_ref ref)
 	}
 }
 
-/* Half of a line's slots go to the new last line. It needs no memory besides that: what hung
- * behind it is given back first. */
+/* Half of a line's slots go to the new last line. The split needs no memory besides that: the lines
+ * behind the old one are given back first. */
 static bool split_line(struct table *table)
 {
 	uint32_t level = 31u - (uint32_t)__builtin_clz(table->lines_len);
@@ -311,7 +312,7 @@ void table_fetch(struct table *table, const struct entry *entries, unsigned int 
 	for (unsigned int i = 0; i < count; i++) {
 		unsigned int mask = line_match(lines[i], tags[i]);
 
-		/* With one of 2^16 there is another one. */
+		/* One flow in 2^16 also matches another slot's tag. */
 		if (mask)
 			slot_fetch(table, lines[i]->refs[__builtin_ctz(mask)]);
 	}

@@ -4,19 +4,17 @@
 
 #include "sync/table/table_private.h"
 
-/* Cells that hold no longer are taken out when they are more than those that hold, and more than
- * this. */
+/* Stale cells are removed when they outnumber those that hold by more than this. */
 #define SLACK 4096u
-/* So many cells are looked at with each slot that comes, until all have been. */
+/* Each appended slot examines this many cells, until all have been. */
 #define TIDY_STEPS 8u
-/* How far ahead the slots that will be looked at are asked for. */
+/* Slots are prefetched this many cells ahead. */
 #define AHEAD 16u
 
-/* Room is made for so many slots at a time: too much of it to be touched before it is needed. */
+/* Room is committed for this many slots at a time: too much to be populated before it is needed. */
 #define ROOM_STEP 131072u
 
-/* While tidying goes on, one cell comes for each TIDY_STEPS; and some behind it may be asked for.
- */
+/* While tidying goes on, a cell is appended for each TIDY_STEPS; some behind may be prefetched. */
 static size_t cells_max(uint32_t slots)
 {
 	size_t most = (size_t)slots * 2 + SLACK + 1;
@@ -95,7 +93,7 @@ static void tidy(struct table *table, enum table_list id)
 		tidy_end(list);
 }
 
-/* So that the first cell, if there is any, holds. Nobody asks for the journal's. */
+/* Makes the first cell, if there is any, one that holds. The journal's head is never read. */
 static void pass_over(struct table *table, enum table_list id)
 {
 	struct list *list = &table->lists[id];
@@ -184,8 +182,8 @@ void table_list_move(struct table *table, table_ref ref, enum table_list list)
 
 	assert(list != TABLE_JOURNAL && list != TABLE_YOUNG &&
 	       slot_list(slot_at(table, ref)) != TABLE_JOURNAL);
-	/* Whoever empties a list from its head comes there later. What lies behind the end has been
-	 * a cell, or is none. */
+	/* A caller that empties a list from its head reaches that cell later. Memory behind the end
+	 * holds a former cell, or 0. */
 	if (cell && cell->ref == ref)
 		slot_fetch(table, cell[AHEAD].ref);
 	table_list_change(table, ref, list, 0);
@@ -231,7 +229,7 @@ static uint32_t place_of(const struct list *list, uint32_t n)
 	return n < moved ? list->front + n : list->from + (n - moved);
 }
 
-/* The first place of which it is known that nothing before it was changed after the position. */
+/* Binary search: the first place such that no earlier entry has changed since `position`. */
 static uint32_t search(const struct table *table, uint64_t position)
 {
 	const struct list *list = &table->lists[TABLE_JOURNAL];
@@ -258,7 +256,7 @@ void table_read(const struct table *table, uint64_t position, struct table_reade
 	uint64_t behind = table->position - MIN(position, table->position);
 
 	ret_reader->after = position;
-	/* No position has two cells, and most readers stand where only few have come since. */
+	/* No position has two cells, and most readers are only few cells behind. */
 	if (behind <= list->end - list->from)
 		ret_reader->at = list->end - (uint32_t)behind;
 	else

@@ -13,7 +13,7 @@ static_assert(sizeof(struct path) == 64, "a line of the cache");
 #define BUCKETS_MIN 256
 
 /* Multilinear hashing (Lemire & Kaser 2014, "Strongly universal string hashing is fast"), with
- * random keys that nobody knows who could choose the paths. */
+ * random keys, unknown to anyone who could choose paths. */
 static uint32_t key_hash(const struct table *table, const struct path_key *key)
 {
 	const uint8_t *bytes = (const uint8_t *)key;
@@ -73,7 +73,7 @@ static void path_link(struct table *table, uint32_t number)
 	*bucket = number;
 }
 
-/* Without memory chains get longer. */
+/* Without memory, chains get longer. */
 static void paths_grow(struct table *table)
 {
 	uint32_t len = table->path_buckets_len;

@@ -1,4 +1,4 @@
-/* What the files of the table share, and nobody else. */
+/* Shared by the table's files, and private to them. */
 #ifndef SYNC_TABLE_PRIVATE_H
 #define SYNC_TABLE_PRIVATE_H
 
@@ -15,8 +15,7 @@
 #define STATE_BITS 4
 #define LIST_BITS 4
 
-/* An entry as it is held: 32 bytes with IPv4's address, so that none lies across two lines of the
- * cache, 48 with IPv6's. */
+/* An entry: 32 bytes with IPv4's address, so that none straddles a cache line, 48 with IPv6's. */
 struct slot {
 	uint64_t hlc; /* its first half is the slab's while the slot is free */
 	uint32_t refreshed;
@@ -35,8 +34,8 @@ struct slot {
 	uint8_t caddr[];
 };
 
-/* What entries of one service, real server and state of flags share. Held as long as one of them
- * is; key is what tells one path from another. */
+/* A path: the fields that all entries of one service, real server and state of flags share. It is
+ * held as long as one of these entries is; key tells one path from another. */
 struct path_key {
 	uint8_t vaddr[16], daddr[16];
 	uint16_t vport, dport;
@@ -64,14 +63,14 @@ struct path {
 	struct path_key key;
 };
 
-/* What a slot with options has in path's place. */
+/* A slot with options refers to one of these in path's place. */
 struct options {
 	uint32_t free; /* the slab's */
 	uint32_t path;
 	struct entry_options options;
 };
 
-/* A hash made ahead. */
+/* A hash that table_fetch() computed ahead. */
 struct fetched {
 	struct flow flow;
 	uint32_t hash;
@@ -86,9 +85,9 @@ struct cell {
 };
 
 /* A list is an array of cells in order. A slot that leaves or moves touches neither its cell nor
- * others': a cell that holds no longer is passed over, and when there are more of these than of
- * those that hold, the latter are moved to the front of the array, some with each slot that comes.
- * [front, moved) are there already, [from, end) are still to be looked at, and come behind. */
+ * others': readers skip a cell that holds no longer. When stale cells outnumber those that hold,
+ * the latter are moved to the front of the array, some with each appended slot. [front, moved) are
+ * there already, [from, end) are still to be examined, and come behind. */
 struct list {
 	struct region region;
 	struct cell *cells;
@@ -97,18 +96,18 @@ struct list {
 	uint32_t count; /* cells that hold */
 };
 
-/* A line of the cache, full of the index: of each slot a part of its flow's hash. */
+/* A cache line of the index: each slot's number, with a part of its flow's hash. */
 #define LINE_SLOTS 10
 
 struct line {
 	uint16_t tags[LINE_SLOTS];
 	table_ref refs[LINE_SLOTS]; /* those that are taken come first */
-	uint32_t next;              /* what did not fit, in table.spill; 0: none */
+	uint32_t next;              /* the overflow line, in table.spill; 0: none */
 };
 
 struct sweep {
-	uint32_t at;   /* the slot that was looked at last */
-	uint32_t seen; /* slots looked at since time */
+	uint32_t at;   /* the slot that was examined last */
+	uint32_t seen; /* slots examined since time */
 	uint32_t time; /* s */
 };
 
@@ -116,7 +115,7 @@ struct table {
 	struct slab v4, v6, paths, options;
 	struct list lists[TABLE_LISTS]; /* that of TABLE_IDLE has only its count */
 	uint64_t position;
-	uint32_t number;     /* the last in a list where it means nothing */
+	uint32_t number; /* the last given out in lists other than the journal and TABLE_YOUNG */
 	uint32_t lists_room; /* slots */
 	/* Linear hashing: lines are added one by one, so that no insertion pays for all. */
 	struct region line_region;
@@ -130,7 +129,7 @@ struct table {
 	uint32_t *path_buckets;
 	uint32_t path_buckets_len; /* a power of 2 */
 	uint64_t path_keys[PATH_WORDS];
-	/* A place without slots is anybody's, but for the first, which is ours. */
+	/* An origin without entries may be replaced, but for the first, which is ours. */
 	struct table_origin origins[TABLE_ORIGINS_MAX];
 	uint16_t origins_len;
 	uint8_t hash_key[16];
@@ -174,7 +173,7 @@ static inline const struct path_key *slot_path_key(const struct table *table,
 	return &path->key;
 }
 
-/* gcc removes calls of a function that does nothing but fetch. */
+/* gcc removes calls of a function that only prefetches. */
 #define FETCHING static inline __attribute__((always_inline))
 
 /* Into the cache; it may straddle two lines. */
@@ -208,9 +207,9 @@ static inline enum table_list slot_list(const struct slot *slot)
 
 int table_lists_init(struct table *table); /* 0, -ENOMEM */
 void table_lists_fini(struct table *table);
-/* Whether all slots that were ever taken can be in any list; before a new one is put there. */
+/* True if every list has room for all slots ever taken; call it before appending a new one. */
 bool table_lists_room(struct table *table);
-/* To the tail of a list; the slot is in none. mark: of TABLE_YOUNG. */
+/* Appends the slot, which is in no list. mark: TABLE_YOUNG only. */
 void table_list_append(struct table *table, table_ref ref, enum table_list to, uint64_t mark);
 void table_list_remove(struct table *table, table_ref ref);
 void table_list_change(struct table *table, table_ref ref, enum table_list to, uint64_t mark);
@@ -237,7 +236,7 @@ table_ref table_index_find(const struct table *table, const struct flow *flow, u
 /* The slot has its flow by now, and no other slot has the same. False: no memory. */
 bool table_index_add(struct table *table, table_ref ref, uint32_t hash);
 void table_index_remove(struct table *table, table_ref ref);
-/* More lines, when there are few for so many slots. Without memory chains get longer. */
+/* Adds lines when there are few for so many slots. Without memory, chains get longer. */
 void table_index_grow(struct table *table);
 
 #endif

@@ -1,4 +1,4 @@
-/* A certificate from a stranger. What verifies is the one that the cluster key signed. */
+/* A certificate from a stranger. Only the one that the cluster key signed verifies. */
 #include "tests/identity_fixture.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -22,7 +22,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (certificate_verify(&certificate, cluster.public_key, FIXTURE_WALL) == 0 &&
 	    (size != d1.certificate.len || memcmp(data, d1.certificate.bytes, size) != 0))
 		abort();
-	/* Whatever parses can be written. */
+	/* Every certificate that parses can be written. */
 	if (certificate_issue(&certificate, cluster.secret, &again) != 0 ||
 	    again.serial != certificate.serial || strcmp(again.name, certificate.name) != 0)
 		abort();

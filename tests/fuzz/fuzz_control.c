@@ -11,7 +11,7 @@ static void check(bool ok)
 		abort();
 }
 
-/* Only one of the two can be whose an entry is. */
+/* An entry is either our own or learned: a filter matches at most one of the two. */
 static void filter(struct control_filter *filter)
 {
 	struct service service = {.name = "web", .key = {.protocol = IPPROTO_TCP}};

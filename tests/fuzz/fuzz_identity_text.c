@@ -1,5 +1,5 @@
-/* The text files of an identity and of the boot epoch; the first byte says which. What parses is
- * written and parses to the same again. */
+/* The text files of an identity and of the boot epoch; the first byte says which. A text that
+ * parses is written and parses to the same again. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -1,4 +1,4 @@
-/* What is read from a sync message can be written again, and reads as the same. */
+/* An entry read from a sync message can be written again, and reads as the same. */
 #include <errno.h>
 #include <stdlib.h>
 

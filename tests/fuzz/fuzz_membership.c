@@ -1,5 +1,6 @@
-/* What a director that is believed may say: the first byte chooses the kind of datagram or frame,
- * or the roster of the last boot. It can say of itself what it likes, and make nobody up. */
+/* Input from an authenticated director: the first byte chooses the kind of datagram or frame, or
+ * the roster of the last boot. A director can state of itself what it likes, and can't make up
+ * members. */
 #include <stdlib.h>
 
 #include "membership/membership.h"
@@ -100,7 +101,7 @@ static void open_stream(struct membership *m)
 					  .data = none});
 }
 
-/* It states where it is, as the first frame that it owes. */
+/* The peer states its address, in the first frame that it owes. */
 static void introduce(struct membership *m)
 {
 	Lvsmesh__Pb__Statement statement = LVSMESH__PB__STATEMENT__INIT;

@@ -1,4 +1,4 @@
-/* A datagram from anywhere. What verifies is the one that the true peer sealed. */
+/* A datagram from anywhere. Only the one that the true peer sealed verifies. */
 #include "proto/session/seal.h"
 #include "tests/fuzz/packet_sample.h"
 

@@ -1,4 +1,4 @@
-/* Bytes from a socket, to either side, before and after a true handshake. Whatever comes, a frame
+/* Bytes from a socket, to either side, before and after a true handshake. On any input, a frame
  * that the session gives out is one that the true peer sealed, in its order. */
 #include "tests/fuzz/session_streams.h"
 

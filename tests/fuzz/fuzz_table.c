@@ -1,6 +1,6 @@
 /* Changes of the table, beside a model that does the same the slow way: four bytes each, what
  * happens, to which flow, with what, how new. Afterwards the two are equal, in every reader's eyes
- * too, and nothing but what is held is held. */
+ * too, and the table holds no entry, path or options besides. */
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -160,7 +160,7 @@ static void apply(struct world *world, unsigned int flow, const struct entry *en
 	struct known *known = &world->known[flow];
 
 	if (result == TABLE_FULL) {
-		/* Of entries, or of paths. */
+		/* Full of entries, or of paths. */
 		assert(held(world) == ENTRIES_MAX || world->table->paths.count == PATHS_MAX);
 		return;
 	}
@@ -251,7 +251,7 @@ static void release(struct world *world, unsigned int flow, bool drop)
 	}
 }
 
-/* Forgets what it was told to fetch, or was told wrong: only slower. */
+/* Prefetches flows that are then forgotten, or wrong ones: it only gets slower. */
 static void fetch(struct world *world, unsigned int flow, uint8_t what)
 {
 	struct entry entries[6];

@@ -1,5 +1,4 @@
-/* What the kernel hands us: packets from the tap, and the text of files of /proc. The first
- * byte says which. */
+/* The kernel's input: packets from the tap, and the text of files of /proc; by the first byte. */
 #include <stdlib.h>
 
 #include "director/tap/tap_packet.h"

@@ -1,6 +1,6 @@
 /* Writes the corpora of the targets that need true keys and signatures: the same bytes in every
- * run. With --check it compares instead, so that a change of the wire does not leave the fuzzer
- * with streams that stop at the first frame.
+ * run. If --check is given it compares instead, so that a change of the wire does not leave the
+ * fuzzer with streams that stop at the first frame.
  *
  *	make_proto_corpus [--check] tests/fuzz/corpus */
 #include <sys/stat.h>

@@ -1,5 +1,5 @@
 /* Runs a fuzz target over every file of a corpus, and over each file's truncations and single-byte
- * changes: what libFuzzer would try first, in an ordinary build. An empty corpus is a failure. */
+ * changes: libFuzzer's first steps, in an ordinary build. An empty corpus is a failure. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

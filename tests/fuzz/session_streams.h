@@ -1,5 +1,5 @@
-/* Everything that two directors of the fixture say to each other on one stream, always the same
- * bytes: what the fuzzer starts from, and what it must not be able to forge. */
+/* All bytes that two directors of the fixture exchange on one stream, always the same: the fuzzer
+ * starts from them, and must not be able to forge them. */
 #ifndef TESTS_FUZZ_SESSION_STREAMS_H
 #define TESTS_FUZZ_SESSION_STREAMS_H
 
@@ -17,7 +17,7 @@ static const char *const streams_texts[STREAMS_FRAMES] = {"one", "", "three, and
 
 struct streams_side {
 	struct identity identity;
-	uint8_t opening[2048]; /* what this side sends until it is ready */
+	uint8_t opening[2048]; /* bytes that this side sends until it is ready */
 	size_t opening_len;
 	uint8_t frames[256]; /* streams_texts, kinds 16, 17, 18 */
 	size_t frames_len;

@@ -1,4 +1,4 @@
-/* The work that directors may make this one do, in times that the test makes. */
+/* The work that other directors may cause here, on the test's own clock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -24,7 +24,8 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* Works for it whenever it may, a millisecond at a time, until then: for how long in all. */
+/* Works for the director whenever its account allows, a millisecond at a time, until `until`.
+ * Returns how long in all. */
 static usec_t work(struct accounts *accounts, uint64_t id, usec_t *now, usec_t until)
 {
 	usec_t worked = 0, over;
@@ -62,7 +63,7 @@ static void test_share(void **state)
 	assert_int_equal(work(*state, ONE, &now, began + ACCOUNT_BURST), ACCOUNT_BURST);
 }
 
-/* One director's use takes nothing from another. */
+/* One director's use takes no budget from another. */
 static void test_apart(void **state)
 {
 	usec_t now = 1000 * USEC_PER_SEC;

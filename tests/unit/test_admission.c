@@ -1,4 +1,4 @@
-/* Shares of sources, in times that the test makes. */
+/* Rate limits of sources, on the test's own clock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,7 +66,7 @@ static void test_prefix(void **state)
 				 take(*state, "2001:db8::ffff:1:2:3", 0, 6, now),
 			 ADMISSION_BURST);
 	assert_int_equal(take(*state, "2001:db8:0:1::1", 0, 100, now), ADMISSION_BURST);
-	/* strangers in its network take nothing from a director */
+	/* strangers in its network take no tokens from a director */
 	assert_int_equal(take(*state, "2001:db8::7", 1, 50, now), 50);
 }
 

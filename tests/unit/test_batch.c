@@ -87,7 +87,7 @@ static void round_trip(unsigned int count, bool vary, uint64_t spread)
 			assert_memory_equal(entry.options, entries[age].options,
 					    offsetof(struct entry_options, pe_data) +
 						    ENTRY_PE_DATA_MAX);
-		/* Up to the padding: a copied struct need not carry it. */
+		/* Compares up to the padding: a copied struct need not carry it. */
 		assert_memory_equal(&entry, &entries[age],
 				    offsetof(struct entry, timeout) + sizeof(entry.timeout));
 		n++;
@@ -115,7 +115,7 @@ static void test_round_trip(void **state)
 		round_trip(2, false, i % 2 ? 2 : 1ull << 40);
 }
 
-/* What entries of one service cost, full batch. */
+/* The size of entries of one service, in a full batch. */
 static void test_size(void **state)
 {
 	struct batch_head head = {.last = 1};
@@ -151,7 +151,7 @@ static void test_full(void **state)
 	(void)state;
 	assert_int_equal(batch_new(&batch), 0);
 	assert_int_equal(batch_reader_new(&reader), 0);
-	/* As many as it takes, of the largest kinds: never longer than it may be. */
+	/* A full batch of the largest entries is never longer than BATCH_MAX. */
 	srand(4);
 	while (rounds < 3) {
 		struct entry entry = random_entry(&options, true);

@@ -15,7 +15,7 @@ struct world {
 	struct compare_verdict verdict;
 	uint8_t protocol;
 	uint16_t port;
-	/* What is counted in the next rounds, of each real server. */
+	/* The counts of the next rounds, for each real server. */
 	unsigned int sure[SERVERS], unsure[SERVERS], templates[SERVERS];
 };
 
@@ -87,7 +87,7 @@ static void count_all(struct world *world)
 	}
 }
 
-/* So many rounds until the verdict says something; 0: not within 100. */
+/* The number of rounds until there is a verdict; 0: none within 100. */
 static unsigned int rounds(struct world *world)
 {
 	for (unsigned int i = 1; i <= 100; i++) {
@@ -127,7 +127,7 @@ static void test_lost(void **state)
 	struct world world = world_new(IPPROTO_TCP, 80, 100);
 
 	(void)state;
-	/* For one round only: nothing. */
+	/* Missing for one round only: no verdict. */
 	real(&world, 1)->active = 50;
 	count_all(&world);
 	judge(&world);
@@ -143,7 +143,7 @@ static void test_lost(void **state)
 	assert_true(lost(&world, 1, false));
 	assert_false(lost(&world, 1, true));
 	assert_false(lost(&world, 0, false) || lost(&world, 2, false));
-	/* What does not help is done more and more seldom, */
+	/* A repair that does not help is done more and more seldom, */
 	assert_int_equal(rounds(&world), 4);
 	assert_int_equal(rounds(&world), 8);
 	assert_true(lost(&world, 1, false));
@@ -222,7 +222,7 @@ static void test_services_change(void **state)
 	*real(&world, 1) = first;
 	assert_int_equal(rounds(&world), 1);
 	assert_true(lost(&world, 1, false));
-	/* A service that is gone lost nothing; when it is back it starts anew. */
+	/* A service that is gone has lost no connection; when it is back it starts anew. */
 	world.kernel.count = 0;
 	assert_int_equal(rounds(&world), 0);
 	assert_false(lost(&world, 1, false));

@@ -283,7 +283,7 @@ static void test_sync(void **state)
 		assert_int_equal(config->services.services[i].sync_off, i == 2);
 	config_free(config);
 
-	/* What is the default leaves the digest as it is. */
+	/* The digest changes with c's sync; an explicit default leaves it as it is. */
 	config = parse(HEAD "services:\n"
 			    "- {name: a, address: 203.0.113.1:80, sync: on}\n"
 			    "- {name: b, address: 203.0.113.1:81}\n"

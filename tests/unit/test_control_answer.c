@@ -446,7 +446,7 @@ static void test_peers(void **state)
 	struct lines lines;
 	json_t *peer = peer_json();
 
-	/* nobody has been found yet */
+	/* no peer has been found yet */
 	ask(world, "{\"command\": \"peers\"}", 65536, &lines);
 	check_ok(&lines, 0);
 	lines_fini(&lines);
@@ -459,7 +459,7 @@ static void test_peers(void **state)
 	assert_true(json_is_null(json_object_get(peer, "epoch")));
 	json_decref(peer);
 
-	/* One that is gone, of whom not much is known. */
+	/* A peer that is gone, of which not much is known. */
 	peer = status_peer(&(struct peer){.id = 3, .state = "gone", .entries = 7}, start);
 	assert_true(json_is_null(json_object_get(peer, "name")));
 	assert_string_equal(text_of(peer, "id"), "0000000000000003");
@@ -470,7 +470,7 @@ static void test_peers(void **state)
 	json_decref(peer);
 }
 
-/* The first thing that speaks against it is said. */
+/* The status names the first reason against it. */
 static void test_replication(void **state)
 {
 	static const struct {
@@ -628,7 +628,7 @@ static void test_reload(void **state)
 	assert_int_equal(world->reloads, 2);
 }
 
-/* What is not there yet is awaited, with empty lines in between; a reload is begun once. */
+/* An answer not there yet is awaited, with empty lines in between; a reload is begun once. */
 static void test_awaited(void **state)
 {
 	static const char *const commands[] = {"reload", "services"};
@@ -659,7 +659,7 @@ static void test_awaited(void **state)
 		control_answer_free(answer);
 	}
 	assert_int_equal(world->reloads, 1);
-	/* one that goes before its answer is there leaves nothing behind */
+	/* an answer that its client did not wait for leaves no memory behind */
 	world->waits = 3;
 	const struct control_request request = {.command = CONTROL_SERVICES};
 	struct control_answer *answer;
@@ -754,7 +754,7 @@ static void check_documented(const char *manual, json_t *value)
 	{
 		const char *at = strstr(manual, key);
 
-		/* a word of its own */
+		/* a key of its own, not part of a longer one */
 		while (at && (strchr("_abcdefghijklmnopqrstuvwxyz", at[strlen(key)]) ||
 			      strchr("_abcdefghijklmnopqrstuvwxyz", at[-1])))
 			at = strstr(at + 1, key);
@@ -804,7 +804,7 @@ static void test_documented(void **state)
 	free(manual);
 }
 
-/* With the evidence, each in its time. */
+/* Events with the evidence, each in its time. */
 static void test_evidence(void **state)
 {
 	static const char *const expected[] = {"suspected", "member-failed", "refuted"};

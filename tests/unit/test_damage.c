@@ -1,5 +1,5 @@
-/* Every file that a director keeps, with each of its bits flipped and cut at each length: nothing
- * of it is taken for true that was not written, nothing crashes. */
+/* Every file that a director keeps, with each of its bits flipped and cut at each length: no loader
+ * takes a value for true that was not written, and none crashes. */
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -238,8 +238,8 @@ static struct membership *start(const struct identity *identity, const uint8_t *
 	return m;
 }
 
-/* The core alone, without the file's sum: whoever is in the roster afterwards was in it before,
- * with what it has signed. */
+/* The core alone, without the file's sum: every member of the roster was in it before, with the
+ * statements that it has signed. */
 static bool core_harmless(const uint8_t *roster, size_t length)
 {
 	struct membership *m = start(&us, roster, length);

@@ -1,5 +1,4 @@
-/* The sums that a director tells of its table: those of one moment, whole, whenever the peer takes
- * them. */
+/* The sums of a director's table: those of one moment, whole, whenever the peer takes them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

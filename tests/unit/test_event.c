@@ -31,7 +31,7 @@ static void test_kinds(void **state)
 	assert_false(event_kind_find("member", &found));
 }
 
-/* Nothing that is opened can't be closed. */
+/* Every event kind that opens has one that closes it. */
 static void test_closers(void **state)
 {
 	(void)state;

@@ -14,7 +14,7 @@
 struct world {
 	struct event_log *log;
 	uint64_t cursor;
-	char text[4096]; /* of what was reported since it was last looked at */
+	char text[4096]; /* the events reported since the last call */
 };
 
 static int setup(void **state)
@@ -124,7 +124,7 @@ static void test_flapping(void **state)
 	assert_true(raise_at(world, 119, "forwarder-stalled", "d2"));
 }
 
-/* What is held back is not forgotten. */
+/* An event that is held back is not forgotten. */
 static void test_held_back(void **state)
 {
 	struct world *world = *state;
@@ -179,7 +179,7 @@ static void test_worsens(void **state)
 	assert_string_equal(reported(world),
 			    "split-brain-suspected opens 1 0@0,split-brain-confirmed worsens 1 0@5,"
 			    "split-brain-healed closes 1 0@8,");
-	/* held back it is the worse one that is told, and once */
+	/* of the events held back the worse one is reported, once */
 	assert_false(raise_at(world, 10, "split-brain-suspected", ""));
 	assert_false(raise_at(world, 11, "split-brain-confirmed", ""));
 	assert_false(raise_at(world, 12, "split-brain-suspected", ""));
@@ -212,7 +212,7 @@ static void test_kept(void **state)
 	assert_int_equal(event_log_end(world->log), cursor);
 }
 
-/* Evidence comes as it is, has a place of its own, and opens nothing. */
+/* Evidence is never held back, has a place of its own, and opens no event. */
 static void test_evidence(void **state)
 {
 	struct world *world = *state;

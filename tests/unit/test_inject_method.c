@@ -45,7 +45,7 @@ static void add(struct service_set *set, struct service *service, uint8_t family
 	set->count++;
 }
 
-/* What a peer has configured as direct is otherwise here. */
+/* A real server that a peer has configured as direct is otherwise here. */
 static void test_own_method(void **state)
 {
 	static const struct {

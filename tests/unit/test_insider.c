@@ -1,6 +1,7 @@
 /* A member with a valid key that makes as much work as it can, in every way that it has: the
- * director that it attacks spends no more on it than its share, answers others in time, and calls
- * nobody failed. The attacker (tests/lab/tools/insider.c) and another member are processes. */
+ * director that it attacks spends no more on it than its share, answers others in time, and
+ * declares no member failed. The attacker (tests/lab/tools/insider.c) and another member are
+ * processes. */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -273,7 +274,7 @@ static bool stream_with(const struct world *world, uint64_t id, bool dialled)
 	return false;
 }
 
-/* The attacker has saved nothing. */
+/* The attacker's account is empty. */
 static void spend(struct world *world)
 {
 	struct node *node = (struct node *)(uintptr_t)io_node_get(world->node);
@@ -295,9 +296,9 @@ static void run_for(struct world *world, usec_t time)
 	}
 }
 
-/* By the wall probes are late for whatever else this machine does, so what is judged is the
- * processor's time: that of the director in all, and of each turn of its loop, for which alone a
- * probe has to wait. */
+/* By the wall clock other work of this machine delays probes too, so we judge the processor's time:
+ * that of the director in all, and of each turn of its loop, for which alone a probe has to
+ * wait. */
 static void storm(struct world *world, const char *name)
 {
 	usec_t cpu, began, share, turn, probe;

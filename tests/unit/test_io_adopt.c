@@ -32,7 +32,7 @@ struct reading {
 	int error;
 };
 
-/* The first piece takes its time. What comes after it waits for the reader. */
+/* The first piece takes its time. The pieces after it wait for the reader. */
 static void kernel(void *context)
 {
 	struct reading *reading = context;
@@ -115,8 +115,8 @@ static void test_whole(void **state)
 	assert_int_equal(reading.entries, LINES);
 }
 
-/* Without rests it would take twice as long as the first piece. Where the machine is busy the
- * reader may come late to that piece, and owe less. */
+/* Without rests it would take twice as long as the first piece. On a busy machine the reader may
+ * come late to that piece, and owe less. */
 static void test_rests(void **state)
 {
 	struct reading reading;

@@ -198,7 +198,7 @@ static void test_pieces(void **state)
 	assert_non_null(strstr(answer, "\"count\":0"));
 }
 
-/* However fast the client reads, the loop has a turn between two pieces. */
+/* However fast the client reads, the event loop has a turn between two pieces. */
 static void test_turns(void **state)
 {
 	static const char request[] = "{\"command\": \"connections\"}\n";
@@ -251,8 +251,8 @@ static void test_refused(void **state)
 
 static const char peers[] = "{\"command\": \"peers\"}\n";
 
-/* Idle clients lock nobody out: the oldest of them makes room, whether it asks nothing or does not
- * read. */
+/* Idle clients lock no other client out: the oldest of them is evicted, whether it asks nothing or
+ * does not read. */
 static void test_idle(void **state)
 {
 	struct world *world = *state;
@@ -270,14 +270,14 @@ static void test_idle(void **state)
 	assert_true(io_control_refused(world->control, CONTROL_E_EVICTED) >=
 		    ARRAY_SIZE(fds) - IO_CONTROL_CLIENTS);
 	assert_int_equal(io_control_refused(world->control, CONTROL_E_BUSY), 0);
-	/* that one is told why */
+	/* the evicted client gets the reason */
 	assert_true(read(fds[0], answer, sizeof(answer)) > 0);
 	assert_non_null(strstr(answer, "\"evicted\""));
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);
 }
 
-/* Many connections at once are taken over several turns, so that those who have asked are read. */
+/* Many connections at once are taken over several turns, so that waiting requests are read. */
 static void test_flood(void **state)
 {
 	struct world *world = *state;
@@ -298,7 +298,7 @@ static void test_flood(void **state)
 		close(fds[i]);
 }
 
-/* What a client asked that has gone is not done; one that has only finished writing is there. */
+/* A client that has gone gets no command executed; one that has only finished writing does. */
 static void test_gone(void **state)
 {
 	static const char reload[] = "{\"command\": \"reload\"}\n";
@@ -326,7 +326,7 @@ static void event_add(struct world *world, unsigned int number)
 
 	snprintf(subject, sizeof(subject), "d%u", number);
 	event_init(&event, EVENT_MEMBER_JOINED, subject, "Member %s has joined.", subject);
-	/* each in a minute of its own: nothing is held back */
+	/* each in a minute of its own: no event is held back */
 	event_raise(world->events, &event, (struct now){.mono = number * EVENT_LOG_QUIET});
 }
 
@@ -341,7 +341,7 @@ static int follow(struct world *world)
 	return fd;
 }
 
-/* What has come, the connection stays. */
+/* Reads what has come; the connection stays open. */
 static size_t peek(struct world *world, int fd, char *text, size_t cap)
 {
 	ssize_t len;
@@ -385,7 +385,7 @@ static void test_follow(void **state)
 		close(fds[i]);
 }
 
-/* A follower that reads nothing holds no memory, and learns what it missed. */
+/* A follower that does not read holds no memory, and learns that it missed events. */
 static void test_deaf_follower(void **state)
 {
 	struct world *world = *state;
@@ -425,7 +425,7 @@ static void test_second_daemon(void **state)
 	assert_int_equal(io_control_open(&world->loop, path, &source, &second, error), -EADDRINUSE);
 	assert_non_null(strstr(error, "another lvsmeshd"));
 
-	/* what a killed one left is taken over */
+	/* the socket that a killed daemon left is taken over */
 	strcpy(address.sun_path, scratch_path(&world->scratch, "left"));
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	close(fd);

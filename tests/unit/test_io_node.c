@@ -24,7 +24,7 @@ struct side {
 	uint64_t epoch;
 	unsigned int injected, awaited;
 	unsigned int joined, failed, left;
-	unsigned int refused; /* times told to take no traffic */
+	unsigned int refused; /* calls that withdraw traffic */
 	bool announced, closed, done, roster;
 };
 
@@ -219,7 +219,7 @@ static void test_replicates(void **state)
 	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
 	while (!connected(&world->a) || !connected(&world->b))
 		uv_run(&world->loop, UV_RUN_ONCE);
-	/* what there was when it came has to be in its kernel, and it waits for that */
+	/* a new director waits until the entries from before its start are in its kernel */
 	while (world->b.awaited == 0)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	injected = world->b.injected;
@@ -242,7 +242,7 @@ static void test_replicates(void **state)
 	io_node_forwarder(world->b.node, false);
 	assert_false(world->b.announced);
 	assert_int_equal(world->b.refused, 1);
-	/* but for who drains: it takes off what a process before it has put on */
+	/* except for a draining director: it withdraws what a process before it has announced */
 	io_node_drain(world->a.node, true);
 	assert_int_equal(world->a.refused, 1);
 
@@ -257,8 +257,8 @@ static void test_replicates(void **state)
 	side_close(&world->b);
 }
 
-/* A turn that is long is our own lateness, even if events of streams pass on the time all the
- * while: what would answer our pings is not read. */
+/* A long turn of the event loop is our own lateness, even if events of streams pass on the time all
+ * the while: the acks to our pings are not read. */
 static void test_long_turn(void **state)
 {
 	struct world *world = *state;
@@ -269,7 +269,7 @@ static void test_long_turn(void **state)
 	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
 	while (!connected(&world->a) || !connected(&world->b))
 		uv_run(&world->loop, UV_RUN_ONCE);
-	/* Where the machine is busy it has been late already. */
+	/* On a busy machine it has been late already. */
 	do {
 		uv_run(&world->loop, UV_RUN_ONCE);
 		membership_status(node_membership(io_node_get(world->a.node)), &status);
@@ -285,7 +285,7 @@ static void test_long_turn(void **state)
 	side_close(&world->b);
 }
 
-/* Somebody with a certificate, on a blocking socket. */
+/* A client with a certificate, on a blocking socket. */
 struct guest {
 	struct identity identity;
 	struct session *session;
@@ -298,7 +298,7 @@ static void guest_write(struct guest *guest, size_t len)
 	assert_int_equal(write(guest->fd, guest->data, len), len);
 }
 
-/* Dials, and says who it is. */
+/* Dials, and authenticates itself. */
 static void guest_open(struct world *world, struct guest *guest, const struct side *side)
 {
 	struct session_options options = {.identity = &guest->identity,
@@ -364,8 +364,7 @@ static bool sink_of(const struct side *side, const char *name,
 	return false;
 }
 
-/* Who subscribes and reads nothing gets what the sockets' buffers hold, and costs nobody else
- * anything. */
+/* A subscriber that does not read gets what the sockets' buffers hold, and delays no other peer. */
 static void test_deaf(void **state)
 {
 	enum { FLOWS = 1000, ROUNDS = 400 };
@@ -391,7 +390,7 @@ static void test_deaf(void **state)
 	}
 	assert_true(sink_of(&world->a, "d3", &deaf));
 	assert_int_equal(deaf.position, 0);
-	/* What it is yet to be sent is what there is, however often that changed. */
+	/* It is yet to be sent as many entries as there are, however often they changed. */
 	assert_in_range(deaf.behind, 1, FLOWS);
 	assert_true(deaf.bytes < 1024 * 1024);
 	assert_true(reads.bytes > 2 * 1024 * 1024);
@@ -431,7 +430,7 @@ static void test_membership(void **state)
 	assert_int_equal(world->a.joined, 1);
 	assert_int_equal(other_of(&world->a).state, MEMBER_ALIVE);
 
-	/* stopped as announced, it is no failure; without a word it is one */
+	/* an announced stop is no failure; an unannounced one is */
 	io_node_absence(world->b.node, 60 * USEC_PER_SEC);
 	while (!world->b.done || other_of(&world->a).state != MEMBER_AWAY)
 		uv_run(&world->loop, UV_RUN_ONCE);

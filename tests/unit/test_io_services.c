@@ -1,5 +1,5 @@
-/* The order of what is asked of the kernel, and that the loop waits for none of it: against a
- * kernel that takes as long as a test wants. */
+/* The order of the requests to the kernel, and that the event loop waits for none of them: against
+ * a kernel that takes as long as a test wants. */
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -21,7 +21,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct service_set kernel;
-static char calls[4096]; /* what was done, in order */
+static char calls[4096]; /* the kernel's calls, in order */
 static bool hold;        /* apply waits for the test */
 static sem_t held, go_on;
 static pthread_t loop_thread;
@@ -196,7 +196,7 @@ static void done(void *context)
 	world->done++;
 }
 
-/* With services of the addresses from `first` on. */
+/* A configuration with `count` services, at the addresses from `first` on. */
 static struct config *config_of(const struct world *world, unsigned int first, unsigned int count)
 {
 	struct config_error error;
@@ -378,12 +378,12 @@ static void test_close_while_applying(void **state)
 	uv_run(&world->loop, UV_RUN_DEFAULT);
 	assert_int_equal(world->done, 1);
 	assert_int_equal(world->programmed, 0);
-	/* what was begun has been ended, nothing else was */
+	/* the programming that was under way has ended, and no other began */
 	assert_int_equal(kernel.count, 1);
 }
 
-/* It is from after the programming that is under way, and all who asked before it began share it.
- */
+/* The list is read after the programming that is under way, and all callers that asked before the
+ * reading began share it. */
 static void test_list(void **state)
 {
 	struct world *world = *state;
@@ -407,13 +407,14 @@ static void test_list(void **state)
 	assert_int_equal(io_services_list(world->services, clock_now().mono + 1, &other, &error),
 			 -EAGAIN);
 	close_all(world);
-	/* it outlives who made it */
+	/* the list outlives its maker */
 	assert_int_equal(list->set.count, 2);
 	service_list_free(list);
 }
 
-/* So much of a processor a turn may take: a millisecond, without sanitizers and in a cache that is
- * warm. What is measured is on the loop 10 to 400 times as long if it is done there. */
+/* The processor time that a turn of the event loop may take: a millisecond, without sanitizers and
+ * in a cache that is warm. The measured work takes 10 to 400 times as long if it is done on the
+ * loop. */
 #define TURN_MAX (5 * USEC_PER_MSEC)
 #define SERVICES 1000
 #define REALS 100

@@ -99,7 +99,7 @@ static void nothing(void *context, unsigned int stream, const uint8_t *data, siz
 	(void)len;
 }
 
-/* What is read makes more work than a turn has time for. */
+/* Each read makes more work than a turn has time for. */
 static void data(void *context, unsigned int stream, const uint8_t *data, size_t len)
 {
 	struct world *world = context;
@@ -130,8 +130,8 @@ static bool all_read(const struct world *world)
 	return true;
 }
 
-/* However many have something, a turn has time for others: timers and datagrams; and each of them
- * comes to its turn. */
+/* However many streams are readable, a turn of the event loop has time for timers and datagrams;
+ * and each stream comes to its turn. */
 static void test_turns(void **state)
 {
 	struct world world = {0};
@@ -285,7 +285,7 @@ static int stranger_dial(const struct endpoint *endpoint)
 	return fd;
 }
 
-/* A turn accepts so many, however many wait. */
+/* A turn accepts a bounded number of connections, however many wait. */
 static void test_accepts(void **state)
 {
 	struct crowd crowd = {.strangers = true};
@@ -303,8 +303,8 @@ static void test_accepts(void **state)
 	crowd_close(&crowd);
 }
 
-/* Strangers who cost time get their share of each second; then they are refused, and by and by are
- * wanted again. */
+/* Strangers that cost time get their share of each second; then they are refused, and wanted again
+ * later. */
 static void test_share(void **state)
 {
 	struct crowd crowd = {.strangers = true, .each = 5 * USEC_PER_MSEC};
@@ -326,7 +326,7 @@ static void test_share(void **state)
 	assert_true(crowd.read * crowd.each <= IO_STREAMS_STRANGERS_BURST +
 						       took / IO_STREAMS_STRANGERS_SHARE +
 						       2 * crowd.each);
-	/* where others leave us less of the processor than the share, there is nothing to refuse */
+	/* if other processes leave us less than the share, no stranger is refused */
 	if (cpu > took / 2)
 		assert_true(crowd.unwanted > 0);
 	for (unsigned int before = crowd.wanted; crowd.wanted == before;) {
@@ -355,7 +355,7 @@ static void test_drip(void **state)
 	}
 	assert_in_range(sent, IO_STREAMS_STRANGER_READS, 2 * IO_STREAMS_STRANGER_READS);
 	close(fd);
-	/* but not one that has proved who it is */
+	/* but not a peer that is authenticated */
 	crowd.strangers = false;
 	crowd.read = 0;
 	fd = stranger_dial(&endpoint);

@@ -11,7 +11,7 @@
 
 #define HEADING "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n"
 
-/* From Linux 6.1: a masquerading service on each family, persistence, fwmarks, SIP. */
+/* Recorded on Linux 6.1: a masquerading service on each family, persistence, fwmarks, SIP. */
 static const char sample[] =
 	"Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n"
 	"TCP 0A020009 9A3C CB00710A 0050 0A010015 1F90 ESTABLISHED     898\n"

@@ -65,7 +65,7 @@ static void assert_same(const struct entry *a, const struct entry *b)
 
 	x.options = y.options = NULL;
 	x.flow.pe_digest = y.flow.pe_digest = 0;
-	/* Without what pads them: a copied struct need not carry it. */
+	/* Compares without the padding: a copied struct need not carry it. */
 	assert_memory_equal(&x, &y, offsetof(struct entry, timeout) + sizeof(x.timeout));
 	assert_int_equal(a->options != NULL, b->options != NULL);
 	if (a->options)
@@ -206,7 +206,7 @@ static void test_digest_only_of_templates(void **state)
 	assert_int_equal(entry.flow.pe_digest, 0);
 }
 
-/* What the kernel writes, byte for byte. */
+/* We write the kernel's format, byte for byte. */
 static void test_bytes(void **state)
 {
 	static const uint8_t want[] = {
@@ -255,7 +255,7 @@ static void test_message_refused(void **state)
 				 KERNEL_WIRE_E_HEADER);
 }
 
-/* What corrupts a kernel that takes it is taken from none, and given to none. */
+/* Entries that corrupt some kernels are taken from none, and given to none. */
 static void test_flags_refused(void **state)
 {
 	static const uint32_t refused[] = {0x2000, 0x1000 | 0x0800, 0x0200, 0x0400, 0x0600};

@@ -121,8 +121,8 @@ static void test_dials_its_join_list_for_ever(void **state)
 	membership_free(m);
 }
 
-/* A stranger's stream opens and breaks before it has said where it is: it can't be probed, so it
- * neither is alive nor fails. */
+/* A stranger's stream opens and breaks before the stranger has stated its address: it can't be
+ * probed, so it neither is alive nor fails. */
 static void test_judges_nobody_whose_address_it_lacks(void **state)
 {
 	struct identity other;

@@ -81,7 +81,7 @@ static void test_idle(void **state)
 	run(steps, ARRAY_SIZE(steps));
 }
 
-/* What was counted before we started says nothing. */
+/* Counts from before we started are ignored. */
 static void test_first_tick(void **state)
 {
 	static const struct step steps[] = {{0, 77, 777, 0, P}, {8, 0, 0, 0, 0}};
@@ -177,7 +177,7 @@ static void test_busy_needs_no_beats(void **state)
 {
 	static const struct step steps[] = {
 		{0, 0, 0, 0, P},   {8, 10, 40, 8, 0}, {8, 10, 40, 20, 0},
-		{8, 10, 40, 9, 0}, {8, 0, 0, 7, B}, /* what was left in the buffers */
+		{8, 10, 40, 9, 0}, {8, 0, 0, 7, B}, /* entries left in the buffers */
 		{8, 0, 0, 0, 0},
 	};
 
@@ -275,8 +275,8 @@ static void test_pause_is_no_stall(void **state)
 	assert_int_equal(world.metronome.sync.silent_since, 0);
 }
 
-/* Answers that are dropped before we read them, or not read for want of time, are none of the
- * kernel's silence; what is silent already stays so until it answers. */
+/* Answers that are dropped before we read them, or that we had no time to read, are no silence of
+ * the kernel; a kernel that is silent already stays so until it answers. */
 static void test_overload_is_no_stall(void **state)
 {
 	struct world world;

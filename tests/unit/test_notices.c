@@ -182,7 +182,7 @@ static void test_evidence(void **state)
 	assert_string_equal(event.subject, "d1");
 }
 
-/* Our own fault names nobody else. */
+/* An event about our own fault names us only. */
 static void test_deaf(void **state)
 {
 	struct world *world = *state;
@@ -197,7 +197,7 @@ static void test_deaf(void **state)
 	assert_string_equal(event.subject, "d1");
 }
 
-/* Who does not reach whom: by groups, or by pairs. */
+/* A partition names the directors that don't reach each other: by groups, or by pairs. */
 static void test_cut(void **state)
 {
 	struct world *world = *state;

@@ -83,7 +83,7 @@ static void test_drain(void **state)
 		{true, false, "draining d1,"},
 		{true, false, ""},
 		{true, true, "drained d1,"},
-		{true, false, ""}, /* somebody came who has not all of it yet */
+		{true, false, ""}, /* a subscriber came that has not all of it yet */
 		{true, true, ""},
 		{false, true, "undrained d1,"},
 		{true, true, "draining d1,drained d1,"},
@@ -163,7 +163,7 @@ static void test_kernel_changed(void **state)
 			    "net.ipv4.vs.sync_version");
 	assert_null(observer_contested(observer, &i, now));
 	assert_string_equal(reported(world), "kernel-changed net.ipv4.vs.sync_version,");
-	/* It has stopped; another thing can't be put back. */
+	/* The contest has stopped; another change can't be put back. */
 	now.mono += 2 * OBSERVER_CONTEST;
 	observe_kernel_changed(observer, "d1", "lvsmesh-tap", "was deleted", -EBUSY, world->log,
 			       now);
@@ -230,7 +230,7 @@ static void test_replication(void **state)
 	}
 }
 
-/* It lasts until the member has kept to its share for a minute. */
+/* The event lasts until the member has kept to its share for a minute. */
 static void test_throttled(void **state)
 {
 	struct world *world = *state;
@@ -254,7 +254,7 @@ static void test_throttled(void **state)
 	}
 }
 
-/* Told once of each that has none, by itself and by the others. */
+/* One event for each member that has no place, by itself and by the others. */
 static void test_place(void **state)
 {
 	struct world *world = *state;
@@ -289,7 +289,7 @@ static void test_forwarder(void **state)
 	}
 }
 
-/* At once, and what comes soon after that together, when a minute has passed. */
+/* The first conflicts are reported at once, those soon after together, when a minute has passed. */
 static void test_conflicts(void **state)
 {
 	struct world *world = *state;
@@ -417,7 +417,7 @@ static void test_names(void **state)
 	assert_string_equal(named(world, false, 0), "name-single d3,");
 }
 
-/* What a network brings about too is told only where it is too much for that. */
+/* Refusals that a network causes too are reported only when they are too many for that. */
 static void test_flood(void **state)
 {
 	struct world *world = *state;

@@ -34,7 +34,7 @@ static void test_window(void **state)
 	assert_int_equal(pace_observe(&pace, 0, 0, 2), PACE_CONFIRMED);
 	assert_false(pace_waiting(&pace));
 	assert_true(pace_allows(&pace, 9188));
-	/* Nothing under way: nothing to confirm. */
+	/* No message under way: none to confirm. */
 	assert_int_equal(pace_observe(&pace, 0, 0, 3), PACE_PENDING);
 }
 
@@ -69,7 +69,7 @@ static void test_lost(void **state)
 	/* The counter wraps: 3 drops. */
 	assert_int_equal(pace_observe(&pace, 5000, 2, 1), PACE_LOST);
 	assert_int_equal(pace.lost, 3);
-	/* What is still queued takes its place until it is gone. */
+	/* Messages still queued take up room until they are gone. */
 	assert_true(pace_waiting(&pace));
 	after = fill(&pace, 9188);
 	assert_in_range(after, 1, before / 2);
@@ -114,7 +114,7 @@ static void test_new_socket(void **state)
 	(void)state;
 	pace_init(&pace, CAPACITY, 40);
 	pace_wrote(&pace, 100);
-	/* Somebody else started the thread anew. */
+	/* Another process started the thread anew. */
 	assert_int_equal(pace_observe(&pace, 0, 0, 1), PACE_LOST);
 	assert_int_equal(pace.lost, 0);
 	assert_false(pace_waiting(&pace));

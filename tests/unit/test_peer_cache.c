@@ -111,7 +111,7 @@ static void test_replayed(void **state)
 	assert_true(session_ready(acceptor));
 	session_free(acceptor);
 
-	/* dates are looked at each time */
+	/* dates are checked each time */
 	assert_int_equal(
 		replay(&d2, cache, 30, &hello, FIXTURE_WALL + 2 * FIXTURE_VALID * USEC_PER_SEC),
 		-SESSION_E_EXPIRED);

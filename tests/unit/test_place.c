@@ -69,8 +69,7 @@ static void director_make(unsigned int i, uint64_t since)
 						    director->identity.certificate.bytes};
 }
 
-/* That director, whose roster has the first so many of all, but itself; since: 0: it does not say.
- */
+/* Starts a director; its roster has the first `count`, but itself. since: 0: not stated. */
 static struct membership *director_start(unsigned int own, unsigned int count, uint64_t since,
 					 usec_t wall)
 {
@@ -133,7 +132,7 @@ static bool is_beyond(unsigned int i, unsigned int count)
 	return before >= DIRECTORS_MAX;
 }
 
-/* Each director says that the last by time and identity have none. */
+/* Each director computes that the last by time and identity have no place. */
 static void check_places(unsigned int count)
 {
 	for (unsigned int own = 0; own < count; own += 13) {
@@ -179,7 +178,7 @@ static void step(struct membership *m, struct membership_event event, usec_t wal
 	membership_step(m, &event, &update);
 }
 
-/* Another director dials it, and tells it of itself. */
+/* Another director dials it, and sends its own statement. */
 static void exchange(struct membership *m, unsigned int other, usec_t wall)
 {
 	Lvsmesh__Pb__Digest digest = LVSMESH__PB__DIGEST__INIT;
@@ -215,8 +214,8 @@ static void exchange(struct membership *m, unsigned int other, usec_t wall)
 	     wall);
 }
 
-/* A newcomer with a slow clock comes behind those that are there; a time far ahead is nobody's
- * measure, and who has known others before keeps its own. */
+/* A newcomer with a slow clock comes behind those that are there; a time far ahead does not count,
+ * and a director that has known others before keeps its own. */
 static void test_newcomers(void **state)
 {
 	const uint64_t now = FIXTURE_SECONDS, day = 86400;

@@ -1,4 +1,4 @@
-/* What is replicated, and when. */
+/* The policy decides which flows are replicated, and when. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -68,7 +68,7 @@ static void tcp(struct sync *sync, unsigned int i, uint16_t state, usec_t now)
 	capture(sync, i, IPPROTO_TCP, state, now);
 }
 
-/* How many are in the journal, which is what position counts while nothing changes there. */
+/* position: how many entries are in the journal, as long as none of them changes there. */
 static void assert_counts(const struct sync *sync, uint64_t position, uint64_t young,
 			  uint64_t waiting, uint64_t local)
 {
@@ -172,7 +172,7 @@ static void test_admit(void **state)
 	for (usec_t t = 1000; t <= USEC_PER_SEC; t += 100)
 		admitted += policy_admit(&policy, now + t);
 	assert_in_range(admitted, 1098, 1101);
-	/* A clock that does not go on gives nothing, and slow ones have at least one. */
+	/* A clock that does not go on gives no token, and a low rate admits at least one flow. */
 	assert_false(policy_admit(&policy, now));
 	policy = (struct policy){.flood_rate = 1};
 	assert_true(policy_admit(&policy, now));
@@ -204,7 +204,7 @@ static void test_min_age(void **state)
 	assert_int_equal(sync_mature_time(sync), 3010 * USEC_PER_MSEC);
 	sync_mature(sync, at(4 * USEC_PER_SEC));
 	assert_counts(sync, 3, 0, 0, 0);
-	/* What peers know they are told at once, and templates. */
+	/* Flows that peers know are published at once, and templates. */
 	tcp(sync, 1, FIN_WAIT, 4 * USEC_PER_SEC);
 	assert_counts(sync, 4, 0, 0, 0);
 	struct entry template = make_entry(9, IPPROTO_TCP, 0);
@@ -240,7 +240,7 @@ static void test_spared(void **state)
 	assert_int_equal(status_of(sync).spared, 3);
 	sync_mature(sync, at(10 * USEC_PER_SEC));
 	assert_counts(sync, 1, 0, 0, 3);
-	/* On its way to its end nobody is told; but one that goes on in the state it had lives. */
+	/* A flow that is closing is not published; but one that goes on in its state lives. */
 	tcp(sync, 0, TIME_WAIT, 11 * USEC_PER_SEC);
 	assert_counts(sync, 1, 0, 0, 3);
 	tcp(sync, 1, FIN_WAIT, 62 * USEC_PER_SEC);
@@ -254,7 +254,7 @@ static void test_spared(void **state)
 	sync_free(sync);
 }
 
-/* Another min-age holds for those that wait, and who gives up its traffic waits no longer. */
+/* A new min-age applies to waiting flows too, and a draining director waits no longer. */
 static void test_reload(void **state)
 {
 	struct sync *sync = make_sync(50 * USEC_PER_SEC, 0);
@@ -303,7 +303,7 @@ static void test_off(void **state)
 	tcp(sync, 3, FIN_WAIT, USEC_PER_SEC);
 	assert_counts(sync, 1, 0, 0, 2);
 	assert_int_equal(status_of(sync).withheld, 2);
-	/* Peers know of the first: they are told what becomes of it. Templates always. */
+	/* Peers know of the first flow: its changes are published. Templates always are. */
 	tcp(sync, 1, FIN_WAIT, USEC_PER_SEC);
 	template.flow.template = 1;
 	template.flags |= ENTRY_TEMPLATE;
@@ -333,8 +333,8 @@ static void test_off(void **state)
 	sync_free(sync);
 }
 
-/* However many come that are not established, so many a second are replicated, some wait, and the
- * rest is not even held; those that are established go by. */
+/* However many flows come that are not established, the rate limit replicates some a second, some
+ * wait, and the rest is not even held; established flows go by. */
 static void test_flood(void **state)
 {
 	struct sync *sync = make_sync(0, 1000);
@@ -358,8 +358,7 @@ static void test_flood(void **state)
 	assert_int_equal(status.shed, 100000 + 20 - status.position - 100);
 	assert_int_equal(status.entries, status.position + 100);
 	assert_int_equal(status.shed_time, now - USEC_PER_MSEC);
-	/* It ends: those that wait come in order; one that gets established sooner does not wait.
-	 */
+	/* The flood ends: waiting flows come in order; one established sooner does not wait. */
 	while (status_of(sync).waiting > 0) {
 		now = MAX(now, sync_mature_time(sync));
 		sync_mature(sync, at(now));
@@ -372,7 +371,7 @@ static void test_flood(void **state)
 	tcp(sync, i - 1, ESTABLISHED, now);
 	assert_counts(sync, status.position + 1, 0, 0, 0);
 	assert_int_equal(status.shed, status_of(sync).shed);
-	/* Nobody overtakes those that wait, though there would be room by now. */
+	/* No flow overtakes those that wait, though there would be room by now. */
 	while (status_of(sync).waiting == 0)
 		tcp(sync, i++, SYN_RECV, now);
 	tcp(sync, i++, SYN_RECV, now + 100 * USEC_PER_MSEC);
@@ -397,7 +396,7 @@ static void test_bounds(void **state)
 		tcp(sync, i++, SYN_RECV, USEC_PER_SEC);
 	assert_counts(sync, 2, 800, 100, 0);
 	assert_int_equal(status_of(sync).shed, 1);
-	/* All come of age at once, and are turned away as others. */
+	/* All young flows come of age at once, and are turned away as others. */
 	sync_mature(sync, at(2 * USEC_PER_SEC));
 	assert_counts(sync, 3, 0, 100, 0);
 	assert_int_equal(status_of(sync).entries, 103);
@@ -427,7 +426,7 @@ static void source_hears(struct sync *sync, uint8_t kind, size_t len)
 	assert_int_equal(sync_receive(sync, SOURCE, kind, body, len, at(USEC_PER_SEC)), 0);
 }
 
-/* A peer's word of a flow, which is all that it answers when it is asked what it holds. */
+/* A peer's entry, its whole answer to a Want. */
 static void hear(struct sync *sync, const struct entry *entry, struct table_version version)
 {
 	struct batch_head head = {.wanted = true, .wanted_end = true};
@@ -453,7 +452,7 @@ static void hear(struct sync *sync, const struct entry *entry, struct table_vers
 	sync_close(sync, SOURCE);
 }
 
-/* What a peer knows of is not kept from it, whoever is right. */
+/* A flow that a peer knows of is not withheld, whichever version wins. */
 static void test_known(void **state)
 {
 	struct table_version version = {((FIXTURE_WALL + USEC_PER_SEC) / 1000) << 16, 0};
@@ -471,7 +470,7 @@ static void test_known(void **state)
 		hear(sync, &entry, version);
 		assert_counts(sync, older ? 1 : 0, 1, 0, 0);
 		assert_int_equal(sync_inject_pending(sync), !older);
-		/* Learned from a peer, carried here: it is told at once. */
+		/* Learned from a peer, carried here: it is published at once. */
 		tcp(sync, 1, FIN_WAIT, 2 * USEC_PER_SEC);
 		assert_counts(sync, older ? 2 : 1, 1, 0, 0);
 		sync_free(sync);

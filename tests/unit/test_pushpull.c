@@ -1,4 +1,4 @@
-/* The largest exchange there can be: every frame keeps to its limit, and nothing is left out. */
+/* The largest exchange there can be: every frame keeps to its limit, and no member is left out. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 #include "proto/session/seal.h"
 #include "tests/identity_fixture.h"
 
-#define COUNT 1000 /* members, with what they say as long as it may be */
+#define COUNT 1000 /* members, with the longest statements */
 #define STREAM 20
 #define ENTRY 32
 
@@ -91,7 +91,7 @@ static void step(struct membership *m, struct membership_event event)
 	membership_step(m, &event, &update);
 }
 
-/* All of them in the roster of one who has just started, and failed by now. */
+/* A director that has just started, with all of them in its roster, and failed by now. */
 static struct membership *start(struct large *large)
 {
 	Lvsmesh__Pb__State state = LVSMESH__PB__STATE__INIT;
@@ -139,7 +139,7 @@ static struct membership *start(struct large *large)
 	return m;
 }
 
-/* The peer has nothing of the first so many, and newer of all others. */
+/* The peer has no statement of the first `lacked`, and newer ones of all others. */
 static void exchange(struct membership *m, const struct large *large, unsigned int lacked)
 {
 	static uint8_t entries[COUNT * ENTRY], data[COUNT * ENTRY + 16],
@@ -214,7 +214,7 @@ static uint64_t counted(const struct membership *m, const char *name)
 	return 0;
 }
 
-/* A State of so many records, all of which one of another key has signed; it ends the stream. */
+/* A State of this many records, all signed with another key; it ends the stream. */
 static void forged_state(struct membership *m, struct large *large, unsigned int count)
 {
 	static uint8_t data[MEMBERSHIP_BODY_MAX], frame[MEMBERSHIP_BODY_MAX];

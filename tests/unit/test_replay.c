@@ -75,7 +75,7 @@ static void test_epochs(void **state)
 	assert_int_equal(take(&window, 8, 1), REPLAY_E_STALE);
 }
 
-/* Against the plain statement of the rule: nothing twice, and nothing within the window lost. */
+/* Against the plain statement of the rule: no packet twice, and none within the window lost. */
 static void test_any_order(void **state)
 {
 	static bool seen[SPAN + 3000];
@@ -98,7 +98,7 @@ static void test_any_order(void **state)
 	}
 }
 
-/* Nothing old any more, and of what is new nothing is refused, whatever its order. */
+/* A closed window takes no old packet any more, and refuses no new one, in any order. */
 static void test_closed(void **state)
 {
 	static const uint64_t highest[] = {0, 1, 62, 63, 64, 100, 4095, 4096};

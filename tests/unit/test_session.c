@@ -15,7 +15,7 @@
 
 static struct identity d1, d2;
 
-/* What one side has written. */
+/* The bytes that one side has written. */
 struct stream {
 	uint8_t data[8192];
 	size_t len;
@@ -26,7 +26,7 @@ struct pair {
 	struct stream hello, answer, confirm;
 };
 
-/* What whoever is opened speaks. */
+/* The versions that the next session opened speaks. */
 static struct version_range versions = VERSION_RANGE;
 
 static int set_up(void **state)
@@ -239,7 +239,7 @@ static void test_handshake_in_bytes(void **state)
 	session_free(acceptor);
 }
 
-/* All that is true of a stream that stops anywhere: it waits, and nobody is ready. */
+/* A stream that stops anywhere waits, and neither side is ready. */
 static void test_truncated(void **state)
 {
 	struct stream frame;
@@ -288,7 +288,7 @@ static void flip(struct stream *stream, size_t bit)
 	stream->data[bit / 8] ^= (uint8_t)(1 << bit % 8);
 }
 
-/* A changed hello is refused by the acceptor, or its answer by the dialer: nobody gets ready. */
+/* The acceptor refuses a changed hello, or the dialer its answer: neither side gets ready. */
 static void test_flipped_hello(void **state)
 {
 	struct stream hello, answer;
@@ -386,7 +386,7 @@ static void test_flipped_frame(void **state)
 	stop(&pair);
 }
 
-/* What was recorded of a whole stream, either direction, opens no other. */
+/* A recording of a whole stream, either direction, opens no other. */
 static void test_replayed_stream(void **state)
 {
 	struct session *acceptor = open_session(&d2, false, 77);
@@ -454,7 +454,7 @@ static void forge(const uint8_t key[64], uint8_t kind, uint8_t count, const uint
 							   nonce, key);
 }
 
-/* What peer answers to a director that it takes for one of its own. */
+/* The answer of peer to a director that it takes for one of its own. */
 static void answer_of(const struct identity *peer, struct stream *ret_answer)
 {
 	bool ours = memcmp(peer->certificate.cluster, d2.certificate.cluster, CLUSTER_ID_SIZE) == 0;
@@ -471,7 +471,7 @@ static void answer_of(const struct identity *peer, struct stream *ret_answer)
 	session_free(dialer);
 }
 
-/* Refused for its certificate, by an acceptor and by a dialer, and neither says more. */
+/* An acceptor and a dialer refuse the peer for its certificate, and neither sends more. */
 static void assert_refused(const struct identity *peer, usec_t wall, int error)
 {
 	struct session *acceptor = open_session(&d2, false, 2);
@@ -640,7 +640,7 @@ static void test_versions(void **state)
 	versions = VERSION_RANGE;
 }
 
-/* What is spoken between two that speak these; 0: nothing. */
+/* The version that a dialer and an acceptor of these ranges agree on; 0: none. */
 static uint32_t version_between(struct version_range dialer, struct version_range acceptor)
 {
 	struct stream hello, answer, confirm;
@@ -744,7 +744,7 @@ static void test_second_confirm(void **state)
 	stop(&pair);
 }
 
-/* With the right key and a body that does not decode. */
+/* A Confirm with the right key and a body that does not decode. */
 static void test_bad_confirm(void **state)
 {
 	struct session *acceptor = open_session(&d2, false, 2);

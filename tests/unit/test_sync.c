@@ -1,4 +1,4 @@
-/* What a peer may say, and what is refused when it says something else. */
+/* The messages that a peer may send, and the errors for all others. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -66,7 +66,7 @@ static int begin(struct sync *sync, uint64_t journal, uint64_t from, uint64_t en
 	return sync_receive(sync, SOURCE, SYNC_KIND_BEGIN, body, len, start);
 }
 
-/* The frame that a source has to say now. */
+/* The frame that a source sends now. */
 static int source_says(struct sync *sync, size_t *ret_len)
 {
 	uint8_t kind;
@@ -86,7 +86,7 @@ static int heartbeat(struct sync *sync, uint64_t position, bool complete)
 	return sync_receive(sync, SOURCE, SYNC_KIND_HEARTBEAT, body, len, start);
 }
 
-/* A source that has subscribed, and been told that there is a journal of 10. */
+/* A source that has subscribed to a journal of 10. */
 static struct sync *make_source(void)
 {
 	struct sync *sync = make_sync();
@@ -157,7 +157,7 @@ static int receive(struct sync *sync, const struct forged *forged)
 	return receive_at(sync, forged, start);
 }
 
-/* A journal's batch of one entry, up to position; what is to be said at once then. */
+/* A journal's batch of one entry, up to position; the result of sync_output() then. */
 static int receive_next(struct sync *sync, uint64_t position, usec_t mono)
 {
 	struct forged forged = good_batch(false);
@@ -181,7 +181,7 @@ static uint64_t entries(const struct sync *sync)
 	return status.entries;
 }
 
-/* Refused as a whole, counted under its name, and nothing is held. */
+/* The batch is refused as a whole, counted under its name, and no entry is held. */
 static void assert_refused(struct forged forged, int error)
 {
 	struct sync *sync = forged.head.wanted ? make_asking() : make_source();
@@ -213,13 +213,12 @@ static void test_batches(void **state)
 	assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
 	forged.head.first = 10;
 	assert_int_equal(receive(sync, &forged), 0);
-	/* What was not asked for. */
+	/* An answer that we did not ask for. */
 	forged = good_batch(true);
 	assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
 	sync_free(sync);
 }
 
-/* A peer that becomes complete has a journal that is longer than when the stream began. */
 /* An ack goes with a batch, and of several only with one of them; after the last it is not long in
  * coming. */
 static void test_acks(void **state)
@@ -242,6 +241,7 @@ static void test_acks(void **state)
 	sync_free(sync);
 }
 
+/* A peer that becomes complete has a journal that is longer than when the stream began. */
 static void test_completes(void **state)
 {
 	struct forged forged = good_batch(false);
@@ -259,7 +259,7 @@ static void test_completes(void **state)
 	assert_int_equal(receive(sync, &forged), 0);
 	sync_stream_status(sync, SOURCE, start, &status);
 	assert_true(status.synced);
-	/* And goes on: nobody has to have all of a journal that never ends. */
+	/* The journal goes on: a subscriber is synced without its new end. */
 	assert_int_equal(heartbeat(sync, 20, true), 0);
 	sync_stream_status(sync, SOURCE, start, &status);
 	assert_true(status.synced);
@@ -302,8 +302,7 @@ static void test_shares(void **state)
 	sync_free(sync);
 }
 
-/* A share that was not answered to its end is asked for again; when nobody is left to ask it ends.
- */
+/* An unfinished share is requested again; without a donor left the start ends. */
 static void test_shares_lost(void **state)
 {
 	struct sync *sync = make_asking();
@@ -363,7 +362,7 @@ static void assert_relay_asked(struct sync *sync, uint64_t origin, uint64_t sinc
 	lvsmesh__pb__want__free_unpacked(want, NULL);
 }
 
-/* Who had followed a dead director further than we is asked for the rest, once. */
+/* We ask a peer that had followed a dead director's journal further than we for the rest, once. */
 static void test_relay(void **state)
 {
 	struct forged forged = good_batch(true);
@@ -387,7 +386,7 @@ static void test_relay(void **state)
 	sync_status(sync, &status);
 	assert_int_equal(status.relayed, 1);
 	assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
-	/* Less, or as much, is nothing new; more is. */
+	/* We ask for more of the journal, not for less or as much. */
 	lost(sync, 1234, 5, 50);
 	assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
 	lost(sync, 1234, 7, 60);
@@ -417,7 +416,7 @@ static int sums(struct sync *sync, uint8_t *data, size_t data_len, unsigned int 
 	return sums_at(sync, SOURCE, data, data_len, now);
 }
 
-/* What was missing is counted, unless it may have been on its way still, or have ended. */
+/* A missing entry is counted, unless it may have been on its way still, or have ended. */
 static void test_mended(void **state)
 {
 	static const struct {
@@ -453,8 +452,8 @@ static void test_mended(void **state)
 	sync_free(sync);
 }
 
-/* A peer whose sums are lies is asked for 64 parts each time, never the same before all had their
- * turn; what comes of it is nothing new. */
+/* We ask a peer whose sums are lies for 64 parts each time, never for the same before all had their
+ * turn; its answers repair no entry. */
 static void test_lying_sums(void **state)
 {
 	static uint8_t data[4096 * 8 + 1];
@@ -498,7 +497,7 @@ static void test_lying_sums(void **state)
 	sync_free(sync);
 }
 
-/* A source that has nothing to bring, but a table to compare with. */
+/* A source with an empty journal, but a table to compare with. */
 static void open_comparable(struct sync *sync, unsigned int stream, const struct identity *who)
 {
 	Lvsmesh__Pb__Heartbeat told = LVSMESH__PB__HEARTBEAT__INIT;
@@ -523,8 +522,8 @@ static bool is_asked(struct sync *sync, unsigned int stream)
 	return sync_output(sync, stream, start, body, &kind, &len) == 0 && kind == SYNC_KIND_WANT;
 }
 
-/* A peer that is asked and does not answer, or sends sums without end, keeps nobody else from being
- * compared with. */
+/* A peer that does not answer our Want, or sends endless sums, keeps us from no other
+ * comparison. */
 static void test_silent_sums(void **state)
 {
 	static uint8_t data[4096 * 8] = {1};
@@ -543,12 +542,13 @@ static void test_silent_sums(void **state)
 	sync_tick(sync, start);
 	assert_true(is_asked(sync, SOURCE));
 	assert_false(is_asked(sync, SOURCE + 2));
-	/* The first is not taken so soon again; the other is, whose sums had no place. */
+	/* The first peer's sums are not taken so soon again; the other's, which had no place,
+	 * are. */
 	assert_int_equal(sums_at(sync, SOURCE, data, sizeof(data), start), 0);
 	assert_int_equal(sums_at(sync, SOURCE + 2, data, sizeof(data), start), 0);
 	sync_tick(sync, start);
 	assert_true(is_asked(sync, SOURCE + 2));
-	/* It is asked nothing new before it has answered, and that holds up nobody either. */
+	/* A peer gets no new Want before its answer, and that holds up no other either. */
 	later.mono += 15 * USEC_PER_SEC;
 	assert_int_equal(sums_at(sync, SOURCE, data, sizeof(data), later), 0);
 	sync_tick(sync, later);
@@ -561,7 +561,6 @@ static void test_silent_sums(void **state)
 	sync_free(sync);
 }
 
-/* Where a stream begins: where it was left, or at the start. */
 /* However often a peer's stream is opened anew, its sums are taken every 15 s. */
 static void test_sums_of_new_streams(void **state)
 {
@@ -583,6 +582,7 @@ static void test_sums_of_new_streams(void **state)
 	sync_free(sync);
 }
 
+/* A stream begins where it was left, or at the start. */
 static void test_begin(void **state)
 {
 	static const struct {
@@ -622,7 +622,7 @@ static void test_begin(void **state)
 	assert_int_equal(heartbeat(sync, 10, false), 0);
 	sync_stream_status(sync, SOURCE, start, &status);
 	assert_true(status.synced);
-	/* A peer that does not know the position any more gives all, and asks for nothing. */
+	/* A peer that does not know the position any more sends all. */
 	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
 	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
 	assert_int_equal(begin(sync, PEER_JOURNAL + 1, 0, 3), 0);
@@ -787,7 +787,7 @@ static int sink_output(struct sync *sync, unsigned int stream, struct now now, s
 	return sink_next(sync, stream, SYNC_KIND_BATCH, now, ret_len);
 }
 
-/* A sink whose peer takes so many journals in a Lost; 0: it does not say. */
+/* A sink whose peer takes this many journals in a Lost; 0: not stated. */
 static void subscribe_as(struct sync *sync, unsigned int stream, uint32_t journals)
 {
 	Lvsmesh__Pb__Subscribe message = LVSMESH__PB__SUBSCRIBE__INIT;
@@ -799,7 +799,7 @@ static void subscribe_as(struct sync *sync, unsigned int stream, uint32_t journa
 	assert_int_equal(sync_receive(sync, stream, SYNC_KIND_SUBSCRIBE, body, len, start), 0);
 }
 
-/* How many journals the next Lost has by then, none of which was told before; 0: there is none. */
+/* How many journals the next Lost has by then, none of which was sent before; 0: no Lost. */
 static unsigned int told_lost(struct sync *sync, unsigned int stream, usec_t after,
 			      bool told[LOST_TOLD])
 {
@@ -821,8 +821,7 @@ static unsigned int told_lost(struct sync *sync, unsigned int stream, usec_t aft
 	return count;
 }
 
-/* More journals than an older build takes are told in turn; to one that says what it takes, at
- * once. */
+/* More journals than a peer takes are sent in turn; as many as it takes, at once. */
 static void test_lost_of_an_older_build(void **state)
 {
 	static const struct {
@@ -848,7 +847,7 @@ static void test_lost_of_an_older_build(void **state)
 
 		subscribe_as(sync, SINK + i, cases[i].says);
 		for (unsigned int n = 0; n < 3; n++) {
-			/* All of them were told: from the first on again. */
+			/* All of them were sent: the next Lost starts with the first again. */
 			if (i == 1 && n == 2)
 				memset(told, 0, sizeof(told));
 			assert_int_equal(told_lost(sync, SINK + i, n * turn, told),
@@ -859,7 +858,7 @@ static void test_lost_of_an_older_build(void **state)
 	sync_free(sync);
 }
 
-/* A Want leaves out no more origins than its peer takes; what is answered in vain does no harm. */
+/* A Want leaves out no more origins than its peer takes; entries sent in vain do no harm. */
 static void test_want_from_an_older_build(void **state)
 {
 	enum { SOURCES = 100 };
@@ -921,7 +920,7 @@ static void test_sink(void **state)
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
 		sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, start);
-		/* Nothing is said to somebody who did not ask. */
+		/* The publisher sends no frame before the Subscribe. */
 		assert_int_equal(sync_output(sync, SINK, start, body, &kind, &len), -EAGAIN);
 		assert_int_equal(ack(sync, 0), -SYNC_E_KIND);
 		assert_int_equal(subscribe(sync, asked[i].journal, asked[i].position), 0);
@@ -952,8 +951,7 @@ static void test_sink(void **state)
 	sync_free(sync);
 }
 
-/* A subscriber that talks and acknowledges nothing is stalled, in time; what it says does not
- * matter. */
+/* A subscriber that talks and acknowledges nothing is stalled, in time, whatever else it sends. */
 static void test_stalled(void **state)
 {
 	struct sync *sync = make_sync();
@@ -966,7 +964,7 @@ static void test_stalled(void **state)
 	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, now);
 	assert_int_equal(subscribe(sync, 0, 0), 0);
 	assert_int_equal(sink_output(sync, SINK, now, &len), -EAGAIN);
-	/* There is nothing to acknowledge. */
+	/* No change waits to be acknowledged. */
 	now.mono += 2 * SYNC_STALL;
 	sync_tick(sync, now);
 	assert_false(sync_stalled(sync, SINK, now));
@@ -980,14 +978,14 @@ static void test_stalled(void **state)
 	sync_stream_status(sync, SINK, now, &status);
 	assert_int_equal(status.lag, SYNC_STALL);
 	assert_int_equal(status.behind, 1);
-	/* What was there all the time is enough. */
+	/* An ack of the change that was there all the time is enough. */
 	assert_int_equal(sink_output(sync, SINK, now, &len), 0);
 	assert_int_equal(ack(sync, 1), 0);
 	assert_false(sync_stalled(sync, SINK, now));
 	sync_free(sync);
 }
 
-/* What a peer may want, and when. */
+/* The Wants that a peer may send, and when. */
 static void test_want(void **state)
 {
 	struct sync *sync = make_sync();
@@ -1041,7 +1039,7 @@ static unsigned int answered(struct sync *sync, struct now *now, unsigned int *r
 	return batches;
 }
 
-/* A table of which nothing is wanted is not looked through. */
+/* A Want that no entry can match does not walk the table. */
 static void test_want_nothing(void **state)
 {
 	struct sync_options options = {
@@ -1105,7 +1103,6 @@ static void test_inject(void **state)
 	sync_free(sync);
 }
 
-/* What the local kernel carries before a peer's word about it was injected is not overridden. */
 /* The message for the kernel that is next: its entries, of one flow. */
 static unsigned int injected(struct sync *sync, struct entry list[2])
 {
@@ -1132,7 +1129,7 @@ static void test_end_elsewhere(void **state)
 	assert_int_equal(receive(sync, &forged), 0);
 	assert_int_equal(injected(sync, list), 1);
 	sync_injected(sync);
-	/* With the real server that it has. */
+	/* Its end, with the real server that the kernel has. */
 	forged.head.first = 10;
 	forged.head.last = 11;
 	forged.version.hlc++;
@@ -1142,7 +1139,7 @@ static void test_end_elsewhere(void **state)
 	assert_int_equal(injected(sync, list), 1);
 	assert_true(list[0].flags & ENTRY_INACTIVE);
 	sync_injected(sync);
-	/* With another one: that it lives there comes first, as often as it has to be said. */
+	/* Its end, with another real server: each time a message that it lives comes first. */
 	forged.head.first = 11;
 	forged.head.last = 12;
 	forged.version.hlc++;
@@ -1174,6 +1171,7 @@ static void test_end_elsewhere(void **state)
 	sync_free(sync);
 }
 
+/* A pending injection does not override what the local kernel has carried since. */
 static void test_stale_inject(void **state)
 {
 	struct forged forged = good_batch(true);
@@ -1186,7 +1184,7 @@ static void test_stale_inject(void **state)
 	sync_free(sync);
 }
 
-/* What the table holds of an entry's flow. */
+/* The entry that the table holds for a flow. */
 static struct entry held(const struct sync *sync, const struct entry *entry,
 			 struct sync_info *ret_info)
 {
@@ -1200,9 +1198,9 @@ static struct entry held(const struct sync *sync, const struct entry *entry,
 	return found;
 }
 
-/* A peer hands back what we stamped before a restart, with a clock that was ten minutes ahead: what
- * our kernel has said since is newer, whatever it is stamped, and whichever of the two came first.
- */
+/* A peer returns an entry that we stamped before a restart, with a clock that was ten minutes
+ * ahead: our kernel's reports since are newer, whatever their stamps, and whichever of the two came
+ * first. */
 static void test_earlier_life(void **state)
 {
 	struct forged forged = good_batch(true);
@@ -1232,7 +1230,7 @@ static void test_earlier_life(void **state)
 		assert_false(sync_inject_pending(sync));
 		sync_free(sync);
 	}
-	/* Where the kernel agrees there is nothing to inject. */
+	/* If the kernel agrees there is nothing to inject. */
 	for (int order = 0; order < 2; order++) {
 		sync = make_asking();
 		if (order == 0)
@@ -1245,7 +1243,7 @@ static void test_earlier_life(void **state)
 		assert_false(sync_inject_pending(sync));
 		sync_free(sync);
 	}
-	/* While they are being read, ours are taken to be in the kernel; what it has says more. */
+	/* While connections are read, ours are assumed to be in the kernel; those found win. */
 	for (int order = 0; order < 2; order++) {
 		sync = make_asking();
 		sync_adopting(sync, order == 0);
@@ -1258,7 +1256,7 @@ static void test_earlier_life(void **state)
 		assert_true(info.own);
 		sync_free(sync);
 	}
-	/* What we stamped before this host booted says more than a kernel that learned since. */
+	/* An entry that we stamped before this host's boot wins over its kernel. */
 	forged.version.hlc = ((start.wall - start.mono) / USEC_PER_MSEC - 1) << 16;
 	for (int order = 0; order < 2; order++) {
 		sync = make_asking();
@@ -1272,7 +1270,7 @@ static void test_earlier_life(void **state)
 		assert_true(sync_inject_pending(sync));
 		sync_free(sync);
 	}
-	/* Another's word is newer than what was found, and than an older one of ours. */
+	/* Another director's entry is newer than a found one, and than an older one of ours. */
 	forged.version.origin = certificate_id(&peer.certificate);
 	sync = make_asking();
 	sync_adopting(sync, true);
@@ -1283,7 +1281,7 @@ static void test_earlier_life(void **state)
 	sync_free(sync);
 }
 
-/* What the kernel lost is injected again, once for each time it is said, and stays where it is. */
+/* A lost entry is injected again, once for each sync_repair(), and keeps its place. */
 static void test_repair(void **state)
 {
 	struct forged forged = good_batch(true);
@@ -1323,7 +1321,7 @@ static void test_repair(void **state)
 	sync_free(sync);
 }
 
-/* A journal of many batches leaves nothing out and says nothing twice. */
+/* A journal of many batches leaves no entry out and sends none twice. */
 static void test_from_start(void **state)
 {
 	struct sync_options options = {.identity = &peer,
@@ -1366,8 +1364,8 @@ static void test_from_start(void **state)
 	sync_free(subscriber);
 }
 
-/* What the kernel reported while we slept is older than what a peer has told of the flow since,
- * whichever of the two comes first, and newer than what we had. */
+/* A report of the kernel while the daemon was stalled is older than an entry that a peer has
+ * published since, whichever of the two comes first, and newer than the one that we had. */
 static void test_late(void **state)
 {
 	usec_t asleep = start.wall + USEC_PER_SEC;
@@ -1400,7 +1398,7 @@ static void test_late(void **state)
 	sync_status(sync, &status);
 	assert_int_equal(status.stale, 2);
 	assert_int_equal(status.entries_own, 0);
-	/* What it reports now is newer. */
+	/* The kernel's reports of now are newer. */
 	sync_late(sync, 0);
 	assert_int_equal(sync_capture(sync, &first, woke), 0);
 	sync_status(sync, &status);
@@ -1456,8 +1454,8 @@ static void test_signed_once(void **state)
 	sync_free(late);
 }
 
-/* The journal's newest change is gone before the peer has heard of it: expired, or a peer carries
- * the flow now. Whoever stands before it is told that there is nothing, in a way that it takes. */
+/* The journal's newest change is gone before the peer has got it: expired, or a peer carries the
+ * flow now. A subscriber that stands before it gets an empty batch, which it accepts. */
 static void test_journal_gap(void **state)
 {
 	struct sync_options options = {
@@ -1492,8 +1490,8 @@ static void test_journal_gap(void **state)
 	sync_free(subscriber);
 }
 
-/* What changed again while a batch was on its way comes behind it: before that what the peer has
- * acknowledged does not count. */
+/* An entry that changed again while a batch was on its way comes behind it: before that the peer's
+ * acknowledgements do not count. */
 static void test_changed_again(void **state)
 {
 	struct sync_options options = {
@@ -1520,7 +1518,7 @@ static void test_changed_again(void **state)
 		assert_int_equal(sink_output(sync, SINK, now, &len), 0);
 		assert_int_equal(
 			batch_read(reader, body + SIGNATURE_SIZE, len - SIGNATURE_SIZE, &head), 0);
-		/* Where the first batch came to is captured by now, and may not be there. */
+		/* The entry changes again: acknowledging the first batches does not cover it. */
 		if (head.first == 0)
 			assert_int_equal(sync_capture(sync, &entry, start), 0);
 		assert_int_equal(ack(sync, head.last), 0);
@@ -1531,7 +1529,7 @@ static void test_changed_again(void **state)
 	sync_free(sync);
 }
 
-/* Of each start what is found in the kernel has another version, whatever the epoch is. */
+/* At each start, entries found in the kernel have another version, whatever the epoch is. */
 static void test_found_versions(void **state)
 {
 	uint64_t before = 0;
@@ -1556,8 +1554,8 @@ static void test_found_versions(void **state)
 	}
 }
 
-/* A journal tells also what took the place of its director's own. How far that was followed does
- * not depend on it: others ask for what is newer. */
+/* A journal also publishes entries that replaced its director's own. The highest version noted for
+ * the journal leaves them out: others ask for all above it. */
 static void test_told_for_others(void **state)
 {
 	struct sync *sync = make_source();
@@ -1646,8 +1644,8 @@ static void test_expiry(void **state)
 	sync_free(sync);
 }
 
-/* A journal whose end never comes, and whose positions jump: it is never taken for followed,
- * nothing is asked because of it, and it is followed as it says. */
+/* A journal whose end never comes, and whose positions jump: we never count it as caught up, send
+ * no Want because of it, and follow its positions. */
 static void test_lying_journal(void **state)
 {
 	struct forged forged = good_batch(false);
@@ -1664,7 +1662,7 @@ static void test_lying_journal(void **state)
 		forged.head.last = position;
 		assert_int_equal(heartbeat(sync, position, true), 0);
 		assert_int_equal(receive(sync, &forged), 0);
-		/* What is behind it already. */
+		/* Positions that the subscriber has passed already. */
 		assert_int_equal(heartbeat(sync, position - 1, true), -SYNC_E_POSITION);
 		assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
 		sync_join(sync, start);
@@ -1679,7 +1677,7 @@ static void test_lying_journal(void **state)
 	sync_free(sync);
 }
 
-/* Answers the Want that is due with what everybody has. False: there is none. */
+/* Answers the Want that is due with an entry that all have. False: there is none. */
 static bool answer(struct sync *sync, const struct forged *forged)
 {
 	uint8_t kind;
@@ -1692,7 +1690,7 @@ static bool answer(struct sync *sync, const struct forged *forged)
 	return true;
 }
 
-/* Complete, or not, or complete again, and nothing comes of it: what is asked for is asked once. */
+/* A peer that is complete, or not, or complete again, changes nothing: we ask once. */
 static void test_lying_complete(void **state)
 {
 	struct forged forged = good_batch(true);

@@ -34,7 +34,7 @@ static struct entry make_entry(unsigned int i, uint16_t state)
 	return entry;
 }
 
-/* What the table should hold, the slow way. */
+/* The entries that the table should hold, the slow way. */
 struct model {
 	bool held;
 	struct table_version version;
@@ -155,8 +155,8 @@ static void test_model(void **state)
 	table_free(table);
 }
 
-/* Readers that stand in the middle while entries change under them, and while what they left is
- * tidied up, miss nothing. */
+/* Readers that stand in the middle while entries change under them, and while the cells behind them
+ * are tidied, miss no change. */
 static void test_readers(void **state)
 {
 	struct table *table = make_table(FLOWS);
@@ -219,7 +219,7 @@ static void test_limits(void **state)
 	table_free(table);
 }
 
-/* What is expired is found within seconds, and nothing is looked at more often than that, however
+/* An expired entry is found within seconds, and no entry is examined more often than that, however
  * large the budget. */
 static void test_sweep(void **state)
 {
@@ -298,7 +298,7 @@ static void test_origins(void **state)
 	table_free(table);
 }
 
-/* Nobody's word keeps an entry for years. */
+/* No peer's entry stays for years. */
 static void test_timeout(void **state)
 {
 	struct table *table = make_table(10);
@@ -316,7 +316,7 @@ static void test_timeout(void **state)
 	table_free(table);
 }
 
-/* Lists of which little holds do not keep what left them, however the rest moves. */
+/* Lists with few cells that hold do not keep the stale ones, however the other lists move. */
 static void test_tidy(void **state)
 {
 	struct table *table = make_table(FLOWS);
@@ -328,7 +328,7 @@ static void test_tidy(void **state)
 		entry = make_entry(i, 1);
 		assert_int_equal(table_capture(table, &entry, ++hlc, 0), TABLE_NEW);
 	}
-	/* So much that without it no memory was left for the journal. */
+	/* So many changes that the journal's memory would not hold them untidied. */
 	for (unsigned int i = 0; i < 200000; i++) {
 		unsigned int last = FLOWS - 1 - i % 2;
 
@@ -378,7 +378,7 @@ static void test_paths(void **state)
 		entry.flags = 0;
 		assert_int_equal(table_capture(table, &entry, ++hlc, 0), TABLE_NEW);
 	}
-	/* A fourth real server: neither for a new one, nor for one that is held. */
+	/* A fourth real server is refused, for a new entry and for one that is held. */
 	entry.daddr[0] = 9;
 	assert_int_equal(table_capture(table, &entry, ++hlc, 0), TABLE_FULL);
 	table_get(table, table_find(table, &entry.flow), &held, NULL);
@@ -386,7 +386,7 @@ static void test_paths(void **state)
 	entry.flow.cport = 999;
 	assert_int_equal(merge(table, &entry, (struct table_version){1, 1}, 0), TABLE_FULL);
 	assert_int_equal(table_count(table), 90);
-	/* All of one go to another, the last of them first: then there is room again. */
+	/* All of one real server go to another: there is room again after the last of them. */
 	for (unsigned int i = 0; i < 90; i += 3) {
 		assert_int_equal(table_capture(table, &entry, ++hlc, 0), TABLE_FULL);
 		held = make_path(i, 1);
@@ -444,12 +444,12 @@ static void test_adopted(void **state)
 	(void)state;
 	assert_int_equal(table_adopt(table, &kernel, 0, TABLE_JOURNAL), TABLE_NEW);
 	assert_int_equal(table_adopt(table, &kernel, 0, TABLE_JOURNAL), TABLE_STALE);
-	/* The same: the version is taken, the kernel needs nothing. */
+	/* The same real server: only the version is taken, and no injection is needed. */
 	assert_int_equal(merge(table, &peer, (struct table_version){5, 1}, 0), TABLE_CHANGED);
 	table_get(table, table_find(table, &peer.flow), NULL, &meta);
 	assert_int_equal(meta.list, TABLE_IDLE);
 	assert_int_equal(meta.version.hlc, 5);
-	/* Another real server: the kernel is told. */
+	/* Another real server: the entry is injected. */
 	kernel = make_entry(2, 1);
 	peer = make_entry(2, 1);
 	peer.daddr[1] = 9;
@@ -503,7 +503,7 @@ static void test_template(void **state)
 		if (list < TABLE_UNSEEN)
 			table_list_move(table, table_find(table, &entry.flow), list + 1);
 	}
-	/* The kernel itself tells of it. */
+	/* The kernel itself reports it. */
 	assert_int_equal(table_capture(table, &entry, ++hlc, 0), TABLE_CHANGED);
 	assert_int_equal(list_of(table, 5, &mark), TABLE_JOURNAL);
 	assert_int_equal(merge(table, &other, (struct table_version){++hlc, 1}, 0), TABLE_CHANGED);
@@ -512,7 +512,7 @@ static void test_template(void **state)
 	table_free(table);
 }
 
-/* What we stamped in an earlier life belongs in our journal, as soon as the kernel has it. */
+/* An entry stamped in our earlier life belongs in our journal, as soon as the kernel has it. */
 static void test_returned(void **state)
 {
 	struct table *table = make_table(10);
@@ -522,7 +522,7 @@ static void test_returned(void **state)
 	table_ref ref;
 
 	(void)state;
-	/* The kernel has had it all the time: the journal tells its version from now on. */
+	/* The kernel has had it all the time: the journal has its version from now on. */
 	assert_int_equal(table_adopt(table, &entry, 0, TABLE_JOURNAL), TABLE_NEW);
 	assert_int_equal(merge(table, &entry, (struct table_version){5, SELF}, 0), TABLE_CHANGED);
 	assert_int_equal(list_of(table, 0, &position), TABLE_JOURNAL);
@@ -550,8 +550,7 @@ static void test_returned(void **state)
 	table_free(table);
 }
 
-/* What others are not told of keeps its order and its marks, and is in no journal before it is
- * published. */
+/* A withheld entry keeps its order and its mark, and is in no journal before it is published. */
 static void test_withheld(void **state)
 {
 	struct table *table = make_table(10);
@@ -581,7 +580,7 @@ static void test_withheld(void **state)
 	assert_int_equal(table_capture(table, &entry, 11, 0), TABLE_CHANGED);
 	assert_int_equal(list_of(table, 1, &mark), TABLE_JOURNAL);
 	assert_int_equal(mark, 2);
-	/* A peer that knows of the flow has the same say as ever. */
+	/* A peer's entry of a withheld flow is merged like any other. */
 	entry = make_entry(2, 2);
 	assert_int_equal(merge(table, &entry, (struct table_version){2, SELF}, 0), TABLE_STALE);
 	assert_int_equal(merge(table, &entry, (struct table_version){20, 1}, 0), TABLE_CHANGED);

@@ -58,7 +58,7 @@ static void test_beats(void **state)
 		assert_int_equal(internet_sum(packet, 20, 0), 0xffff);
 		assert_int_equal(internet_sum(packet + 12, 28, IPPROTO_TCP + 20), 0xffff);
 		assert_int_equal(packet[33], flags[beat % 3]);
-		/* IPVS sends it on with nothing but the TTL changed. */
+		/* IPVS forwards it with only the TTL changed. */
 		packet[8]--;
 		assert_int_equal(tap_packet_parse(&net, packet, sizeof(packet), &parsed), 0);
 		assert_int_equal(parsed.kind, TAP_ECHO);
@@ -78,7 +78,7 @@ static void test_sync(void **state)
 
 		assert_int_equal(internet_sum(packet, 20, 0), 0xffff);
 		assert_int_equal(load_be16(packet + 2), len);
-		/* What we inject is not what we capture. */
+		/* We do not capture a packet that we inject. */
 		assert_int_equal(tap_packet_parse(&net, packet, len, &parsed), 0);
 		assert_int_equal(parsed.kind, TAP_FOREIGN);
 		len = master_packet(packet, lens[i]);

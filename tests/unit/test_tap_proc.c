@@ -94,7 +94,7 @@ static void test_socket(void **state)
 		-ENOENT);
 }
 
-/* Whatever is cut off: the right answer or none. */
+/* A text that is cut off anywhere: the right answer or none. */
 static void test_socket_truncated(void **state)
 {
 	(void)state;

@@ -90,7 +90,7 @@ static void told(struct world *world, const struct entry *entry)
 		TABLE_CHANGED);
 }
 
-/* Our kernel gave the client a real server, and then a peer tells of another one. */
+/* Our kernel gave the client a real server, and then a peer publishes another one. */
 static void differ(struct world *world, unsigned int client)
 {
 	struct entry ours = make(client, 0, OURS), theirs = make(client, 0, THEIRS);
@@ -123,7 +123,7 @@ static int teardown(void **state)
 	return 0;
 }
 
-/* To where connections are wanted, and on. */
+/* Ticks to where the round needs the connections, and ends that step. */
 static void detach(struct world *world, unsigned int gather)
 {
 	ticks(world, gather);
@@ -131,7 +131,7 @@ static void detach(struct world *world, unsigned int gather)
 	sync_detached(world->sync);
 }
 
-/* To where the other one has been injected, and the kernel's list is to be read. */
+/* Goes on to where the other template has been injected, and the kernel's list is to be read. */
 static void install(struct world *world)
 {
 	inject(world, ENTRIES_MAX);
@@ -191,7 +191,7 @@ static void test_round(void **state)
 		assert_int_equal(entry->state, 4);
 		assert_int_equal(entry->dport == 80, i > 0);
 		assert_int_equal(entry->flags & ENTRY_INACTIVE, i == 2 ? ENTRY_INACTIVE : 0);
-		/* Where packets have to be rewritten, none goes to another port meanwhile. */
+		/* If packets have to be rewritten, none goes to another port meanwhile. */
 		assert_int_equal(entry->flags & ENTRY_FWD_MASK, i == 0 ? 3 : 0);
 	}
 	inject(world, ENTRIES_MAX);
@@ -202,7 +202,7 @@ static void test_round(void **state)
 	assert_int_equal(world->injected[2].timeout, 1);
 	assert_false(sync_inject_pending(world->sync));
 
-	/* It ends a second after the kernel was told, not after we wrote. */
+	/* It ends a second after the kernel took the message, not after we wrote it. */
 	ticks(world, ROUND_ENDS);
 	assert_false(sync_inject_pending(world->sync));
 	sync_injected(world->sync);
@@ -227,7 +227,7 @@ static void test_round(void **state)
 	assert_false(sync_templates_detach(world->sync));
 }
 
-/* Reports of the template that has to go are never news. No report is, once it was told to end. */
+/* Reports of the template that has to go are never news. No report is, once its end was written. */
 static void test_reports(void **state)
 {
 	struct world *world = *state;
@@ -259,8 +259,8 @@ static void test_reports(void **state)
 	assert_int_equal(status_of(world).templates_replaced, 1);
 }
 
-/* A template that was not seen is tried again, later each time, and told. One that comes meanwhile
- * does not wait for it. */
+/* A template that was not seen is tried again, later each time, and reported as late. One that
+ * comes meanwhile does not wait for it. */
 static void test_again(void **state)
 {
 	struct world *world = *state;
@@ -319,7 +319,7 @@ static void test_hindered(void **state)
 	assert_int_equal(status_of(world).templates_late, 0);
 }
 
-/* The kernel turns out to hold it with another real server, whatever was believed. */
+/* The kernel turns out to hold the template with another real server than we assumed. */
 static void test_found(void **state)
 {
 	struct world *world = *state;
@@ -337,7 +337,7 @@ static void test_found(void **state)
 	sync_template_leave(world->sync, &entry.flow);
 	assert_int_equal(status_of(world).templates_differ, 0);
 	sync_template_leave(world->sync, &entry.flow);
-	/* Of a persistence engine: nobody knows its connections. */
+	/* A persistence engine's template: we can't tell its connections. */
 	ref = table_find(world->sync->table, &entry.flow);
 	entry = make(1, 0, OURS);
 	entry.flow.pe_digest = 5;

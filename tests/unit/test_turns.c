@@ -22,7 +22,7 @@ static void test_longest(void **state)
 	turns_status(&turns, START + 1, &status);
 	assert_int_equal(status.longest, 70000);
 	assert_int_equal(status.longest_lately, 70000);
-	/* so it is for one window more, and then it was long ago */
+	/* the longest counts as recent for one window more, and then no longer */
 	turns_add(&turns, START + TURNS_WINDOW, 40);
 	turns_status(&turns, START + TURNS_WINDOW, &status);
 	assert_int_equal(status.longest_lately, 70000);

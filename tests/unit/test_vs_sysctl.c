@@ -156,7 +156,7 @@ static void test_missing_setting(void **state)
 	assert_int_equal(vs_sysctl_set(&fixture->paths, settings, ARRAY_SIZE(settings), &failed),
 			 -ENOENT);
 	assert_string_equal(failed, "sync_threshold");
-	/* Nothing was changed before all were read. */
+	/* No setting was changed before all were read. */
 	assert_is(fixture, VS "sloppy_tcp", "0\n");
 	assert_int_equal(restore(fixture), 0);
 }
@@ -180,7 +180,7 @@ static void test_garbage_in_the_file(void **state)
 	put_saved(fixture, "boot-1\nsloppy_tcp 2\nnonsense\n");
 	assert_int_equal(set(fixture), VS_SYSCTL_E_DAMAGED);
 	assert_ours(fixture);
-	/* All were set before they were saved again: nothing to put back but what differed. */
+	/* All were set before they were saved again: only those that differed are put back. */
 	assert_int_equal(restore(fixture), 0);
 	assert_theirs(fixture);
 }
