@@ -1,4 +1,4 @@
-/* The one place where the daemon reads the time. */
+/* The only code by which the daemon reads the time. */
 #ifndef DIRECTOR_IO_CLOCK_H
 #define DIRECTOR_IO_CLOCK_H
 

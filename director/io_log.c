@@ -20,7 +20,7 @@ void io_log_line(enum io_log_priority priority, const char *format, ...)
 	va_end(args);
 	if (len < 0)
 		return;
-	/* what came from elsewhere must not look like a line of ours */
+	/* untrusted text must not look like a line of ours */
 	for (char *c = text; *c; c++)
 		if (*c == '\n' || *c == '\r')
 			*c = ' ';

@@ -1,5 +1,5 @@
-/* Lines on standard error. Where the journal reads them, each begins with its priority, "<4>", as
- * sd-daemon(3) describes. Used by the shells only: a core counts instead. */
+/* Lines on standard error. If systemd's journal reads them, each begins with its priority, "<4>",
+ * as sd-daemon(3) describes. Used by the shells only: a core counts instead. */
 #ifndef DIRECTOR_IO_LOG_H
 #define DIRECTOR_IO_LOG_H
 
@@ -21,7 +21,7 @@ __attribute__((format(printf, 2, 3))) void io_log_line(enum io_log_priority prio
 #define io_log_notice(...) io_log_line(LOG_PRIORITY_NOTICE, __VA_ARGS__)
 #define io_log_info(...) io_log_line(LOG_PRIORITY_INFO, __VA_ARGS__)
 
-/* Tells the service manager ("READY=1"), sd_notify(3); without one nothing happens. */
+/* Notifies the service manager ("READY=1"), sd_notify(3); without one nothing happens. */
 void io_log_notify(const char *state);
 
 /* The service manager ends a daemon that lets so many us pass without "WATCHDOG=1"; 0: it asks for

@@ -71,7 +71,7 @@ static int read_node(const struct reader *reader, const struct raw_node *raw, st
 			 &config->state);
 }
 
-/* What the kernel takes as a name (dev_valid_name), and does not put a number in ("tap%d"). */
+/* Accepts names that the kernel takes (dev_valid_name), and does not put a number in ("tap%d"). */
 static int read_interface(const struct reader *reader, outline_node_t node, const char *name,
 			  char *ret_name)
 {
@@ -234,7 +234,7 @@ static bool is_director(const struct config *config, const struct ip_addr *ip)
 }
 
 /* A director schedules again what another one forwards to it for a VIP that both have, and packets
- * go around. Masquerading changes their address, and a mark may tell them apart. */
+ * go around. Masquerading changes their address, and a mark may distinguish them. */
 static int check_directors(const struct reader *reader, const struct config *config)
 {
 	outline_node_t services = at(reader, "services", NULL);
@@ -288,7 +288,8 @@ static int read_config(const struct reader *reader, const struct raw_config *raw
 	return r;
 }
 
-/* libcyaml's own words, should it ever refuse what the outline let pass: the first is the cause. */
+/* libcyaml's own messages, should it ever refuse a text that the outline accepted: the first is the
+ * cause. */
 static void log_cyaml(cyaml_log_t level, void *context, const char *form, va_list args)
 {
 	struct outline_fault *why = context;
@@ -364,8 +365,8 @@ int config_parse(const char *text, size_t len, const char *name, struct config *
 	return r;
 }
 
-/* At most one byte more than is taken, so that too long a file is seen to be too long. *ret_text is
- * to be freed, also after an error. */
+/* Reads at most one byte beyond the limit, so that too long a file is noticed. *ret_text is to be
+ * freed, also after an error. */
 static int read_file(int fd, char **ret_text, size_t *ret_len)
 {
 	size_t len = 0, cap = 0;

@@ -1,5 +1,5 @@
 /* The configuration file as a plain struct. A text is taken whole or refused whole, with the line
- * and what to write instead. The keys, their defaults and their ranges are in config_schema.c. */
+ * and the remedy. The keys, their defaults and their ranges are in config_schema.c. */
 #ifndef DIRECTOR_CONFIG_H
 #define DIRECTOR_CONFIG_H
 
@@ -24,14 +24,14 @@ struct config_tap {
 	uint8_t prefix;
 };
 
-/* What of our connections the other directors are told (sync/policy.h). */
+/* Which of our connections are replicated (sync/policy.h). */
 struct config_sync {
 	usec_t min_age;
 	uint32_t flood_rate; /* 0: no limit */
 	usec_t join_timeout; /* 0: none */
 };
 
-/* Where events are told besides the log. */
+/* Receivers of events besides the log. */
 struct config_alerts {
 	char **exec;   /* a program and its arguments, with a NULL behind them; NULL: none */
 	char *webhook; /* an http or https URL, NULL: none */
@@ -40,7 +40,7 @@ struct config_alerts {
 struct config {
 	char node_name[CONFIG_NODE_NAME_MAX + 1];
 	char *identity; /* directory of key and certificate */
-	char *state;    /* directory of what survives a restart */
+	char *state;    /* directory of the state that survives a restart */
 	char control[CONFIG_CONTROL_MAX + 1];
 	struct endpoint *listen; /* at least one */
 	size_t n_listen;
@@ -74,8 +74,8 @@ int config_parse(const char *text, size_t len, const char *name, struct config *
 /* The same for a file; also -errno when it cannot be read, again with its sentence. */
 int config_load(const char *path, struct config **ret_config, struct config_error *ret_error);
 
-/* One more holder, who calls config_free(); the last one frees it. Not for several threads: one
- * thread counts. Returns config. */
+/* Takes a reference, to be dropped by config_free(); the last one frees it. One thread alone may
+ * count. Returns config. */
 struct config *config_ref(struct config *config);
 void config_free(struct config *config);
 

@@ -61,7 +61,7 @@ static int read_endpoints(const struct reader *reader, const char *key, char *co
 	return 0;
 }
 
-/* Those of others, or what the others are told. */
+/* Checks the others' addresses, or those announced to the others. */
 static int check_reachable(const struct reader *reader, const char *key,
 			   const struct endpoint *endpoints, size_t count, const char *whose)
 {

@@ -54,7 +54,7 @@ static void add_service(struct digest *digest, const struct service *service)
 	add_number(digest, service->flags);
 	add_number(digest, service->persistence);
 	add_number(digest, service->netmask);
-	/* Old directors, which know nothing of it, have the same digest while it is not used. */
+	/* Older versions, which do not know it, have the same digest while it is not used. */
 	if (service->sync_off)
 		add_text(digest, "sync off");
 	add_number(digest, service->n_real_servers);

@@ -1,5 +1,5 @@
-/* A short name for a configuration's services: directors that have the same one distribute alike.
- * What differs between directors by nature (name, addresses) is left out. */
+/* A short name for a configuration's services: directors with the same digest distribute alike.
+ * Keys that differ between directors by nature (name, addresses) are left out. */
 #ifndef DIRECTOR_CONFIG_DIGEST_H
 #define DIRECTOR_CONFIG_DIGEST_H
 
@@ -14,7 +14,7 @@ void config_digest_make(struct config *config);
 /* Returns text. */
 char *config_digest(const struct config *config, char text[CONFIG_DIGEST_TEXT]);
 
-/* Its first half as a number, not 0: what members tell each other. */
+/* Its first half as a number, not 0, as members gossip it. */
 uint64_t config_digest_number(const struct config *config);
 
 #endif

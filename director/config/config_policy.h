@@ -1,4 +1,4 @@
-/* What a configuration says of replication, as sync takes it. */
+/* Turns a configuration's replication keys into sync's policy. */
 #ifndef DIRECTOR_CONFIG_POLICY_H
 #define DIRECTOR_CONFIG_POLICY_H
 

@@ -159,7 +159,7 @@ static int read_key(const struct reader *reader, const struct raw_service *raw,
 			"\"%s\" is no address with a port; write one like 203.0.113.10:443 "
 			"or \"[2001:db8::10]:443\"",
 			raw->address);
-	/* Every port has to be asked for: a forgotten one must not take them all. */
+	/* Every port has to be asked for: a forgotten port must not take all ports. */
 	length = strlen(raw->address);
 	if (vip->port == 0 && (length < 2 || strcmp(raw->address + length - 2, ":0") != 0 ||
 			       (vip->ip.family == AF_INET6 && raw->address[0] != '[')))
@@ -242,7 +242,7 @@ static int read_real(const struct reader *reader, const struct raw_service *raw,
 		real.forwarding = (uint8_t)*from->forwarding;
 	else if (raw->forwarding)
 		real.forwarding = (uint8_t)*raw->forwarding;
-	/* A real server that is not reached by a tunnel has no part in the service's. */
+	/* Only a real server that is reached by a tunnel inherits the service's tunnel. */
 	if (!tunnel && real.forwarding == FORWARDING_TUNNEL)
 		tunnel = raw->tunnel;
 	if (tunnel) {
@@ -255,7 +255,7 @@ static int read_real(const struct reader *reader, const struct raw_service *raw,
 	return service_add(service, &real) ? 0 : -ENOMEM;
 }
 
-/* A tunnel of the service that no real server goes through. */
+/* Refuses a tunnel of the service that no real server uses. */
 static int check_tunnel(const struct reader *reader, const struct raw_service *raw,
 			const struct service *service)
 {
@@ -277,7 +277,7 @@ static int check_valid(const struct reader *reader, const struct service *servic
 
 	if (service_validate(service, &why) == 0)
 		return 0;
-	/* What a real server does not have of its own, it has from its service. */
+	/* A real server inherits missing keys from its service. */
 	if (why.real >= 0) {
 		outline_node_t item = outline_item(reader->outline, list, (size_t)why.real);
 

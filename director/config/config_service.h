@@ -7,7 +7,7 @@
 #include "director/service/service.h"
 
 /* Fills an empty set from the raw services, whose mappings are the items of the node `services`;
- * what it leaves behind on an error is freed with the set. 0; -EINVAL and why; -ENOMEM. */
+ * memory that it leaves behind on an error is freed with the set. 0; -EINVAL and why; -ENOMEM. */
 int config_service_read(const struct raw_config *raw, const struct outline *outline,
 			outline_node_t services, struct service_set *set,
 			struct outline_fault *ret_fault);

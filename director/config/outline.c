@@ -198,7 +198,7 @@ static size_t edit_distance(const char *a, const char *b, size_t limit)
 	return MIN(rows[la % 3][lb], limit);
 }
 
-/* The names that may stand in one place: keys of a mapping, or values of an enumeration. */
+/* The names allowed in one place: keys of a mapping, or values of an enumeration. */
 static const char *choice_name(const cyaml_schema_value_t *schema, unsigned int i)
 {
 	if (schema->type == CYAML_MAPPING)

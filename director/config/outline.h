@@ -1,7 +1,7 @@
-/* Where everything stands in a YAML text: libcyaml turns a text into structs but forgets the lines,
+/* The line of each value in a YAML text: libcyaml turns a text into structs but forgets the lines,
  * and reports one error at a time in its own words. An outline checks a text against the same
- * schema first, so that libcyaml only ever sees what it will take, and afterwards tells the line
- * of any value. Touches memory only. */
+ * schema first, so that libcyaml only ever sees texts that it accepts, and afterwards gives the
+ * line of any value. Touches memory only. */
 #ifndef DIRECTOR_OUTLINE_H
 #define DIRECTOR_OUTLINE_H
 
@@ -9,7 +9,7 @@
 #include <stddef.h>
 
 struct outline;
-/* A value; 0: none. Good as long as its outline. */
+/* A value; 0: none. Valid as long as its outline. */
 typedef int outline_node_t;
 
 struct outline_fault {
@@ -37,7 +37,7 @@ outline_node_t outline_item(const struct outline *outline, outline_node_t node, 
 /* 0 for no node. */
 unsigned int outline_line(const struct outline *outline, outline_node_t node);
 
-/* Says what is wrong at a node, with its line: always -EINVAL. */
+/* Reports a fault at a node, with its line: always -EINVAL. */
 __attribute__((format(printf, 4, 5))) int outline_refuse(const struct outline *outline,
 							 struct outline_fault *ret_fault,
 							 outline_node_t node, const char *form,

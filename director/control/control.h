@@ -1,4 +1,4 @@
-/* What a client may ask on the control socket: one line of JSON,
+/* Requests of a client on the control socket: one line of JSON,
  *	{"command": "connections", "filter": "vip=203.0.113.10 state=ESTABLISHED"}
  * control_answer.h has the answers. Memory only. */
 #ifndef DIRECTOR_CONTROL_H
@@ -43,7 +43,7 @@ enum control_error {
 };
 
 const char *control_error_name(int error); /* "overlong", "json", ... */
-/* What is wrong, a sentence for a person. */
+/* The error as a sentence for a person. */
 const char *control_error_text(int error);
 
 #define CONTROL_WORD_MAX 64

@@ -10,10 +10,10 @@
 
 /* Entries looked at for one piece. */
 #define WALK_MAX 2048
-/* The client gives up when it hears nothing for 5 s. */
+/* The client gives up when it receives nothing for 5 s. */
 #define REASSURE (1 * USEC_PER_SEC)
 
-/* The director that an entry comes from, as it is listed; the next one is often of the same. */
+/* An entry's origin, as it is listed; the next entry often has the same. */
 struct origin {
 	uint64_t id;
 	char text[STATUS_ID_TEXT];
@@ -31,7 +31,7 @@ struct control_answer {
 
 	struct peers peers; /* the ones listed; names of origins */
 	struct origin origin;
-	json_t *item; /* the only one, of status and what acts */
+	json_t *item; /* the only one, of status and the commands that act */
 
 	uint64_t cursor;       /* of the walk over connections or events */
 	uint64_t evidence;     /* likewise */
@@ -39,7 +39,7 @@ struct control_answer {
 	struct service_list *actual;
 	uint64_t reload; /* its ticket */
 	usec_t asked;    /* mono */
-	bool pending;    /* what the first line needs is awaited, and an empty line was sent at */
+	bool pending;    /* data for the first line is awaited, and an empty line was sent at */
 	usec_t reassured;
 	size_t next;
 };
@@ -220,7 +220,7 @@ static json_t *entry_make(const struct entry *entry, const struct sync_info *inf
 	char client[ENDPOINT_TEXT], vip[ENDPOINT_TEXT], real[ENDPOINT_TEXT];
 	usec_t left = info->expires > now.mono ? info->expires - now.mono : 0;
 
-	/* a fwmark's template has the mark where others have the address */
+	/* a fwmark's template has the mark in place of the address */
 	if (flow->protocol == 0)
 		snprintf(vip, sizeof(vip), "fwmark %u", load_be32(flow->vaddr));
 	else
@@ -235,7 +235,7 @@ static json_t *entry_make(const struct entry *entry, const struct sync_info *inf
 			 "expires_s", (json_int_t)(left / USEC_PER_SEC));
 }
 
-/* The next one that matches, if it comes soon enough; *walked bounds the search. */
+/* The next connection that matches, if it comes soon enough; *walked bounds the search. */
 static json_t *connections_next(struct control_answer *answer, struct now now, unsigned int *walked,
 				bool *ret_end)
 {
@@ -262,7 +262,7 @@ static json_t *connections_next(struct control_answer *answer, struct now now, u
 
 /* Events. */
 
-/* The next one of either list, the earlier first. After a loss that list is to be asked again. */
+/* The next event of either list, the earlier first. After a loss that list is to be asked again. */
 static const struct event *event_earlier(struct control_answer *answer, const struct event_log *log,
 					 uint64_t *ret_lost)
 {
@@ -365,8 +365,8 @@ static json_t *acted(const struct control_request *request, const struct status_
 	return json_pack("{s:b, s:b}", "draining", status.draining, "drained", status.drained);
 }
 
-/* What the command needs before its first line. 0; -EAGAIN: it is awaited, ask again; or refused,
- * with its name and why. */
+/* Prepares the data that the command's first line needs. 0; -EAGAIN: it is awaited, ask again; or
+ * refused, with its name and why. */
 static int answer_begin(struct control_answer *answer, struct now now, const char **ret_error,
 			const char **ret_message)
 {
@@ -437,7 +437,7 @@ static int head_make(struct control_answer *answer, struct now now)
 	return line_set(answer, refusal(error, message));
 }
 
-/* An empty line now and then, so that the client knows that we live. */
+/* An empty line now and then as a keep-alive. */
 static size_t reassure(struct control_answer *answer, struct now now, char *data, size_t cap,
 		       enum control_progress *ret_progress)
 {

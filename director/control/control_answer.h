@@ -1,11 +1,11 @@
 /* Answers on the control socket, made piece by piece as the client reads: lines of JSON.
  *	{"ok": true, "command": "peers"}	the head; of a refusal the only line:
  *	{"ok": false, "error": "filter", "message": "..."}
- *	{...}					the items; status and what acts have one
+ *	{...}					the items; status and the commands that act have one
  *	{"end": true, "count": 2}
  * While a reload or the list of services is awaited, empty lines come. Events that are followed
- * have no end. {"lost": 12} among them: so many were not kept long enough. A piece costs a bounded
- * time, however many connections there are. */
+ * have no end. {"lost": 12} among them: the reader was too slow for so many. A piece costs a
+ * bounded time, however many connections there are. */
 #ifndef DIRECTOR_CONTROL_ANSWER_H
 #define DIRECTOR_CONTROL_ANSWER_H
 
@@ -14,16 +14,16 @@
 
 struct control_answer;
 
-/* Where the answers come from. */
+/* The sources of the answers. */
 struct control_source {
 	void *context;
 	void (*facts)(void *context, struct status_facts *ret_facts);
 	/* The kernel's services at `since` (mono) or later, sorted: 0, and one more reference;
-	 * -EAGAIN: not yet, io_control_wake() will tell; or a negative errno and a sentence. */
+	 * -EAGAIN: not yet, io_control_wake() follows; or a negative errno and a sentence. */
 	int (*services)(void *context, usec_t since, struct service_list **ret_list,
 			const char **ret_error);
-	/* Does what drain, undrain, leave and remove say. 0, or refused and why: nothing
-	 * has changed then. */
+	/* Executes drain, undrain, leave and remove. 0, or refused and why: nothing has changed
+	 * then. */
 	int (*act)(void *context, const struct control_request *request, const char **ret_error);
 	/* Begins a reload when *ticket is 0, and sets it. -EAGAIN: it has not ended; 0, or refused
 	 * and why. */
@@ -45,7 +45,7 @@ enum control_progress {
 size_t control_answer_read(struct control_answer *answer, struct now now, char *data, size_t cap,
 			   enum control_progress *ret_progress);
 
-/* The one line that refuses. Returns its length, at most cap. */
+/* The single line of a refusal. Returns its length, at most cap. */
 size_t control_refuse(int error, char *data, size_t cap);
 
 #endif

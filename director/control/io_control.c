@@ -29,7 +29,7 @@ struct client {
 	struct control_answer *answer;
 	bool follows; /* events */
 	bool waiting; /* for the next one */
-	bool last;    /* what is being written is the end */
+	bool last;    /* the buffer being written is the last */
 	uv_write_t write;
 	char chunk[IO_CONTROL_PIECE];
 };
@@ -172,7 +172,7 @@ static void follower_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 	*buf = uv_buf_init(client->request, sizeof(client->request));
 }
 
-/* It has nothing to say any more, and is only read to see it go. */
+/* A follower sends no more requests: its socket is read only to notice its end. */
 static void follower_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 {
 	(void)buf;
@@ -194,7 +194,7 @@ static bool follower_admit(struct client *client)
 }
 
 /* A client that gave up waiting reports that its command failed, so it must not be carried out. One
- * that has only finished writing is still there: POLLHUP tells them apart. */
+ * that has only finished writing is still there: POLLHUP distinguishes them. */
 static bool client_gone(const struct client *client)
 {
 	struct pollfd poll_fd = {.events = POLLHUP};
@@ -297,7 +297,7 @@ static unsigned int places_of(const struct io_control *control, pid_t process)
 	return places;
 }
 
-/* The place of an idle client: of the process that has the most places, the oldest. */
+/* Evicts an idle client, the oldest of the process that has the most places. */
 static unsigned int place_evict(struct io_control *control)
 {
 	unsigned int place = IO_CONTROL_CLIENTS, most = 0;
@@ -334,7 +334,7 @@ static pid_t process_of(const struct client *client)
 	socklen_t len = sizeof(credentials);
 	uv_os_fd_t fd;
 
-	/* without an answer it shares its places with all that have none */
+	/* an unknown process shares its places with all unknown ones */
 	if (uv_fileno((const uv_handle_t *)&client->pipe, &fd) == 0)
 		(void)!getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &credentials, &len);
 	return credentials.pid;
@@ -380,8 +380,8 @@ static void accept_next(uv_idle_t *idle)
 		uv_idle_stop(idle);
 }
 
-/* Those beyond the turn's share wait, so that clients that have asked are read before they can be
- * evicted by more who connect: libuv stops listening until the one it holds is accepted. */
+/* Those beyond the turn's share wait, so that clients that have asked are read before more
+ * connections can evict them: libuv stops listening until the one it holds is accepted. */
 static void incoming(uv_stream_t *listener, int status)
 {
 	struct io_control *control = container_of(listener, struct io_control, listener);
@@ -392,7 +392,7 @@ static void incoming(uv_stream_t *listener, int status)
 	control->pending = control->accepts++ >= IO_CONTROL_ACCEPTS || !client_take(control);
 }
 
-/* A socket that nobody listens on is left over from a daemon that was killed. */
+/* A socket without a listener is left over from a daemon that was killed. */
 static int leftover_remove(const char *path)
 {
 	struct sockaddr_un address = {.sun_family = AF_UNIX};

@@ -4,7 +4,7 @@
  * may wait as long as it likes, but only IO_CONTROL_FOLLOWERS do at once. A client gets at most
  * IO_CONTROL_PIECE bytes a turn of the loop, a quarter of a millisecond's work.
  *
- * Nobody locks the operator out: when all places are taken, a new connection evicts an idle one,
+ * No client locks the operator out: when all places are taken, a new connection evicts an idle one,
  * which has not asked yet or has not read for IO_CONTROL_STALLED_MS, of the process that holds the
  * most places. A request whose client has gone is dropped, not carried out. */
 #ifndef DIRECTOR_IO_CONTROL_H

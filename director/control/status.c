@@ -9,7 +9,7 @@
 
 /* Entries in one bucket of the kernel's table before every packet pays for the walk. */
 #define CHAIN_MAX 8
-/* A flood is spoken of for so long after its last flow. */
+/* A flood is reported for so long after its last flow. */
 #define SHED_NOTICE (60 * USEC_PER_SEC)
 #define EXPIRY_NOTICE (14 * 24 * 3600 * USEC_PER_SEC)
 
@@ -30,7 +30,7 @@ __attribute__((format(printf, 2, 3))) static void problem(json_t *problems, cons
 	json_array_append_new(problems, text_json(text));
 }
 
-/* What the others do not repeat. That a director drains is no problem. */
+/* Open incidents, which no other problem repeats. That a director drains is no problem. */
 static void problems_of_incidents(json_t *problems, const struct event_log *events)
 {
 	const struct event *event;
@@ -64,7 +64,7 @@ static void problem_of_join(json_t *problems, const struct membership *membershi
 			names);
 }
 
-/* Those that have failed are incidents; those away within their lease are as planned. */
+/* Failed members are incidents; members away within their lease are as planned. */
 static void problems_of_members(json_t *problems, const struct status_facts *facts)
 {
 	const struct membership *membership = node_membership(facts->node);

@@ -1,5 +1,5 @@
-/* What a director says of itself, as JSON (lvsmesh.1 documents the fields), and what is wrong, in
- * sentences. Memory only: whoever asks fills in struct status_facts. */
+/* A director's status as JSON (lvsmesh.1 documents the fields), and its problems in sentences.
+ * Memory only: the caller fills in struct status_facts. */
 #ifndef DIRECTOR_STATUS_H
 #define DIRECTOR_STATUS_H
 
@@ -10,7 +10,7 @@
 #include "director/event/observer.h"
 #include "director/node/peers.h"
 
-/* What the shell knows besides the node. Strings are borrowed, NULL: none. Times are mono. */
+/* The shell's facts besides the node's. Strings are borrowed, NULL: none. Times are mono. */
 struct status_facts {
 	const struct node *node;
 	const struct identity *identity;
@@ -26,7 +26,7 @@ struct status_facts {
 	usec_t stalled_since;     /* IPVS does not forward the probe; 0: it does */
 	usec_t silent_since;      /* the kernel reports no connections; 0: it does */
 	usec_t blocked_since;     /* the kernel takes no connections; 0: it does */
-	usec_t unseen_since;      /* it takes them, and they are not in its table; 0: they are */
+	usec_t unseen_since;      /* it takes them, but its table lacks them; 0: not so */
 
 	bool programmed; /* the last attempt succeeded */
 	usec_t programmed_at;
@@ -57,11 +57,11 @@ struct status_facts {
 	void *context;
 };
 
-/* A new object, NULL: no memory. Its problems are sentences: of incidents that are open, and of
- * what else is wrong. */
+/* A new object, NULL: no memory. Its problems are sentences: of incidents that are open, and of all
+ * other faults. */
 json_t *status_make(const struct status_facts *facts, struct now now);
 
-/* Whether replication works, in a word for the first thing that speaks against it. */
+/* Whether replication works, or the first reason why not. */
 enum replication {
 	REPLICATION_STARTING,   /* not ready yet */
 	REPLICATION_OFF,        /* no service is replicated: sync is off for all */
@@ -80,8 +80,8 @@ const char *replication_name(enum replication replication); /* "starting", "off"
 /* One peer, as `peers` lists it; NULL: no memory. */
 json_t *status_peer(const struct peer *peer, struct now now);
 
-/* Ourselves, and another member, as `members` lists them; what membership says in `status`; NULL:
- * no memory. */
+/* Ourselves, and another member, as `members` lists them; membership's part of `status`; NULL: no
+ * memory. */
 json_t *status_self(const struct status_facts *facts, struct now now);
 json_t *status_member(const struct member_info *info, struct now now);
 json_t *status_membership(const struct membership *membership, const char *director);

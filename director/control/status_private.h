@@ -1,4 +1,4 @@
-/* What the files that make the status share, and nobody else. */
+/* Shared by the files that make the status, and by no others. */
 #ifndef DIRECTOR_STATUS_PRIVATE_H
 #define DIRECTOR_STATUS_PRIVATE_H
 
@@ -15,7 +15,7 @@ static inline json_int_t since(usec_t then, struct now now)
 	return then < now.mono ? number((now.mono - then) / USEC_PER_SEC) : 0;
 }
 
-/* status_sync.c: what `status` says of the table of entries. */
+/* status_sync.c: the table's part of `status`. */
 json_t *status_entries(const struct sync_status *sync);
 
 #endif

@@ -257,7 +257,7 @@ static bool wants_help(int argc, char **argv)
 	return false;
 }
 
-/* Output that got lost (a full disk) is no success. */
+/* Lost output (a full disk) is a failure. */
 static int finish(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))

@@ -1,4 +1,4 @@
-/* lvsmesh, the operator's command: what its parts share. Every command is a function from its
+/* lvsmesh, the operator's command: shared by its parts. Every command is a function from its
  * arguments to an exit status; messages go to standard error. */
 #ifndef DIRECTOR_CTL_H
 #define DIRECTOR_CTL_H
@@ -45,15 +45,15 @@ int ctl_reload(const struct ctl_options *options, int count, char **arguments);
 /* One question to the daemon. */
 struct ctl_client;
 
-/* Asks. request is taken over. CTL_DONE: the daemon answers; else nothing was opened, and the
- * reason is said. */
+/* Sends the request, which is taken over. CTL_DONE: the daemon answers; else nothing was opened,
+ * and the reason is printed. */
 int ctl_client_open(const char *path, json_t *request, struct ctl_client **ret_client);
 /* The next item: 1, it belongs to the caller; 0: there are no more; -1: the answer broke off, which
- * is said. */
+ * is printed. */
 int ctl_client_next(struct ctl_client *client, json_t **ret_item);
-/* Whether a daemon takes questions there; says nothing. */
+/* Whether a daemon takes requests there; prints nothing. */
 bool ctl_client_answers(const char *path);
-/* From now on it may wait for ever for the next item. */
+/* Removes the timeout for the next item. */
 void ctl_client_wait(struct ctl_client *client);
 void ctl_client_close(struct ctl_client *client);
 

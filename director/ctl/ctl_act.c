@@ -6,7 +6,7 @@
 
 static const struct timespec turn = {.tv_nsec = 100 * 1000 * 1000};
 
-/* Asks for something to be done, and says what was. */
+/* Sends a command that acts, and prints its result. */
 static int act(const struct ctl_options *options, const char *name, json_t *request,
 	       const char *done)
 {
@@ -31,7 +31,7 @@ int ctl_reload(const struct ctl_options *options, int count, char **arguments)
 	return act(options, "reload", json_pack("{s:s}", "command", "reload"), "Reloaded.");
 }
 
-/* 1: it is; 0: not yet; -1: nor will it be, which is said. */
+/* 1: it is; 0: not yet; -1: nor will it be, which is printed. */
 static int is_drained(const struct ctl_options *options)
 {
 	struct ctl_client *client;

@@ -62,7 +62,7 @@ static int no_answer(void)
 
 static int no_daemon(const char *path, int error)
 {
-	/* The socket's backlog is full, and nobody empties it. */
+	/* The socket's backlog is full, and no process accepts from it. */
 	if (error == EAGAIN)
 		return no_answer();
 	if (error == EACCES || error == EPERM)
@@ -100,7 +100,7 @@ static int broken(const struct ctl_client *client)
 	return CTL_REFUSED;
 }
 
-/* A daemon that has closed already may have said why: the answer is read all the same. */
+/* A daemon that has closed already may have sent the reason: the answer is read all the same. */
 static int question_send(int fd, const json_t *request)
 {
 	char text[4096];

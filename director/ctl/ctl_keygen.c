@@ -142,7 +142,7 @@ static struct keygen_options keygen_of(const struct node_options *options)
 	};
 }
 
-/* The certificate has all that is needed: the secret keys stay where they are. */
+/* The certificate suffices: the secret keys stay on their director. */
 static int node_renew(const struct node_options *options, const struct cluster_key *cluster,
 		      const char *dir)
 {

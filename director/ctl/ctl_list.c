@@ -8,7 +8,7 @@
 #include "director/ctl/ctl.h"
 #include "director/text.h"
 
-/* Rows are laid out so many at a time: a million connections need no memory to speak of. */
+/* Rows are laid out so many at a time: a million connections need little memory. */
 #define ROWS 512
 
 struct column {
@@ -49,7 +49,7 @@ struct number {
 	char text[24];
 };
 
-/* "-" where the object is null or has no such field. */
+/* "-" if the object is null or has no such field. */
 static const char *number_of(const json_t *object, const char *key, struct number *number)
 {
 	const json_t *value = json_object_get(object, key);
@@ -127,7 +127,7 @@ static void evidence_join(const json_t *item, char *text, size_t size)
 					 json_string_value(json_array_get(names, i)));
 }
 
-/* Of the protocol: "1" or "1-2". */
+/* The protocol's versions: "1" or "1-2". */
 static void versions_join(const json_t *item, char *text, size_t size)
 {
 	const json_t *versions = json_object_get(item, "versions");
@@ -140,7 +140,7 @@ static void versions_join(const json_t *item, char *text, size_t size)
 		snprintf(text, size, "%lld-%lld", min, max);
 }
 
-/* A line for each address: the first has what concerns the member. */
+/* A line for each address: the first has the member's own columns. */
 static void member_row(struct libscols_table *table, const json_t *item)
 {
 	const json_t *addresses = json_object_get(item, "addresses");

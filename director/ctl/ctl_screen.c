@@ -56,7 +56,7 @@ static void self_print(FILE *out, const json_t *status)
 		age_of(forwarder, "for_s", age));
 }
 
-/* Whether replication works: what the daemon says, for a person. */
+/* Whether replication works: the daemon's verdict, for a person. */
 static const char *replication_of(const json_t *status)
 {
 	static const struct {
@@ -92,7 +92,7 @@ static void replication_print(FILE *out, const json_t *status)
 	fprintf(out, "\n");
 }
 
-/* What has gone wrong since the start, as far as anything has. */
+/* Counts of faults since the start, if there were any. */
 static void repairs_print(FILE *out, const json_t *status)
 {
 	static const struct {
@@ -177,7 +177,7 @@ static void cluster_print(FILE *out, const json_t *status)
 		text_of(config, "digest"), age_of(config, "loaded_s", age));
 }
 
-/* Counters that say something was turned away, where that happened. */
+/* Counters of messages that were refused. */
 static bool is_refusal(const char *group, const char *name)
 {
 	return strcmp(group, "session") == 0 || strcmp(group, "control") == 0 ||

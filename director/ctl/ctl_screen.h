@@ -1,5 +1,5 @@
 /* The screen of `lvsmesh status`, from the daemon's JSON (status.h). It puts facts into words and
- * decides nothing: which line says what follows from the fields alone. */
+ * decides nothing: each line follows from the fields alone. */
 #ifndef DIRECTOR_CTL_SCREEN_H
 #define DIRECTOR_CTL_SCREEN_H
 

@@ -23,7 +23,7 @@ static_assert(CONFIG_LISTEN_MAX == MEMBERSHIP_ADDRESSES_MAX, "and every address"
 
 #define WATCH_MS 100
 #define WATCH_PEERS 10 /* each so many times */
-/* So long nothing is injected while they are read: enough if there are few. */
+/* Injection pauses so long while the kernel's connections are read: enough if there are few. */
 #define ADOPT_ALONE (1 * USEC_PER_SEC)
 
 /* The node's wishes */
@@ -82,8 +82,8 @@ static void services_programmed(void *context)
 	io_log_notify("READY=1");
 }
 
-/* What was not captured is in the kernel's table; what is known already stays as it is. why: NULL:
- * nothing is amiss. */
+/* The kernel's table has the connections that were not captured; known entries stay as they are.
+ * why: NULL: nothing is amiss. */
 static void adopt_again(struct io_director *director, const char *why)
 {
 	if (why)
@@ -130,8 +130,8 @@ static size_t tap_pull(void *context, uint8_t *payload, size_t cap)
 	struct io_director *director = context;
 	size_t len;
 
-	/* What is injected while the kernel's list is read would have to be read as well, and to
-	 * read on in it the kernel counts from its start each time. */
+	/* The reading would have to read injected entries as well, and to read on in its list the
+	 * kernel counts from the start each time. */
 	if (!director->adopted && clock_now().mono < director->started + ADOPT_ALONE)
 		return 0;
 	len = io_node_inject(director->node, payload, cap);
@@ -153,7 +153,7 @@ static void tap_lost(void *context)
 	io_node_inject_lost(director->node);
 }
 
-/* sync.join-timeout has passed: it goes without what it could not get. */
+/* sync.join-timeout has passed: it goes without the entries that have not come. */
 static bool join_ended(const struct io_director *director)
 {
 	usec_t timeout = director->config->sync.join_timeout;
@@ -161,7 +161,7 @@ static bool join_ended(const struct io_director *director)
 	return timeout && clock_now().mono >= director->started + timeout;
 }
 
-/* The forwarder is well when the services have been programmed once (what fails later concerns one
+/* The forwarder is healthy when the services have been programmed once (later failures concern one
  * of them) and the probe comes back. */
 static void forwarder_look(struct io_director *director)
 {
@@ -173,8 +173,9 @@ static void forwarder_look(struct io_director *director)
 		return;
 	io_services_status(director->services, &services);
 	io_tap_status(director->tap, &tap);
-	/* Before the first of what is injected has been seen, the others' connections would break
-	 * here; later their entries are there, and those of the time since are for the others. */
+	/* Until the first injected entry has been seen in the kernel, the others' connections would
+	 * break here; later the kernel has their entries, and newer connections are for the
+	 * others. */
 	injects = tap.injects || director->forwarder_ok || join_ended(director);
 	ok = services.ever && tap.echoes > 0 && !tap.stalled_since && injects;
 	if (ok == director->forwarder_ok)
@@ -192,7 +193,7 @@ static void tap_changed(void *context)
 
 	forwarder_look(director);
 	io_tap_status(director->tap, &tap);
-	/* The VIPs may be on although we never put them there: a process before us left them. */
+	/* The VIPs may be on although we never put them there: a former process left them. */
 	if (tap.stalled_since && director->services && !director->stopping)
 		io_services_announce(director->services, false, false);
 }
@@ -290,7 +291,7 @@ void director_stop(struct io_director *director)
 		io_node_close(director->node, node_closed);
 }
 
-/* Signals, and what is looked at now and then */
+/* Signals, and periodic checks */
 
 static void signalled(uv_signal_t *signal, int number)
 {
@@ -312,7 +313,7 @@ static uint64_t cpu_time(void)
 	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-/* Of the turn that ends: what it did not wait, and what of that this thread had a processor. */
+/* Adds the turn that ends: its time without waiting, and this thread's CPU time in it. */
 static void turn_ended(uv_prepare_t *turn)
 {
 	struct io_director *director = turn->data;
@@ -328,7 +329,7 @@ static void turn_ended(uv_prepare_t *turn)
 	director->turn_cpu = cpu;
 }
 
-/* From the loop: a daemon that hangs tells nothing, and is started again. */
+/* Called from the loop: systemd gets no notice from a daemon that hangs, and restarts it. */
 static void watchdog_tell(struct io_director *director)
 {
 	usec_t now = clock_now().mono;
@@ -362,7 +363,7 @@ static void watched(uv_timer_t *timer)
 	}
 }
 
-/* Starting: each part says itself what is wrong. */
+/* Starting: each part reports its own faults. */
 
 static int control_start(struct io_director *director, char *error)
 {
@@ -405,7 +406,7 @@ static int alert_start(struct io_director *director, char *error)
 	return r;
 }
 
-/* Without it the rest works, so it is no reason not to start. */
+/* The rest works without the witness, so its failure does not prevent the start. */
 static void witness_start(struct io_director *director)
 {
 	const struct io_witness_options options = {

@@ -6,10 +6,10 @@
 #include "director/io_log.h"
 
 #define CONNECTIONS_PATH "/proc/net/ip_vs_conn"
-/* At start others wait for it. Later it takes at most a tenth of a processor, however large a
- * flood has made the kernel's table. */
+/* A reading at start has no rest: others wait for it. A later one takes at most a tenth of a
+ * processor, however large a flood has made the kernel's table. */
 #define REST 9
-/* Of one that follows another at once: it completes what that one found. */
+/* The same for a reading that follows another at once: it completes that one. */
 #define REST_AGAIN 1
 /* The kernel counts its list's entries: when one ends between two reads, the list skips another
  * that comes later. Each reading skips others, so they are repeated until one finds nothing new; at
@@ -42,7 +42,7 @@ static void adopt_refused(void *context, int error)
 	director->adopt_refused[error]++;
 }
 
-/* Whether the reading that ended found connections that were not known, and tells of them. */
+/* Whether the reading that ended found unknown connections; logs how many. */
 static bool found_some(struct io_director *director)
 {
 	struct node_status status;

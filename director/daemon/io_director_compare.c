@@ -3,7 +3,7 @@
 #include "director/daemon/io_director_private.h"
 #include "director/io_clock.h"
 
-/* Real servers that the node is told of in one turn of the loop; a service is told whole. */
+/* Real servers that the node gets in one turn of the loop; it gets each service whole. */
 #define REALS_TURN 500
 
 /* The kernel's services, which the node compares with its table, in pieces. */

@@ -72,7 +72,7 @@ static void watch_throttled(struct io_director *director, struct event_log *log,
 		observe_throttled(info.name, node_throttled_last(node, info.id), log, now);
 }
 
-/* One that has never answered may be hearsay; one that is gone has no need of a place. */
+/* A member that has never answered may be hearsay; one that is gone needs no place. */
 static void watch_places(struct io_director *director, struct event_log *log, struct now now)
 {
 	const struct membership *membership = node_membership(io_node_get(director->node));

@@ -3,7 +3,8 @@
 #include "director/daemon/io_director_private.h"
 #include "director/io_clock.h"
 
-/* Counters come in rows: each answers for its own numbers and takes them off the others'. */
+/* Counters come in rows: each row serves its own numbers, and subtracts its length for the next
+ * row. */
 
 static bool row_counter(const struct node_counter *row, unsigned int count, unsigned int *i,
 			struct node_counter *ret_counter)

@@ -9,7 +9,8 @@
 #include "director/io_log.h"
 #include "proto/epoch.h"
 
-/* So long the others are given to hear of it; what they do not hear they find out. */
+/* The announcement gets so long to reach the others; those it does not reach detect the stop
+ * themselves. */
 #define ABSENCE_MS 1000
 
 /* The node's reports */
@@ -30,7 +31,8 @@ void director_noticed(void *context, const struct membership_notice *notice)
 	io_alert_kick(director->alert);
 }
 
-/* It changes often when many come and go: written now and then, and again after a failure. */
+/* The roster changes often when many come and go: it is written now and then, and again after a
+ * failure. */
 void director_roster_changed(void *context)
 {
 	struct io_director *director = context;
@@ -55,7 +57,7 @@ void director_node_done(void *context)
 {
 	struct io_director *director = context;
 
-	/* A router that does not know yet is served to the end. */
+	/* Stays until the grace ends, for a router that does not know of the withdrawal yet. */
 	if (!director->stopping)
 		uv_timer_start(&director->leave, left, io_services_grace(director->services), 0);
 }
@@ -111,7 +113,7 @@ void director_witness(void *context, bool ok)
 	io_node_witness(director->node, ok);
 }
 
-/* What a person wants */
+/* Requests of the operator */
 
 void director_absence(struct io_director *director)
 {
@@ -135,7 +137,7 @@ static int refuse(struct io_director *director, const char **ret_error, const ch
 	return -EINVAL;
 }
 
-/* By its id, or by its name: of several that had it in turn, the one that has failed. */
+/* Finds a member by its id or name: if several had the name in turn, the failed one. */
 static bool member_find(const struct membership *membership, const char *name,
 			struct member_info *ret_info)
 {

@@ -1,4 +1,4 @@
-/* What the files of io_director share. */
+/* Shared by the files of io_director. */
 #ifndef DIRECTOR_IO_DIRECTOR_PRIVATE_H
 #define DIRECTOR_IO_DIRECTOR_PRIVATE_H
 
@@ -31,7 +31,7 @@ struct io_director {
 	struct version_range versions;
 	usec_t started;
 	bool stopping;
-	bool leaving;    /* asked to stop: the others are being told */
+	bool leaving;    /* asked to stop: announcing it to the others */
 	bool stop_asked; /* by a signal: the next one awaits nothing */
 	int result;      /* of the run */
 
@@ -50,7 +50,7 @@ struct io_director {
 	uv_timer_t watch, leave;
 	unsigned int turns;   /* of watch */
 	usec_t watchdog;      /* the service manager's, 0: none; */
-	usec_t watchdog_told; /* mono, when it was last told that the loop turns */
+	usec_t watchdog_told; /* mono, of the last notice to it */
 
 	uv_prepare_t turn;                        /* of the loop, */
 	uint64_t turn_began, turn_idle, turn_cpu; /* in ns */
@@ -61,7 +61,7 @@ struct io_director {
 	usec_t forwarder_since;
 
 	usec_t services_wanted; /* by the node, to compare; mono, since when, 0: not */
-	uv_idle_t compare;      /* runs while the node is told of them: */
+	uv_idle_t compare;      /* runs while the node gets them: */
 	struct service_list *compared;
 	size_t compared_next;
 	bool adopt_wanted, adopt_missed; /* by the node after that, as node_update says */
@@ -105,7 +105,7 @@ void director_adopt(struct io_director *director);
 /* The kernel's services have been listed. */
 void director_adopt_listed(struct io_director *director);
 
-/* io_director_members.c: what the node and the witness report, with the director as context; */
+/* io_director_members.c: reports of the node and the witness, with the director as context; */
 void director_noticed(void *context, const struct membership_notice *notice);
 void director_roster_changed(void *context);
 void director_node_done(void *context);
@@ -113,7 +113,7 @@ void director_epoch_wanted(void *context, uint64_t epoch);
 void director_witness(void *context, bool ok);
 /* writes the roster if it has changed; */
 void director_roster_save(struct io_director *director);
-/* tells the others that we are about to stop, and then stops; asked again, it stops at once; */
+/* announces our absence to the others, and then stops; asked again, it stops at once; */
 void director_absence(struct io_director *director);
 /* and a control_source's function. */
 int director_act(void *context, const struct control_request *request, const char **ret_error);
@@ -132,8 +132,8 @@ void director_facts(void *context, struct status_facts *ret_facts);
 int director_services(void *context, usec_t since, struct service_list **ret_list,
 		      const char **ret_error);
 
-/* io_director_events.c: raises what has changed since the last call; the first is cheap, the second
- * is for now and then. */
+/* io_director_events.c: raise events for the changes since the last call; the first is cheap, the
+ * second is for now and then. */
 void director_watch_forwarder(struct io_director *director);
 void director_watch(struct io_director *director);
 

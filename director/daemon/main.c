@@ -137,7 +137,7 @@ static int files_allow(void)
 	return EXIT_OK;
 }
 
-/* libuv and the allocator end the process without a word where a thread gets no stack, which the
+/* libuv and the allocator end the process without a message if a thread gets no stack, which the
  * limit counts. */
 static int memory_suffices(void)
 {

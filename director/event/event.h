@@ -1,6 +1,6 @@
-/* What an operator is told: one list of events for the alerts, `lvsmesh events` and the log. Here
- * are their names and what belongs together, and an event as a plain value; event_log.h decides
- * which are reported. Memory only. */
+/* Events for operators: one list for the alerts, `lvsmesh events` and the log. Here are their names
+ * and which belong together, and an event as a plain value; event_log.h decides which are reported.
+ * Memory only. */
 #ifndef DIRECTOR_EVENT_H
 #define DIRECTOR_EVENT_H
 
@@ -53,7 +53,7 @@ enum event_kind {
 	EVENT_NAME_SINGLE,
 	EVENT_IDENTITY_EXPIRING,
 	EVENT_MESSAGE_REFUSED,
-	/* Evidence: why membership comes to hold what it tells. */
+	/* Evidence: the reasons for membership's view. */
 	EVENT_SUSPECTED,
 	EVENT_CLEARED,
 	EVENT_REFUTED,
@@ -76,7 +76,7 @@ enum event_role {
 	EVENT_WORSENS,   /* an open incident, once; begins one when there is none */
 	EVENT_CLOSES,    /* ends an incident; nothing when there is none */
 	EVENT_CONCLUDES, /* ends an incident; stands alone when there is none */
-	EVENT_EVIDENCE,  /* is no news, and told to those who ask for it */
+	EVENT_EVIDENCE,  /* is no alert, only shown on request */
 };
 
 struct event_type {
@@ -108,7 +108,7 @@ struct event_field {
 
 struct event {
 	enum event_kind kind;
-	char subject[EVENT_SUBJECT_MAX]; /* whom it is about: a member's name, ...; may be empty */
+	char subject[EVENT_SUBJECT_MAX]; /* its subject: a member's name, ...; may be empty */
 	char sentence[EVENT_SENTENCE_MAX];
 	struct event_field fields[EVENT_FIELDS_MAX];
 
@@ -122,8 +122,8 @@ struct event {
 	uint32_t suppressed;  /* of its kind and subject, not reported before it */
 };
 
-/* Longer texts are cut, between two characters of UTF-8; what is not UTF-8 is replaced by '?': they
- * may have come from elsewhere. */
+/* Longer texts are cut, between two characters of UTF-8; bytes that are not UTF-8 are replaced by
+ * '?': they may be untrusted. */
 __attribute__((format(printf, 4, 5))) void event_init(struct event *event, enum event_kind kind,
 						      const char *subject, const char *format, ...);
 

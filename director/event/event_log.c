@@ -5,19 +5,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-/* How long a count of suppressed events waits for an event that says it. */
+/* How long a count of suppressed events waits for an event that reports it. */
 #define COUNT_KEPT (3600 * USEC_PER_SEC)
 
-/* What is remembered of one kind and subject. */
+/* The state of one kind and subject. */
 struct topic {
-	enum event_kind kind; /* an opener, or what stands alone */
+	enum event_kind kind; /* an opener, or a single event */
 	char subject[EVENT_SUBJECT_MAX];
 	bool on;             /* it is so: an incident; or a single event yet to be reported */
 	bool open;           /* reported, and to be closed; only when on */
 	usec_t quiet_until;  /* mono */
 	usec_t since;        /* mono: it is on */
 	uint32_t suppressed; /* since the last report */
-	/* When open: its last event. When on and not open: what is held back. */
+	/* When open: its last event. When on and not open: the event that is held back. */
 	struct event event;
 };
 
@@ -67,7 +67,7 @@ static bool is_over(const struct topic *topic, struct now now)
 	return !topic->on && now.mono >= topic->quiet_until + (topic->suppressed ? COUNT_KEPT : 0);
 }
 
-/* One that has nothing to say any more makes room. */
+/* Reuses a topic that is over. */
 static struct topic *topic_add(struct event_log *log, enum event_kind kind, const char *subject,
 			       struct now now)
 {

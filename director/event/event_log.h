@@ -1,12 +1,13 @@
-/* Which events are reported, and the last of them. A core: whoever raises says what time it is.
+/* Decides which events are reported, and keeps the last of them. A core: the caller that raises an
+ * event gives the time.
  *
- * Raising says what is so, and may be done as often as it is looked at: an incident that is open is
- * not opened again, one that is not open is not closed. Of one kind and subject at most one opening
- * (or single event) a minute is reported: what comes sooner waits for the minute to end, and is
- * then reported if it is still so, with the number of those that were not. A closing is reported at
- * once; closing what was held back reports nothing.
+ * Raising states a condition, and may be repeated at every look: an incident that is open is not
+ * opened again, one that is not open is not closed. Rate limit: at most one opening (or single
+ * event) a minute of one kind and subject is reported; a sooner one waits for the minute to end,
+ * and is then reported if it is still so, with the number of those suppressed. A closing is
+ * reported at once; closing an incident that was held back reports nothing.
  *
- * Evidence is kept apart, as it comes, for those who ask for it.
+ * Evidence is kept apart, in order of arrival, for requests.
  *
  * Everything is bounded: the last EVENT_LOG_KEPT events are kept, as many of evidence, and
  * EVENT_LOG_SUBJECTS pairs of kind and subject. Incidents do not outlive the process. */
@@ -28,8 +29,8 @@ void event_log_free(struct event_log *log);
 /* event: as event_init() and so on made it. Returns whether it was reported now. */
 bool event_raise(struct event_log *log, const struct event *event, struct now now);
 
-/* Reports what was held back and is due; returns when to call again (mono), USEC_NEVER: nothing is
- * held back. */
+/* Reports events that were held back and are due; returns when to call again (mono), USEC_NEVER:
+ * nothing is held back. */
 usec_t event_log_timeout(struct event_log *log, struct now now);
 
 /* The first event behind *cursor, which is moved to it; 0 is before all. NULL: no more. *ret_lost
@@ -54,8 +55,7 @@ const struct event *event_log_find(const struct event_log *log, enum event_kind 
 				   const char *subject);
 
 const char *event_log_director(const struct event_log *log);
-/* An id as it is known to others, unique among all directors and boots: "d1-1763880811-7".
- * Returns text. */
+/* An event's public id, unique among all directors and boots: "d1-1763880811-7". Returns text. */
 #define EVENT_ID_TEXT 112
 char *event_log_id(const struct event_log *log, uint64_t id, char text[EVENT_ID_TEXT]);
 

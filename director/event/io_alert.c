@@ -13,7 +13,7 @@ struct io_alert {
 	struct event_log *log;
 	struct io_exec *exec; /* NULL while it is not open; so is the next */
 	struct io_webhook *webhook;
-	uv_timer_t timer;                   /* what is held back is due; when closing: look again */
+	uv_timer_t timer;                   /* a held-back event is due; when closing: look again */
 	uint64_t printed, printed_evidence; /* cursors */
 
 	uint64_t close_until; /* uv_now(); 0: not closing */

@@ -1,5 +1,5 @@
-/* Where a director's events come together and go out, on libuv: it owns the event log, reports what
- * is held back in it when it is due, prints every event on the log of the daemon, and hands it to
+/* Collects and sends out a director's events, on libuv: it owns the event log, reports events that
+ * were held back when they are due, prints every event on the log of the daemon, and hands it to
  * the operator's program and URL. Neither holds up the loop, however slow or broken. */
 #ifndef DIRECTOR_IO_ALERT_H
 #define DIRECTOR_IO_ALERT_H
@@ -21,20 +21,20 @@ struct io_alert_options {
 	uint64_t exec_timeout_ms;
 	uint64_t webhook_timeout_ms, webhook_retry_ms, webhook_retry_max_ms;
 	unsigned int webhook_attempts;
-	uint64_t grace_ms; /* what waits may still be told after io_alert_close() */
+	uint64_t grace_ms; /* waiting events may still go out after io_alert_close() */
 };
 
-/* Fills in what has a usual value: the times. */
+/* Fills in the defaults: the times. */
 void io_alert_options_init(struct io_alert_options *options);
 
 /* 0, or a negative errno. */
 int io_alert_open(const struct io_alert_options *options, struct io_alert **ret_alert);
 
-/* Also while it runs. 0 or -ENOMEM: some of what was set stays. */
+/* Also while it runs. 0 or -ENOMEM: some of the former settings stay. */
 int io_alert_config(struct io_alert *alert, const struct config_alerts *config);
 
-/* Raise in it whatever happens, then call io_alert_kick(): it is cheap when there is nothing new.
- * Or both by io_alert_raise(). */
+/* Raise events in it, then call io_alert_kick(): it is cheap when there is nothing new.
+ * io_alert_raise() does both. */
 struct event_log *io_alert_log(struct io_alert *alert);
 void io_alert_kick(struct io_alert *alert);
 void io_alert_raise(struct io_alert *alert, const struct event *event);
@@ -43,8 +43,8 @@ void io_alert_raise(struct io_alert *alert, const struct event *event);
 bool io_alert_counter(const struct io_alert *alert, unsigned int i,
 		      struct node_counter *ret_counter);
 
-/* Waits a moment for what is to be told, then breaks it off; done is called once when nothing is
- * left, and alert is freed. Nothing may be raised any more. */
+/* Waits a moment for events that are to go out, then breaks off; done is called once when nothing
+ * is left, and alert is freed. Nothing may be raised any more. */
 void io_alert_close(struct io_alert *alert, void (*done)(void *context), void *context);
 
 #endif

@@ -12,7 +12,7 @@ struct io_curl {
 	void *context;
 };
 
-/* One of libcurl's sockets, as long as libcurl wants to know of it. */
+/* One of libcurl's sockets, as long as libcurl watches it. */
 struct watch {
 	uv_poll_t poll;
 	curl_socket_t fd;

@@ -10,10 +10,11 @@ struct io_curl;
 /* 0, or a negative errno. */
 int io_curl_open(uv_loop_t *loop, struct io_curl **ret_curl);
 
-/* One request and what comes of it; the easy handle and this belong to the caller. */
+/* One request and its result; the easy handle and this belong to the caller. */
 struct io_curl_transfer {
 	CURL *easy; /* its CURLOPT_PRIVATE is ours */
-	/* From the loop, never from within io_curl_start(); the transfer may be started again. */
+	/* Called from the loop, never from within io_curl_start(); the transfer may be started
+	 * again. */
 	void (*done)(struct io_curl_transfer *transfer, CURLcode result);
 };
 

@@ -1,10 +1,10 @@
 /* Runs the operator's program for each event of a log, on libuv: one at a time, the event as a line
- * of JSON on its standard input, killed with its whole process group when it takes too long. What
- * it prints is kept up to IO_EXEC_OUTPUT bytes, further writes fail; of a program that failed the
- * first line is logged.
+ * of JSON on its standard input, killed with its whole process group when it takes too long. Its
+ * output is kept up to IO_EXEC_OUTPUT bytes, further writes fail; the first line of a program that
+ * failed is logged.
  *
- * There is no queue: the place in the log is remembered, so what waits is bounded by what the log
- * keeps, and what it no longer keeps is counted as lost. */
+ * There is no queue but a cursor in the log: the log bounds the events that wait, and events that
+ * it no longer keeps are counted as lost. */
 #ifndef DIRECTOR_IO_EXEC_H
 #define DIRECTOR_IO_EXEC_H
 
@@ -21,7 +21,7 @@ int io_exec_open(uv_loop_t *loop, const struct event_log *log, uint64_t timeout_
 		 struct io_exec **ret_exec);
 
 /* argv: copied, with a NULL behind it; NULL: run nothing. One that is on from now gets the events
- * from now on. 0, or -ENOMEM: what was set stays. */
+ * from now on. 0, or -ENOMEM: the former setting stays. */
 int io_exec_config(struct io_exec *exec, char *const *argv);
 
 /* The log has something new. */
@@ -39,7 +39,7 @@ struct io_exec_counts {
 
 void io_exec_counts(const struct io_exec *exec, struct io_exec_counts *ret_counts);
 
-/* Kills what runs; done is called once when nothing is left, and exec is freed. */
+/* Kills a running program; done is called once when nothing is left, and exec is freed. */
 void io_exec_close(struct io_exec *exec, void (*done)(void *context), void *context);
 
 #endif

@@ -20,7 +20,7 @@ struct io_webhook {
 	struct io_curl_transfer transfer;
 	size_t answered; /* bytes of its body */
 
-	char *body; /* the event that is being told, freed with free() */
+	char *body; /* the event that is being sent, freed with free() */
 	unsigned int tried;
 	bool under_way; /* an attempt; else, with a body, retry is running */
 	uv_timer_t retry;

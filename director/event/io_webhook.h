@@ -3,8 +3,8 @@
  * later; anything else is a refusal, after which the next event has its turn. Redirects are not
  * followed, certificates are verified.
  *
- * There is no queue: the place in the log is remembered, so what waits is bounded by what the log
- * keeps, and what it no longer keeps is counted as lost. */
+ * There is no queue but a cursor in the log: the log bounds the events that wait, and events that
+ * it no longer keeps are counted as lost. */
 #ifndef DIRECTOR_IO_WEBHOOK_H
 #define DIRECTOR_IO_WEBHOOK_H
 
@@ -27,7 +27,7 @@ struct io_webhook_options {
 int io_webhook_open(const struct io_webhook_options *options, struct io_webhook **ret_webhook);
 
 /* url: copied, NULL: none. One that is on from now gets the events from now on; another URL gets
- * what the last one did not take. 0, or -ENOMEM: what was set stays. */
+ * the events that the last one did not take. 0, or -ENOMEM: the former setting stays. */
 int io_webhook_config(struct io_webhook *webhook, const char *url);
 
 /* The log has something new. */
@@ -46,7 +46,8 @@ struct io_webhook_counts {
 
 void io_webhook_counts(const struct io_webhook *webhook, struct io_webhook_counts *ret_counts);
 
-/* Breaks off what is under way; done is called once when nothing is left, and webhook is freed. */
+/* Breaks off a transfer under way; done is called once when nothing is left, and webhook is
+ * freed. */
 void io_webhook_close(struct io_webhook *webhook, void (*done)(void *context), void *context);
 
 #endif

@@ -12,7 +12,7 @@ struct text {
 	size_t size, len;
 };
 
-/* What does not fit is cut. */
+/* Truncates text that does not fit. */
 __attribute__((format(printf, 2, 3))) static void add(struct text *text, const char *format, ...)
 {
 	va_list args;
@@ -46,7 +46,7 @@ static void evidence_names(unsigned int evidence, char *text, size_t size)
 			add(&to, "%s%s", to.len ? ", " : "", name);
 }
 
-/* What the evidence means, for a person. */
+/* The evidence's meaning, for a person. */
 static const char *evidence_text(unsigned int evidence)
 {
 	if (evidence & EVIDENCE_RESTARTED)
@@ -60,7 +60,7 @@ static const char *evidence_text(unsigned int evidence)
 	return "";
 }
 
-/* Of a member, of ourselves, or the id of one that is not known any more. */
+/* Adds the name of a member or of ourselves, or the id of a director that is not known any more. */
 static void name_add(struct text *to, const struct membership *membership, const char *director,
 		     uint64_t id)
 {
@@ -131,7 +131,7 @@ static void names_here(const struct membership *membership, const char *director
 			add(&to, ", %s", info.name);
 }
 
-/* Evidence: who, when, on what. */
+/* Evidence: accuser, time, reasons. */
 static void suspicion_text(const struct membership_notice *notice, const char *accuser,
 			   struct text *to)
 {
@@ -275,7 +275,7 @@ static void member_fields(const struct membership *membership,
 		event_text(event, "address", endpoint_format(&info.addresses[0].endpoint, text));
 }
 
-/* Fields of what is only evidence. */
+/* Fields of notices that are only evidence. */
 static void evidence_fields(const struct membership_notice *notice, const char *accuser,
 			    struct event *event)
 {

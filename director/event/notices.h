@@ -1,5 +1,5 @@
-/* What membership notices, in words: events, of which some are only evidence, for those who ask
- * afterwards who suspected whom, when, on what. Memory only. */
+/* Membership's notices as events. Some are only evidence, to find out afterwards who suspected
+ * whom, when, on what. Memory only. */
 #ifndef DIRECTOR_NOTICES_H
 #define DIRECTOR_NOTICES_H
 
@@ -7,13 +7,13 @@
 #include "membership/membership.h"
 
 /* Fills in the event; director: our name. changed: for the end of a split, how many of our
- * connections that both sides changed gave way. */
+ * connections, changed on both sides, gave way. */
 void notice_event(const struct membership *membership, const char *director,
 		  const struct membership_notice *notice, uint64_t changed,
 		  struct event *ret_event);
 
 /* "d2, d3 | d4": those on one side of a bar don't reach those on the other; or pairs, "d1-d3,
- * d2-d4"; " ..." where not all have room. */
+ * d2-d4"; " ..." if not all have room. */
 void notice_cut(const struct membership *membership, const char *director,
 		const struct membership_cut *cut, char *text, size_t size);
 

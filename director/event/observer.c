@@ -393,11 +393,12 @@ static bool is_one_of(const char *name, const char *const *names, size_t count)
 	return false;
 }
 
-/* A healthy cluster counts directors that dial themselves, and our own lack of memory. */
+/* Counters that grow in a healthy cluster: directors that dial themselves, and our own lack of
+ * memory. */
 enum observer_refusal observer_refusal(const char *group, const char *name)
 {
 	static const char *const own[] = {"self", "memory"};
-	/* Datagrams that come late, twice, or before their sender is known; what is said of one
+	/* Datagrams that come late, twice, or before their sender is known; gossip about a director
 	 * that has just come or gone. */
 	static const char *const ordinary[] = {"version", "stale",    "repeated", "stranger",
 					       "nonce",   "unproven", "unknown",  "ahead",

@@ -1,23 +1,23 @@
-/* Turns what a director sees of itself and its peers into events. A core: it is told the facts as
- * often as they are looked at, and remembers what it has said. What membership notices are events
- * already: see notices.h. */
+/* Turns what a director sees of itself and its peers into events. A core: it gets the facts at
+ * every look, and remembers its reports. Membership's notices are events already: see notices.h. */
 #ifndef DIRECTOR_OBSERVER_H
 #define DIRECTOR_OBSERVER_H
 
 #include "director/event/event_log.h"
 #include "director/node/peers.h"
 
-/* A peer that has acknowledged nothing for so long, or while it still gets what there was when it
- * came for PEER_LAG_JOINING, is reported, and has caught up below PEER_LAG. It is not judged by
- * entries: a burst that is on its way is no fault, and one that is stuck gets old. */
+/* A peer that has acknowledged nothing for so long (PEER_LAG_JOINING while it still gets the
+ * entries of before its join) is reported, and has caught up below PEER_LAG. The number of its
+ * entries does not count: a burst that is on its way is no fault, and one that is stuck gets
+ * old. */
 #define OBSERVER_LAG (5 * USEC_PER_SEC)
 
 /* A director that has met no other for so long after its start is reported: directors that start
  * together find each other sooner. */
 #define OBSERVER_ALONE (10 * USEC_PER_SEC)
 
-/* Others who change what is ours in the kernel so often, each time within so long of the last, and
- * of how many things that is kept. */
+/* A part of our kernel state is contested when others change it so often, each time within so long
+ * of the last; so many parts are remembered. */
 #define OBSERVER_CONTESTED 3
 #define OBSERVER_CONTEST (60 * USEC_PER_SEC)
 #define OBSERVER_CHANGES 16
@@ -27,22 +27,23 @@
 /* A member that has not been throttled for so long is no longer reported as such. */
 #define OBSERVER_THROTTLED (60 * USEC_PER_SEC)
 
-/* Other services for so long are no change on its way through the cluster. */
+/* Services that differ for longer are no change on its way through the cluster. */
 #define OBSERVER_DIVERGENCE (30 * USEC_PER_SEC)
 
 #define OBSERVER_COUNTERS 128
 
-/* What a network and restarts bring about too is refused in silence up to so much in a minute. */
+/* So many messages a minute are refused silently for reasons that a network or a restart causes
+ * too. */
 #define OBSERVER_FLOOD 3000
 
-/* A director, by whom its name is shared. */
+/* One of several directors that share a name. */
 struct observer_named {
 	char name[CERTIFICATE_NAME_MAX + 1];
 	uint64_t id;
 	bool failed;
 };
 
-/* What somebody else has changed in the kernel, and how often without a pause. */
+/* A foreign change in the kernel, and how often it came without a pause. */
 struct observer_change {
 	char what[64];
 	char was[64];
@@ -58,7 +59,7 @@ struct observer {
 	uint64_t refused[OBSERVER_COUNTERS];
 	uint64_t minute[OBSERVER_COUNTERS]; /* as it began */
 	usec_t minute_at;                   /* mono */
-	uint64_t conflicts;                 /* told of */
+	uint64_t conflicts;                 /* reported */
 	usec_t conflicts_at;                /* mono */
 	struct observer_change changes[OBSERVER_CHANGES];
 };
@@ -70,12 +71,11 @@ void observe_drain(struct observer *observer, const char *director,
 /* alone: node_status's; uptime: since the start. */
 void observe_alone(const char *director, bool alone, usec_t uptime, struct event_log *log,
 		   struct now now);
-/* Somebody else changed `what` of ours in the kernel: it was `was`, and was put back, or r
- * (negative errno) came of trying. */
+/* Another process changed our `what` in the kernel: it was `was`, and was put back, or putting it
+ * back failed with r (negative errno). */
 void observe_kernel_changed(struct observer *observer, const char *director, const char *what,
 			    const char *was, int r, struct event_log *log, struct now now);
-/* What is changed again and again, or can't be put back, one a call; *i starts at 0. NULL: no more.
- */
+/* Changes that recur, or can't be put back, one a call; *i starts at 0. NULL: no more. */
 const struct observer_change *observer_contested(const struct observer *observer, unsigned int *i,
 						 struct now now);
 /* Members that are alive and have other services than ours: their names, and how many. */
@@ -91,15 +91,15 @@ void observe_place(const char *director, bool self, bool beyond, unsigned int di
 /* stalled_since: mono; 0: IPVS forwards. */
 void observe_forwarder(const char *director, usec_t stalled_since, struct event_log *log,
 		       struct now now);
-/* unseen_since: mono; 0: what is injected arrives in the kernel's table. interface: the wire tap's.
- */
+/* unseen_since: mono; 0: injected entries arrive in the kernel's table. interface: the wire
+ * tap's. */
 void observe_injection(const char *director, const char *interface, usec_t unseen_since,
 		       struct event_log *log, struct now now);
 /* entries: known here, all of which are to be in the kernel. most: as many as the kernel takes
- * (net.ipv4.vs.conn_max, from 7.2 on: beyond it the kernel makes none and says nothing); 0: any. */
+ * (net.ipv4.vs.conn_max, from 7.2 on: beyond it the kernel silently makes none); 0: any. */
 void observe_conn_max(const char *director, uint64_t entries, uint64_t most, struct event_log *log,
 		      struct now now);
-/* error: what the kernel refused of the services, NULL: nothing. */
+/* error: the services that the kernel refused, NULL: none. */
 void observe_services(const char *director, const char *error, struct event_log *log,
 		      struct now now);
 /* Once each 30, 7 and 1 day before the certificate ends, and when it has ended. */
@@ -112,7 +112,7 @@ void observe_names(struct observer_named *named, unsigned int count, struct even
 /* conflicts: sync_status's. At once, and then once a minute while they go on. */
 void observe_conflicts(struct observer *observer, const char *director, uint64_t conflicts,
 		       struct event_log *log, struct now now);
-/* What a counter of the node counts. */
+/* The severity of what a counter of the node counts. */
 enum observer_refusal {
 	OBSERVER_NO_REFUSAL,
 	OBSERVER_ORDINARY, /* a network, or a restart, brings it about too */
@@ -121,7 +121,7 @@ enum observer_refusal {
 
 enum observer_refusal observer_refusal(const char *group, const char *name);
 
-/* Messages of peers and strangers that were turned away, by what the node counts. */
+/* Refused messages of peers and strangers, by the node's counters. */
 void observe_refused(struct observer *observer, const struct node *node, struct event_log *log,
 		     struct now now);
 

@@ -67,7 +67,7 @@ static void rested(uv_timer_t *timer)
 		finish(adopt, r);
 }
 
-/* What comes after a piece: the next one, now or later. */
+/* Reads the next piece, now or later. */
 static int go_on(struct io_adopt *adopt)
 {
 	usec_t rest = adopt->owed;

@@ -1,5 +1,5 @@
-/* Reads the kernel's connections, once, in pieces and off the loop: at start they are all that is
- * known of what the kernel carried meanwhile. */
+/* Reads the kernel's connections, once, in pieces and off the loop: at start this list alone shows
+ * the connections that the kernel carried meanwhile. */
 #ifndef DIRECTOR_IO_ADOPT_H
 #define DIRECTOR_IO_ADOPT_H
 
@@ -12,8 +12,8 @@ struct io_adopt;
 struct io_adopt_options {
 	uv_loop_t *loop;
 	const char *path; /* /proc/net/ip_vs_conn */
-	/* After each piece it rests so many times as long as the kernel took for it: that grows
-	 * with the table, and nothing else bounds it. */
+	/* After each piece it rests so many times as long as the kernel took for it: the kernel's
+	 * time grows with the table, and only the rests bound its share. */
 	unsigned int rest;
 	void *context;
 	void (*entry)(void *context, const struct entry *entry);

@@ -25,7 +25,7 @@ struct io_services {
 
 	struct vips_job vips_job;
 	bool vips_wanted, release_wanted;
-	bool vips_changed; /* what is wanted; no job has begun since */
+	bool vips_changed; /* vips has changed; no job has begun since */
 	enum vips vips;
 	struct config *vips_config; /* whose VIPs are on, NULL: a former process's */
 	struct vip_error vip_error;
@@ -120,7 +120,7 @@ static void programmed(struct io_services *services)
 
 	services->tried = clock_now().mono;
 	services->programmed = r == 0;
-	/* What the kernel refuses of one service is that service's trouble. */
+	/* A service that the kernel refuses does not hold up the others. */
 	services->ever |= r == 0 || (result->error.failed > 0 && r != -EPERM);
 	if (result->forgot)
 		io_log_warning("the list of our services in %s was damaged: services that left the "
@@ -131,12 +131,12 @@ static void programmed(struct io_services *services)
 		     r < 0 ? result->error.text : "");
 	else if (result->operations)
 		io_log_info("services: %u changes in the kernel", result->operations);
-	/* VIPs that waited for their services are nobody's doing. */
+	/* VIPs that waited for their services are no foreign change. */
 	services->vips_changed |= services->job.changed || !was;
 	services->vips_wanted = true;
 	if (services->done)
 		return;
-	/* What had been done and is to be done again, somebody else has undone. */
+	/* Work that had been done and is to be done again was undone by another process. */
 	if (was && !services->job.changed && result->operations > 0) {
 		snprintf(differed, sizeof(differed), "differed in %u places", result->operations);
 		callbacks->put_back(callbacks->ctx, "IPVS services", differed, r);
@@ -259,7 +259,7 @@ static void vips_start(struct io_services *services)
 	uv_queue_work(services->loop, &services->vips_job.work, vips_run, vips_done);
 }
 
-/* What comes next */
+/* The next job */
 
 static void gone(struct io_services *services)
 {
@@ -303,7 +303,7 @@ static void interval(uv_timer_t *timer)
 {
 	struct io_services *services = container_of(timer, struct io_services, timer);
 
-	/* Nobody wants one of then. */
+	/* The list is out of date. */
 	service_list_free(services->list);
 	services->list = NULL;
 	services->listed = 0;
@@ -325,7 +325,7 @@ static void grace_ended(uv_timer_t *grace)
 	next(services);
 }
 
-/* Whether we may is asked at once: without that, nothing works. */
+/* Checks our rights at once: without them, nothing works. */
 static int sockets_open(struct io_services *services, struct ipvs_error *error)
 {
 	struct ipvs_info info;
@@ -407,7 +407,7 @@ void io_services_announce(struct io_services *services, bool announce, bool forw
 	if (!announce && forward && was_on)
 		uv_timer_start(&services->grace, grace_ended, IO_SERVICES_GRACE_MS, 0);
 	services->vips_changed = services->vips_wanted = true;
-	/* Also what a process before us left behind. */
+	/* Also the VIPs that a former process left behind. */
 	if (announce || !forward)
 		release(services);
 	next(services);

@@ -1,11 +1,10 @@
-/* What the kernel has to have for the packets to flow: the services in IPVS, looked after every
- * IO_SERVICES_INTERVAL_MS, and the VIPs on their interface. Both outlive us. Logs what it changes
- * and what fails.
+/* Keeps the kernel's services in IPVS, looked after every IO_SERVICES_INTERVAL_MS, and the VIPs on
+ * their interface. Both outlive us. Logs what it changes and what fails.
  *
  * Netlink blocks, for seconds with 100,000 real servers: every call runs on libuv's threads, one at
  * a time for the services and one at a time for the VIPs, in this order: VIPs that leave the
  * configuration are taken off, the services are programmed, new VIPs are put on. All functions
- * return at once; what they ask for is done later. */
+ * return at once; their work is done later. */
 #ifndef DIRECTOR_IO_SERVICES_H
 #define DIRECTOR_IO_SERVICES_H
 
@@ -19,8 +18,8 @@ struct io_services;
 #define IO_SERVICES_INTERVAL_MS 5000
 #define IO_SERVICES_ERROR_MAX 512
 
-/* Somebody else changed `what` in the kernel: it `was`..., and has been put back, or r (negative
- * errno) came of trying. */
+/* Another process changed `what` in the kernel: it `was`..., and has been put back, or putting it
+ * back failed with r (negative errno). */
 struct io_services_callbacks {
 	void (*put_back)(void *ctx, const char *what, const char *was, int r);
 	/* The services of the newest configuration have been tried: io_services_status(). */
@@ -32,12 +31,12 @@ struct io_services_callbacks {
 
 /* Begins to program the services for the first time, and to take off the VIPs that were ours and
  * are not configured any more. config: one more reference is held. 0, or a negative errno and a
- * sentence: this kernel can't, or we may not; what only fails for a service is logged and tried
+ * sentence: this kernel can't, or we may not; a failure of a single service is logged and tried
  * again. */
 int io_services_open(uv_loop_t *loop, struct config *config,
 		     const struct io_services_callbacks *callbacks,
 		     struct io_services **ret_services, char error[IO_SERVICES_ERROR_MAX]);
-/* Services and VIPs stay. What runs ends first; then done is called once, services is freed. No
+/* Services and VIPs stay. A running job ends first; then done is called once, services is freed. No
  * other callback is called any more. */
 void io_services_close(struct io_services *services, void (*done)(void *context), void *context);
 
@@ -45,8 +44,8 @@ void io_services_close(struct io_services *services, void (*done)(void *context)
 void io_services_config(struct io_services *services, struct config *config);
 
 /* Whether traffic is wanted: puts the VIPs on, or takes them off. Before the first call they stay
- * as they were found. forward: what still comes is forwarded for IO_SERVICES_GRACE_MS after they
- * were taken off; false: the kernel does not forward. */
+ * as they were found. forward: late packets are forwarded for IO_SERVICES_GRACE_MS after they were
+ * taken off; false: the kernel does not forward. */
 #define IO_SERVICES_GRACE_MS 5000
 void io_services_announce(struct io_services *services, bool announce, bool forward);
 /* ms of that time that are left; 0: it is over. */
@@ -61,7 +60,7 @@ int io_services_list(struct io_services *services, usec_t since, struct service_
 
 struct io_services_status {
 	bool programmed;   /* the last attempt succeeded */
-	bool ever;         /* one attempt did, but for what the kernel refused of single services */
+	bool ever;         /* one attempt did, but for single services that the kernel refused */
 	usec_t tried;      /* mono */
 	const char *error; /* of the last attempt, borrowed until the next, or NULL */
 	bool announcing;   /* the VIPs are on */

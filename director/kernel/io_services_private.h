@@ -1,4 +1,4 @@
-/* What the files of io_services share. */
+/* Shared by the files of io_services. */
 #ifndef DIRECTOR_IO_SERVICES_PRIVATE_H
 #define DIRECTOR_IO_SERVICES_PRIVATE_H
 
@@ -7,7 +7,7 @@
 #include "director/kernel/reconcile.h"
 #include "director/kernel/vip_nl.h"
 
-/* Until it is known whether traffic is wanted, the VIPs stay as a process before us left them. */
+/* Until it is known whether traffic is wanted, the VIPs stay as a former process left them. */
 enum vips {
 	VIPS_STAY,
 	VIPS_ON,
@@ -15,7 +15,7 @@ enum vips {
 };
 
 enum job {
-	JOB_PROGRAM, /* what is there becomes what should be */
+	JOB_PROGRAM, /* brings the kernel to the wanted state */
 	JOB_LIST,
 	JOB_LOOK, /* whether it is */
 };
@@ -29,7 +29,7 @@ struct services_job {
 	struct config *config;
 	bool changed; /* since the last one: it is not the first with this configuration */
 	usec_t began;
-	/* What came of it. */
+	/* Its result. */
 	int r;
 	bool differs;
 	struct reconcile_result result;
@@ -45,7 +45,7 @@ struct vips_job {
 	enum vips vips;
 	bool programmed; /* the services of config */
 	bool keep_local, release, changed;
-	/* What came of it. */
+	/* Its result. */
 	struct vip_changes changes, dropped;
 	struct vip_error error; /* the first */
 	struct vip_error release_error;

@@ -52,7 +52,7 @@ static void keep_served(struct vips_job *job, struct vip_list *list, struct ip_a
 	service_set_fini(&actual);
 }
 
-/* Done again and again, so that what fails once, or is undone by others, is made good. */
+/* Repeated, so that a failure, or a foreign change, is repaired. */
 static void set(struct vips_job *job)
 {
 	struct vip_list none = {0};
@@ -68,7 +68,7 @@ static void set(struct vips_job *job)
 	free(vips);
 }
 
-/* Those that were taken off are local no longer. */
+/* Addresses that were taken off are local no longer. */
 static void release(struct vips_job *job)
 {
 	struct ip_addr *vips;
@@ -103,7 +103,7 @@ static void drop(struct vips_job *job, const char *interface, struct ip_addr *wa
 	free(vips);
 }
 
-/* What a process before us left on the interface. */
+/* Takes off VIPs that a former process left on the interface. */
 static void drop_former_process(struct vips_job *job)
 {
 	struct service_keys owned = {0};

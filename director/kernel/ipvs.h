@@ -20,8 +20,8 @@ struct ipvs_info {
 	uint32_t conn_tab_size;
 };
 
-/* 0; -ENOENT: this kernel has no IPVS (module ip_vs); -EPERM, or any -errno: ret_error says what to
- * do. Likewise for all that follow. */
+/* 0; -ENOENT: this kernel has no IPVS (module ip_vs); -EPERM, or any -errno: ret_error has the
+ * remedy. Likewise for all that follow. */
 int ipvs_open(struct ipvs **ret_ipvs, struct ipvs_error *ret_error);
 void ipvs_close(struct ipvs *ipvs);
 
@@ -32,9 +32,9 @@ int ipvs_get_info(struct ipvs *ipvs, struct ipvs_info *ret_info, struct ipvs_err
  * is thrown away and repeated; -EAGAIN when that happens ten times in a row. */
 int ipvs_dump(struct ipvs *ipvs, struct service_set *ret_set, struct ipvs_error *ret_error);
 
-/* Does what a plan says, in its order; goes on after an operation that fails. All operations on a
- * service go to the kernel in as few writes as possible, a move always in one. 0, or -errno of the
- * first that failed. */
+/* Executes a plan, in its order; goes on after an operation that fails. All operations on a service
+ * go to the kernel in as few writes as possible, a move always in one. 0, or -errno of the first
+ * that failed. */
 int ipvs_apply(struct ipvs *ipvs, const struct plan *plan, struct ipvs_error *ret_error);
 
 #endif

@@ -7,12 +7,12 @@
 
 #include "director/service/service.h"
 
-/* From a message of a dump. The service comes without real servers. family: of a real server whose
- * kernel does not say. 0, or -EPROTO: not what the kernel sends. */
+/* Read from a message of a dump. The service comes without real servers. family: of a real server
+ * whose kernel does not say. 0, or -EPROTO: not what the kernel sends. */
 int ipvs_attr_get_service(struct nlmsghdr *header, struct service *ret_service);
 int ipvs_attr_get_real(struct nlmsghdr *header, uint8_t family, struct real_server *ret_real);
 
-/* whole: with all settings; otherwise only what says which one it is. 0, or -ENOMEM. */
+/* whole: with all settings; otherwise only its key. 0, or -ENOMEM. */
 int ipvs_attr_put_service(struct nl_msg *msg, const struct service *service, bool whole);
 int ipvs_attr_put_real(struct nl_msg *msg, const struct real_server *real, bool whole);
 

@@ -10,8 +10,8 @@
 struct ipvs_daemon;
 
 enum ipvs_daemon_role {
-	IPVS_DAEMON_MASTER, /* says what connections there are */
-	IPVS_DAEMON_BACKUP, /* is told */
+	IPVS_DAEMON_MASTER, /* reports the connections */
+	IPVS_DAEMON_BACKUP, /* learns of them */
 	IPVS_DAEMON_ROLES,
 };
 
@@ -34,8 +34,8 @@ struct ipvs_daemon_probe {
 int ipvs_daemon_open(struct ipvs_daemon **ret_daemon);
 void ipvs_daemon_close(struct ipvs_daemon *daemon); /* the threads live on */
 
-/* Stops those of a process that was killed, which are bound to an interface of this name: nobody
- * else's. Without a reader the kernel logs a line for each message. 0 or a negative errno. */
+/* Stops those of a process that was killed, which are bound to an interface of this name, and no
+ * others. Without a reader the kernel logs a line for each message. 0 or a negative errno. */
 int ipvs_daemon_stop_left(const char *interface);
 
 /* The interface of each running thread; empty: it does not run. */
@@ -46,10 +46,10 @@ int ipvs_daemon_find(struct ipvs_daemon *daemon, char ret_interfaces[IPVS_DAEMON
 int ipvs_daemon_start(struct ipvs_daemon *daemon, enum ipvs_daemon_role role,
 		      const struct ipvs_daemon_options *options);
 
-/* Also when it does not run: 0. What the master has not sent yet is lost. */
+/* Also when it does not run: 0. Messages that the master has not sent yet are lost. */
 int ipvs_daemon_stop(struct ipvs_daemon *daemon, enum ipvs_daemon_role role);
 
-/* Makes the service afresh, where it exists too. -ENOENT: no rr scheduler. */
+/* Makes the service afresh, even if it exists. -ENOENT: no rr scheduler. */
 int ipvs_daemon_add_probe(struct ipvs_daemon *daemon, const struct ipvs_daemon_probe *probe);
 /* 0; -ESRCH: there is no such service; another negative errno. */
 int ipvs_daemon_find_probe(struct ipvs_daemon *daemon, const struct ipvs_daemon_probe *probe);

@@ -116,7 +116,7 @@ static struct nl_msg *new_message(struct ipvs *ipvs, uint8_t command, int flags)
 	return msg;
 }
 
-/* What every message of an answer is given to. */
+/* Called for every message of an answer. */
 typedef int (*take_t)(struct nlmsghdr *header, void *context);
 
 /* Sends one request and reads its answer to the end. 0; -errno of the kernel's or of `take`;

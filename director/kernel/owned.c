@@ -54,7 +54,7 @@ int owned_parse_key(const char *text, struct service_key *ret_key)
 	for (size_t i = 0; key.fwmark == 0 && i < sizeof(protocols); i++)
 		if (strncmp(text, service_protocol_name(protocols[i]), length) == 0)
 			key.protocol = protocols[i];
-	/* One way to write each, and only one that can be read. */
+	/* Each key has one spelling, and only that one is read. */
 	if (strcmp(service_key_format(&key, again), text) != 0)
 		return -EINVAL;
 	*ret_key = key;

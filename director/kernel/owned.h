@@ -1,6 +1,6 @@
-/* Which services lvsmesh made, in a file of the state directory: what kill -9 must not make it
- * forget, or a service that left the configuration would stay in the kernel for ever. The file is
- * void once the host has booted: the kernel forgot as well.
+/* The services that lvsmesh made, in a file of the state directory, so that they survive kill -9:
+ * otherwise a service that left the configuration would stay in the kernel for ever. The file is
+ * void once the host has rebooted: the kernel forgot as well.
  *
  * It is written before a service is added and again after those that left are deleted, so that it
  * may name too many, never too few. */

@@ -5,7 +5,7 @@
 
 #include "director/kernel/owned.h"
 
-/* Only the first thing that fails is told. */
+/* Reports only the first failure. */
 static void fail(struct reconcile_result *result, int *first, int error, const char *what,
 		 const char *state)
 {
@@ -16,7 +16,7 @@ static void fail(struct reconcile_result *result, int *first, int error, const c
 		 "%s %.200s/services: %s; look at this directory", what, state, strerror(-error));
 }
 
-/* owned: what was ours before; replaced by what is ours now. */
+/* owned: the services that were ours before; replaced by those that are ours now. */
 static int apply(struct ipvs *ipvs, const struct plan *plan, const struct service_set *desired,
 		 const char *state, struct service_keys *owned, struct reconcile_result *result)
 {
@@ -39,7 +39,7 @@ static int apply(struct ipvs *ipvs, const struct plan *plan, const struct servic
 	result->operations = (unsigned int)plan->count;
 	r = ipvs_apply(ipvs, plan, &error);
 	if (r < 0) {
-		/* What failed may be a deletion. */
+		/* The operation that failed may be a deletion. */
 		result->error = error;
 		*owned = before;
 		service_keys_fini(&after);

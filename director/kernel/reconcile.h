@@ -1,5 +1,5 @@
-/* Brings IPVS to the services that it should have, once: list, plan, apply, and remember what is
- * ours around it. The kernel's services of others stay as they are. */
+/* Brings IPVS to the wanted services, once: list, plan, apply, and remember which services are ours
+ * around it. The kernel's services of others stay as they are. */
 #ifndef DIRECTOR_RECONCILE_H
 #define DIRECTOR_RECONCILE_H
 
@@ -13,8 +13,8 @@ struct reconcile_result {
 
 /* desired: valid and sorted. state: the directory of owned.h. ret_owned: the services that are ours
  * from now on, to be ended with service_keys_fini() whatever is returned. ret_result is always
- * written. 0; -errno of the first thing that failed, and its sentence: what else could be done has
- * been done, also when the list of our services could not be written. */
+ * written. 0; -errno of the first failure, and its sentence: all other operations have been done,
+ * also when the list of our services could not be written. */
 int reconcile_services(struct ipvs *ipvs, const struct service_set *desired, const char *state,
 		       struct service_keys *ret_owned, struct reconcile_result *ret_result);
 

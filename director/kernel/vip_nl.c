@@ -185,7 +185,7 @@ static void add(struct work *work, const struct ip_addr *vip)
 		work->changes.added++;
 }
 
-/* Ours, or an interface that stands for no network: there an address only draws traffic. */
+/* True for ours, or an interface without a network: there an address only draws traffic. */
 static bool may_take_off(struct work *work, int ifindex)
 {
 	struct rtnl_link *link = NULL;
@@ -202,7 +202,7 @@ static bool may_take_off(struct work *work, int ifindex)
 	return may;
 }
 
-/* Told, and left alone: it may be how this host is reached. */
+/* Reports the address and leaves it alone: this host may be reached by it. */
 static void elsewhere(struct work *work, const struct ip_addr *vip, int ifindex)
 {
 	char text[ENDPOINT_TEXT], name[IFNAMSIZ] = "?";
@@ -217,7 +217,7 @@ static void elsewhere(struct work *work, const struct ip_addr *vip, int ifindex)
 		 ip_addr_format(vip, text), name, text, name);
 }
 
-/* Whoever put it there, and with whatever prefix. */
+/* Takes off any process's address, with any prefix. */
 static void take_off(struct work *work, const struct ip_addr *vip, bool keep_local)
 {
 	struct nl_object *object = nl_cache_get_first(work->present);

@@ -20,12 +20,13 @@ struct vip_error {
 	char text[320]; /* "what failed: why; what to do" */
 };
 
-/* Makes the interface (of type dummy) when it is missing and there is something to put on it, sets
- * it up, and adds what is wanted. What is ours and not wanted is taken off: there, and off every
- * dummy and loopback interface, whoever put it there and with whatever prefix; on another interface
- * it is told (-EADDRINUSE) and left alone. Every other address stays. keep_local: what is taken off
- * stays local by a route that nothing announces, until vip_release(). Does nothing when there is
- * nothing to change. Goes on after an address that fails. 0, or -errno of the first. */
+/* Makes the interface (of type dummy) when it is missing and an address is wanted on it, sets it
+ * up, and adds the wanted addresses. An address of ours that is not wanted is taken off: there, and
+ * off every dummy and loopback interface, regardless of who put it there and of its prefix; on
+ * another interface it is reported (-EADDRINUSE) and left alone. Every other address stays.
+ * keep_local: an address that is taken off stays local by a route that is never announced, until
+ * vip_release(). Does nothing when there is nothing to change. Goes on after an address that fails.
+ * 0, or -errno of the first. */
 int vip_apply(const char *interface, struct vip_list wanted, struct vip_list ours, bool keep_local,
 	      struct vip_changes *ret_changes, struct vip_error *ret_error);
 

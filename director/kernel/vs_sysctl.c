@@ -120,7 +120,7 @@ static int saved_parse(char *text, struct saved_file *file)
 	return 0;
 }
 
-/* Leaves the file empty where there is none, one of another boot (the values went with it), or a
+/* Leaves the file empty if there is none, one of another boot (the values went with it), or a
  * damaged one. 0, VS_SYSCTL_E_DAMAGED or a negative errno. */
 static int saved_load(const struct vs_sysctl_paths *paths, struct saved_file *ret_file)
 {

@@ -1,4 +1,4 @@
-/* Kernel settings below net/ipv4/vs that are ours while we run. What they were before is kept in a
+/* Kernel settings below net/ipv4/vs that are ours while we run. Their former values are kept in a
  * file, so that after a crash our own values are not taken for the operator's. */
 #ifndef DIRECTOR_VS_SYSCTL_H
 #define DIRECTOR_VS_SYSCTL_H
@@ -13,7 +13,7 @@ struct vs_sysctl {
 	bool optional; /* only a wish: kernels from 6.11 on keep some from user namespaces */
 };
 
-/* The file is damaged: what the values were before us is not known any more. */
+/* The file is damaged: the values of before us are lost. */
 enum vs_sysctl_error { VS_SYSCTL_E_DAMAGED = 1 };
 
 struct vs_sysctl_paths {
@@ -29,14 +29,14 @@ struct vs_sysctl_paths {
 int vs_sysctl_set(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings, size_t n,
 		  const char **ret_failed);
 
-/* Sets those again that somebody else has changed since, and calls changed() for each: what it was,
- * and r, 0 or the negative errno of setting it. One that can't be read is passed over. */
+/* Sets those again that another process has changed since, and calls changed() for each: its value,
+ * and r, 0 or the negative errno of setting it. One that can't be read is skipped. */
 void vs_sysctl_keep(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings, size_t n,
 		    void (*changed)(void *ctx, const struct vs_sysctl *setting, const char *was,
 				    int r),
 		    void *ctx);
 
-/* Puts back what the file says, where the value is still the one in settings: what somebody else
+/* Restores the file's values of settings that still have our value: a value that another process
  * set meanwhile stays. Removes the file. 0, or the first negative errno; it goes on after one. */
 int vs_sysctl_restore(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings,
 		      size_t n);

@@ -4,8 +4,8 @@
 
 #include "proto/base.h"
 
-/* Type, code, checksum, identifier, sequence number; and a number that only who got the request can
- * return. */
+/* Type, code, checksum, identifier, sequence number; and a cookie that only the request's receiver
+ * can return. */
 #define ICMP_ECHO_SIZE 16
 
 /* The checksum of ICMP for IPv4; for IPv6 the kernel makes it, which knows the addresses. The
@@ -13,8 +13,8 @@
 void icmp_echo_request(uint8_t family, uint16_t identifier, uint16_t sequence, uint64_t cookie,
 		       uint8_t packet[ICMP_ECHO_SIZE]);
 
-/* Whether the packet is the answer to that one. With header: an IPv4 header is before it, as a raw
- * socket has it. */
+/* Whether the packet is the answer to that one. header: an IPv4 header is before it, as on a raw
+ * socket. */
 bool icmp_echo_is_reply(uint8_t family, bool header, uint16_t sequence, uint64_t cookie,
 			const uint8_t *data, size_t len);
 

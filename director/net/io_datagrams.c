@@ -7,7 +7,7 @@
 /* libuv cuts the buffer into pieces of 64 KiB, one for each datagram of a batch. */
 #define PIECE (64 * 1024)
 #define BATCH 16
-/* In a flood: waking up for each datagram costs more than dropping it. */
+/* In a flood, waking up for each datagram costs more than dropping it. */
 #define REST_MS 1
 #define RECEIVE_BUFFER (4 * 1024 * 1024)
 

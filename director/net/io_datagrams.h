@@ -1,6 +1,6 @@
-/* The UDP sockets of a director, on libuv: one for each of its addresses. It knows nothing of what
- * the bytes mean. Datagrams are taken in batches where the kernel allows, a bounded number a turn
- * of the loop; what can't be sent at once is dropped and counted, as any network would do. */
+/* The UDP sockets of a director, on libuv: one for each of its addresses. It does not interpret the
+ * bytes. Datagrams are taken in batches if the kernel allows, a bounded number a turn of the loop;
+ * a datagram that can't be sent at once is dropped and counted, as any network would do. */
 #ifndef DIRECTOR_IO_DATAGRAMS_H
 #define DIRECTOR_IO_DATAGRAMS_H
 
@@ -20,8 +20,8 @@ struct io_datagrams_options {
 	/* On our address number local. Called from the loop only; may send. */
 	void (*received)(void *context, unsigned int local, const struct endpoint *remote,
 			 const uint8_t *data, size_t len);
-	/* Whether so many come that they are to be read together, those of a millisecond. NULL:
-	 * they never do. */
+	/* Whether so many come that those of a millisecond are to be read together. NULL: they
+	 * never do. */
 	bool (*flooded)(void *context);
 };
 
@@ -29,13 +29,14 @@ struct io_datagrams_options {
 int io_datagrams_open(const struct io_datagrams_options *options,
 		      struct io_datagrams **ret_datagrams, char error[IO_DATAGRAMS_ERROR_MAX]);
 
-/* From our address number local; where that is of the other family, from the first that is not. */
+/* Sends from our address number local; if that is of the other family, from the first that is
+ * not. */
 void io_datagrams_send(struct io_datagrams *datagrams, unsigned int local,
 		       const struct endpoint *remote, const uint8_t *data, size_t len);
 
 struct io_datagrams_counts {
 	uint64_t received, sent;
-	uint64_t receive_errors; /* told by the kernel, or too long for any of ours */
+	uint64_t receive_errors; /* reported by the kernel, or too long for any of ours */
 	uint64_t send_errors;    /* no way there */
 	uint64_t send_drops;     /* the socket's buffer was full */
 };

@@ -19,8 +19,8 @@ struct io_node {
 	usec_t timeout;      /* mono, the timer's */
 	struct now captured; /* the time of all that is captured in one turn; mono 0: nothing yet */
 	uint64_t turn;       /* ms, when this turn of the loop began, as far as is known */
-	usec_t late;         /* for which it has lasted, as the node was told */
-	bool announce, refuse; /* as told */
+	usec_t late;         /* for which it has lasted, as last given to the node */
+	bool announce, refuse; /* as last reported */
 	bool told_done, told_epoch;
 	unsigned int open; /* parts to be closed yet */
 	void (*done)(void *context);
@@ -45,8 +45,8 @@ static void datagrams_send(struct io_node *node)
 		io_datagrams_send(node->datagrams, target.local, &target.remote, data, len);
 }
 
-/* Closing is quick; the rest is started only for streams that stay. What fails at once is added to
- * *failed: the node has to be told, but not in the middle of this. */
+/* Closing is quick; the rest is started only for streams that stay. Streams that fail at once are
+ * added to *failed: the node has to learn of them, but not in the middle of this. */
 static void apply(struct io_node *node, const struct node_update *update, struct now now,
 		  struct node_streams *failed)
 {
@@ -80,7 +80,7 @@ static void timer_set(struct io_node *node, usec_t timeout, struct now now)
 			       0);
 }
 
-/* What concerns others than the streams. */
+/* Does the part of the update that is not about streams. */
 static void tell(struct io_node *node, const struct node_update *update)
 {
 	const struct io_node_options *options = &node->options;
@@ -112,7 +112,7 @@ static void tell(struct io_node *node, const struct node_update *update)
 	}
 }
 
-/* For how long the turn has lasted, where that is long and the node has not been told. Datagrams
+/* For how long the turn has lasted, if that is long and the node does not know it yet. Datagrams
  * are not read meanwhile, and events of streams pass on the time all the same. */
 static usec_t lateness(struct io_node *node, struct now now)
 {
@@ -129,7 +129,7 @@ static usec_t lateness(struct io_node *node, struct now now)
 	return late;
 }
 
-/* A datagram and what is answered to it are charged to the director that made it. */
+/* A datagram and the answers to it are charged to the director that made it. */
 static void step_charged(struct io_node *node, const struct node_event *event,
 			 struct node_update *ret_update)
 {

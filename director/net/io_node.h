@@ -1,6 +1,6 @@
-/* Drives a node on libuv: its clock and timer, its datagrams and the streams to its peers. The tap
- * and the services are tied to it by whoever opens it: what they report goes in by the functions
- * below, what the node wants of them comes out by the callbacks. */
+/* Drives a node on libuv: its clock and timer, its datagrams and the streams to its peers. The
+ * caller ties the tap and the services to it: their reports go in by the functions below, the
+ * node's requests come out by the callbacks. */
 #ifndef DIRECTOR_IO_NODE_H
 #define DIRECTOR_IO_NODE_H
 
@@ -23,7 +23,7 @@ struct io_node_options {
 	void (*confirm)(void *context); /* node_update.confirm; said often */
 	/* Whether to take traffic; not called before that is known. */
 	void (*announce)(void *context, bool announce);
-	/* NULL where there is no kernel to compare with. */
+	/* NULL if there is no kernel to compare with. */
 	void (*services)(void *context);           /* io_node_services() is wanted; said often */
 	void (*adopt)(void *context, bool missed); /* node_update.adopt, .missed */
 	void (*notice)(void *context, const struct membership_notice *notice);

@@ -1,5 +1,5 @@
-/* The roster on disk: what membership has to know after a restart. Written by a thread of libuv's,
- * one at a time: a disk that is slow must not make the director late for its peers. */
+/* The roster on disk, which membership needs after a restart. Written by a thread of libuv's, one
+ * at a time: a disk that is slow must not make the director late for its peers. */
 #ifndef DIRECTOR_IO_ROSTER_H
 #define DIRECTOR_IO_ROSTER_H
 

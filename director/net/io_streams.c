@@ -16,7 +16,8 @@
 #define BACKLOG (4 * DIRECTORS_MAX) /* all may dial at once, in a flood of others */
 /* Without an acknowledgement for so long the kernel gives the connection up. */
 #define USER_TIMEOUT_MS 10000
-/* Batches wait with us, where they can still be replaced by newer ones, not in the kernel. */
+/* Backpressure: batches wait with us, and not in the kernel, so that newer ones can still replace
+ * them. */
 #define NOT_SENT_MAX (512 * 1024)
 
 struct buffer {
@@ -33,7 +34,7 @@ struct stream {
 	bool paused;           /* not read, until those are that wait */
 	bool throttled;        /* nor, until its director may cause work again */
 	size_t piece;          /* at most so much is read at once */
-	uint64_t director;     /* whom what is being read comes from */
+	uint64_t director;     /* the sender of the bytes being read */
 	usec_t since;          /* CPU time when that began */
 	unsigned int reads;    /* as a stranger */
 	struct buffer *buffer; /* on its way to the socket */
@@ -193,7 +194,7 @@ static bool is_throttled(const struct io_streams *streams, unsigned int number)
 	return director && streams->options.throttled(streams->options.context, director);
 }
 
-/* For what was done since that clock_cpu(). */
+/* Charges the director for the time since that clock_cpu(). */
 static void charge(const struct io_streams *streams, uint64_t director, usec_t since)
 {
 	if (director)
@@ -211,7 +212,7 @@ static uv_buf_t output(struct stream *stream)
 	};
 }
 
-/* Leaves in the buffer what the socket does not take at once. */
+/* Leaves the bytes that the socket does not take at once in the buffer. */
 static int write_now(struct stream *stream, uv_buf_t *buf)
 {
 	int r = buf->len > 0 ? uv_try_write((uv_stream_t *)&stream->tcp, buf, 1) : 0;
@@ -238,7 +239,7 @@ static int kick(struct io_streams *streams, unsigned int number)
 	}
 	buf = output(stream);
 	r = write_now(stream, &buf);
-	/* Mostly that was all; what follows has to wait for its turn. */
+	/* Mostly that was all; a further buffer has to wait for its turn. */
 	if (r == 0 && buf.len == 0)
 		buf = output(stream);
 	if (r == 0 && buf.len > 0)
@@ -279,7 +280,7 @@ static bool is_stranger(const struct io_streams *streams, unsigned int number)
 	       streams->options.stranger(streams->options.context, number);
 }
 
-/* ns. Strangers are not charged for what else runs on the machine. */
+/* ns. Strangers are not charged for other processes on the machine. */
 static uint64_t cpu_time(void)
 {
 	struct timespec time;
@@ -288,7 +289,7 @@ static uint64_t cpu_time(void)
 	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
 }
 
-/* What strangers have cost since that cpu_time(), which is returned. */
+/* Charges strangers for the time since that cpu_time(), and returns it. */
 static uint64_t strangers_charge(struct io_streams *streams, uint64_t since)
 {
 	uint64_t took = cpu_time() - since;
@@ -316,7 +317,7 @@ static void input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 
 	(void)suggested;
 	stream->throttled = !over && !stranger && is_throttled(streams, stream->number);
-	/* nobody waits for strangers */
+	/* strangers do not count as waiting */
 	streams->waits |= over && !stranger && !stream->served;
 	buf->base = (char *)streams->input;
 	buf->len = over || stream->throttled ? 0 : stream->piece;
@@ -383,7 +384,7 @@ static void input_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf)
 		piece_adapt(stream, uv_hrtime() - since);
 }
 
-/* Those that wait are read before those that were. */
+/* Streams that wait are read before those that were read in the last turn. */
 static void turn_begins(uv_prepare_t *prepare)
 {
 	struct io_streams *streams = container_of(prepare, struct io_streams, prepare);
@@ -415,7 +416,7 @@ static void options_set(uv_tcp_t *tcp)
 	uv_tcp_nodelay(tcp, 1);
 	if (uv_fileno((uv_handle_t *)tcp, &fd) < 0)
 		return;
-	/* both only make it better: without them silence is noticed later, and more is queued */
+	/* both may fail: then silence is noticed later, and more is queued */
 	(void)!setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, sizeof(timeout));
 	(void)!setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &not_sent, sizeof(not_sent));
 }
@@ -464,7 +465,7 @@ int io_streams_dial(struct io_streams *streams, unsigned int number, const struc
 	return r;
 }
 
-/* By a reset: nothing is left of it in the kernel. */
+/* Closes by a reset: the kernel keeps nothing of it. */
 static void refuse(int fd)
 {
 	const struct linger at_once = {.l_onoff = 1};

@@ -9,7 +9,7 @@
 
 #include "director/net/icmp_echo.h"
 
-#define READS 64 /* of one turn: a raw socket is given what others asked for, too */
+#define READS 64 /* of one turn: a raw socket gets other processes' replies, too */
 
 struct io_witness {
 	struct io_witness_options options;
@@ -44,7 +44,7 @@ static void readable(uv_poll_t *poll, int status, int events)
 	for (unsigned int i = 0; i < READS; i++) {
 		ssize_t len = recv(witness->fd, packet, sizeof(packet), MSG_DONTWAIT);
 
-		/* an error that came back is taken off by having been told */
+		/* recv() has taken off the error that it reports */
 		if (len < 0 && errno != EAGAIN)
 			continue;
 		if (len < 0)
@@ -71,11 +71,11 @@ static void ask(uv_timer_t *timer)
 	randombytes_buf(&witness->cookie, sizeof(witness->cookie));
 	icmp_echo_request(witness->options.address.family, witness->identifier, witness->sequence,
 			  witness->cookie, packet);
-	/* one that is not sent is one that is not answered */
+	/* a request that is not sent counts as not answered */
 	(void)!send(witness->fd, packet, sizeof(packet), MSG_DONTWAIT);
 }
 
-/* Connected, so that only what comes from there is read. */
+/* Connected, so that only packets from there are read. */
 static int socket_open(const struct ip_addr *address, bool *ret_raw)
 {
 	const struct endpoint endpoint = {.ip = *address};

@@ -18,12 +18,12 @@ struct io_witness_options {
 	struct ip_addr address;
 	uint64_t interval_ms;
 	void *context;
-	/* It answers, or does so no longer; at first it does not. From the loop only. */
+	/* It answers, or does so no longer; at first it does not. Called from the loop only. */
 	void (*changed)(void *context, bool ok);
 };
 
-/* By an unprivileged socket where the system gives one (net.ipv4.ping_group_range), else by a raw
- * one (CAP_NET_RAW). 0, or a negative errno and a sentence. */
+/* Uses an unprivileged socket if the system gives one (net.ipv4.ping_group_range), else a raw one
+ * (CAP_NET_RAW). 0, or a negative errno and a sentence. */
 int io_witness_open(const struct io_witness_options *options, struct io_witness **ret_witness,
 		    char error[IO_WITNESS_ERROR_MAX]);
 /* done is called once when nothing is left, and witness is freed. */

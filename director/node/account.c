@@ -8,7 +8,7 @@
 
 struct account {
 	uint64_t id; /* 0: unused */
-	/* When the bucket will be full again: what is used moves it on. */
+	/* The time when the bucket will be full again: use moves it on. */
 	usec_t full_at;
 	usec_t over_last; /* 0: never */
 };

@@ -1,5 +1,5 @@
-/* The CPU time that this director spends on each other one's streams and datagrams. A
- * director that has used more than its share is *over*: nothing of it is worth more work for now.
+/* The CPU time that this director spends on each other one's streams and datagrams. A director that
+ * has used more than its share is *over*: it gets no more work for now.
  *
  * An account is a token bucket of CPU time. A director that has been quiet may use ACCOUNT_BURST at
  * once, which a join of a full table does not reach, and after that one ACCOUNT_SHAREth of a core.

@@ -101,7 +101,7 @@ bool admission_same_source(const struct ip_addr *a, const struct ip_addr *b)
 	return ip_addr_compare(&sources[0], &sources[1]) == 0;
 }
 
-/* Where there is none, the fullest of its set is given up for it. */
+/* If the source has none, it takes over the fullest of its set. */
 static struct bucket *bucket_get(struct admission *admission, const struct ip_addr *source)
 {
 	uint8_t hash[crypto_shorthash_BYTES], bytes[1 + sizeof(source->bytes)];
@@ -140,7 +140,7 @@ bool admission_take(struct admission *admission, const struct ip_addr *source,
 
 	if (directors == 0)
 		return take(admission, &of, ADMISSION_INTERVAL, ADMISSION_BURST, now);
-	/* An IPv6 director has a bucket of its own, whoever else is in its network. */
+	/* An IPv6 director has a bucket of its own, apart from the rest of its network. */
 	return take(admission, source, ADMISSION_DIRECTOR_INTERVAL / directors,
 		    ADMISSION_DIRECTOR_BURST * directors, now);
 }

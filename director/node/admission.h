@@ -1,10 +1,10 @@
 /* Which connections to the cluster port are taken: a bounded share for each source, and more for
  * the addresses of directors. No cookie is needed for that: TCP's own handshake has proved that the
- * source receives what is sent to it.
+ * source receives packets at its address.
  *
  * A source is an IPv4 address or an IPv6 /64. Each has a token bucket; thousands of them are
- * remembered. When there are more, those with the most tokens are forgotten, so nobody is refused
- * for what another has done; what all sources together may take is bounded by who calls. */
+ * remembered. When there are more, those with the most tokens are forgotten, so no source is
+ * refused for another's use; the caller bounds the use of all sources together. */
 #ifndef DIRECTOR_ADMISSION_H
 #define DIRECTOR_ADMISSION_H
 
@@ -22,8 +22,8 @@ struct admission;
 int admission_new(const uint8_t key[16], struct admission **ret_admission);
 void admission_free(struct admission *admission);
 
-/* The addresses of directors: _clear, _add each, as often as it has directors, and _end. Beyond
- * ADMISSION_DIRECTORS_MAX they are not known. */
+/* The addresses of directors: _clear, _add each, as often as it has directors, and _end. Addresses
+ * beyond ADMISSION_DIRECTORS_MAX are left out. */
 void admission_directors_clear(struct admission *admission);
 void admission_directors_add(struct admission *admission, const struct ip_addr *ip);
 void admission_directors_end(struct admission *admission);
@@ -34,7 +34,7 @@ unsigned int admission_directors(const struct admission *admission, const struct
  * there. */
 bool admission_take(struct admission *admission, const struct ip_addr *source,
 		    unsigned int directors, usec_t now);
-/* The same for what one director opens, wherever it comes from. */
+/* The same for the connections of one director, from any address. */
 bool admission_take_director(struct admission *admission, uint64_t id, usec_t now);
 
 bool admission_same_source(const struct ip_addr *a, const struct ip_addr *b);

@@ -5,14 +5,14 @@
 
 #include "director/service/kernel_conns.h"
 
-/* Rounds until what is missing is believed: when it is more than moves anyway, and otherwise. */
+/* Rounds until a loss is believed: when it is more than moves anyway, and otherwise. */
 #define LOST_ROUNDS 2
 #define FEW_LOST_ROUNDS 16
 #define UNKNOWN_ROUNDS 3
 #define BACKOFF_MAX 8
 #define FTP_PORT 21
 
-/* What is counted of a real server, once of its connections and once of its templates. */
+/* The counts of a real server, once for its connections and once for its templates. */
 struct count {
 	uint32_t sure, possible;
 	uint32_t rounds, few_rounds; /* in a row in which the kernel had clearly fewer; fewer */
@@ -115,8 +115,8 @@ static uint32_t count_judge(struct count *count, uint32_t held)
 	return missing;
 }
 
-/* Connections that are half open are never told to us, and the kernel counts those of TCP as
- * active. The data connections of FTP count for a service whose port they do not have. */
+/* The kernel never reports half-open connections, and counts those of TCP as active. The data
+ * connections of FTP count for a service whose port they do not have. */
 static bool is_unknown(const struct service *service, const struct real_server *real,
 		       const struct count *connections)
 {
@@ -129,7 +129,7 @@ static bool is_unknown(const struct service *service, const struct real_server *
 	return held > connections->possible + 8ull + connections->possible / 8;
 }
 
-/* Judges what was counted by what the kernel counts now. */
+/* Compares our count with the kernel's present one. */
 static void cell_judge(struct cell *cell, const struct service *service,
 		       const struct real_server *real, struct compare_verdict *verdict)
 {

@@ -3,10 +3,10 @@
  * which is slow to read. Memory only, and it decides nothing about single entries.
  *
  * A round: compare_add() is given the kernel's services, in pieces, and compare_judge() begins it;
- * compare_count() is told every entry; compare_add() and compare_judge() with the services of then
+ * compare_count() takes every entry; compare_add() and compare_judge() with the services of then
  * end it and begin the next. Counts move while they are taken, so a difference counts when it is
- * beyond a tolerance for some rounds in a row, and when what was done about it does not help, it
- * takes twice as many the next time. */
+ * beyond a tolerance for some rounds in a row; when a repair does not help, it takes twice as many
+ * the next time. */
 #ifndef DIRECTOR_COMPARE_H
 #define DIRECTOR_COMPARE_H
 

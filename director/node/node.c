@@ -5,15 +5,15 @@
 #include "director/node/node_private.h"
 
 #define TICK (100 * USEC_PER_MSEC)
-/* So early when there is something else to do: waking up for it alone costs more. */
+/* A tick may come so early if the node runs anyway: waking up for it alone costs more. */
 #define TICK_EARLY (20 * USEC_PER_MSEC)
 /* How long a forwarder that stalled again must be well before it is trusted, doubled each time;
  * after the calm that is forgotten. */
 #define FORWARDER_HOLD_MIN (2 * USEC_PER_SEC)
 #define FORWARDER_HOLD_MAX (60 * USEC_PER_SEC)
 #define FORWARDER_CALM (60 * USEC_PER_SEC)
-/* So long at most the kernel's own connections are read before it is ready. That kernel carries
- * them anyway; only the others lack some of them until they are read. */
+/* Readiness waits at most so long for the reading of the kernel's own connections. That kernel
+ * carries them anyway; only the others lack some of them until they are read. */
 #define ADOPT_PATIENCE (5 * USEC_PER_SEC)
 
 void node_draw(struct node *node, void *data, size_t len)
@@ -137,7 +137,7 @@ static const char *not_ready(const struct node *node)
 	return NULL;
 }
 
-/* Each event may be what was waited for. */
+/* Checked at each event, as it may be the awaited one. */
 static void look_ready(struct node *node, struct now now)
 {
 	if (node->ready)
@@ -153,7 +153,7 @@ static void look_ready(struct node *node, struct now now)
 
 /* Time */
 
-/* Peers refuse what is stamped so far ahead of their clocks, and all that follows it in our
+/* Peers refuse entries that are stamped so far ahead of their clocks, and all that follow in our
  * journal. A new boot has a new journal, with versions of now; the kernel has the entries. */
 static bool clock_set_back(const struct node *node, struct now now)
 {
@@ -176,7 +176,7 @@ static void tick(struct node *node, struct now now)
 	node_templates_tick(node);
 }
 
-/* The metronome's own flow says nothing to anybody. */
+/* The metronome's own flow is not replicated. */
 static bool is_metronome(const struct node *node, const struct entry *entry)
 {
 	return entry->flow.family == AF_INET &&
@@ -321,7 +321,7 @@ static bool in_handshake(const struct node *node, unsigned int number)
 	return !is_dialled(number) && (phase == NODE_STREAM_NONE || phase == NODE_STREAM_HANDSHAKE);
 }
 
-/* It concerns nothing but an accepted stream whose peer has not proved who it is. */
+/* The event concerns only an accepted stream whose peer has not authenticated itself. */
 static bool is_stranger(const struct node *node, const struct node_event *event)
 {
 	return (event->type == NODE_STREAM_OPENED || event->type == NODE_STREAM_DATA ||
@@ -329,7 +329,7 @@ static bool is_stranger(const struct node *node, const struct node_event *event)
 	       in_handshake(node, event->stream);
 }
 
-/* Nothing has changed but streams in handshake. */
+/* Fills in an update after a step that changed only streams in handshake. */
 static void update_unchanged(struct node *node, const struct node_event *event, bool stranger,
 			     struct node_update *ret_update)
 {
@@ -357,7 +357,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 							      .late = event->late});
 	node->said.refused = false;
 	handle(node, event);
-	/* A flood of what is refused, or of strangers, costs no more than the refusals. */
+	/* A flood of refused messages, or of strangers, costs no more than the refusals. */
 	stranger = stranger && in_handshake(node, event->stream);
 	if ((node->said.refused || stranger) && !event->late && now.mono < node->told.timeout) {
 		update_unchanged(node, event, stranger, ret_update);

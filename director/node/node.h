@@ -1,7 +1,7 @@
 /* One whole director as a state machine without I/O: membership, sessions, sync, readiness. The
- * daemon drives it with libuv, a simulator may drive any number of them. It says what it wants in
- * struct node_update; bytes are pulled from it when whoever drives it can take them, so that a slow
- * peer or a full kernel queue holds back the node and not memory. */
+ * daemon drives it with libuv, a simulator may drive any number of them. Its requests are in struct
+ * node_update; the driver pulls bytes from it when it can take them: a slow peer or a full kernel
+ * queue exerts backpressure on the node instead of filling memory. */
 #ifndef DIRECTOR_NODE_H
 #define DIRECTOR_NODE_H
 
@@ -28,7 +28,7 @@ struct node_options {
 	uint64_t epoch;                   /* our boot epoch */
 	struct version_range versions;    /* that we speak */
 	uint8_t seed[32];                 /* random: nonces, hash keys, jitter */
-	const struct endpoint *join;      /* where members may be found; copied */
+	const struct endpoint *join;      /* addresses of possible members; copied */
 	unsigned int join_count;          /* at most MEMBERSHIP_JOIN_MAX */
 	const struct endpoint *addresses; /* ours, TCP and UDP; copied */
 	unsigned int address_count;       /* 1 to MEMBERSHIP_ADDRESSES_MAX */
@@ -38,9 +38,9 @@ struct node_options {
 	bool withdraw;              /* take no traffic while in a minority */
 	unsigned int directors_max; /* as membership takes it */
 	bool wait_alone;     /* take none before another director has answered, or join_timeout */
-	usec_t leave_grace;  /* after its traffic was taken away a director that leaves stays so
-				long:  what still comes is carried and replicated */
-	usec_t join_timeout; /* take traffic without what peers have not given by then; 0: never */
+	usec_t leave_grace;  /* a director that leaves stays so long without traffic: it still
+				carries and replicates late packets */
+	usec_t join_timeout; /* take traffic without the entries that are missing then; 0: never */
 	const uint8_t *roster; /* as node_roster() wrote it in an earlier boot, or NULL */
 	size_t roster_len;
 	struct now now;
@@ -74,8 +74,8 @@ enum node_event_type {
 struct node_event {
 	enum node_event_type type;
 	struct now now;
-	usec_t late; /* what this turn of the driver's loop has taken, and was not told before,
-			where that is long: acknowledgements wait unread, so it counts as our own
+	usec_t late; /* the time that this turn of the driver's loop has taken, and was not given
+			before, if it is long: acknowledgements wait unread, so it counts as our own
 			lateness */
 	unsigned int stream;
 	struct endpoint remote;
@@ -87,7 +87,7 @@ struct node_event {
 	const struct endpoint *join;
 	unsigned int join_count;
 	unsigned int local;
-	bool refused; /* the host answered that nobody listens */
+	bool refused; /* the host answered that no process listens */
 	uint64_t config;
 	const struct policy_options *policy; /* as sync_policy() takes it; NULL: as before */
 	usec_t lease;
@@ -99,10 +99,10 @@ struct node_streams {
 	uint64_t bits[BITS_WORDS(NODE_STREAMS_MAX)];
 };
 
-/* What is to be done now. Streams are to be asked for output even when this was said before. */
+/* Actions for the driver now. Streams are to be asked for output even when this was said before. */
 struct node_update {
 	usec_t timeout;             /* mono: send NODE_TICK then, USEC_NEVER: no need */
-	struct node_streams dial;   /* dial; node_stream_status() says where to */
+	struct node_streams dial;   /* dial; node_stream_status() has the address */
 	struct node_streams output; /* call node_output() as soon as the socket can take bytes */
 	struct node_streams close;  /* close at once; no NODE_STREAM_CLOSED is wanted for these */
 	bool inject;                /* node_inject() has something */
@@ -127,20 +127,21 @@ void node_free(struct node *node);
 /* The only thing that changes a node besides node_capture() and the two pulls below. */
 void node_step(struct node *node, const struct node_event *event, struct node_update *ret_update);
 
-/* One sync message of the kernel's master thread. There may be many at once, so this is all that is
- * done with it: a step has to follow, which says what comes of it. */
+/* One sync message of the kernel's master thread. There may be many at once, so this only collects
+ * its entries: a step has to follow, whose update has the result. */
 void node_capture(struct node *node, struct now now, const uint8_t *data, size_t len);
 
-/* Until it is called with 0: what is captured was sent after `since` (mono), nobody knows when. */
+/* Until called with 0, captured messages may have been sent at any time after `since` (mono): we
+ * weren't reading. */
 void node_late(struct node *node, struct now now, usec_t since);
 
 /* The number for a stream accepted from there. A socket that still has the number is to be closed
- * first (without an event): where strangers have all places that they may, the oldest of theirs is
- * evicted. NODE_STREAMS_MAX: refused, the source has had its share, or it is a stranger and
- * strangers are not wanted now. */
+ * first (without an event): when strangers have all their places, their oldest stream is evicted.
+ * NODE_STREAMS_MAX: refused, the source has had its share, or it is a stranger and strangers are
+ * not wanted now. */
 unsigned int node_accept(struct node *node, const struct endpoint *remote, bool strangers,
 			 struct now now);
-/* The stream is in handshake, and comes from where no director is known to be. */
+/* The stream is in handshake, and comes from an address that is not known as a director's. */
 bool node_stranger(const struct node *node, unsigned int stream);
 
 /* Bytes for the socket: at most cap (at least NODE_OUTPUT_MIN), 0: nothing now. */
@@ -148,8 +149,8 @@ bool node_stranger(const struct node *node, unsigned int stream);
 size_t node_output(struct node *node, unsigned int stream, struct now now, uint8_t *data,
 		   size_t cap);
 
-/* The member that made the last NODE_DATAGRAM, 0: nobody who is known; and the director at the
- * other end of a stream that is ready, 0: it is not. */
+/* The member that made the last NODE_DATAGRAM, 0: no known one; and the director at the other end
+ * of a stream that is ready, 0: it is not. */
 uint64_t node_sender(const struct node *node);
 uint64_t node_stream_director(const struct node *node, unsigned int stream);
 /* The datagram claims to be of a director that has used up its share of work, and of which no more
@@ -171,7 +172,7 @@ size_t node_datagram(struct node *node, uint8_t *data, size_t cap,
 /* The next fact about members. */
 bool node_notice(struct node *node, struct membership_notice *ret_notice);
 
-/* What membership has to know after a restart: see membership_roster(). */
+/* The roster that membership needs after a restart: see membership_roster(). */
 size_t node_roster_size(const struct node *node);
 size_t node_roster(const struct node *node, uint8_t *data, size_t cap);
 
@@ -207,7 +208,7 @@ struct node_stream_status {
 struct node_status {
 	bool ready;
 	usec_t ready_since;      /* mono */
-	const char *waiting_for; /* what keeps it from being ready, a sentence; NULL when ready */
+	const char *waiting_for; /* why it is not ready, a sentence; NULL when ready */
 	bool beyond; /* the cluster is full: this director has no place and takes no part */
 	bool alone;  /* there should be other directors, and none has answered since the start */
 	bool draining;

@@ -1,5 +1,6 @@
-/* The kernel's connections against ours, again and again: see director/node/compare.h. What the
- * kernel has lost is injected again, what was never captured is asked to be read. */
+/* Compares the kernel's connections with ours periodically: see director/node/compare.h. Entries
+ * that the kernel has lost are injected again; for connections that were never captured, the node
+ * asks to read the kernel's list. */
 #include <errno.h>
 
 #include "director/node/node_private.h"
@@ -13,7 +14,7 @@
 #define WALK_SHARE 5
 /* An entry that ends so soon may have ended. */
 #define SURE_MARGIN (10 * USEC_PER_SEC)
-/* What the kernel told so lately it has not lost, and may have gone on since. */
+/* The kernel has not lost an entry that it reported so lately, and may have changed it since. */
 #define REPAIR_AGE (2 * USEC_PER_SEC)
 /* The kernel's timeout of UDP. */
 #define SHED_LIFETIME (300 * USEC_PER_SEC)
@@ -97,7 +98,7 @@ void kernel_tick(struct node *node, struct now now)
 	}
 }
 
-/* Flows that were too many are in the kernel and not in the table. */
+/* Flows that were shed are in the kernel and not in the table. */
 static bool has_shed(const struct node *node, struct now now)
 {
 	struct sync_status status;

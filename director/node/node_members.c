@@ -5,12 +5,12 @@
 
 #define REDIAL_MIN (100 * USEC_PER_MSEC)
 #define REDIAL_MAX (2 * USEC_PER_SEC)
-/* A member that could not be reached for so long is not waited for at start, nor one that is lost
- * again and again before its entries were complete; nor is anybody at all when nobody is found,
+/* A starting director does not wait for a member that could not be reached for so long, nor for one
+ * that is lost again and again before its entries were complete; nor for others when none is found,
  * unless cluster.on-alone asks for it. */
 #define PATIENCE (5 * USEC_PER_SEC)
 #define PATIENCE_FLAPPING (60 * USEC_PER_SEC)
-/* Who leaves waits so long for the others to acknowledge its entries. */
+/* A director that leaves waits so long for the others to acknowledge its entries. */
 #define LEAVE_PATIENCE (10 * USEC_PER_SEC)
 
 static void join_keep(struct node *node, const struct endpoint *join, unsigned int count)
@@ -109,7 +109,7 @@ bool members_alone(const struct node *node)
 
 /* Links */
 
-/* There is one for each member that has a place. */
+/* There is a link for each member that has a place. */
 static struct link *link_find(struct node *node, uint64_t member)
 {
 	struct link *unused = NULL;
@@ -125,7 +125,7 @@ static struct link *link_find(struct node *node, uint64_t member)
 	return unused;
 }
 
-/* Where to dial a member: where it answers by TCP, as far as is known. */
+/* The address to dial a member at: one that answers by TCP, as far as is known. */
 static struct endpoint member_endpoint(const struct member_info *info)
 {
 	for (unsigned int i = 0; i < info->address_count; i++) {
@@ -148,7 +148,7 @@ static void link_update(struct node *node, const struct member_info *info, struc
 	}
 	link->alive = info->state == MEMBER_ALIVE || info->state == MEMBER_SUSPECT;
 	link->endpoint = member_endpoint(info);
-	/* Dials that failed while it was down say nothing of its new boot. */
+	/* Dials that failed while it was down do not count for its new boot. */
 	if (link->alive && info->epoch > link->epoch) {
 		link->epoch = info->epoch;
 		link->redial = 0;
@@ -176,7 +176,7 @@ static bool is_linked(const struct node *node, const struct member_info *info)
 	return info->state != MEMBER_GONE && !info->beyond && !node->beyond;
 }
 
-/* Nor do those whom it dialled receive from one that has no place. */
+/* Closes the streams on which members without a place receive from us. */
 static void sinks_update(struct node *node, struct now now)
 {
 	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
@@ -196,7 +196,7 @@ bool members_beyond(const struct node *node, uint64_t id)
 }
 
 /* Streams open with members that are alive and have a place. They end when the member is gone for
- * good; of one that failed they may go on: that it does not answer there either, it has to show. */
+ * good; a stream of a failed member may go on until it too gets no answer. */
 static void links_update(struct node *node, struct now now)
 {
 	struct member_info info;
@@ -254,7 +254,7 @@ void link_lost(struct node *node, unsigned int number, bool was_ready, bool last
 	link->backoff = MIN(link->backoff * 2, REDIAL_MAX);
 }
 
-/* Notes whether nothing can be learned any more from a member, for now. */
+/* Notes whether the member has no more entries for us, for now. */
 static void link_settle(struct node *node, unsigned int i, struct now now)
 {
 	struct link *link = &node->links[i];
@@ -402,7 +402,7 @@ void members_tick(struct node *node, struct now now)
 	}
 }
 
-/* What the operator, the driver and the network say. */
+/* Events from the operator, the driver and the network. */
 
 static void leave(struct node *node, struct now now)
 {
@@ -434,7 +434,7 @@ static void config_changed(struct node *node, const struct node_event *event)
 	say_phase(node, event->now);
 }
 
-/* As the datagram says; membership has yet to see whether that is true. 0: it is not. */
+/* The sender that the datagram claims, unverified as yet, if it is throttled. 0: it is not. */
 static uint64_t sender_throttled(const struct node *node, const uint8_t *data, size_t len,
 				 struct now now)
 {

@@ -1,5 +1,5 @@
-/* What the files of the node share: node.c (events, time, kernel), node_streams.c (sessions) and
- * node_members.c (membership, and whom it makes us dial). */
+/* Shared by the files of the node: node.c (events, time, kernel), node_streams.c (sessions) and
+ * node_members.c (membership, and the dials that it asks for). */
 #ifndef DIRECTOR_NODE_PRIVATE_H
 #define DIRECTOR_NODE_PRIVATE_H
 
@@ -18,7 +18,7 @@ static_assert(NODE_STREAMS_MAX >= NODE_DIALLED_MAX + NODE_SYNC_MAX + MEMBERSHIP_
 					  NODE_STRANGERS_MAX,
 	      "every member's streams have a number, and those in their handshake");
 
-/* What a stream is for. An accepted one says it with its first frame. */
+/* A stream's use. An accepted one says it with its first frame. */
 enum stream_use {
 	STREAM_UNKNOWN,
 	STREAM_SYNC,
@@ -29,8 +29,8 @@ struct stream {
 	enum node_stream_phase phase;
 	enum stream_use use; /* when ready */
 	unsigned int member; /* membership's number for it */
-	bool stranger;       /* in handshake, of a source where no director is known */
-	bool closing;        /* when what membership still has to say is written */
+	bool stranger;       /* in handshake, from a source that is not known as a director's */
+	bool closing;        /* when membership's last output is written */
 	struct session *session;
 	struct endpoint remote;
 	struct certificate peer; /* when ready; outlives the session for the status */
@@ -74,21 +74,21 @@ enum stream_why {
 enum node_stop {
 	STOP_NOT,
 	STOP_DRAINING, /* to leave: until all is acknowledged, or the patience ends */
-	STOP_SAID,     /* membership has been told, and tells the others */
+	STOP_SAID,     /* membership knows, and announces it to the others */
 };
 
-/* What is being done to see whether the kernel holds what we do. */
+/* The step of the comparison of the kernel's entries with ours. */
 enum kernel_step {
 	KERNEL_WAIT,
 	KERNEL_COUNT,
-	KERNEL_ASK, /* for what the kernel counts */
+	KERNEL_ASK, /* for the kernel's counts */
 	KERNEL_REPAIR,
 };
 
 struct node_kernel {
 	struct compare *compare;
 	enum kernel_step step;
-	bool asked;      /* what the next count is to be compared with is known */
+	bool asked;      /* the kernel's counts for the next comparison are known */
 	uint64_t cursor; /* of the walk */
 	usec_t next;     /* count */
 	usec_t began;    /* the last */
@@ -122,8 +122,8 @@ struct node {
 	struct node_streams used; /* streams whose phase is not NODE_STREAM_NONE */
 	/* Our number for each of membership's streams; NODE_STREAMS_MAX: none. */
 	unsigned int member_streams[MEMBERSHIP_STREAMS_MAX];
-	struct membership_update said; /* what membership said since the last update of ours */
-	struct node_streams close;     /* to be told with the next update */
+	struct membership_update said; /* membership's updates since our last one */
+	struct node_streams close;     /* for the next update */
 	struct node_update told;       /* the last update */
 	bool forwarder, ready, withdraw;
 	bool beyond;      /* membership says that there is no place for us */
@@ -138,12 +138,12 @@ struct node {
 	bool met;                  /* another director has answered since the start */
 	bool searching;            /* none has yet, and one is waited for */
 	bool wait_alone;
-	usec_t join_by; /* mono: goes without what has not come by then */
+	usec_t join_by; /* mono: goes without the entries that are missing then */
 	bool followed;  /* every member's own entries were complete */
 	struct node_kernel kernel;
 	uint64_t templates_cursor; /* of the walk */
 	usec_t started, ready_since, tick;
-	enum member_phase phase; /* as membership was told */
+	enum member_phase phase; /* as last given to membership */
 	uint64_t config;
 	uint8_t seed[32];
 	uint64_t chance; /* how often the seed was drawn from */
@@ -172,28 +172,28 @@ void stream_dial(struct node *node, unsigned int number, const struct endpoint *
 void stream_opened(struct node *node, const struct node_event *event);
 void stream_data(struct node *node, const struct node_event *event);
 void stream_closed(struct node *node, const struct node_event *event);
-/* By our own will: whoever drives us has to close the socket. */
+/* Closes of our own accord: the driver has to close the socket. */
 void stream_close_why(struct node *node, unsigned int number, enum stream_why why, struct now now);
 void stream_tick(struct node *node, unsigned int number, struct now now);
 
 /* node_members.c */
 int members_new(struct node *node, const struct node_options *options);
-/* Steps membership and does what it says. */
+/* Steps membership and executes its update. */
 void members_step(struct node *node, struct membership_event *event);
 /* Dials to links that are due; lowers update->timeout to the next. */
 void members_dial(struct node *node, struct now now, struct node_update *update);
-/* What a link's stream means: it is ready, or gone. */
+/* Handle a link's stream that is ready, or gone. */
 void link_ready(struct node *node, unsigned int number, struct now now);
 void link_lost(struct node *node, unsigned int number, bool was_ready, bool lasted, struct now now);
 /* An event that is membership's business; false: it is not. */
 bool members_event(struct node *node, const struct node_event *event);
-/* Looks at the links, our phase, and how a stop goes on. */
+/* Updates the links, our phase, and the progress of a stop. */
 void members_tick(struct node *node, struct now now);
 /* There should be other directors, and none has answered since the start. */
 bool members_alone(const struct node *node);
 /* There is no place for that director, or for us. */
 bool members_beyond(const struct node *node, uint64_t id);
-/* The addresses where directors are known to be, for admission. */
+/* The known addresses of directors, for admission. */
 void members_addresses(struct node *node);
 /* Which members are waited for no longer. */
 void members_settle(struct node *node, struct now now);

@@ -3,7 +3,7 @@
 
 #define PATIENCE (3 * USEC_PER_SEC) /* until a stream must be ready */
 #define LASTED (2 * USEC_PER_SEC)   /* a stream that did was no failed attempt */
-#define SOURCE_HANDSHAKES 4         /* at once, of a source where no director is known */
+#define SOURCE_HANDSHAKES 4         /* at once, from a source that is no known director's */
 #define DIRECTOR_STREAMS 8          /* of one, accepted and not for sync, at once */
 
 static const char *const why_names[WHY_MAX] = {
@@ -19,7 +19,7 @@ const char *stream_why_name(unsigned int why)
 	return why_names[why];
 }
 
-/* Frees what the stream holds, and tells whom it belonged to; the number may be used again. */
+/* Frees the stream's resources, and notifies its user; the number may be used again. */
 static void stream_drop(struct node *node, unsigned int number, const char *why,
 			const struct node_event *event)
 {
@@ -62,7 +62,7 @@ void stream_close_why(struct node *node, unsigned int number, enum stream_why wh
 	stream_close(node, number, why_names[why], now);
 }
 
-/* Streams in handshake, as whoever connects next finds them. */
+/* Streams in handshake, as the next connection finds them. */
 struct crowd {
 	unsigned int same_source, strangers;
 	unsigned int oldest; /* stranger; NODE_STREAMS_MAX: none */
@@ -129,7 +129,7 @@ bool node_stranger(const struct node *node, unsigned int number)
 	return stream->phase == NODE_STREAM_HANDSHAKE && stream->stranger;
 }
 
-/* Nothing is left of the stream that had the number before, but why it was closed. */
+/* Resets the number's former stream, all but its close reason. */
 static struct stream *stream_begin(struct node *node, unsigned int number,
 				   enum node_stream_phase phase, const struct endpoint *remote,
 				   struct now now)
@@ -150,7 +150,8 @@ static struct stream *stream_begin(struct node *node, unsigned int number,
 void stream_dial(struct node *node, unsigned int number, const struct endpoint *remote,
 		 struct node_update *update, struct now now)
 {
-	/* Membership gave up the one before, which may be a whole session by now. */
+	/* Closes the number's former stream, which membership gave up and which may be a whole
+	 * session by now. */
 	if (bits_have(node->used.bits, number))
 		bits_add(node->close.bits, number);
 	if (!is_link(number))
@@ -178,8 +179,8 @@ void stream_opened(struct node *node, const struct node_event *event)
 		stream_close_why(node, event->stream, WHY_MEMORY, event->now);
 }
 
-/* The stream belongs to sync. A peer that dials again has lost its old stream, whatever our side of
- * it believes. */
+/* The stream belongs to sync. A peer that dials again has lost its old stream, even if our side
+ * still holds it open. */
 static void use_sync(struct node *node, unsigned int number, struct now now)
 {
 	struct stream *stream = &node->streams[number];
@@ -226,8 +227,8 @@ static void use_membership(struct node *node, unsigned int number, unsigned int 
 			   });
 }
 
-/* However many streams one director opens, others find places: beyond its share the oldest that it
- * doesn't use for sync is closed, and it may open only so many in a time. */
+/* Bounds one director's streams, so that others find places: beyond its share the oldest that it
+ * doesn't use for sync is closed, and the rate at which it opens them is limited. */
 static bool director_admit(struct node *node, unsigned int number, struct now now)
 {
 	const struct stream *stream = &node->streams[number];
@@ -251,7 +252,7 @@ static bool director_admit(struct node *node, unsigned int number, struct now no
 	return true;
 }
 
-/* The peer has proved who it is. */
+/* The peer has authenticated itself. */
 static void stream_ready(struct node *node, unsigned int number, struct now now)
 {
 	struct stream *stream = &node->streams[number];
@@ -273,7 +274,7 @@ static void stream_ready(struct node *node, unsigned int number, struct now now)
 	}
 }
 
-/* By its first frame an accepted stream says what it is for. */
+/* The first frame of an accepted stream tells its use. */
 static void stream_choose(struct node *node, unsigned int number, uint8_t kind, struct now now)
 {
 	unsigned int member = MEMBERSHIP_DIALS_MAX;
@@ -405,7 +406,7 @@ size_t node_output(struct node *node, unsigned int number, struct now now, uint8
 		assert(r == 0);
 		len += sealed;
 	}
-	/* All that it had to say is written by now: the driver asks again when that is done. */
+	/* All its output is written by now: the driver asks again when the socket has taken it. */
 	if (len == 0 && stream->closing)
 		stream_close_why(node, number, WHY_FINISHED, now);
 	return len;

@@ -1,4 +1,4 @@
-/* Which connections a persistence template may control: sync wants to know (sync/templates.c), and
+/* Which connections a persistence template may control: sync needs that (sync/templates.c), and
  * knows no services. */
 #include "director/node/node_private.h"
 #include "director/service/kernel_conns.h"

@@ -85,7 +85,7 @@ static bool peer_lags(const struct peer *peer)
 	       sync->lag > (sync->joining ? PEER_LAG_JOINING : PEER_LAG);
 }
 
-/* Of the entries held here. */
+/* Fills in how many entries held here are each peer's. */
 static void peers_count(const struct sync *sync, struct peers *peers)
 {
 	uint64_t id, entries;
@@ -105,7 +105,7 @@ static enum member_state member_state_of(const struct node *node, uint64_t id)
 	return membership_find(node_membership(node), id, &info) ? info.state : MEMBER_ALIVE;
 }
 
-/* Its streams may take seconds longer to find that nobody answers. */
+/* Its streams may take seconds longer to find that it does not answer. */
 static void judge(const struct node *node, struct peer *peer)
 {
 	enum member_state state = member_state_of(node, peer->id);

@@ -1,7 +1,6 @@
-/* The forwarding method of what is injected: this director's own for the real server, as the
+/* The forwarding method of injected entries: this director's own for the real server, as the
  * kernel's own sync daemon has it. Kernels up to 7.0 take it from their real server, whatever the
- * message says; 7.1 until the middle of 2026 corrupts its table where the two differ. Memory only.
- */
+ * message says; 7.1 until the middle of 2026 corrupts its table if the two differ. Memory only. */
 #ifndef DIRECTOR_INJECT_METHOD_H
 #define DIRECTOR_INJECT_METHOD_H
 

@@ -180,8 +180,8 @@ static bool word_port(const struct word *word, uint16_t *ret_port)
 	return true;
 }
 
-/* Templates are told by their state: "ASSURED" is theirs alone, and only they are in state "NONE"
- * without a client port. */
+/* Templates are recognised by their state: "ASSURED" is theirs alone, and only they are in state
+ * "NONE" without a client port. */
 static int entry_set_state(struct entry *entry, const struct word *word)
 {
 	const struct protocol *protocol = protocol_find(entry->flow.protocol);

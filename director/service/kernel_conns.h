@@ -1,9 +1,9 @@
 /* The text of /proc/net/ip_vs_conn as entries (net/netfilter/ipvs/ip_vs_conn.c,
- * ip_vs_conn_seq_show()). Memory only: whoever calls it reads the file.
+ * ip_vs_conn_seq_show()). Memory only: the caller reads the file.
  *
- * What the text does not say: the forwarding method and the fwmark (kernel_conns_complete() finds
- * them in the services), whether an entry is ours or synced, and the whole timeout of its state:
- * timeout is what is left of it. */
+ * The text does not say: the forwarding method and the fwmark (kernel_conns_complete() finds them
+ * in the services), whether an entry is ours or synced, and the whole timeout of its state: timeout
+ * is the rest of it. */
 #ifndef DIRECTOR_KERNEL_CONNS_H
 #define DIRECTOR_KERNEL_CONNS_H
 
@@ -52,7 +52,7 @@ const struct real_server *kernel_conns_real(const struct service_set *services,
 const struct service *kernel_conns_service(const struct service_set *services,
 					   const struct entry *entry);
 
-/* Adds to an entry what its service knows. services: the kernel's, sorted. 0, or
+/* Completes an entry from its service. services: the kernel's, sorted. 0, or
  * -KERNEL_CONNS_E_SERVICE and nothing is changed. */
 int kernel_conns_complete(const struct service_set *services, struct entry *entry);
 
@@ -60,7 +60,7 @@ int kernel_conns_complete(const struct service_set *services, struct entry *entr
 const char *kernel_conns_state_name(const struct entry *entry);
 /* "TCP", "UDP", "SCTP"; "IP": a fwmark's template; "?". */
 const char *kernel_conns_protocol_name(const struct entry *entry);
-/* Whether some entry is called so, in any case of letters. */
+/* Whether some protocol or state has that name, in any case of letters. */
 bool kernel_conns_is_state(const char *name);
 bool kernel_conns_is_protocol(const char *name);
 

@@ -56,7 +56,7 @@ static bool is_desired(const struct merge *merge, const struct real_server *real
 }
 
 /* How many of the desired real servers, from the first on, stay where they are: those that were
- * added in this order, whatever stands between them. */
+ * added in this order, whatever is between them. */
 static size_t count_kept(const struct merge *merge)
 {
 	const struct service *actual = merge->actual, *desired = merge->desired;

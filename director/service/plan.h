@@ -1,13 +1,13 @@
-/* What to tell IPVS so that it has what it should have, and nothing else changes: a pure function
- * of what is there, what should be, and which services lvsmesh made.
+/* The changes that bring IPVS to its wanted state, and nothing else: a pure function of the present
+ * state, the wanted one, and the list of services that lvsmesh made.
  *
- * What it relies on (net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_mh.c): a real server that is added goes
- * to one end of its service's list, an edit never moves it, and the only way to move it is to
- * delete and to add it again. Connections keep their real server through that: the kernel finds
- * the old object again. mh, sh and dh make their tables of the list in its order; for these, the
- * plan ends with the canonical order, moving only what has to move. mh remembers the last weight
- * above 0 and gives a real server with weight 0 its old share of the table, which a director that
- * has just started cannot know: there, weight 0 is such a move too. */
+ * It relies on (net/netfilter/ipvs/ip_vs_ctl.c, ip_vs_mh.c): a real server that is added goes to
+ * one end of its service's list, an edit never moves it, and the only way to move it is to delete
+ * and to add it again. Connections keep their real server through that: the kernel finds the old
+ * object again. mh, sh and dh make their tables of the list in its order; for these, the plan ends
+ * with the canonical order, moving only what must move. mh remembers the last weight above 0 and
+ * gives a real server with weight 0 its old share of the table, which a director that has just
+ * started cannot know: there, weight 0 is such a move too. */
 #ifndef DIRECTOR_PLAN_H
 #define DIRECTOR_PLAN_H
 
@@ -31,7 +31,7 @@ enum plan_kind {
 
 struct plan_op {
 	enum plan_kind kind;
-	/* Both borrowed: from desired, or from actual for what is deleted. real: NULL for a whole
+	/* Both borrowed: from desired, or from actual for deletions. real: NULL for a whole
 	 * service. */
 	const struct service *service;
 	const struct real_server *real;
@@ -44,7 +44,7 @@ struct plan {
 
 /* actual: services sorted, real servers in the order in which they were added. desired: sorted
  * (service_set_sort), valid. Both must outlive the plan. A service that is neither desired nor
- * owned is left alone; one that is desired is made as desired whoever made it.
+ * owned is left alone; one that is desired is made as desired, even if lvsmesh did not make it.
  *
  * Services come in canonical order, those to be deleted last. Within a service: its own settings,
  * edits, additions, and only then deletions, so that it is not without real servers on the way.

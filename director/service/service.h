@@ -2,9 +2,8 @@
  * a service owns its array of real servers, a set owns its services.
  *
  * One canonical order (service_set_sort) is the order in which every director programs them: the
- * mh, sh and dh schedulers build their tables from it. What a kernel was told to do is in the order
- * in which it was told: a set that comes from ipvs.h has its real servers in the order of adding.
- */
+ * mh, sh and dh schedulers build their tables from it. The kernel keeps the order of the commands:
+ * a set that comes from ipvs.h has its real servers in the order of adding. */
 #ifndef DIRECTOR_SERVICE_H
 #define DIRECTOR_SERVICE_H
 
@@ -92,12 +91,12 @@ struct service_set {
 	size_t count;
 };
 
-/* Both copy what they are given, reals included, and return the copy: valid until the next add to
- * the same array. NULL: no memory, and nothing changed. */
+/* Both copy their argument, reals included, and return the copy: valid until the next add to the
+ * same array. NULL: no memory, and nothing changed. */
 struct service *service_set_add(struct service_set *set, const struct service *service);
 struct real_server *service_add(struct service *service, const struct real_server *real);
 
-/* A set that several hold, on one thread: the last service_list_free() frees it. */
+/* A reference-counted set, for one thread: the last service_list_free() frees it. */
 struct service_list {
 	unsigned int refs; /* besides the first */
 	struct service_set set;
@@ -127,22 +126,22 @@ bool real_server_same(const struct real_server *a, const struct real_server *b);
 /* Whether the scheduler's choice depends on the order in which real servers were added. */
 bool service_is_ordered(const struct service *service);
 
-/* The netmask that tells every client from every other. */
+/* The netmask that distinguishes all clients. */
 uint32_t service_netmask_full(uint8_t family);
 
-/* Of the different addresses of a sorted set (fwmarks have none), in order: the first `max` into
+/* Puts the first `max` different addresses of a sorted set (fwmarks have none), in order, into
  * ret_vips. Returns how many there are. */
 size_t service_set_vips(const struct service_set *set, struct ip_addr *ret_vips, size_t max);
 
-/* What is wrong with a service, for a person. key: the configuration's key that is to blame.
- * real: the index of the real server, or -1. */
+/* A service's fault, for a person. key: the configuration's key that is to blame. real: the index
+ * of the real server, or -1. */
 struct service_fault {
 	const char *key;
 	int real;
 	char text[256];
 };
 
-/* 0, or -EINVAL and why: what IPVS cannot do, would silently do otherwise, or cannot replicate. */
+/* 0, or -EINVAL and why: IPVS cannot do it, would silently do otherwise, or cannot replicate it. */
 int service_validate(const struct service *service, struct service_fault *ret_fault);
 
 /* "tcp 203.0.113.10:443", "fwmark 7 IPv6"; at most SERVICE_TEXT bytes; returns text. */

@@ -1,18 +1,18 @@
-/* Whether what is injected arrives in the kernel's table. The backup thread's socket says what it
- * has taken, and not what a packet filter, another program's thread in its place, or the kernel
- * itself did with it. So now and then an entry of our own probe service is injected, short-lived
- * and each of another client's port, and the kernel's count of that service's connections has to
- * rise. Messages arrive in order: all that was written before a probe that arrived had its chance
- * too. Pure: time and counts are arguments. */
+/* Checks that injected entries arrive in the kernel's table. The backup thread's socket shows which
+ * messages it has taken, but not whether a packet filter, another program's thread in its place, or
+ * the kernel itself dropped them. So now and then an entry of our own probe service is injected,
+ * short-lived and each of another client's port, and the kernel's count of that service's
+ * connections has to rise. Messages arrive in order: all messages written before a probe that
+ * arrived had their chance too. Pure: time and counts are arguments. */
 #ifndef SYNC_INJECT_PROBE_H
 #define SYNC_INJECT_PROBE_H
 
 #include "sync/table/entry.h"
 
 #define INJECT_PROBE_EVERY (5 * USEC_PER_SEC)
-/* So long one may take, and so long after one that did not arrive the next is sent. */
+/* A probe may take so long; the next is sent so long after one that did not arrive. */
 #define INJECT_PROBE_PATIENCE USEC_PER_SEC
-/* What the kernel keeps it for: it is gone when the next one is sent. */
+/* The kernel keeps it so long: it is gone when the next one is sent. */
 #define INJECT_PROBE_LIFETIME 3 /* s */
 
 enum inject_probe_verdict {
@@ -47,9 +47,9 @@ void inject_probe_sent(struct inject_probe *probe, uint32_t before, usec_t now);
 enum inject_probe_verdict inject_probe_observe(struct inject_probe *probe, uint32_t count,
 					       usec_t now);
 
-/* The last one that was sent arrived: what was injected since the one before it can be believed. */
+/* The last one that was sent arrived: entries injected since the one before it can be believed. */
 bool inject_probe_trusted(const struct inject_probe *probe);
-/* Since when nothing arrives (mono): two in a row did not. 0: not so. */
+/* Since when injected entries do not arrive (mono): two probes in a row did not. 0: they do. */
 usec_t inject_probe_failed_since(const struct inject_probe *probe);
 
 #endif

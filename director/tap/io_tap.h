@@ -1,11 +1,11 @@
-/* The wire tap: a TUN interface with both IPVS sync threads on it. What the kernel's connections do
- * comes out of it as sync messages, and sync messages put into it become connections.
+/* The wire tap: a TUN interface with both IPVS sync threads on it. Changes of the kernel's
+ * connections come out of it as sync messages, and sync messages put into it become connections.
  *
- * Owns the interface, the two threads, the settings below net/ipv4/vs that they need, and two
- * probe services; all are undone by io_tap_close(), and taken over by io_tap_open() where a killed
- * process left them. Never touches the connection table: what is forwarded stays forwarded,
- * whatever happens to us. What somebody else changes of it is put back within seconds. Does not
- * look into messages, except to keep those of its own probe services to itself.
+ * Owns the interface, the two threads, the settings below net/ipv4/vs that they need, and two probe
+ * services; all are undone by io_tap_close(), and taken over by io_tap_open() where a killed
+ * process left them. Never touches the connection table: forwarding goes on, whatever happens to
+ * us. Foreign changes are put back within seconds. Does not look into messages, except to keep
+ * those of its own probe services to itself.
  *
  * A shell around director/tap/tap_packet (packets), director/tap/metronome (makes the master thread
  * send at once, and watches that IPVS forwards) and director/tap/pace (does not overrun the backup
@@ -30,7 +30,7 @@
 struct io_tap_callbacks {
 	/* A sync message of the kernel's; payload is valid until it returns. */
 	void (*captured)(void *ctx, const uint8_t *payload, size_t len);
-	/* We slept, and read now what came after `since` (mono); 0: all of that has been read. */
+	/* We stalled, and read now the backlog since `since` (mono); 0: all of it has been read. */
 	void (*late)(void *ctx, usec_t since);
 	/* Those were all that there were at once. */
 	void (*captured_all)(void *ctx);
@@ -46,7 +46,7 @@ struct io_tap_callbacks {
 	void (*missed)(void *ctx);
 	/* One of the *_since in the status changed between 0 and a time. */
 	void (*changed)(void *ctx);
-	/* Somebody else changed what is ours in the kernel. what: "net.ipv4.vs.sync_version", the
+	/* Another process changed our kernel state. what: "net.ipv4.vs.sync_version", the
 	 * interface's name, "backup sync thread"...; was: "was set to 0"; r: 0, it was put back, or
 	 * the negative errno of trying. */
 	void (*put_back)(void *ctx, const char *what, const char *was, int r);
@@ -66,7 +66,7 @@ struct io_tap_options {
 	void *ctx;
 };
 
-/* Fills in what has a usual value: all but loop, state_dir, callbacks and ctx. */
+/* Fills in the defaults: all but loop, state_dir, callbacks and ctx. */
 void io_tap_options_init(struct io_tap_options *options);
 
 struct io_tap;
@@ -77,8 +77,8 @@ int io_tap_open(const struct io_tap_options *options, struct io_tap **ret_tap,
 		char error[IO_TAP_ERROR]);
 
 /* Undoes everything at once, then calls done(ctx) from the loop; the tap is freed by then, and no
- * other callback comes any more. done may be NULL. What the kernel has not sent or taken yet is
- * lost. */
+ * other callback comes any more. done may be NULL. Messages that the kernel has not sent or taken
+ * yet are lost. */
 void io_tap_close(struct io_tap *tap, void (*done)(void *ctx), void *ctx);
 
 /* There is something to pull. Cheap; may be called from callbacks. */
@@ -102,7 +102,7 @@ struct io_tap_status {
 	usec_t stalled_since; /* IPVS does not forward; uv_now() in us; 0: it does */
 	usec_t silent_since;  /* the master thread sends nothing */
 	usec_t blocked_since; /* the backup thread takes nothing */
-	usec_t unseen_since;  /* what is injected does not arrive in the kernel's table */
+	usec_t unseen_since;  /* injected entries do not arrive in the kernel's table */
 	bool injects;         /* something that was injected has been seen there */
 	uint64_t thread_restarts;
 

@@ -112,7 +112,7 @@ static int configure(int sock, const char *interface, uint32_t address, unsigned
 	return ioctl(sock, SIOCSIFFLAGS, &request) < 0 ? -errno : 0;
 }
 
-/* Only spares us the kernel's router solicitations: nothing is wrong where it does not work. */
+/* Only spares us the kernel's router solicitations: its failure does no harm. */
 static void disable_ipv6(const char *interface)
 {
 	char path[128];

@@ -12,7 +12,7 @@
 int io_tap_device_open(const char *interface, uint32_t address, unsigned int prefix, int *ret_fd,
 		       char *error);
 
-/* What somebody else has changed of it. */
+/* A foreign change of the interface. */
 struct io_tap_device_change {
 	const char *what, *was; /* "link", "was down"; what is NULL: nothing */
 };

@@ -1,4 +1,4 @@
-/* What is ours in the kernel stays as it was made: settings, interface, filter, threads. */
+/* Keeps lvsmesh's kernel state as it was made: settings, interface, filter, threads. */
 #include <errno.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -21,7 +21,7 @@ static void setting_changed(void *ctx, const struct vs_sysctl *setting, const ch
 	snprintf(what, sizeof(what), "net.ipv4.vs.%s", setting->name);
 	snprintf(was, sizeof(was), "was set to %s", value);
 	put_back(tap, what, was, r);
-	/* What was not reported meanwhile is in the kernel's table. */
+	/* The kernel's table has the changes that were not reported meanwhile. */
 	tap->missed = true;
 }
 
@@ -45,7 +45,7 @@ static int make_anew(struct io_tap *tap)
 	return r;
 }
 
-/* Its threads stay bound to the one that is gone. */
+/* Its threads stay bound to the former interface. */
 static bool device_lost(struct io_tap *tap)
 {
 	int r;
@@ -90,7 +90,7 @@ static void keep_guard(struct io_tap *tap)
 		part_put_back(tap, "filter", "was changed", io_tap_protect(tap));
 }
 
-/* True: one is not there, or another program's is in its place. */
+/* True: a thread is missing, or another program's is in its place. */
 static bool threads_differ(struct io_tap *tap)
 {
 	static const char *const names[IPVS_DAEMON_ROLES] = {"master sync thread",

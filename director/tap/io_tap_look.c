@@ -1,11 +1,11 @@
-/* What the kernel lists below /proc/net of the tap: its sockets, and its interface's drops. */
+/* Reads the tap's state below /proc/net: its sockets, and its interface's drops. */
 #include <errno.h>
 #include <unistd.h>
 
 #include "director/tap/io_tap_private.h"
 #include "director/tap/tap_proc.h"
 
-/* Reads a list of /proc/net until found() says so. The kernel gives a page of whole lines at a
+/* Reads a list of /proc/net until found() returns true. The kernel gives a page of whole lines at a
  * time, however much is asked for. */
 static int search_list(int fd, bool (*found)(const char *text, size_t len, void *arg), void *arg)
 {

@@ -1,4 +1,4 @@
-/* What the files of io_tap share. */
+/* Shared by the files of io_tap. */
 #ifndef DIRECTOR_IO_TAP_PRIVATE_H
 #define DIRECTOR_IO_TAP_PRIVATE_H
 
@@ -16,7 +16,7 @@
 #define TAP_SETTINGS 12
 
 /* Services of our own: one for the metronome's packets; one that no packet reaches, so that the
- * kernel counts only what was injected. */
+ * kernel counts only injected entries. */
 enum {
 	TAP_SERVICE_BEAT,
 	TAP_SERVICE_INJECT,
@@ -32,7 +32,7 @@ struct io_tap {
 	struct ipvs_daemon *daemon;
 	struct ipvs_daemon_probe services[TAP_SERVICES];
 
-	int fd;             /* the TUN; -1: somebody has deleted it, and it is not made anew yet */
+	int fd;             /* the TUN; -1: it was deleted, and is not made anew yet */
 	unsigned int index; /* of the interface */
 	int guards;         /* filters on it */
 	int stats_fd;       /* /proc/net/ip_vs_stats_percpu */
@@ -45,11 +45,11 @@ struct io_tap {
 	bool held; /* the pace has confirmed, and a probe has to before more is injected */
 	unsigned int captured; /* entries since the last beat */
 	usec_t last_beat;
-	usec_t next_observe; /* of the backup's queue, where the pace does not wait for it */
+	usec_t next_observe; /* of the backup's queue, if the pace does not wait for it */
 	bool hurry;          /* the next one is waited for */
 	usec_t next_repair, next_look, next_missed, next_keep;
 	usec_t seen;           /* then there was nothing to read */
-	bool late;             /* we slept, and what is read was sent meanwhile */
+	bool late;             /* we stalled, and read the backlog */
 	bool last;             /* of that there may be one message more, */
 	usec_t late_until;     /* until then */
 	uint64_t device_drops; /* as the interface counts them */
@@ -87,19 +87,19 @@ int io_tap_protect(struct io_tap *tap);
 
 /* io_tap_look.c. The backup socket's queue and drops: 0, -ENOENT: there is none. */
 int io_tap_look(struct io_tap *tap, uint32_t *ret_queue, uint32_t *ret_drops);
-/* What the kernel dropped at the TUN because we did not read. Likewise. */
+/* The kernel's drops at the TUN because we did not read. Likewise. */
 int io_tap_capture_drops(struct io_tap *tap, uint64_t *ret_drops);
 /* The port from which the master thread sends, into options.net. Likewise. */
 int io_tap_find_master(struct io_tap *tap);
 
-/* io_tap_run.c: what the loop calls. */
+/* io_tap_run.c: callbacks of the loop. */
 void io_tap_on_readable(uv_poll_t *readable, int status, int events);
 void io_tap_on_rest(uv_timer_t *rest);
 void io_tap_on_beat(uv_timer_t *beat);
 void io_tap_on_pump(uv_timer_t *pump);
 void io_tap_on_wake(void *ctx);
-/* Both threads anew; what the old backup had not taken is lost with its socket. False: they don't
- * run. */
+/* Starts both threads anew; messages that the old backup had not taken are lost with its socket.
+ * False: they don't run. */
 bool io_tap_begin_again(struct io_tap *tap);
 
 bool io_tap_put(struct io_tap *tap, const uint8_t *packet, size_t len);
@@ -110,7 +110,7 @@ void io_tap_probe_injection(struct io_tap *tap, usec_t now);
  * done, or it is injected again, when the next probe has its verdict. */
 bool io_tap_confirm(struct io_tap *tap, usec_t now);
 
-/* io_tap_keep.c: puts back what somebody else has changed, every few seconds; called often. */
+/* io_tap_keep.c: puts back foreign changes, every few seconds; called often. */
 void io_tap_keep(struct io_tap *tap, usec_t now);
 
 #endif

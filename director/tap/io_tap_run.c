@@ -15,22 +15,22 @@
 #define ASLEEP_MS 100
 #define WOKEN_MS 3
 
-/* Where so many messages come in such a time they are not read as they come, but all that wait, so
- * often: waking up for each few costs more than all the rest. The metronome has nothing to do then.
- */
+/* Above MANY messages in REST, reads are batched: all waiting messages are read once per REST,
+ * since waking up for each few costs more than all the rest. The metronome has nothing to do
+ * then. */
 #define REST_MS 10
 #define REST (REST_MS * USEC_PER_MSEC)
 #define MANY (3 * METRONOME_ENOUGH)
 
-/* They put off the look at IPVS too, for so long. */
+/* Batched reads put off the look at IPVS too, for at most so long. */
 #define UNSEEN_MAX (100 * USEC_PER_MSEC)
 
-/* When nobody looked for so long, we slept. */
+/* If the TUN wasn't read for so long, the daemon stalled. */
 #define SLEPT (3 * ASLEEP_MS * USEC_PER_MSEC)
-/* How long the kernel may hold back its last message, which comes when there is another one. */
+/* How long the kernel may hold back its last message, until another one pushes it out. */
 #define HELD_BACK (3 * USEC_PER_SEC)
 
-/* How long a packet keeps us awake that was none of IPVS': longer with each one. */
+/* How long a packet that is not IPVS's keeps us awake: longer with each one. */
 #define HOLD_MIN (16 * USEC_PER_MSEC)
 #define HOLD_MAX USEC_PER_SEC
 
@@ -45,7 +45,8 @@
 
 #define LOOK_EVERY USEC_PER_SEC
 #define REPAIR_EVERY (2 * USEC_PER_SEC)
-/* Reading the whole table is much work, and worst where entries are dropped for want of time. */
+/* Reading the whole table is much work, and most harmful when entries are dropped for want of
+ * time. */
 #define MISSED_EVERY (10 * USEC_PER_SEC)
 
 /* Entries of a message, as its header says. */
@@ -119,7 +120,7 @@ static void take_packet(struct io_tap *tap, const uint8_t *data, size_t len)
 	}
 }
 
-/* Reads what waits, up to READS. How many of it were messages for others. */
+/* Reads the waiting packets, up to READS. Returns how many of them were messages for others. */
 static unsigned int drain(struct io_tap *tap)
 {
 	static uint8_t data[1 << 16];
@@ -214,7 +215,7 @@ bool io_tap_begin_again(struct io_tap *tap)
 	return true;
 }
 
-/* At most one repair in a while: nothing here may fill the loop. */
+/* Rate limit: at most one repair per REPAIR_EVERY, so that repairs do not fill the loop. */
 static bool may_repair(struct io_tap *tap)
 {
 	if (now(tap) < tap->next_repair)
@@ -223,7 +224,7 @@ static bool may_repair(struct io_tap *tap)
 	return true;
 }
 
-/* Somebody flushed the services, or stopped the threads: what is ours comes back. */
+/* Restores our services and threads after another process flushed or stopped them. */
 static void repair(struct io_tap *tap)
 {
 	if (!may_repair(tap))
@@ -321,7 +322,7 @@ void io_tap_on_beat(uv_timer_t *timer)
 		drain(tap);
 	else if (!tap->behind)
 		all_seen(tap);
-	/* Before the look, so that no packet falls between the two. */
+	/* Sleeps before the look, so that no packet falls between the two. */
 	fall_asleep(tap);
 	io_tap_keep(tap, now(tap));
 	io_tap_probe_injection(tap, now(tap));
@@ -334,7 +335,7 @@ void io_tap_on_beat(uv_timer_t *timer)
 	report_missed(tap);
 }
 
-/* False when there is no backup thread, or nothing can be said of it. */
+/* False when there is no backup thread, or its state is unknown. */
 static bool observe(struct io_tap *tap)
 {
 	const struct io_tap_callbacks *callbacks = &tap->options.callbacks;
@@ -360,7 +361,7 @@ static bool observe(struct io_tap *tap)
 	return true;
 }
 
-/* Writes what the pace allows. True when there may be more at once. */
+/* Writes as much as the pace allows. True when there may be more at once. */
 static bool inject(struct io_tap *tap, bool *ret_failed)
 {
 	static uint8_t packet[TAP_SYNC_HEADER + IO_TAP_PAYLOAD_MAX];

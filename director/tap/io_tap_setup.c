@@ -16,7 +16,7 @@ static_assert(IO_TAP_DEVICE_ERROR == IO_TAP_ERROR, "same buffer");
 /* One entry a message, so that each entry pushes out the one before it. */
 #define MASTER_MAXLEN 1
 
-/* net.core.rmem_max where it can't be read: outside the first network namespace. */
+/* net.core.rmem_max when it can't be read: outside the first network namespace. */
 #define RMEM_MAX_USUAL 212992
 
 static const struct vs_sysctl settings[] = {
@@ -46,7 +46,7 @@ static int fail(char *error, int r, const char *what, const char *remedy)
 	return r;
 }
 
-/* EPERM has one remedy, whatever was refused. */
+/* EPERM has one remedy, whichever call was refused. */
 static int fail_kernel(char *error, int r, const char *what, const char *remedy)
 {
 	if (r == -EPERM || r == -EACCES)
@@ -151,7 +151,7 @@ static size_t receive_capacity(const struct io_tap *tap)
 			most = (size_t)strtoul(text, NULL, 10);
 		close(fd);
 	}
-	/* The kernel doubles what is asked for. */
+	/* The kernel doubles the requested size. */
 	return 2 * MIN((size_t)tap->options.receive_size, most);
 }
 
@@ -223,7 +223,7 @@ int io_tap_setup(struct io_tap *tap, char *error)
 	    (r = open_proc("/proc/net/udp", &tap->socket_fd, error)) < 0 ||
 	    (r = open_proc("/proc/net/dev", &tap->device_fd, error)) < 0)
 		return r;
-	/* Fails if another of us runs here: before anything of its is touched. */
+	/* Fails if another lvsmeshd runs here, before any of its state is touched. */
 	r = io_tap_device_open(tap->interface, tap->options.net.own, tap->options.prefix, &tap->fd,
 			       error);
 	if (r < 0)
@@ -246,7 +246,7 @@ void io_tap_undo(struct io_tap *tap)
 {
 	const struct vs_sysctl_paths paths = {"/proc/sys", tap->save_path};
 
-	/* Before we had the device the rest belonged to somebody else. */
+	/* Without the device, the threads and settings are not ours. */
 	if (tap->fd >= 0 || tap->index) {
 		io_tap_stop_threads(tap);
 		for (int i = 0; i < TAP_SERVICES; i++)

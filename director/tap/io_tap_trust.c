@@ -1,4 +1,4 @@
-/* What is injected is believed to be in the kernel when a probe that was injected is seen there. */
+/* Confirms injected entries when an injected probe is seen in the kernel. */
 #include "director/tap/io_tap_private.h"
 #include "sync/kernel_wire.h"
 
@@ -30,7 +30,7 @@ static void send_probe(struct io_tap *tap, usec_t now)
 	inject_probe_sent(&tap->inject_probe, before, now);
 }
 
-/* What waited for the verdict is confirmed, or injected again. */
+/* Confirms the entries that waited for the verdict, or has them injected again. */
 static void release(struct io_tap *tap, bool arrived)
 {
 	const struct io_tap_callbacks *callbacks = &tap->options.callbacks;

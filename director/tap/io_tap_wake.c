@@ -16,8 +16,8 @@
 #define ACCEPT 1 /* byte: that it came is all we want to know */
 #define REJECT 0
 
-/* A filter sees a packet from its IP header on; X is where the transport header begins. A load
- * beyond the packet's end rejects it. Jumps are relative: IF_EQUAL(value, yes, no) skips so many
+/* A filter sees a packet from its IP header on; X is the transport header's offset. A load beyond
+ * the packet's end rejects it. Jumps are relative: IF_EQUAL(value, yes, no) skips so many
  * instructions. */
 #define LOAD(size, at) BPF_STMT(BPF_LD | size | BPF_ABS, (at))
 #define LOAD_TRANSPORT(size, at) BPF_STMT(BPF_LD | size | BPF_IND, (at))
@@ -27,7 +27,7 @@
 #define REJECT_IF(value) IF_EQUAL(value, 0, 1), RETURN(REJECT)
 #define REJECT_UNLESS(value) IF_EQUAL(value, 1, 0), RETURN(REJECT)
 
-/* With the protocol's number loaded: the same for both families. */
+/* Runs with the protocol's number loaded: the same for both families. */
 #define DECIDE(port)                                                                               \
 	REJECT_IF(IPPROTO_ICMP), REJECT_IF(IPPROTO_IGMP), REJECT_IF(IPPROTO_ICMPV6),               \
 		REJECT_IF(IPPROTO_HOPOPTS), /* IPv6's own IGMP */                                  \
@@ -42,7 +42,7 @@ static void filter_set(int fd, struct sock_filter *code, size_t n)
 {
 	struct sock_fprog program = {.len = (unsigned short)n, .filter = code};
 
-	/* Fails only for want of memory, and then the one before stays: slow, not wrong. */
+	/* Fails only for want of memory, and then the former filter stays: slow, not wrong. */
 	setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof(program));
 }
 
@@ -96,7 +96,7 @@ static int packet_socket(uint16_t protocol)
 	return r;
 }
 
-/* Nothing passes any more, and what passed is gone. */
+/* Closes the filter, and discards the packets that had passed. */
 static void silence(struct io_tap_wake *wake)
 {
 	wake->armed = false;

@@ -18,15 +18,15 @@ struct io_tap_wake {
 	void *ctx;
 };
 
-/* What passes: a TCP SYN, an SCTP INIT, UDP, and protocols that we don't know; not ICMP and IGMP,
- * not from the interface ifindex, not to the port (our own, of TCP and UDP; 0: none). Only incoming
+/* Passes a TCP SYN, an SCTP INIT, UDP, and protocols that we don't know; not ICMP and IGMP, not
+ * from the interface ifindex, not to the port (our own, of TCP and UDP; 0: none). Only incoming
  * packets. 0, or a negative errno (-EPERM: CAP_NET_RAW is missing), and nothing is open. */
 int io_tap_wake_open(struct io_tap_wake *wake, uv_loop_t *loop, unsigned int ifindex, uint16_t port,
 		     void (*woken)(void *ctx), void *ctx);
 /* Closes; done is called for each of the two polls. Does nothing on one that is not open. */
 void io_tap_wake_close(struct io_tap_wake *wake, uv_close_cb done);
 
-/* From now on the next such packet calls woken() from the loop, once. */
+/* Arms it: the next such packet calls woken() from the loop, once. */
 void io_tap_wake_arm(struct io_tap_wake *wake);
 void io_tap_wake_disarm(struct io_tap_wake *wake);
 

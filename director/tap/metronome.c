@@ -13,7 +13,7 @@ static uint64_t foreign_packets(const struct metronome *metronome, uint64_t pack
 	if (packets < metronome->packets)
 		return 1;
 	moved = packets - metronome->packets;
-	/* Where IPVS does not see our beats, they are not in its counters either. */
+	/* If IPVS does not see our beats, they are not in its counters either. */
 	if (metronome->echo.silent_since)
 		return moved;
 	return moved > metronome->own ? moved - metronome->own : 0;

@@ -9,7 +9,7 @@
  * entry) and sends a burst in each tick in which packets moved;
  * - with no new connections, a burst now and then as long as packets move (states change, timers
  * are refreshed), and one after the last of them;
- * - none where the traffic's own entries fill the buffers;
+ * - none while the traffic's own entries fill the buffers;
  * - idle, one cycle a second as a probe.
  * Pure: time and counters are arguments. */
 #ifndef SYNC_METRONOME_H
@@ -58,8 +58,8 @@ struct metronome_input {
 	usec_t now; /* monotonic, > 0 */
 	uint64_t conns, packets;
 	unsigned int captured;
-	/* Answers may have been lost, or wait behind what was not read yet: a daemon that has more
-	 * to read than it can is no proof against the kernel. */
+	/* Answers may have been lost, or wait in the unread backlog: a daemon that has more to read
+	 * than it can is no proof against the kernel. */
 	bool deaf;
 };
 
@@ -69,14 +69,14 @@ void metronome_init(struct metronome *metronome);
  * of them count as sent. */
 unsigned int metronome_tick(struct metronome *metronome, const struct metronome_input *input);
 
-/* True when nothing moves and nothing is owed: nothing is missed if the next tick comes only when a
- * packet does. Ticks are needed all the same, a few a second, for the probes. */
+/* True when no packet moves and no beat is owed: no entry is missed if the next tick comes only
+ * when a packet does. Ticks are needed all the same, a few a second, for the probes. */
 bool metronome_idle(const struct metronome *metronome, usec_t now);
 
 /* A beat came back. */
 void metronome_echo(struct metronome *metronome);
 
-/* A message of the master thread came, whatever is in it. */
+/* A message of the master thread came, with any content. */
 void metronome_sync(struct metronome *metronome);
 
 #endif

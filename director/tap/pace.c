@@ -1,7 +1,7 @@
 #include "director/tap/pace.h"
 
-/* What a datagram takes of the receive buffer: it lies in one piece of memory, whose size is a
- * power of two, with headers and the kernel's bookkeeping (struct sk_buff, skb_shared_info). */
+/* A datagram's share of the receive buffer: it lies in one piece of memory, whose size is a power
+ * of two, with headers and the kernel's bookkeeping (struct sk_buff, skb_shared_info). */
 static size_t cost(size_t len)
 {
 	size_t piece = 512;
@@ -13,7 +13,7 @@ static size_t cost(size_t len)
 
 /* Smaller than any buffer that the kernel allows, so that at least single datagrams go. */
 #define WINDOW_MIN 4096
-/* When it is confirmed all that was under way is gone through: not more than fits one turn. */
+/* A confirmation walks all entries under way: not more than fits one turn. */
 #define WINDOW_MAX ((size_t)1 << 20)
 
 static size_t window_max(const struct pace *pace)

@@ -1,8 +1,8 @@
-/* How fast to write to the backup sync thread. Its socket has a receive buffer and drops what does
- * not fit, without an error for the writer; /proc/net/udp shows the socket's queue and its drops.
- * So: write a windowful, look until the queue is empty, write the next. What was written is safe
- * when the queue was seen empty and nothing was dropped meanwhile; when something was, nobody knows
- * what, and all that was not safe yet is written again, in smaller windows.
+/* Flow control to the backup sync thread. Its socket has a receive buffer and drops messages that
+ * do not fit, without an error for the writer; /proc/net/udp shows the socket's queue and its
+ * drops. So: write a windowful, look until the queue is empty, write the next. Written messages are
+ * safe when the queue was seen empty and none was dropped meanwhile; after a drop, all that are not
+ * safe yet are written again, in smaller windows, as the kernel does not say which it dropped.
  * Pure: time and observations are arguments. */
 #ifndef SYNC_PACE_H
 #define SYNC_PACE_H
@@ -20,7 +20,7 @@ enum pace_verdict {
 
 struct pace {
 	size_t capacity;      /* the socket's receive buffer, bytes of memory */
-	size_t window;        /* of it, what we fill at once */
+	size_t window;        /* the part of it that we fill at once */
 	size_t used;          /* written and not confirmed */
 	uint32_t drops;       /* the socket's counter as last seen */
 	usec_t waiting_since; /* the first observation with used > 0; 0: none yet */
@@ -43,8 +43,8 @@ void pace_wrote(struct pace *pace, size_t len);
 /* True while something is written and not confirmed: observe again soon. */
 bool pace_waiting(const struct pace *pace);
 
-/* What /proc/net/udp shows now: queue in bytes, drops as a counter that may wrap;
- * one that was set back means a new socket, and all is LOST. */
+/* Takes the present values of /proc/net/udp: queue in bytes, drops as a counter that may wrap; a
+ * counter that was set back means a new socket, and all is LOST. */
 enum pace_verdict pace_observe(struct pace *pace, size_t queue, uint32_t drops, usec_t now);
 
 #endif

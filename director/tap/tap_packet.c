@@ -12,7 +12,7 @@
 /* More fragments, or an offset. */
 #define IP_FRAGMENT_MASK 0x3fff
 
-/* More than one: IPVS decrements it, and refuses what would be 0. */
+/* More than one: IPVS decrements it, and refuses a TTL of 0. */
 #define TTL 64
 
 /* The client's port of the beats' one connection: any would do. */
@@ -64,7 +64,7 @@ static bool is_sync(const struct tap_net *net, const uint8_t *ip, const uint8_t 
 	       load_be32(ip + AT_TARGET) == net->group && load_be16(udp + 2) == net->port;
 }
 
-/* Direct routing changes nothing but where the packet goes to. */
+/* Direct routing changes only the packet's next hop. */
 static bool is_echo(const struct tap_net *net, const uint8_t *ip, const uint8_t *tcp)
 {
 	return ip[AT_PROTOCOL] == IPPROTO_TCP && load_be32(ip + AT_SOURCE) == net->peer &&

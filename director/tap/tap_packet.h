@@ -2,16 +2,16 @@
  * memory in, memory out.
  *
  * Out of the tap come the master thread's datagrams, the echoes of the metronome (its packets,
- * forwarded by IPVS to the probe service's real server) and what the kernel says on any interface:
- * IGMP, router solicitations. Into it go datagrams for the backup thread and the metronome's beats.
- */
+ * forwarded by IPVS to the probe service's real server) and the kernel's own packets on any
+ * interface: IGMP, router solicitations. Into it go datagrams for the backup thread and the
+ * metronome's beats. */
 #ifndef SYNC_TAP_PACKET_H
 #define SYNC_TAP_PACKET_H
 
 #include "proto/base.h"
 
-/* Who is who on the tap; host order. own: the interface's address, which is the probe service's
- * VIP. peer: the other address of its subnet; all that we write comes from it, and it is the probe
+/* The addresses on the tap; host order. own: the interface's address, which is the probe service's
+ * VIP. peer: the other address of its subnet; all our writes come from it, and it is the probe
  * service's real server. */
 struct tap_net {
 	uint32_t own, peer;
@@ -26,7 +26,7 @@ struct tap_net {
 #define TAP_SYNC_HEADER 28 /* IPv4 and UDP */
 #define TAP_BEAT_SIZE 40   /* IPv4 and TCP */
 
-/* A beat's number decides what it is: the cycle SYN, ACK, FIN. The kernel's state goes to SYN_RECV,
+/* A beat's number decides its flags: the cycle SYN, ACK, FIN. The kernel's state goes to SYN_RECV,
  * ESTABLISHED, FIN_WAIT, and the last two changes each make an entry. A RST between FIN and SYN
  * would make a third, but after it each SYN would be a new connection (conn_reuse_mode). */
 #define TAP_BEAT_CYCLE 3

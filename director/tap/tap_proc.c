@@ -173,7 +173,7 @@ int tap_proc_sender(const char *text, size_t len, uint32_t address, uint32_t rem
 	return -ENOENT;
 }
 
-/* "name: " and 16 numbers; the 12th is what was dropped on the way out. */
+/* "name: " and 16 numbers; the 12th counts drops on the way out. */
 int tap_proc_device(const char *text, size_t len, const char *name, uint64_t *ret_drops)
 {
 	struct line rest = {text, text + len}, line;
