@@ -57,3 +57,15 @@ def test_allows(tmp_path, name, line):
     file.write_text(line + "\n")
     done = lint(tmp_path)
     assert (done.returncode, done.stdout) == (0, "")
+
+
+def test_openings(tmp_path):
+    """One sentence in two hundred may open with a relative clause."""
+    file = tmp_path / "proto/a.c"
+    file.parent.mkdir(parents=True)
+    plain = "/* The director reads it. */\n" * 199
+    file.write_text(plain + "/* What it reads is kept. */\n")
+    assert lint(tmp_path).returncode == 0
+    file.write_text(plain + "/* What it reads is kept.\n * Of these one stays. */\n")
+    done = lint(tmp_path)
+    assert done.returncode == 1 and "2 of 201 sentences" in done.stdout
