@@ -175,6 +175,20 @@ static void evidence_sentence(const struct membership_notice *notice, const char
 	}
 }
 
+static void partial_sentence(const struct membership_notice *notice, const char *director,
+			     struct text *to)
+{
+	if (*notice->name)
+		add(to, "Member %s answers, but not on every way%s%s.", notice->name,
+		    notice->evidence & EVIDENCE_UDP ? ": not by UDP" : "",
+		    notice->evidence & EVIDENCE_TCP ? ": not by TCP" : "");
+	else
+		add(to,
+		    "Nobody answers %s by UDP, and all by TCP: look at its own interface, packet "
+		    "filter and routes.",
+		    director);
+}
+
 static void sentence(const struct membership_notice *notice, const char *director,
 		     const char *names, struct text *to)
 {
@@ -199,16 +213,7 @@ static void sentence(const struct membership_notice *notice, const char *directo
 		    roster);
 		break;
 	case MEMBERSHIP_MEMBER_PARTIAL:
-		if (!*name) {
-			add(to,
-			    "Nobody answers %s by UDP, and all by TCP: look at its own interface, "
-			    "packet filter and routes.",
-			    director);
-			break;
-		}
-		add(to, "Member %s answers, but not on every way%s%s.", name,
-		    notice->evidence & EVIDENCE_UDP ? ": not by UDP" : "",
-		    notice->evidence & EVIDENCE_TCP ? ": not by TCP" : "");
+		partial_sentence(notice, director, to);
 		break;
 	case MEMBERSHIP_MEMBER_WHOLE:
 		if (*name)
