@@ -1,3 +1,5 @@
+/* Datagrams: checks a packet that came and hands its parts to the other files; packs what is to be
+ * sent, with the gossip that fits. Relays pings for others. */
 #include "membership/membership_private.h"
 #include "proto/arena.h"
 

@@ -1,3 +1,5 @@
+/* Lifeguard's local health: a director that misses nacks, or whose loop is late, trusts its own
+ * judgement less and waits longer. */
 #include "membership/membership_private.h"
 
 #define HEALTHIER_EVERY SEC

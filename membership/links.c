@@ -1,3 +1,5 @@
+/* Partial partitions: statements list the members that their directors do not reach. This file
+ * finds the shortest ways around the cuts, and names the cut that is told. */
 #include <stdlib.h>
 
 #include "membership/membership_private.h"

@@ -1,3 +1,5 @@
+/* A member's life: its states (unproven, alive, suspect, failed, absent, gone), the changes between
+ * them, and its timers. */
 #include <stdlib.h>
 
 #include "membership/membership_private.h"

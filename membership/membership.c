@@ -1,3 +1,4 @@
+/* The facade: takes an event, runs what is due, and says what is to be done. */
 #include "membership/membership.h"
 
 #include <errno.h>

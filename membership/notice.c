@@ -1,3 +1,5 @@
+/* Notices: what a director is told, with incidents that open, close, and are damped when they flap.
+ */
 #include "membership/membership_private.h"
 
 #define MINUTE (60 * SEC)

@@ -1,3 +1,5 @@
+/* Probing: pings in random rounds, indirect probes through helpers, and dials over TCP, until a
+ * member is suspected (SWIM). */
 #include <stdlib.h>
 
 #include "membership/membership_private.h"

@@ -1,3 +1,5 @@
+/* Push-pull: two directors compare what they know of all members on a stream, and each gets what it
+ * lacks. */
 #include <errno.h>
 #include <stdlib.h>
 

@@ -1,3 +1,4 @@
+/* Quorum: whether this director sees more than half of the roster. */
 #include "membership/membership_private.h"
 
 #define SETTLE SEC

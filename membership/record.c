@@ -1,3 +1,4 @@
+/* Signed records: makes our own statements, and verifies, judges and stores those of others. */
 #include <errno.h>
 #include <stdlib.h>
 

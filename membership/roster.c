@@ -1,3 +1,4 @@
+/* The roster as bytes: what a director must know of the others after a restart. */
 #include <errno.h>
 #include <stdlib.h>
 

@@ -1,3 +1,5 @@
+/* Split brain: members that were lost together are suspected to live on, until they are heard of
+ * (confirmed) or come back (healed). */
 #include "membership/membership_private.h"
 
 #define ENTRY_SIZE 24

@@ -1,3 +1,4 @@
+/* Counters, refusals and members, for people. */
 #include "membership/membership_private.h"
 
 static const char *const refusals[REFUSAL_MAX] = {

@@ -1,3 +1,4 @@
+/* Suspicion: accusations, the confirmations that shorten its time (Lifeguard), and refutation. */
 #include <stdlib.h>
 
 #include "membership/membership_private.h"

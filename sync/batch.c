@@ -1,3 +1,4 @@
+/* Entries as columns: makes and reads a Batch. */
 #include "sync/batch.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* The facade: captures, adopts, merges and injects entries, and what is due by time. */
 #include "sync/sync.h"
 
 #include <assert.h>

@@ -1,7 +1,8 @@
 /* Shared by sync's files, and private to them: sync.c (table, capture, injection), sync_stream.c
  * (streams), sink.c, gaps.c and answer.c (a peer that receives from us), source.c and ask.c (a peer
- * that we receive from), join.c (the start), templates.c (persistence templates that the kernel
- * holds otherwise). */
+ * that we receive from), join.c and followed.c (the start, and journals that ended), digest.c
+ * (anti-entropy), sync_policy.c (entries that are withheld), templates.c (persistence templates
+ * that the kernel holds otherwise). */
 #ifndef SYNC_SYNC_PRIVATE_H
 #define SYNC_SYNC_PRIVATE_H
 

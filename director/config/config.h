@@ -1,7 +1,7 @@
 /* The configuration file as a plain struct. A text is taken whole or refused whole, with the line
  * and the remedy. The keys, their defaults and their ranges are in config_schema.c. */
-#ifndef DIRECTOR_CONFIG_H
-#define DIRECTOR_CONFIG_H
+#ifndef DIRECTOR_CONFIG_CONFIG_H
+#define DIRECTOR_CONFIG_CONFIG_H
 
 #include <net/if.h>
 

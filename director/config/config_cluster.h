@@ -1,6 +1,6 @@
 /* The part of the configuration that describes the cluster. Only config.c includes this. */
-#ifndef DIRECTOR_CONFIG_CLUSTER_H
-#define DIRECTOR_CONFIG_CLUSTER_H
+#ifndef DIRECTOR_CONFIG_CONFIG_CLUSTER_H
+#define DIRECTOR_CONFIG_CONFIG_CLUSTER_H
 
 #include "director/config/config.h"
 #include "director/config/config_schema.h"

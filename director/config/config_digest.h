@@ -1,7 +1,7 @@
 /* A short name for a configuration's services: directors with the same digest distribute alike.
  * Keys that differ between directors by nature (name, addresses) are left out. */
-#ifndef DIRECTOR_CONFIG_DIGEST_H
-#define DIRECTOR_CONFIG_DIGEST_H
+#ifndef DIRECTOR_CONFIG_CONFIG_DIGEST_H
+#define DIRECTOR_CONFIG_CONFIG_DIGEST_H
 
 #include "director/config/config.h"
 

@@ -1,6 +1,6 @@
 /* Turns a configuration's replication keys into sync's policy. */
-#ifndef DIRECTOR_CONFIG_POLICY_H
-#define DIRECTOR_CONFIG_POLICY_H
+#ifndef DIRECTOR_CONFIG_CONFIG_POLICY_H
+#define DIRECTOR_CONFIG_CONFIG_POLICY_H
 
 #include "director/config/config.h"
 #include "sync/policy.h"

@@ -1,7 +1,7 @@
 /* The configuration as libcyaml reads it: one struct a mapping, every optional value a pointer or
  * with 0 as its default. Only config.c includes this. */
-#ifndef DIRECTOR_CONFIG_SCHEMA_H
-#define DIRECTOR_CONFIG_SCHEMA_H
+#ifndef DIRECTOR_CONFIG_CONFIG_SCHEMA_H
+#define DIRECTOR_CONFIG_CONFIG_SCHEMA_H
 
 #include <cyaml/cyaml.h>
 #include <stdbool.h>

@@ -1,6 +1,6 @@
 /* The part of the configuration that describes services. Only config.c includes this. */
-#ifndef DIRECTOR_CONFIG_SERVICE_H
-#define DIRECTOR_CONFIG_SERVICE_H
+#ifndef DIRECTOR_CONFIG_CONFIG_SERVICE_H
+#define DIRECTOR_CONFIG_CONFIG_SERVICE_H
 
 #include "director/config/config_schema.h"
 #include "director/config/outline.h"

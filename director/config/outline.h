@@ -2,8 +2,8 @@
  * and reports one error at a time in its own words. An outline checks a text against the same
  * schema first, so that libcyaml only ever sees texts that it accepts, and afterwards gives the
  * line of any value. Touches memory only. */
-#ifndef DIRECTOR_OUTLINE_H
-#define DIRECTOR_OUTLINE_H
+#ifndef DIRECTOR_CONFIG_OUTLINE_H
+#define DIRECTOR_CONFIG_OUTLINE_H
 
 #include <cyaml/cyaml.h>
 #include <stddef.h>

@@ -1,8 +1,8 @@
 /* Requests of a client on the control socket: one line of JSON,
  *	{"command": "connections", "filter": "vip=203.0.113.10 state=ESTABLISHED"}
  * control_answer.h has the answers. Memory only. */
-#ifndef DIRECTOR_CONTROL_H
-#define DIRECTOR_CONTROL_H
+#ifndef DIRECTOR_CONTROL_CONTROL_H
+#define DIRECTOR_CONTROL_CONTROL_H
 
 #include "director/service/service.h"
 #include "proto/endpoint.h"

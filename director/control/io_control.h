@@ -7,8 +7,8 @@
  * No client locks the operator out: when all places are taken, a new connection evicts an idle one,
  * which has not asked yet or has not read for IO_CONTROL_STALLED_MS, of the process that holds the
  * most places. A request whose client has gone is dropped, not carried out. */
-#ifndef DIRECTOR_IO_CONTROL_H
-#define DIRECTOR_IO_CONTROL_H
+#ifndef DIRECTOR_CONTROL_IO_CONTROL_H
+#define DIRECTOR_CONTROL_IO_CONTROL_H
 
 #include <uv.h>
 

@@ -1,7 +1,7 @@
 /* A director's status as JSON (lvsmesh.1 documents the fields), and its problems in sentences.
  * Memory only: the caller fills in struct status_facts. */
-#ifndef DIRECTOR_STATUS_H
-#define DIRECTOR_STATUS_H
+#ifndef DIRECTOR_CONTROL_STATUS_H
+#define DIRECTOR_CONTROL_STATUS_H
 
 #include <jansson.h>
 

@@ -1,6 +1,6 @@
 /* Shared by the files that make the status, and by no others. */
-#ifndef DIRECTOR_STATUS_PRIVATE_H
-#define DIRECTOR_STATUS_PRIVATE_H
+#ifndef DIRECTOR_CONTROL_STATUS_PRIVATE_H
+#define DIRECTOR_CONTROL_STATUS_PRIVATE_H
 
 #include "director/control/status.h"
 

@@ -1,7 +1,7 @@
 /* lvsmesh, the operator's command: shared by its parts. Every command is a function from its
  * arguments to an exit status; messages go to standard error. */
-#ifndef DIRECTOR_CTL_H
-#define DIRECTOR_CTL_H
+#ifndef DIRECTOR_CTL_CTL_H
+#define DIRECTOR_CTL_CTL_H
 
 #include <jansson.h>
 #include <stdbool.h>

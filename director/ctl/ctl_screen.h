@@ -1,7 +1,7 @@
 /* The screen of `lvsmesh status`, from the daemon's JSON (status.h). It puts facts into words and
  * decides nothing: each line follows from the fields alone. */
-#ifndef DIRECTOR_CTL_SCREEN_H
-#define DIRECTOR_CTL_SCREEN_H
+#ifndef DIRECTOR_CTL_CTL_SCREEN_H
+#define DIRECTOR_CTL_CTL_SCREEN_H
 
 #include <jansson.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* One director: everything of lvsmeshd put together on one libuv loop. */
-#ifndef DIRECTOR_IO_DIRECTOR_H
-#define DIRECTOR_IO_DIRECTOR_H
+#ifndef DIRECTOR_DAEMON_IO_DIRECTOR_H
+#define DIRECTOR_DAEMON_IO_DIRECTOR_H
 
 #include "director/config/config.h"
 #include "proto/identity/identity.h"

@@ -1,6 +1,6 @@
 /* Shared by the files of io_director. */
-#ifndef DIRECTOR_IO_DIRECTOR_PRIVATE_H
-#define DIRECTOR_IO_DIRECTOR_PRIVATE_H
+#ifndef DIRECTOR_DAEMON_IO_DIRECTOR_PRIVATE_H
+#define DIRECTOR_DAEMON_IO_DIRECTOR_PRIVATE_H
 
 #include "director/config/config_digest.h"
 #include "director/control/control_answer.h"

@@ -1,8 +1,8 @@
 /* Events for operators: one list for the alerts, `lvsmesh events` and the log. Here are their names
  * and which belong together, and an event as a plain value; event_log.h decides which are reported.
  * Memory only. */
-#ifndef DIRECTOR_EVENT_H
-#define DIRECTOR_EVENT_H
+#ifndef DIRECTOR_EVENT_EVENT_H
+#define DIRECTOR_EVENT_EVENT_H
 
 #include "proto/base.h"
 

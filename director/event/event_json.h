@@ -1,6 +1,6 @@
 /* An event for a machine: lvsmesh.1, "Events", documents the fields. Memory only. */
-#ifndef DIRECTOR_EVENT_JSON_H
-#define DIRECTOR_EVENT_JSON_H
+#ifndef DIRECTOR_EVENT_EVENT_JSON_H
+#define DIRECTOR_EVENT_EVENT_JSON_H
 
 #include <jansson.h>
 

@@ -11,8 +11,8 @@
  *
  * Everything is bounded: the last EVENT_LOG_KEPT events are kept, as many of evidence, and
  * EVENT_LOG_SUBJECTS pairs of kind and subject. Incidents do not outlive the process. */
-#ifndef DIRECTOR_EVENT_LOG_H
-#define DIRECTOR_EVENT_LOG_H
+#ifndef DIRECTOR_EVENT_EVENT_LOG_H
+#define DIRECTOR_EVENT_EVENT_LOG_H
 
 #include "director/event/event.h"
 

@@ -1,8 +1,8 @@
 /* Collects and sends out a director's events, on libuv: it owns the event log, reports events that
  * were held back when they are due, prints every event on the log of the daemon, and hands it to
  * the operator's program and URL. Neither holds up the loop, however slow or broken. */
-#ifndef DIRECTOR_IO_ALERT_H
-#define DIRECTOR_IO_ALERT_H
+#ifndef DIRECTOR_EVENT_IO_ALERT_H
+#define DIRECTOR_EVENT_IO_ALERT_H
 
 #include "director/config/config.h"
 #include "director/event/io_exec.h"

@@ -5,8 +5,8 @@
  *
  * There is no queue but a cursor in the log: the log bounds the events that wait, and events that
  * it no longer keeps are counted as lost. */
-#ifndef DIRECTOR_IO_EXEC_H
-#define DIRECTOR_IO_EXEC_H
+#ifndef DIRECTOR_EVENT_IO_EXEC_H
+#define DIRECTOR_EVENT_IO_EXEC_H
 
 #include <uv.h>
 

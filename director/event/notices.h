@@ -1,7 +1,7 @@
 /* Membership's notices as events. Some are only evidence, to find out afterwards who suspected
  * whom, when, on what. Memory only. */
-#ifndef DIRECTOR_NOTICES_H
-#define DIRECTOR_NOTICES_H
+#ifndef DIRECTOR_EVENT_NOTICES_H
+#define DIRECTOR_EVENT_NOTICES_H
 
 #include "director/event/event.h"
 #include "membership/membership.h"

@@ -1,7 +1,7 @@
 /* Turns what a director sees of itself and its peers into events. A core: it gets the facts at
  * every look, and remembers its reports. Membership's notices are events already: see notices.h. */
-#ifndef DIRECTOR_OBSERVER_H
-#define DIRECTOR_OBSERVER_H
+#ifndef DIRECTOR_EVENT_OBSERVER_H
+#define DIRECTOR_EVENT_OBSERVER_H
 
 #include "director/event/event_log.h"
 #include "director/node/peers.h"

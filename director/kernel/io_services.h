@@ -5,8 +5,8 @@
  * a time for the services and one at a time for the VIPs, in this order: VIPs that leave the
  * configuration are taken off, the services are programmed, new VIPs are put on. All functions
  * return at once; their work is done later. */
-#ifndef DIRECTOR_IO_SERVICES_H
-#define DIRECTOR_IO_SERVICES_H
+#ifndef DIRECTOR_KERNEL_IO_SERVICES_H
+#define DIRECTOR_KERNEL_IO_SERVICES_H
 
 #include <uv.h>
 

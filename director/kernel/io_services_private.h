@@ -1,6 +1,6 @@
 /* Shared by the files of io_services. */
-#ifndef DIRECTOR_IO_SERVICES_PRIVATE_H
-#define DIRECTOR_IO_SERVICES_PRIVATE_H
+#ifndef DIRECTOR_KERNEL_IO_SERVICES_PRIVATE_H
+#define DIRECTOR_KERNEL_IO_SERVICES_PRIVATE_H
 
 #include "director/kernel/io_services.h"
 #include "director/kernel/ipvs.h"

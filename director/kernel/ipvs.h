@@ -1,8 +1,8 @@
 /* The kernel's IPVS of this network namespace: services and real servers in and out. Synchronous,
  * over one netlink socket; the kernel answers before the call returns. Does not touch the sync
  * daemons, the connection table or sysctls, loads no module, and never flushes anything. */
-#ifndef DIRECTOR_IPVS_H
-#define DIRECTOR_IPVS_H
+#ifndef DIRECTOR_KERNEL_IPVS_H
+#define DIRECTOR_KERNEL_IPVS_H
 
 #include "director/service/plan.h"
 

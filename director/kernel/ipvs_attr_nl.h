@@ -1,7 +1,7 @@
 /* Services and real servers as attributes of IPVS's generic netlink messages (linux/ip_vs.h), both
  * ways. Only ipvs_nl.c includes this. */
-#ifndef DIRECTOR_IPVS_ATTR_NL_H
-#define DIRECTOR_IPVS_ATTR_NL_H
+#ifndef DIRECTOR_KERNEL_IPVS_ATTR_NL_H
+#define DIRECTOR_KERNEL_IPVS_ATTR_NL_H
 
 #include <netlink/msg.h>
 

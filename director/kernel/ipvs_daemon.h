@@ -1,7 +1,7 @@
 /* The kernel's IPVS sync threads, and the tap's probe service, over generic netlink. Each call is
  * one request and waits for the answer. Services of the operator are director/kernel/ipvs.h's. */
-#ifndef DIRECTOR_IPVS_DAEMON_H
-#define DIRECTOR_IPVS_DAEMON_H
+#ifndef DIRECTOR_KERNEL_IPVS_DAEMON_H
+#define DIRECTOR_KERNEL_IPVS_DAEMON_H
 
 #include <net/if.h>
 

@@ -1,6 +1,6 @@
 /* Facts about kernels by their version. Memory only; uname(2) has the texts. */
-#ifndef DIRECTOR_KERNEL_FACTS_H
-#define DIRECTOR_KERNEL_FACTS_H
+#ifndef DIRECTOR_KERNEL_KERNEL_FACTS_H
+#define DIRECTOR_KERNEL_KERNEL_FACTS_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -4,8 +4,8 @@
  *
  * It is written before a service is added and again after those that left are deleted, so that it
  * may name too many, never too few. */
-#ifndef DIRECTOR_OWNED_H
-#define DIRECTOR_OWNED_H
+#ifndef DIRECTOR_KERNEL_OWNED_H
+#define DIRECTOR_KERNEL_OWNED_H
 
 #include "director/service/plan.h"
 

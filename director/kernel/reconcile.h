@@ -1,7 +1,7 @@
 /* Brings IPVS to the wanted services, once: list, plan, apply, and remember which services are ours
  * around it. The kernel's services of others stay as they are. */
-#ifndef DIRECTOR_RECONCILE_H
-#define DIRECTOR_RECONCILE_H
+#ifndef DIRECTOR_KERNEL_RECONCILE_H
+#define DIRECTOR_KERNEL_RECONCILE_H
 
 #include "director/kernel/ipvs.h"
 

@@ -1,7 +1,7 @@
 /* Kernel settings below net/ipv4/vs that are ours while we run. Their former values are kept in a
  * file, so that after a crash our own values are not taken for the operator's. */
-#ifndef DIRECTOR_VS_SYSCTL_H
-#define DIRECTOR_VS_SYSCTL_H
+#ifndef DIRECTOR_KERNEL_VS_SYSCTL_H
+#define DIRECTOR_KERNEL_VS_SYSCTL_H
 
 #include "proto/base.h"
 

@@ -1,8 +1,8 @@
 /* The UDP sockets of a director, on libuv: one for each of its addresses. It does not interpret the
  * bytes. Datagrams are taken in batches if the kernel allows, a bounded number a turn of the loop;
  * a datagram that can't be sent at once is dropped and counted, as any network would do. */
-#ifndef DIRECTOR_IO_DATAGRAMS_H
-#define DIRECTOR_IO_DATAGRAMS_H
+#ifndef DIRECTOR_NET_IO_DATAGRAMS_H
+#define DIRECTOR_NET_IO_DATAGRAMS_H
 
 #include <uv.h>
 

@@ -1,8 +1,8 @@
 /* Drives a node on libuv: its clock and timer, its datagrams and the streams to its peers. The
  * caller ties the tap and the services to it: their reports go in by the functions below, the
  * node's requests come out by the callbacks. */
-#ifndef DIRECTOR_IO_NODE_H
-#define DIRECTOR_IO_NODE_H
+#ifndef DIRECTOR_NET_IO_NODE_H
+#define DIRECTOR_NET_IO_NODE_H
 
 #include <uv.h>
 

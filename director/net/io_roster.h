@@ -1,7 +1,7 @@
 /* The roster on disk, which membership needs after a restart. Written by a thread of libuv's, one
  * at a time: a disk that is slow must not make the director late for its peers. */
-#ifndef DIRECTOR_IO_ROSTER_H
-#define DIRECTOR_IO_ROSTER_H
+#ifndef DIRECTOR_NET_IO_ROSTER_H
+#define DIRECTOR_NET_IO_ROSTER_H
 
 #include <uv.h>
 

@@ -11,8 +11,8 @@
  * IO_STREAMS_STRANGERS_TURN; in each second accepting and reading theirs takes at most
  * one IO_STREAMS_STRANGERS_SHAREth, and then strangers are refused until that much time has passed;
  * one that is a stranger after IO_STREAMS_STRANGER_READS reads is closed. */
-#ifndef DIRECTOR_IO_STREAMS_H
-#define DIRECTOR_IO_STREAMS_H
+#ifndef DIRECTOR_NET_IO_STREAMS_H
+#define DIRECTOR_NET_IO_STREAMS_H
 
 #include <uv.h>
 

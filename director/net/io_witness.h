@@ -1,7 +1,7 @@
 /* Asks an address that is no director, as the router before them, by ICMP echo each second whether
  * it answers: one class of evidence when members are lost. */
-#ifndef DIRECTOR_IO_WITNESS_H
-#define DIRECTOR_IO_WITNESS_H
+#ifndef DIRECTOR_NET_IO_WITNESS_H
+#define DIRECTOR_NET_IO_WITNESS_H
 
 #include <uv.h>
 

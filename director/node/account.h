@@ -4,8 +4,8 @@
  * An account is a token bucket of CPU time. A director that has been quiet may use ACCOUNT_BURST at
  * once, which a join of a full table does not reach, and after that one ACCOUNT_SHAREth of a core.
  * Memory only: the caller measures. Times are mono. */
-#ifndef DIRECTOR_ACCOUNT_H
-#define DIRECTOR_ACCOUNT_H
+#ifndef DIRECTOR_NODE_ACCOUNT_H
+#define DIRECTOR_NODE_ACCOUNT_H
 
 #include "proto/base.h"
 

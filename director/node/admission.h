@@ -5,8 +5,8 @@
  * A source is an IPv4 address or an IPv6 /64. Each has a token bucket; thousands of them are
  * remembered. When there are more, those with the most tokens are forgotten, so no source is
  * refused for another's use; the caller bounds the use of all sources together. */
-#ifndef DIRECTOR_ADMISSION_H
-#define DIRECTOR_ADMISSION_H
+#ifndef DIRECTOR_NODE_ADMISSION_H
+#define DIRECTOR_NODE_ADMISSION_H
 
 #include "proto/endpoint.h"
 

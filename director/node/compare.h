@@ -7,8 +7,8 @@
  * end it and begin the next. Counts move while they are taken, so a difference counts when it is
  * beyond a tolerance for some rounds in a row; when a repair does not help, it takes twice as many
  * the next time. */
-#ifndef DIRECTOR_COMPARE_H
-#define DIRECTOR_COMPARE_H
+#ifndef DIRECTOR_NODE_COMPARE_H
+#define DIRECTOR_NODE_COMPARE_H
 
 #include "director/service/service.h"
 #include "sync/table/entry.h"

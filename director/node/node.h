@@ -2,8 +2,8 @@
  * daemon drives it with libuv, a simulator may drive any number of them. Its requests are in struct
  * node_update; the driver pulls bytes from it when it can take them: a slow peer or a full kernel
  * queue exerts backpressure on the node instead of filling memory. */
-#ifndef DIRECTOR_NODE_H
-#define DIRECTOR_NODE_H
+#ifndef DIRECTOR_NODE_NODE_H
+#define DIRECTOR_NODE_NODE_H
 
 #include "director/service/service.h"
 #include "membership/membership.h"

@@ -1,7 +1,9 @@
-/* Shared by the files of the node: node.c (events, time, kernel), node_streams.c (sessions) and
- * node_members.c (membership, and the dials that it asks for). */
-#ifndef DIRECTOR_NODE_PRIVATE_H
-#define DIRECTOR_NODE_PRIVATE_H
+/* Shared by the files of the node: node.c (events, time, kernel), node_streams.c (sessions),
+ * node_members.c (membership, and the dials that it asks for), node_kernel.c (the table compared
+ * with the kernel's counts) and node_templates.c (persistence templates that the kernel holds
+ * otherwise). */
+#ifndef DIRECTOR_NODE_NODE_PRIVATE_H
+#define DIRECTOR_NODE_NODE_PRIVATE_H
 
 #include <assert.h>
 

@@ -1,7 +1,7 @@
 /* The peers for people: one for each director, put together from the node's streams, and those
  * former peers whose entries are held here. Memory only. */
-#ifndef DIRECTOR_PEERS_H
-#define DIRECTOR_PEERS_H
+#ifndef DIRECTOR_NODE_PEERS_H
+#define DIRECTOR_NODE_PEERS_H
 
 #include "director/node/node.h"
 

@@ -4,8 +4,8 @@
  * The text does not say: the forwarding method and the fwmark (kernel_conns_complete() finds them
  * in the services), whether an entry is ours or synced, and the whole timeout of its state: timeout
  * is the rest of it. */
-#ifndef DIRECTOR_KERNEL_CONNS_H
-#define DIRECTOR_KERNEL_CONNS_H
+#ifndef DIRECTOR_SERVICE_KERNEL_CONNS_H
+#define DIRECTOR_SERVICE_KERNEL_CONNS_H
 
 #include "director/service/service.h"
 #include "sync/table/entry.h"

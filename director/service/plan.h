@@ -8,8 +8,8 @@
  * with the canonical order, moving only what must move. mh remembers the last weight above 0 and
  * gives a real server with weight 0 its old share of the table, which a director that has just
  * started cannot know: there, weight 0 is such a move too. */
-#ifndef DIRECTOR_PLAN_H
-#define DIRECTOR_PLAN_H
+#ifndef DIRECTOR_SERVICE_PLAN_H
+#define DIRECTOR_SERVICE_PLAN_H
 
 #include "director/service/service.h"
 

@@ -4,8 +4,8 @@
  * One canonical order (service_set_sort) is the order in which every director programs them: the
  * mh, sh and dh schedulers build their tables from it. The kernel keeps the order of the commands:
  * a set that comes from ipvs.h has its real servers in the order of adding. */
-#ifndef DIRECTOR_SERVICE_H
-#define DIRECTOR_SERVICE_H
+#ifndef DIRECTOR_SERVICE_SERVICE_H
+#define DIRECTOR_SERVICE_SERVICE_H
 
 #include "proto/endpoint.h"
 

@@ -4,8 +4,8 @@
  * short-lived and each of another client's port, and the kernel's count of that service's
  * connections has to rise. Messages arrive in order: all messages written before a probe that
  * arrived had their chance too. Pure: time and counts are arguments. */
-#ifndef SYNC_INJECT_PROBE_H
-#define SYNC_INJECT_PROBE_H
+#ifndef DIRECTOR_TAP_INJECT_PROBE_H
+#define DIRECTOR_TAP_INJECT_PROBE_H
 
 #include "sync/table/entry.h"
 

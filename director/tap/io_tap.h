@@ -10,8 +10,8 @@
  * A shell around director/tap/tap_packet (packets), director/tap/metronome (makes the master thread
  * send at once, and watches that IPVS forwards) and director/tap/pace (does not overrun the backup
  * thread). */
-#ifndef DIRECTOR_IO_TAP_H
-#define DIRECTOR_IO_TAP_H
+#ifndef DIRECTOR_TAP_IO_TAP_H
+#define DIRECTOR_TAP_IO_TAP_H
 
 #include <uv.h>
 

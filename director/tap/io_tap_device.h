@@ -1,6 +1,6 @@
 /* The TUN interface itself. It goes when its descriptor is closed. */
-#ifndef DIRECTOR_IO_TAP_DEVICE_H
-#define DIRECTOR_IO_TAP_DEVICE_H
+#ifndef DIRECTOR_TAP_IO_TAP_DEVICE_H
+#define DIRECTOR_TAP_IO_TAP_DEVICE_H
 
 #include "proto/base.h"
 

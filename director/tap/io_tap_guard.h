@@ -3,8 +3,8 @@
  * reach the backup thread through our interface. Packets that arrive on it must therefore have the
  * source that only we use, behind the descriptor: an address that is not this host's can't be
  * bound. The filter goes with the interface. */
-#ifndef DIRECTOR_IO_TAP_GUARD_H
-#define DIRECTOR_IO_TAP_GUARD_H
+#ifndef DIRECTOR_TAP_IO_TAP_GUARD_H
+#define DIRECTOR_TAP_IO_TAP_GUARD_H
 
 #include "proto/base.h"
 

@@ -1,6 +1,6 @@
 /* Shared by the files of io_tap. */
-#ifndef DIRECTOR_IO_TAP_PRIVATE_H
-#define DIRECTOR_IO_TAP_PRIVATE_H
+#ifndef DIRECTOR_TAP_IO_TAP_PRIVATE_H
+#define DIRECTOR_TAP_IO_TAP_PRIVATE_H
 
 #include <limits.h>
 

@@ -1,8 +1,8 @@
 /* Wakes the loop when a packet comes in that may be a new connection's first, so that an idle tap
  * need not look every few milliseconds. A packet socket for each family, with a filter in the
  * kernel; while it is not armed the filter lets nothing pass. */
-#ifndef DIRECTOR_IO_TAP_WAKE_H
-#define DIRECTOR_IO_TAP_WAKE_H
+#ifndef DIRECTOR_TAP_IO_TAP_WAKE_H
+#define DIRECTOR_TAP_IO_TAP_WAKE_H
 
 #include <uv.h>
 

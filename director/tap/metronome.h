@@ -12,8 +12,8 @@
  * - none while the traffic's own entries fill the buffers;
  * - idle, one cycle a second as a probe.
  * Pure: time and counters are arguments. */
-#ifndef SYNC_METRONOME_H
-#define SYNC_METRONOME_H
+#ifndef DIRECTOR_TAP_METRONOME_H
+#define DIRECTOR_TAP_METRONOME_H
 
 #include "proto/base.h"
 

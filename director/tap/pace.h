@@ -4,8 +4,8 @@
  * safe when the queue was seen empty and none was dropped meanwhile; after a drop, all that are not
  * safe yet are written again, in smaller windows, as the kernel does not say which it dropped.
  * Pure: time and observations are arguments. */
-#ifndef SYNC_PACE_H
-#define SYNC_PACE_H
+#ifndef DIRECTOR_TAP_PACE_H
+#define DIRECTOR_TAP_PACE_H
 
 #include "proto/base.h"
 

@@ -5,8 +5,8 @@
  * forwarded by IPVS to the probe service's real server) and the kernel's own packets on any
  * interface: IGMP, router solicitations. Into it go datagrams for the backup thread and the
  * metronome's beats. */
-#ifndef SYNC_TAP_PACKET_H
-#define SYNC_TAP_PACKET_H
+#ifndef DIRECTOR_TAP_TAP_PACKET_H
+#define DIRECTOR_TAP_TAP_PACKET_H
 
 #include "proto/base.h"
 

@@ -1,6 +1,6 @@
 /* The files of /proc that the tap reads while it runs, as text in memory. */
-#ifndef SYNC_TAP_PROC_H
-#define SYNC_TAP_PROC_H
+#ifndef DIRECTOR_TAP_TAP_PROC_H
+#define DIRECTOR_TAP_TAP_PROC_H
 
 #include "proto/base.h"
 

@@ -1,7 +1,7 @@
 /* Bytes as text that a person can paste: a BEGIN line, base64, an END line, both lines with a label
  * that says what it is. White space around and inside does not matter; anything else does. */
-#ifndef PROTO_ARMOR_H
-#define PROTO_ARMOR_H
+#ifndef PROTO_IDENTITY_ARMOR_H
+#define PROTO_IDENTITY_ARMOR_H
 
 #include "proto/base.h"
 

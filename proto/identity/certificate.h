@@ -1,7 +1,7 @@
 /* A director's certificate: what the cluster's offline key says about one node. Plain values;
  * parsing touches memory only. PROTOCOL.md, "Certificates". */
-#ifndef PROTO_CERTIFICATE_H
-#define PROTO_CERTIFICATE_H
+#ifndef PROTO_IDENTITY_CERTIFICATE_H
+#define PROTO_IDENTITY_CERTIFICATE_H
 
 #include "proto/endpoint.h"
 

@@ -13,8 +13,8 @@
  *	r = identity_save(dir, &identity, error);	   // dir/key, certificate, cluster.pub
  *
  * and at the end cluster_key_fini(), identity_fini() and sodium_memzero(seed). */
-#ifndef PROTO_IDENTITY_H
-#define PROTO_IDENTITY_H
+#ifndef PROTO_IDENTITY_IDENTITY_H
+#define PROTO_IDENTITY_IDENTITY_H
 
 #include "proto/identity/certificate.h"
 

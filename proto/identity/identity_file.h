@@ -5,8 +5,8 @@
  *	DIR/certificate	  what the cluster key signed for it
  * Results: 0 or a negative errno; then error says which file, why, and what to do. -EBADMSG: the
  * file is damaged or does not belong to the others; -EACCES: also a secret that others may read. */
-#ifndef PROTO_IDENTITY_FILE_H
-#define PROTO_IDENTITY_FILE_H
+#ifndef PROTO_IDENTITY_IDENTITY_FILE_H
+#define PROTO_IDENTITY_IDENTITY_FILE_H
 
 #include "proto/identity/identity.h"
 #include "proto/store.h"

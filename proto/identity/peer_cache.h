@@ -2,8 +2,8 @@
  * peer: verifying and agreeing again would cost 0.1 ms each time, and anyone can replay a recorded
  * Hello as often as it likes. Only certificates that the cluster key has signed get in, so
  * strangers can't displace them with others. Holds secrets. */
-#ifndef PROTO_PEER_CACHE_H
-#define PROTO_PEER_CACHE_H
+#ifndef PROTO_IDENTITY_PEER_CACHE_H
+#define PROTO_IDENTITY_PEER_CACHE_H
 
 #include "proto/identity/certificate.h"
 

@@ -1,8 +1,8 @@
 /* The two messages that open a stream, as memory: what session.c sends first and judges first. All
  * their fields are untrusted until hello_check() has passed, and even then only a MAC with the
  * session's key proves that they are from the key's holder. */
-#ifndef PROTO_HELLO_H
-#define PROTO_HELLO_H
+#ifndef PROTO_SESSION_HELLO_H
+#define PROTO_SESSION_HELLO_H
 
 #include "proto/session/session.h"
 

@@ -4,8 +4,8 @@
  * Check first, before any cryptography; commit only what has been verified, or a stranger could
  * move the window. A new window accepts any packet, so an old one as well: a director that meets a
  * peer for the first time must get a nonce back before it believes the peer. */
-#ifndef PROTO_REPLAY_H
-#define PROTO_REPLAY_H
+#ifndef PROTO_SESSION_REPLAY_H
+#define PROTO_SESSION_REPLAY_H
 
 #include "proto/base.h"
 

@@ -3,8 +3,8 @@
  * times cheaper, and a stranger's costs next to nothing. Neither hides what it carries.
  *
  * Everything here computes on memory. The program has called sodium_init(). */
-#ifndef PROTO_SEAL_H
-#define PROTO_SEAL_H
+#ifndef PROTO_SESSION_SEAL_H
+#define PROTO_SESSION_SEAL_H
 
 #include "proto/identity/identity.h"
 #include "proto/version.h"

@@ -4,8 +4,8 @@
  * It guarantees: the peer holds the key of a certificate that our cluster key signed and that is
  * valid now; every frame is from that peer, of this connection, in order, once. It guarantees
  * neither secrecy nor delivery. */
-#ifndef PROTO_SESSION_H
-#define PROTO_SESSION_H
+#ifndef PROTO_SESSION_SESSION_H
+#define PROTO_SESSION_SESSION_H
 
 #include "proto/identity/identity.h"
 #include "proto/identity/peer_cache.h"

@@ -1,7 +1,7 @@
 /* A flow, and an entry: the flow plus where it goes and in what state, as IPVS holds it
  * (struct ip_vs_conn, linux/ip_vs.h). Plain values without ownership. */
-#ifndef SYNC_ENTRY_H
-#define SYNC_ENTRY_H
+#ifndef SYNC_TABLE_ENTRY_H
+#define SYNC_TABLE_ENTRY_H
 
 #include <netinet/in.h>
 

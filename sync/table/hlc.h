@@ -2,8 +2,8 @@
  * that order causally related changes and stay close to UTC. A version is milliseconds of UTC in
  * the upper 48 bits and a counter in the lower 16; a counter that overflows runs into the
  * milliseconds, which keeps the order. */
-#ifndef SYNC_HLC_H
-#define SYNC_HLC_H
+#ifndef SYNC_TABLE_HLC_H
+#define SYNC_TABLE_HLC_H
 
 #include "proto/base.h"
 

@@ -1,3 +1,4 @@
+/* Memory in one piece that grows in place (region.h). */
 #include "sync/table/region.h"
 
 #include <errno.h>

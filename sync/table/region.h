@@ -1,8 +1,8 @@
 /* An array that grows in place: it reserves address space for its maximum and commits zeroed memory
  * on demand, in huge pages where available, because random look-ups in gigabytes of 4 KiB pages are
  * bound by TLB misses. Committed memory is not given back before region_fini(). */
-#ifndef SYNC_REGION_H
-#define SYNC_REGION_H
+#ifndef SYNC_TABLE_REGION_H
+#define SYNC_TABLE_REGION_H
 
 #include "proto/base.h"
 

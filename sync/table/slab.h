@@ -1,7 +1,7 @@
 /* Slots of one size, named by a 31-bit number that stays the same while the slot is taken. Slots
  * never move; freed slots are reused first. */
-#ifndef SYNC_SLAB_H
-#define SYNC_SLAB_H
+#ifndef SYNC_TABLE_SLAB_H
+#define SYNC_TABLE_SLAB_H
 
 #include "sync/table/region.h"
 

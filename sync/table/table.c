@@ -1,3 +1,4 @@
+/* The table's facade: looks up, captures, adopts and merges entries, with their versions. */
 #include "sync/table/table.h"
 
 #include <assert.h>

@@ -4,8 +4,8 @@
  *
  * It has no clock and does no I/O; it does not know peers (sync/sync.h does), nor whether an entry
  * makes sense (sync/kernel_wire.h). Entries given to it are copied. */
-#ifndef SYNC_TABLE_H
-#define SYNC_TABLE_H
+#ifndef SYNC_TABLE_TABLE_H
+#define SYNC_TABLE_TABLE_H
 
 #include "sync/table/entry.h"
 

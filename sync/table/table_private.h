@@ -1,6 +1,6 @@
 /* Shared by the table's files, and private to them. */
-#ifndef SYNC_TABLE_PRIVATE_H
-#define SYNC_TABLE_PRIVATE_H
+#ifndef SYNC_TABLE_TABLE_PRIVATE_H
+#define SYNC_TABLE_TABLE_PRIVATE_H
 
 #include "sync/table/slab.h"
 #include "sync/table/table.h"
