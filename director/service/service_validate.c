@@ -136,6 +136,11 @@ static int validate_real(const struct service *service, int index, struct servic
 	if (real->weight > SERVICE_WEIGHT_MAX)
 		return fault(ret_fault, "weight", index, "weight %u is too much; write 0 to %u",
 			     real->weight, SERVICE_WEIGHT_MAX);
+	/* Since 6.1.192 and 6.12.117 at the latest the kernel takes no more, and says EINVAL. */
+	if (real->upper_threshold > INT32_MAX)
+		return fault(ret_fault, "upper-threshold", index,
+			     "upper-threshold %u is more than the kernel takes; write %d or less",
+			     real->upper_threshold, INT32_MAX);
 	if (real->lower_threshold > real->upper_threshold)
 		return fault(ret_fault, "lower-threshold", index,
 			     "lower-threshold %u is above upper-threshold %u; write %u or less",

@@ -97,7 +97,7 @@ def everything(variant=0):
         for i, scheduler in enumerate(("mh", "sh")):
             add(family, protocol, 320 + i, scheduler=scheduler,
                 **{"scheduler-flags": [[f"{scheduler}-port"], [f"{scheduler}-fallback"]][variant % 2]})
-        limits = [(0, 0), (10, 0), (4294967295, 4294967295)][variant % 3]
+        limits = [(0, 0), (10, 0), (2147483647, 2147483647)][variant % 3]
         add(family, protocol, 400, **{"real-servers": [
             {"address": tools.endpoint(REAL[family].format(9), 400), "weight": [0, 65535][variant % 2],
              "upper-threshold": limits[0], "lower-threshold": limits[1]}]})
