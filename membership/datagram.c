@@ -39,7 +39,7 @@ static struct member *open_packet(struct membership *m, const uint8_t *data, siz
 	struct member *member;
 	int r;
 
-	r = packet_parse(m->identity->certificate.cluster, m->versions, data, len, packet);
+	r = seal_packet_parse(m->identity->certificate.cluster, m->versions, data, len, packet);
 	if (r == 0 && len > MEMBERSHIP_DATAGRAM_MAX)
 		r = PACKET_E_SIZE;
 	if (r != 0) {
@@ -60,7 +60,7 @@ static struct member *open_packet(struct membership *m, const uint8_t *data, siz
 		refuse(m, REFUSED_EXPIRED);
 		return NULL;
 	}
-	if (!member_key(m, member) || packet_verify(&member->key, data, len) != 0) {
+	if (!member_key(m, member) || seal_packet_verify(&member->key, data, len) != 0) {
 		refuse(m, REFUSED_MAC);
 		return NULL;
 	}
@@ -85,7 +85,7 @@ static void take_ping(struct membership *m, struct member *member, const struct 
 				      .version = packet->version});
 	member->believes = packet->epoch;
 	/* Its packets reach us, so ours may reach it again. */
-	if (!believed || !member_answers(member) || (!via && link_cut(member)))
+	if (!believed || !member_answers(member) || (!via && links_cut(member)))
 		probe_hello(m, member);
 	if (!believed)
 		return;
@@ -111,7 +111,7 @@ static bool relay_answer(struct membership *m, uint64_t by, uint64_t origin, uin
 		    relay->origin != to || relay->to != origin || relay->next != by)
 			continue;
 		answers = true;
-		relay->used = datagram_push(m, (struct out){.kind = OUT_PASS,
+		relay->used = datagram_push(m, (struct out){.kind = OUT_FORWARD,
 							    .member = relay->previous,
 							    .slot = (uint16_t)i});
 		relay->queued = relay->used;
@@ -131,7 +131,7 @@ static struct member *relay_next(const struct membership *m, const struct member
 {
 	struct member *way = NULL;
 
-	if (hops > 0 && link_down(to))
+	if (hops > 0 && links_down(to))
 		way = links_way(m, to, from->id, origin);
 	return way ? way : to;
 }
@@ -164,7 +164,7 @@ static void take_relay(struct membership *m, struct member *member,
 		return;
 	}
 	next = relay_next(m, member, to, origin, hops);
-	if (!datagram_push(m, (struct out){.kind = OUT_PASS,
+	if (!datagram_push(m, (struct out){.kind = OUT_FORWARD,
 					   .member = next->id,
 					   .slot = (uint16_t)(relay - m->relays)}))
 		return;
@@ -182,7 +182,7 @@ static void take_relay(struct membership *m, struct member *member,
 	memcpy(relay->packet, body->packet.data, body->packet.len);
 	sooner(&m->relays_at, relay->deadline);
 	/* A helper also probes for itself. */
-	if (next == to && member_answers(to) && !link_down(to))
+	if (next == to && member_answers(to) && !links_down(to))
 		probe_start(m, to, false);
 }
 
@@ -365,7 +365,8 @@ static size_t seal(struct membership *m, struct member *to, enum packet_kind kin
 	packet.len = lvsmesh__pb__datagram__pack(body, bytes);
 	packet.sequence = ++to->sequence;
 	m->packets = MAX(m->packets, to->sequence);
-	if (packet_pack(&to->key, m->identity->certificate.cluster, &packet, data, cap, &len) != 0)
+	if (seal_packet_pack(&to->key, m->identity->certificate.cluster, &packet, data, cap,
+			     &len) != 0)
 		return 0;
 	return len;
 }
@@ -385,9 +386,9 @@ static void fill(struct membership *m, const struct out *out, struct member *mem
 		 Lvsmesh__Pb__Record **pointers)
 {
 	body->nonce = out->nonce;
-	if (out->kind == OUT_PING || out->kind == OUT_RELAY_PING)
+	if (out->kind == OUT_PING || out->kind == OUT_PING_REQ)
 		body->accused = accused(member);
-	if (out->kind == OUT_RELAY_PING || out->kind == OUT_RELAY_ACK)
+	if (out->kind == OUT_PING_REQ || out->kind == OUT_RELAY_ACK)
 		return;
 	if (out->kind != OUT_GOSSIP)
 		body->digest = own_digest(m);
@@ -449,16 +450,16 @@ static size_t build(struct membership *m, const struct out *out, struct member *
 	struct member *via = member_find(m, out->via);
 
 	switch (out->kind) {
-	case OUT_PASS:
+	case OUT_FORWARD:
 		return pass(m, out, member, data, cap);
 	case OUT_NACK:
 		body.peer = out->via;
 		return seal(m, member, PACKET_NACK, 0, &body, data, cap);
-	case OUT_RELAY_PING:
+	case OUT_PING_REQ:
 	case OUT_RELAY_ACK:
 		fill(m, out, member, &body, &said, pointers);
 		return via ? wrap(m, via, member,
-				  out->kind == OUT_RELAY_PING ? PACKET_PING : PACKET_ACK,
+				  out->kind == OUT_PING_REQ ? PACKET_PING : PACKET_ACK,
 				  out->version, &body, data, cap)
 			   : 0;
 	default:
@@ -501,11 +502,10 @@ size_t membership_datagram(struct membership *m, uint8_t *data, size_t cap,
 		m->out_at = (m->out_at + 1) % OUT_MAX;
 		m->out_count--;
 		member = member_find(m, out.member);
-		to = out.kind == OUT_RELAY_PING || out.kind == OUT_RELAY_ACK
-			     ? member_find(m, out.via)
-			     : member;
+		to = out.kind == OUT_PING_REQ || out.kind == OUT_RELAY_ACK ? member_find(m, out.via)
+									   : member;
 		if (!member || !to || (out.remote.port == 0 && to->path_count == 0)) {
-			if (out.kind == OUT_PASS)
+			if (out.kind == OUT_FORWARD)
 				m->relays[out.slot].used = m->relays[out.slot].queued = false;
 			continue;
 		}

@@ -5,7 +5,7 @@
 #define JOIN_FIRST SEC
 #define JOIN_LAST (30 * SEC)
 
-void join_set(struct membership *m, const struct membership_event *event)
+void join_endpoints_set(struct membership *m, const struct membership_event *event)
 {
 	struct join old[MEMBERSHIP_JOIN_MAX];
 	unsigned int old_count = m->join_count;
@@ -23,13 +23,13 @@ void join_set(struct membership *m, const struct membership_event *event)
 		m->streams[i].join = -1;
 }
 
-void join_answered(struct membership *m, int index)
+void join_endpoints_answered(struct membership *m, int index)
 {
 	m->joins[index].tries = 0;
 	m->joins[index].answered = true;
 }
 
-void join_failed(struct membership *m, int index, bool self)
+void join_endpoints_failed(struct membership *m, int index, bool self)
 {
 	struct join *join = &m->joins[index];
 
@@ -51,7 +51,7 @@ static bool is_known(const struct membership *m, const struct endpoint *endpoint
 		return true;
 	for (unsigned int i = 0; i < m->order_count; i++)
 		if (member_answers(m->members[m->order[i]]) &&
-		    path_find(m->members[m->order[i]], endpoint))
+		    pushpull_path_find(m->members[m->order[i]], endpoint))
 			return true;
 	return false;
 }
@@ -60,7 +60,7 @@ static bool is_known(const struct membership *m, const struct endpoint *endpoint
 static bool is_members(const struct membership *m, const struct endpoint *endpoint)
 {
 	for (unsigned int i = 0; i < m->member_cap; i++)
-		if (m->members[i] && path_find(m->members[i], endpoint))
+		if (m->members[i] && pushpull_path_find(m->members[i], endpoint))
 			return true;
 	return false;
 }
@@ -79,7 +79,7 @@ bool membership_unanswered(const struct membership *m, unsigned int *cursor,
 	return false;
 }
 
-void join_timers(struct membership *m, usec_t *next)
+void join_endpoints_timers(struct membership *m, usec_t *next)
 {
 	for (unsigned int i = 0; i < m->join_count; i++) {
 		struct join *join = &m->joins[i];

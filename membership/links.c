@@ -10,7 +10,7 @@
 #define FIELDS_SIZE 16   /* of the list in a statement, and what the other numbers may grow by */
 #define SETTLE (4 * SEC) /* the cut must be the same for so long before it is reported */
 
-bool link_down(const struct member *member)
+bool links_down(const struct member *member)
 {
 	for (unsigned int i = 0; i < member->path_count; i++) {
 		const struct path *path = &member->paths[i];
@@ -23,7 +23,7 @@ bool link_down(const struct member *member)
 	return member->path_count > 0;
 }
 
-bool link_cut(const struct member *member)
+bool links_cut(const struct member *member)
 {
 	for (unsigned int i = 0; i < member->path_count; i++)
 		if (!member->paths[i].udp_down || !member->paths[i].tcp_down)
@@ -38,7 +38,7 @@ size_t links_store(const struct membership *m, uint8_t bytes[LINKS_MAX * LINK_SI
 	return m->links.count * LINK_SIZE;
 }
 
-bool link_denied(const struct member *member, uint64_t id)
+bool links_denied(const struct member *member, uint64_t id)
 {
 	bool listed = false;
 
@@ -57,7 +57,7 @@ void links_load(struct membership *m, struct member *member, const uint32_t *lin
 	if (member->links)
 		memcpy(member->links, links, count * sizeof(*links));
 	/* Most likely it is out of our reach, too. */
-	if (member_answers(member) && !link_down(member) && link_denied(member, m->identity->id))
+	if (member_answers(member) && !links_down(member) && links_denied(member, m->identity->id))
 		probe_start(m, member, true);
 }
 
@@ -68,7 +68,7 @@ struct member *links_turn(struct membership *m)
 
 		m->links.turn = (m->links.turn + 1) % m->order_count;
 		member = m->members[m->order[m->links.turn]];
-		if (member_answers(member) && !link_down(member))
+		if (member_answers(member) && !links_down(member))
 			return member;
 	}
 	return NULL;
@@ -184,7 +184,7 @@ static void find_ways(const struct graph *graph)
 		struct member *member = graph->of[i];
 
 		member->hops = member->way_count = 0;
-		if (link_down(member))
+		if (links_down(member))
 			continue;
 		member->hops = member->way_count = 1;
 		member->ways[0] = member->id;
@@ -397,7 +397,7 @@ static bool fill_list(const struct membership *m, struct links *list, bool reach
 
 		if (!member || !member->in_roster || member->state == MEMBER_GONE ||
 		    member->state == MEMBER_AWAY ||
-		    (link_down(member) || !member_answers(member)) == reached)
+		    (links_down(member) || !member_answers(member)) == reached)
 			continue;
 		if (list->count == max)
 			return false;
@@ -431,12 +431,12 @@ static void look(struct membership *m)
 		if (!member_answers(member))
 			continue;
 		links->any |= member->link_count > 0;
-		if (!link_down(member)) {
+		if (!links_down(member)) {
 			links->direct++;
 			continue;
 		}
 		down++;
-		links->cut += link_cut(member);
+		links->cut += links_cut(member);
 		for (unsigned int j = 0; j < member->path_count; j++)
 			udp_down &= member->paths[j].udp_down;
 		proved += udp_down;
@@ -455,13 +455,13 @@ static void look(struct membership *m)
 	links->any |= links->count > 0 || down > 1;
 }
 
-bool link_mutual(const struct membership *m, const struct member *member)
+bool links_mutual(const struct membership *m, const struct member *member)
 {
 	bool ours = false;
 
 	for (unsigned int i = 0; i < m->links.count; i++)
 		ours |= m->links.list[i] == (uint32_t)member->id;
-	return ours != m->links.reached && link_denied(member, m->identity->id);
+	return ours != m->links.reached && links_denied(member, m->identity->id);
 }
 
 bool links_cut_lately(const struct membership *m, usec_t time)
@@ -495,7 +495,7 @@ void links_timers(struct membership *m, usec_t *next)
 	if (m->now.mono < settled)
 		sooner(next, settled);
 	else
-		incident_update(m, &links->incident, links->pairs.pairs > 0, 0,
-				MEMBERSHIP_PARTIAL_PARTITION, MEMBERSHIP_PARTITION_ENDED, NULL,
-				next);
+		notice_incident_update(m, &links->incident, links->pairs.pairs > 0, 0,
+				       MEMBERSHIP_PARTIAL_PARTITION, MEMBERSHIP_PARTITION_ENDED,
+				       NULL, next);
 }

@@ -286,7 +286,7 @@ bool member_key(struct membership *m, struct member *member)
 	if (!member->keyed)
 		member->keyed = certificate_parse(member->certificate, member->certificate_len,
 						  &certificate) == 0 &&
-				packet_key_init(m->identity, &certificate, &member->key) == 0;
+				seal_packet_key_init(m->identity, &certificate, &member->key) == 0;
 	return member->keyed;
 }
 
@@ -526,18 +526,18 @@ static void incidents(struct membership *m, struct member *member, usec_t *next)
 	struct membership_notice *notice;
 	unsigned int down = 0;
 
-	incident_update(m, &member->failed, member->state == MEMBER_FAILED, 0,
-			MEMBERSHIP_MEMBER_FAILED, MEMBERSHIP_MEMBER_RECOVERED, member, next);
+	notice_incident_update(m, &member->failed, member->state == MEMBER_FAILED, 0,
+			       MEMBERSHIP_MEMBER_FAILED, MEMBERSHIP_MEMBER_RECOVERED, member, next);
 	for (unsigned int i = 0; i < member->path_count; i++) {
 		if (!(m->deaf >> i & 1))
 			down |= member->paths[i].udp_down ? EVIDENCE_UDP : 0u;
 		down |= member->paths[i].tcp_down ? EVIDENCE_TCP : 0u;
 	}
 	/* If it lists us too, the pair is part of a cut, which has an incident of its own. */
-	notice = incident_update(m, &member->partial,
-				 down && member_answers(member) && !link_mutual(m, member),
-				 link_down(member) || links_cut_lately(m, CUT_TIME) ? CUT_TIME : 0,
-				 MEMBERSHIP_MEMBER_PARTIAL, MEMBERSHIP_MEMBER_WHOLE, member, next);
+	notice = notice_incident_update(
+		m, &member->partial, down && member_answers(member) && !links_mutual(m, member),
+		links_down(member) || links_cut_lately(m, CUT_TIME) ? CUT_TIME : 0,
+		MEMBERSHIP_MEMBER_PARTIAL, MEMBERSHIP_MEMBER_WHOLE, member, next);
 	if (!notice)
 		return;
 	notice->evidence = down;

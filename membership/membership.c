@@ -177,7 +177,7 @@ static bool dispatch(struct membership *m, const struct membership_event *event)
 	case MEMBERSHIP_TICK:
 		break;
 	case MEMBERSHIP_JOIN:
-		join_set(m, event);
+		join_endpoints_set(m, event);
 		break;
 	case MEMBERSHIP_DATAGRAM:
 		return datagram_take(m, event);
@@ -219,8 +219,8 @@ static void deaf_timer(struct membership *m, usec_t *next)
 
 	if (m->alive_count == 0)
 		m->deaf = 0;
-	notice = incident_update(m, &m->partial, m->deaf != 0, 0, MEMBERSHIP_MEMBER_PARTIAL,
-				 MEMBERSHIP_MEMBER_WHOLE, NULL, next);
+	notice = notice_incident_update(m, &m->partial, m->deaf != 0, 0, MEMBERSHIP_MEMBER_PARTIAL,
+					MEMBERSHIP_MEMBER_WHOLE, NULL, next);
 	if (notice)
 		notice->evidence = EVIDENCE_UDP;
 }
@@ -255,8 +255,9 @@ static void own_timers(struct membership *m, usec_t *next)
 	/* The other process may have been ourselves, before our state went back in time. */
 	if (epoch_wanted(m) && !m->twice.open)
 		return;
-	incident_update(m, &m->twice, m->twice_at && m->now.mono < m->twice_at + TWICE_LASTS, 0,
-			MEMBERSHIP_IDENTITY_TWICE, MEMBERSHIP_IDENTITY_SINGLE, NULL, next);
+	notice_incident_update(m, &m->twice, m->twice_at && m->now.mono < m->twice_at + TWICE_LASTS,
+			       0, MEMBERSHIP_IDENTITY_TWICE, MEMBERSHIP_IDENTITY_SINGLE, NULL,
+			       next);
 	if (m->twice.open)
 		sooner(next, MAX(m->twice_at + TWICE_LASTS, m->now.mono + SEC));
 }

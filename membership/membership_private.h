@@ -68,7 +68,7 @@ enum refusal {
 	REFUSED_AHEAD,     /* an accusation that quotes no statement of its subject */
 	REFUSED_ACCUSER,   /* an accuser that is not alive here, or one too many */
 	REFUSED_REMOVAL,   /* of a member that has not failed here */
-	REFUSED_SPEECH,    /* a member that speaks none of our versions */
+	REFUSED_VERSIONS,  /* a member that speaks none of our versions */
 	REFUSED_FULL,      /* one member more than fits */
 	REFUSED_RELAY,     /* more to pass on than fits */
 	REFUSED_ROLLBACK,  /* a session in an earlier boot than the member is known to have had */
@@ -229,9 +229,9 @@ enum out_kind {
 	OUT_PING,
 	OUT_ACK,
 	OUT_GOSSIP,
-	OUT_RELAY_PING, /* a ping to member, through via */
+	OUT_PING_REQ, /* a ping to member, through via */
 	OUT_RELAY_ACK,
-	OUT_PASS, /* a relayed packet, in relays[slot] */
+	OUT_FORWARD, /* a relayed packet, in relays[slot] */
 	OUT_NACK,
 };
 
@@ -249,7 +249,7 @@ struct out {
  * end, both of which sealed it, from the director that gave it to us to the next one. */
 struct relay {
 	bool used;
-	bool queued; /* an OUT_PASS refers to it */
+	bool queued; /* an OUT_FORWARD refers to it */
 	uint64_t origin, to;
 	uint64_t previous, next;
 	unsigned int hops; /* of directors that may still pass it on */
@@ -552,13 +552,13 @@ void suspicion_unscaled(struct membership *m, struct member *member);
 
 /* links.c: the links between members, without helpers. */
 /* None of the member's addresses acks our pings, or takes a stream. */
-bool link_down(const struct member *member);
+bool links_down(const struct member *member);
 /* The link is known to be down, not only likely: the member proves by other ways that it lives. */
-bool link_cut(const struct member *member);
+bool links_cut(const struct member *member);
 /* The member states that it doesn't reach the other. */
-bool link_denied(const struct member *member, uint64_t id);
+bool links_denied(const struct member *member, uint64_t id);
 /* Both ends state so. */
-bool link_mutual(const struct membership *m, const struct member *member);
+bool links_mutual(const struct membership *m, const struct member *member);
 /* Members that answer and whose links are not down, one a call, in turn. NULL: none. */
 struct member *links_turn(struct membership *m);
 /* Our own list, for a statement. Returns its length in bytes. */
@@ -597,16 +597,16 @@ void broadcast_timers(struct membership *m, usec_t *next);
 
 /* join_endpoints.c: the result of dialling the endpoint with that index: a director answered there,
  * or none did, or it was ourselves. */
-void join_set(struct membership *m, const struct membership_event *event);
-void join_answered(struct membership *m, int index);
-void join_failed(struct membership *m, int index, bool self);
-void join_timers(struct membership *m, usec_t *next);
+void join_endpoints_set(struct membership *m, const struct membership_event *event);
+void join_endpoints_answered(struct membership *m, int index);
+void join_endpoints_failed(struct membership *m, int index, bool self);
+void join_endpoints_timers(struct membership *m, usec_t *next);
 
 /* pushpull.c */
 bool pushpull_dial(struct membership *m, struct member *member, const struct endpoint *remote,
 		   int join);
 /* The member's path to that address, NULL: none. */
-struct path *path_find(struct member *member, const struct endpoint *endpoint);
+struct path *pushpull_path_find(struct member *member, const struct endpoint *endpoint);
 void pushpull_opened(struct membership *m, const struct membership_event *event);
 void pushpull_frame(struct membership *m, const struct membership_event *event);
 void pushpull_closed(struct membership *m, const struct membership_event *event);
@@ -646,11 +646,11 @@ struct membership_notice *notice_add(struct membership *m, enum membership_notic
 /* Updates an incident: wanted says whether it is true now. It opens and closes with notices of
  * these types, as damping lets it; settle: how long it must be true before. Returns the notice, for
  * more to be written into it, or NULL; *next: when to ask again. */
-struct membership_notice *incident_update(struct membership *m, struct incident *incident,
-					  bool wanted, usec_t settle,
-					  enum membership_notice_type opening,
-					  enum membership_notice_type closing,
-					  const struct member *member, usec_t *next);
+struct membership_notice *notice_incident_update(struct membership *m, struct incident *incident,
+						 bool wanted, usec_t settle,
+						 enum membership_notice_type opening,
+						 enum membership_notice_type closing,
+						 const struct member *member, usec_t *next);
 
 static inline void sooner(usec_t *next, usec_t time)
 {

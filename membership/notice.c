@@ -94,11 +94,11 @@ static struct membership_notice *report(struct membership *m, struct incident *i
 	return notice;
 }
 
-struct membership_notice *incident_update(struct membership *m, struct incident *incident,
-					  bool wanted, usec_t settle,
-					  enum membership_notice_type opening,
-					  enum membership_notice_type closing,
-					  const struct member *member, usec_t *next)
+struct membership_notice *notice_incident_update(struct membership *m, struct incident *incident,
+						 bool wanted, usec_t settle,
+						 enum membership_notice_type opening,
+						 enum membership_notice_type closing,
+						 const struct member *member, usec_t *next)
 {
 	usec_t due;
 

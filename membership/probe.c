@@ -46,7 +46,7 @@ static bool is_indirect(const struct member *member)
 /* Is it no surprise that it does not answer by itself? */
 static bool is_around(const struct membership *m, const struct member *member)
 {
-	return is_indirect(member) || (m->links.any && link_down(member));
+	return is_indirect(member) || (m->links.any && links_down(member));
 }
 
 static struct check *check_new(struct membership *m, struct member *member)
@@ -190,7 +190,7 @@ static void sweep(struct membership *m)
 	for (unsigned int i = 0; i < m->order_count; i++) {
 		struct member *member = m->members[m->order[i]];
 
-		if (member_answers(member) && !link_down(member))
+		if (member_answers(member) && !links_down(member))
 			probe_start(m, member, false);
 	}
 }
@@ -231,8 +231,8 @@ static bool is_way(const struct membership *m, const struct member *subject,
 		   const struct member *helper)
 {
 	if (!member_answers(subject))
-		return m->links.any && !link_denied(helper, subject->id) &&
-		       !link_denied(subject, helper->id);
+		return m->links.any && !links_denied(helper, subject->id) &&
+		       !links_denied(subject, helper->id);
 	for (unsigned int i = 0; i < subject->way_count; i++)
 		if (subject->ways[i] == helper->id)
 			return true;
@@ -285,7 +285,7 @@ static void choose_helpers(struct membership *m, const struct member *subject,
 		unsigned int at = 0;
 
 		if (!member || member == subject || member->state != MEMBER_ALIVE ||
-		    is_indirect(member) || link_down(member))
+		    is_indirect(member) || links_down(member))
 			continue;
 		while (at < count && helpers[at] != member)
 			at++;
@@ -330,7 +330,7 @@ static void ask_helpers(struct membership *m, struct member *member, bool narrow
 	check->nacks = 0;
 	for (unsigned int i = 0; i < count; i++) {
 		check->helper[i] = helpers[i]->id;
-		datagram_push(m, (struct out){.kind = OUT_RELAY_PING,
+		datagram_push(m, (struct out){.kind = OUT_PING_REQ,
 					      .member = member->id,
 					      .via = helpers[i]->id,
 					      .nonce = check->nonce});
@@ -349,7 +349,7 @@ static void go_around(struct membership *m, struct member *member)
 	check->deadline = m->now.mono + probe_scaled(m, m->profile.timeout);
 	/* If each probe of this member takes a helper, the last helper will do. */
 	ask_helpers(m, member, is_indirect(member) && !check->narrow);
-	if (link_cut(member))
+	if (links_cut(member))
 		return;
 	check->dialled = true;
 	for (unsigned int i = 0; i < member->path_count; i++)
@@ -370,7 +370,7 @@ void probe_start(struct membership *m, struct member *member, bool deep)
 		return;
 	check->deep = deep;
 	/* The redial tries, apart from this, whether the member is within reach again. */
-	if (deep && link_cut(member)) {
+	if (deep && links_cut(member)) {
 		check->next_ping = USEC_NEVER;
 		go_around(m, member);
 		return;
@@ -421,7 +421,7 @@ static void accuse(struct membership *m, struct member *member)
 		health_add(m, 1);
 	check->stage = CHECK_WATCH;
 	check->deadline = USEC_NEVER;
-	if (link_cut(member))
+	if (links_cut(member))
 		check->next_ping = m->now.mono + probe_scaled(m, m->profile.timeout);
 	suspicion_own(m, member);
 }
@@ -451,7 +451,7 @@ void probe_timer(struct membership *m, struct member *member, usec_t *next)
 {
 	struct check *check = member->check;
 
-	if (m->now.mono >= check->next_ping && link_cut(member)) {
+	if (m->now.mono >= check->next_ping && links_cut(member)) {
 		ask_helpers(m, member, false);
 		check->next_ping = m->now.mono + probe_scaled(m, m->profile.timeout);
 	} else if (m->now.mono >= check->next_ping) {
@@ -607,7 +607,7 @@ static struct member *next_target(struct membership *m)
 			continue;
 		}
 		m->order_at++;
-		if (!link_cut(member) && is_free(member))
+		if (!links_cut(member) && is_free(member))
 			return member;
 	}
 	return NULL;
@@ -621,7 +621,7 @@ static struct member *next_around(struct membership *m)
 	for (unsigned int i = 0; i < m->order_count; i++) {
 		struct member *member = m->members[m->order[i]];
 
-		if (member_answers(member) && link_cut(member) && is_free(member) &&
+		if (member_answers(member) && links_cut(member) && is_free(member) &&
 		    (!oldest || member->heard < oldest->heard))
 			oldest = member;
 	}
@@ -653,7 +653,7 @@ void probe_hello_around(struct membership *m, struct member *member)
 		return;
 	choose_helpers(m, member, helpers, &count);
 	if (count > 0)
-		datagram_push(m, (struct out){.kind = OUT_RELAY_PING,
+		datagram_push(m, (struct out){.kind = OUT_PING_REQ,
 					      .member = member->id,
 					      .via = helpers[0]->id,
 					      .nonce = check->nonce});
@@ -679,7 +679,7 @@ static void redial_next(struct membership *m)
 		member = m->members[m->missing_at];
 		if (member && (member->state == MEMBER_FAILED || member->state == MEMBER_AWAY ||
 			       (member->state == MEMBER_UNPROVEN && member->in_roster) ||
-			       (member_answers(member) && link_cut(member)))) {
+			       (member_answers(member) && links_cut(member)))) {
 			redial(m, member);
 			return;
 		}

@@ -79,7 +79,7 @@ bool membership_dial(struct membership *m, struct membership_dialling *ret_dial)
 	return false;
 }
 
-struct path *path_find(struct member *member, const struct endpoint *endpoint)
+struct path *pushpull_path_find(struct member *member, const struct endpoint *endpoint)
 {
 	for (unsigned int i = 0; i < member->path_count; i++)
 		if (endpoint_compare(&member->paths[i].endpoint, endpoint) == 0)
@@ -94,7 +94,7 @@ static void reached(struct membership *m, struct member *member, const struct en
 	/* The stream's endpoint stands in until the member states its addresses. */
 	if (member->path_count == 0)
 		member->paths[member->path_count++].endpoint = *remote;
-	path = path_find(member, remote);
+	path = pushpull_path_find(member, remote);
 	if (!path)
 		return;
 	path->tcp_heard = m->now.mono;
@@ -135,7 +135,7 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 		return;
 	}
 	if (stream->join >= 0)
-		join_answered(m, stream->join);
+		join_endpoints_answered(m, stream->join);
 	m->heard = m->now.mono;
 	stream->member = member->id;
 	stream->deadline = m->now.mono + STREAM_TIME;
@@ -157,10 +157,10 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 static void dial_failed(struct membership *m, struct stream *stream, bool refused, bool self)
 {
 	struct member *member = member_find(m, stream->member);
-	struct path *path = member ? path_find(member, &stream->remote) : NULL;
+	struct path *path = member ? pushpull_path_find(member, &stream->remote) : NULL;
 
 	if (stream->join >= 0)
-		join_failed(m, stream->join, self);
+		join_endpoints_failed(m, stream->join, self);
 	if (!member || !path)
 		return;
 	if (refused) {
@@ -578,7 +578,7 @@ static void routine(struct membership *m, usec_t *next)
 	for (unsigned int i = 0; i < m->order_count; i++) {
 		member = m->members[m->order[i]];
 		/* Members that are cut off are tried by pings first. */
-		for (unsigned int j = 0; j < member->path_count && !link_cut(member); j++)
+		for (unsigned int j = 0; j < member->path_count && !links_cut(member); j++)
 			if (member->paths[j].tcp_down)
 				pushpull_dial(m, member, &member->paths[j].endpoint, -1);
 	}
@@ -609,6 +609,6 @@ static void stream_timers(struct membership *m, usec_t *next)
 void pushpull_timers(struct membership *m, usec_t *next)
 {
 	stream_timers(m, next);
-	join_timers(m, next);
+	join_endpoints_timers(m, next);
 	routine(m, next);
 }

@@ -19,6 +19,6 @@ void quorum_timers(struct membership *m, usec_t *next)
 		sooner(next, m->horizon);
 		return;
 	}
-	incident_update(m, &m->quorum, quorum_of(m) != QUORUM_MAJORITY, SETTLE,
-			MEMBERSHIP_QUORUM_LOST, MEMBERSHIP_QUORUM_REGAINED, NULL, next);
+	notice_incident_update(m, &m->quorum, quorum_of(m) != QUORUM_MAJORITY, SETTLE,
+			       MEMBERSHIP_QUORUM_LOST, MEMBERSHIP_QUORUM_REGAINED, NULL, next);
 }

@@ -111,8 +111,8 @@ void record_own_state(struct membership *m)
 	message.links_reached = m->links.reached;
 	m->statement_len = (uint16_t)lvsmesh__pb__statement__pack(&message, m->statement);
 	m->incarnation++;
-	record_sign(m->identity, RECORD_STATEMENT, m->epoch, m->incarnation, m->statement,
-		    m->statement_len, m->signature);
+	seal_record_sign(m->identity, RECORD_STATEMENT, m->epoch, m->incarnation, m->statement,
+			 m->statement_len, m->signature);
 	m->refute = false;
 	m->refute_at = m->now.mono + m->profile.timeout / 2;
 	broadcast_add(m, ITEM_STATEMENT, m->identity->id, 0);
@@ -167,8 +167,8 @@ int record_check(struct membership *m, struct member *origin, const Lvsmesh__Pb_
 	}
 	if (record->signature.len == SIGNATURE_SIZE && record->kind <= UINT8_MAX &&
 	    certificate_parse(origin->certificate, origin->certificate_len, &certificate) == 0 &&
-	    record_verify(&certificate, (uint8_t)record->kind, record->epoch, record->sequence,
-			  record->body.data, record->body.len, record->signature.data) == 0) {
+	    seal_record_verify(&certificate, (uint8_t)record->kind, record->epoch, record->sequence,
+			       record->body.data, record->body.len, record->signature.data) == 0) {
 		/* A forged record is not the origin's, so it does not use up the origin's share. */
 		origin->records_full_at = records_full_at(m, origin);
 		return 0;
@@ -287,9 +287,9 @@ static void take_own(struct membership *m, const Lvsmesh__Pb__Record *record)
 		return;
 	}
 	if (record->signature.len != SIGNATURE_SIZE ||
-	    record_verify(&m->identity->certificate, RECORD_STATEMENT, record->epoch,
-			  record->sequence, record->body.data, record->body.len,
-			  record->signature.data) != 0) {
+	    seal_record_verify(&m->identity->certificate, RECORD_STATEMENT, record->epoch,
+			       record->sequence, record->body.data, record->body.len,
+			       record->signature.data) != 0) {
 		refuse(m, REFUSED_SIGNATURE);
 		return;
 	}
@@ -317,7 +317,8 @@ static void take_own(struct membership *m, const Lvsmesh__Pb__Record *record)
 		twice.boot = statement.boot;
 		len = lvsmesh__pb__twice__pack(&twice, body);
 		m->others++;
-		record_sign(m->identity, RECORD_TWICE, m->epoch, m->others, body, len, signature);
+		seal_record_sign(m->identity, RECORD_TWICE, m->epoch, m->others, body, len,
+				 signature);
 		broadcast_record(m, ITEM_TWICE, m->identity->id, m->epoch, m->others, body, len,
 				 signature);
 	}
@@ -379,7 +380,7 @@ static void take_statement(struct membership *m, struct member *from, bool strea
 	if (record_check(m, member, record) != 0)
 		return;
 	if (version_common(m->versions, statement.versions) == 0) {
-		refuse(m, REFUSED_SPEECH);
+		refuse(m, REFUSED_VERSIONS);
 		return;
 	}
 	if (!store_statement(m, member, record, &statement))
@@ -410,9 +411,9 @@ static void take_twice(struct membership *m, const Lvsmesh__Pb__Record *record)
 	if (record->origin == m->identity->id) {
 		if (record->epoch >= m->epoch || twice->epoch != m->epoch || twice->boot != m->boot)
 			return;
-		if (record_verify(&m->identity->certificate, RECORD_TWICE, record->epoch,
-				  record->sequence, record->body.data, record->body.len,
-				  record->signature.data) != 0) {
+		if (seal_record_verify(&m->identity->certificate, RECORD_TWICE, record->epoch,
+				       record->sequence, record->body.data, record->body.len,
+				       record->signature.data) != 0) {
 			refuse(m, REFUSED_SIGNATURE);
 			return;
 		}

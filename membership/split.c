@@ -137,7 +137,8 @@ void split_view_make(struct membership *m, uint8_t *body, Lvsmesh__Pb__Record *r
 	record->epoch = m->epoch;
 	record->sequence = ++m->others;
 	record->body = record_bytes(body, len);
-	record_sign(m->identity, RECORD_VIEW, m->epoch, record->sequence, body, len, signature);
+	seal_record_sign(m->identity, RECORD_VIEW, m->epoch, record->sequence, body, len,
+			 signature);
 	record->signature = record_bytes(signature, SIGNATURE_SIZE);
 }
 
@@ -216,9 +217,10 @@ static void judge(struct membership *m, const struct lost *lost, usec_t *next)
 		wanted = (lost->proof & EVIDENCE_MUTUAL) ||
 			 (lost->missing >= enough(m) && m->now.mono >= stable &&
 			  m->health <= HEALTH_GOOD);
-	notice = incident_update(m, &split->incident, wanted, 0,
-				 proof ? MEMBERSHIP_SPLIT_CONFIRMED : MEMBERSHIP_SPLIT_SUSPECTED,
-				 MEMBERSHIP_SPLIT_HEALED, NULL, next);
+	notice = notice_incident_update(m, &split->incident, wanted, 0,
+					proof ? MEMBERSHIP_SPLIT_CONFIRMED
+					      : MEMBERSHIP_SPLIT_SUSPECTED,
+					MEMBERSHIP_SPLIT_HEALED, NULL, next);
 	if (notice) {
 		fill_notice(m, notice, lost);
 		split->confirmed = notice->type == MEMBERSHIP_SPLIT_CONFIRMED;

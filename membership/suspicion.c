@@ -84,8 +84,8 @@ void suspicion_own(struct membership *m, struct member *member)
 	message.incarnation = member->incarnation;
 	len = lvsmesh__pb__suspicion__pack(&message, body);
 	accuser.sequence = ++m->accusation;
-	record_sign(m->identity, RECORD_SUSPICION, m->epoch, accuser.sequence, body, len,
-		    accuser.signature);
+	seal_record_sign(m->identity, RECORD_SUSPICION, m->epoch, accuser.sequence, body, len,
+			 accuser.signature);
 	add_accuser(m, member, &accuser);
 	if (member->suspicion)
 		member->suspicion->own = true;
@@ -255,8 +255,8 @@ static void fail(struct membership *m, struct member *member)
 		return;
 	}
 	member_miss(m, member);
-	notice = incident_update(m, &member->failed, true, 0, MEMBERSHIP_MEMBER_FAILED,
-				 MEMBERSHIP_MEMBER_RECOVERED, member, &next);
+	notice = notice_incident_update(m, &member->failed, true, 0, MEMBERSHIP_MEMBER_FAILED,
+					MEMBERSHIP_MEMBER_RECOVERED, member, &next);
 	for (unsigned int i = 0; notice && i < suspicion->count; i++)
 		notice->ids[notice->id_count++] = suspicion->accusers[i].id;
 	free(suspicion);

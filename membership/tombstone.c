@@ -100,8 +100,8 @@ static void sign(struct membership *m, struct member *member)
 	removal->len = (uint8_t)lvsmesh__pb__removal__pack(&message, removal->body);
 	removal->epoch = m->epoch;
 	removal->sequence = ++m->others;
-	record_sign(m->identity, RECORD_REMOVAL, removal->epoch, removal->sequence, removal->body,
-		    removal->len, removal->signature);
+	seal_record_sign(m->identity, RECORD_REMOVAL, removal->epoch, removal->sequence,
+			 removal->body, removal->len, removal->signature);
 }
 
 void tombstone_record(const struct membership *m, const struct member *member,
@@ -225,9 +225,9 @@ void tombstone_load(struct membership *m, const Lvsmesh__Pb__Record *record)
 		return;
 	}
 	if (record->origin != m->identity->id || record->signature.len != SIGNATURE_SIZE ||
-	    record_verify(&m->identity->certificate, RECORD_REMOVAL, record->epoch,
-			  record->sequence, record->body.data, record->body.len,
-			  record->signature.data) != 0) {
+	    seal_record_verify(&m->identity->certificate, RECORD_REMOVAL, record->epoch,
+			       record->sequence, record->body.data, record->body.len,
+			       record->signature.data) != 0) {
 		refuse(m, REFUSED_SIGNATURE);
 		return;
 	}

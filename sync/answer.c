@@ -107,7 +107,7 @@ static bool collect(struct sync *sync, struct answer *answer, struct now now)
 		if (!ref)
 			return true;
 		table_get(sync->table, ref, NULL, &meta);
-		if (wanted(answer, &meta) && !batch_collect(sync, ref, now)) {
+		if (wanted(answer, &meta) && !sync_batch_collect(sync, ref, now)) {
 			answer->walk = before;
 			return false;
 		}
@@ -132,5 +132,5 @@ size_t answer_output(struct sync *sync, struct stream *stream, struct now now, u
 	}
 	sink->answer_time = now.mono;
 	stream->entries += batch_count(sync->batch);
-	return batch_seal(sync, &head, data);
+	return sync_batch_seal(sync, &head, data);
 }

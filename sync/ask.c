@@ -19,9 +19,9 @@ static bool relay_take(const struct sync *sync, struct source *source)
 {
 	for (unsigned int i = 0; source->lost && i < source->lost->len; i++) {
 		const struct journal *lost = &source->lost->journals[i];
-		const struct journal *known = followed_find(sync, lost->id, lost->journal);
+		const struct journal *known = progress_find_followed(sync, lost->id, lost->journal);
 
-		if ((known && known->position >= lost->position) || followed_now(sync, lost) ||
+		if ((known && known->position >= lost->position) || progress_now(sync, lost) ||
 		    relay_asked(sync, lost))
 			continue;
 		source->relay = *lost;
@@ -65,7 +65,7 @@ void ask_ended(struct sync *sync, struct stream *stream)
 	} else if (ask == ASK_DIFFERENCE) {
 		digest_answered(source);
 	} else if (ask == ASK_RELAY) {
-		followed_note(sync, &source->relay);
+		progress_note(sync, &source->relay);
 		sync->lost_changes++;
 	}
 	ask_next(sync, stream);

@@ -47,7 +47,7 @@ void gaps_tick(struct sync *sync, struct now now)
 	}
 }
 
-void gap_note(struct sync *sync, const struct flow *flow, uint64_t position, struct now now)
+void gaps_note(struct sync *sync, const struct flow *flow, uint64_t position, struct now now)
 {
 	struct gaps *gaps = &sync->gaps;
 

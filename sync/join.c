@@ -40,7 +40,7 @@ static void join_done(struct sync *sync)
 	join->goal = sync->counters.injected + on_the_way(sync);
 	for (unsigned int i = 0; join->shares_done == join->shares && i < join->seen_len; i++) {
 		join->seen[i].streamed = join->seen[i].position;
-		followed_note(sync, &join->seen[i]);
+		progress_note(sync, &join->seen[i]);
 	}
 	sync->lost_changes++;
 	join_look(sync);
@@ -49,7 +49,7 @@ static void join_done(struct sync *sync)
 /* Keeps the lower position and version of the two; false: one does not know the journal. */
 static bool least(struct journal *journal, const struct lost *lost)
 {
-	const struct journal *had = lost_find(lost, journal->id, journal->journal);
+	const struct journal *had = progress_find(lost, journal->id, journal->journal);
 
 	if (!had)
 		return false;
@@ -87,7 +87,7 @@ static void see_donor(struct sync *sync, struct source *source)
 		struct journal journal = join->seen[i];
 		const struct source *skipped = find_skipped(sync, journal.id);
 
-		if (least(&journal, source->lost) && !followed_now(sync, &journal) &&
+		if (least(&journal, source->lost) && !progress_now(sync, &journal) &&
 		    (!skipped || least(&journal, skipped->lost)))
 			join->seen[len++] = journal;
 	}

@@ -22,7 +22,7 @@ void sink_tell(struct sync *sync)
 
 /* Batches */
 
-bool batch_collect(struct sync *sync, table_ref ref, struct now now)
+bool sync_batch_collect(struct sync *sync, table_ref ref, struct now now)
 {
 	struct table_meta meta;
 	struct entry entry;
@@ -34,12 +34,12 @@ bool batch_collect(struct sync *sync, table_ref ref, struct now now)
 	       batch_add(sync->batch, &entry, meta.version, age);
 }
 
-size_t batch_seal(struct sync *sync, const struct batch_head *head, uint8_t *data)
+size_t sync_batch_seal(struct sync *sync, const struct batch_head *head, uint8_t *data)
 {
 	size_t len = batch_pack(sync->batch, head, data + SIGNATURE_SIZE);
 
-	record_sign(sync->identity, SYNC_KIND_BATCH, sync->epoch, head->last, data + SIGNATURE_SIZE,
-		    len, data);
+	seal_record_sign(sync->identity, SYNC_KIND_BATCH, sync->epoch, head->last,
+			 data + SIGNATURE_SIZE, len, data);
 	sync->counters.batches_out++;
 	return SIGNATURE_SIZE + len;
 }
@@ -58,7 +58,7 @@ static bool collect_gaps(struct sync *sync, struct gap_reader *gaps, uint64_t en
 		uint64_t position = gaps->position;
 		table_ref ref = gaps_read_next(sync, gaps);
 
-		if (ref && !batch_collect(sync, ref, now))
+		if (ref && !sync_batch_collect(sync, ref, now))
 			return false;
 		*from = position;
 	}
@@ -83,7 +83,7 @@ static uint64_t collect_journal(struct sync *sync, uint64_t from, uint64_t end, 
 			return from;
 		if (position > end)
 			return end;
-		if (!batch_collect(sync, ref, now))
+		if (!sync_batch_collect(sync, ref, now))
 			return from;
 		from = position;
 	}
@@ -108,7 +108,7 @@ static void make_batch(struct sync *sync, const struct sink *sink, struct now no
 	made->first = head.first;
 	made->last = head.last;
 	made->entries = batch_count(sync->batch);
-	made->len = batch_seal(sync, &head, made->body);
+	made->len = sync_batch_seal(sync, &head, made->body);
 	made->time = now.mono;
 	if (made->last > sync->front) {
 		sync->front = made->last;
@@ -208,7 +208,7 @@ usec_t sink_time(const struct sync *sync, const struct stream *stream)
 	if (!sink->begun || sink->tell || sink->digest_due)
 		return 0;
 	return MIN(MIN(journal_time(sync, sink), answer_time(sink)),
-		   MIN(lost_time(sync, sink), stream->said + HEARTBEAT));
+		   MIN(progress_time(sync, sink), stream->said + HEARTBEAT));
 }
 
 size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data,
@@ -221,9 +221,9 @@ size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uin
 		*ret_kind = SYNC_KIND_BEGIN;
 		return output_begin(sync, sink, data);
 	}
-	if (lost_time(sync, sink) <= now.mono) {
+	if (progress_time(sync, sink) <= now.mono) {
 		*ret_kind = SYNC_KIND_LOST;
-		return lost_output(sync, sink, now, data);
+		return progress_output(sync, sink, now, data);
 	}
 	if (!sink->tell && sink->digest_due && journal_time(sync, sink) > now.mono) {
 		*ret_kind = SYNC_KIND_SUMS;

@@ -20,7 +20,7 @@ bool source_caught_up(const struct source *source)
 static size_t output_subscribe(const struct sync *sync, struct stream *stream, uint8_t *data)
 {
 	Lvsmesh__Pb__Subscribe message = LVSMESH__PB__SUBSCRIBE__INIT;
-	const struct journal *left = followed_find(sync, stream->peer_id, 0);
+	const struct journal *left = progress_find_followed(sync, stream->peer_id, 0);
 
 	stream->source.subscribed = true;
 	message.journals = LOST_MAX;
@@ -152,7 +152,7 @@ static void journal_applied(struct sync *sync, struct stream *stream, uint64_t p
 	source->position = position;
 	source->pending = 0;
 	source->ack_after = now.mono < stream->said + ACK_WITH_BATCH ? ACK_AFTER_BATCH : 0;
-	followed_note(sync, &(struct journal){
+	progress_note(sync, &(struct journal){
 				    .id = stream->peer_id,
 				    .journal = source->journal,
 				    .position = position,
@@ -179,8 +179,8 @@ int source_batch(struct sync *sync, struct stream *stream, const uint8_t *body, 
 	r = batch_check(sync, &stream->source, &head, now);
 	if (r < 0)
 		return r;
-	if (record_verify(stream->peer, SYNC_KIND_BATCH, stream->peer_epoch, head.last,
-			  body + SIGNATURE_SIZE, len - SIGNATURE_SIZE, body) < 0)
+	if (seal_record_verify(stream->peer, SYNC_KIND_BATCH, stream->peer_epoch, head.last,
+			       body + SIGNATURE_SIZE, len - SIGNATURE_SIZE, body) < 0)
 		return -SYNC_E_SIGNATURE;
 
 	hlc = batch_merge(sync, stream, head.wanted, now);

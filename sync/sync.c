@@ -47,7 +47,7 @@ void sync_free(struct sync *sync)
 	if (!sync)
 		return;
 	STREAMS_EACH (i, sync)
-		stream_free(sync->streams[i]);
+		sync_stream_free(sync->streams[i]);
 	table_free(sync->table);
 	batch_free(sync->batch);
 	batch_reader_free(sync->reader);
@@ -62,7 +62,7 @@ static uint64_t mono_mark(struct now now)
 	return (now.mono + USEC_PER_MSEC - 1) / USEC_PER_MSEC;
 }
 
-void sync_late(struct sync *sync, usec_t wall)
+void sync_set_capture_floor(struct sync *sync, usec_t wall)
 {
 	sync->late = wall;
 }
@@ -256,8 +256,9 @@ static void publish(struct sync *sync, const struct flow *flow, struct now now)
 
 /* A peer's entry took the place of one that our kernel had reported. since: the highest version
  * known when that peer was heard last before it was away, 0: it was not. */
-static void count_met(struct sync *sync, const struct entry *entry, struct table_version version,
-		      struct table_met met, uint64_t since)
+static void count_displaced(struct sync *sync, const struct entry *entry,
+			    struct table_version version, struct table_displaced met,
+			    uint64_t since)
 {
 	struct entry ours = *entry;
 	bool both;
@@ -276,7 +277,7 @@ static void count_met(struct sync *sync, const struct entry *entry, struct table
 static bool merge(struct sync *sync, const struct entry *entry, struct table_version version,
 		  uint32_t age, uint64_t since, struct now now)
 {
-	struct table_met met;
+	struct table_displaced met;
 	struct entry held;
 
 	if (!kernel_wire_valid(entry)) {
@@ -299,9 +300,9 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 		sync->counters.learned++;
 		return true;
 	case TABLE_CHANGED:
-		count_met(sync, entry, version, met, since);
+		count_displaced(sync, entry, version, met, since);
 		if (met.hlc)
-			gap_note(sync, &entry->flow, met.position, now);
+			gaps_note(sync, &entry->flow, met.position, now);
 		sync->counters.learned++;
 		return true;
 	case TABLE_SAME:
@@ -381,8 +382,8 @@ static uint32_t inject_timeout(const struct entry *entry, uint32_t refreshed, ui
 	return lifetime > age ? lifetime - age : 0;
 }
 
-bool inject_entry(const struct sync *sync, table_ref ref, struct now now, struct entry *ret_entry,
-		  struct table_meta *ret_meta)
+bool sync_inject_entry(const struct sync *sync, table_ref ref, struct now now,
+		       struct entry *ret_entry, struct table_meta *ret_meta)
 {
 	table_get(sync->table, ref, ret_entry, ret_meta);
 	ret_entry->timeout = inject_timeout(ret_entry, ret_meta->refreshed, mono_seconds(now));
@@ -398,7 +399,7 @@ static int inject_add(struct sync *sync, table_ref ref, struct now now,
 	struct table_meta meta;
 	struct entry entry;
 
-	if (!inject_entry(sync, ref, now, &entry, &meta))
+	if (!sync_inject_entry(sync, ref, now, &entry, &meta))
 		return -ENOENT;
 	if (meta.list == TABLE_REPLACE && entry.flags & ENTRY_INACTIVE) {
 		struct entry lives = entry;

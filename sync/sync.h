@@ -83,7 +83,7 @@ void sync_capture_group(struct sync *sync, const struct entry *entries, unsigned
 /* Until called with 0, captured entries are stamped `wall`: we weren't reading, so the kernel may
  * have reported them at any time since. Such an entry is stale if a peer has published the flow
  * since. */
-void sync_late(struct sync *sync, usec_t wall);
+void sync_set_capture_floor(struct sync *sync, usec_t wall);
 
 /* An entry found in the local kernel at start, whose history is unknown: older than any entry that
  * a peer has of the flow. 0 or -ENOSPC, as sync_capture(). */
@@ -137,7 +137,7 @@ void sync_join_end(struct sync *sync);
  * sync's. */
 void sync_policy(struct sync *sync, const struct policy_options *options);
 /* While true, no entry waits for its age or the rate limit: a draining director hands over all. */
-void sync_hasten(struct sync *sync, bool hasten);
+void sync_set_draining(struct sync *sync, bool hasten);
 /* When flows come of age, mono; USEC_NEVER. Then sync_mature() puts some of them, a bounded number,
  * at the journal's tail. */
 usec_t sync_mature_time(const struct sync *sync);

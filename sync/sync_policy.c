@@ -118,7 +118,7 @@ void sync_policy(struct sync *sync, const struct policy_options *options)
 	sync->review = table_list_count(sync->table, TABLE_LOCAL);
 }
 
-void sync_hasten(struct sync *sync, bool hasten)
+void sync_set_draining(struct sync *sync, bool hasten)
 {
 	sync->hasten = hasten;
 }

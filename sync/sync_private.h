@@ -1,6 +1,6 @@
 /* Shared by sync's files, and private to them: sync.c (table, capture, injection), sync_stream.c
  * (streams), sink.c, gaps.c and answer.c (a peer that receives from us), source.c and ask.c (a peer
- * that we receive from), join.c and followed.c (the start, and journals that ended), digest.c
+ * that we receive from), join.c and progress.c (the start, and journals that ended), digest.c
  * (anti-entropy), sync_policy.c (entries that are withheld), templates.c (persistence templates
  * that the kernel holds otherwise). */
 #ifndef SYNC_SYNC_PRIVATE_H
@@ -15,7 +15,7 @@
 #include "sync/sync.h"
 #include "sync/table/hlc.h"
 
-/* Wants and sums divide the key space (flow_range()) into this many parts. */
+/* Wants and sums divide the key space (entry_flow_range()) into this many parts. */
 #define RANGES 4096u
 #define RANGE_OF(point) ((uint16_t)((point) >> 4))
 #define WANT_PAIRS_MAX 64
@@ -78,7 +78,7 @@ struct sink {
 	usec_t mark_time;                /* mono */
 	usec_t moved;                    /* mono, when it acknowledged more than before */
 	unsigned int lost_said;          /* sync->lost_changes when the last Lost was sent */
-	usec_t lost_time;                /* mono, when */
+	usec_t progress_time;            /* mono, when */
 	unsigned int lost_max;           /* journals that the subscriber takes in a Lost */
 	bool lost_parts;                 /* there are more: sent in turn */
 	unsigned int lost_from;          /* the first that is sent next */
@@ -309,8 +309,8 @@ enum table_list policy_place(struct sync *sync, const struct entry *entry, bool 
 			     struct now now);
 
 /* sync.c: the entry as it is injected, with the timeout that is left. False: none is. */
-bool inject_entry(const struct sync *sync, table_ref ref, struct now now, struct entry *ret_entry,
-		  struct table_meta *ret_meta);
+bool sync_inject_entry(const struct sync *sync, table_ref ref, struct now now,
+		       struct entry *ret_entry, struct table_meta *ret_meta);
 
 struct merged {
 	unsigned int read, news;
@@ -323,7 +323,7 @@ void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wante
 		      struct merged *ret_merged);
 
 /* sync_stream.c */
-void stream_free(struct stream *stream);
+void sync_stream_free(struct stream *stream);
 
 /* sink.c. output: the next frame, which is due; its length. */
 usec_t sink_time(const struct sync *sync, const struct stream *stream);
@@ -342,14 +342,14 @@ uint64_t sink_unsent(const struct sync *sync, const struct sink *sink);
 void sink_tell(struct sync *sync);
 /* Adds an entry to the batch being made, unless it has expired or is not shared. False: it is
  * full. */
-bool batch_collect(struct sync *sync, table_ref ref, struct now now);
+bool sync_batch_collect(struct sync *sync, table_ref ref, struct now now);
 /* Packs what was collected and signs it: the signature, then the batch. */
-size_t batch_seal(struct sync *sync, const struct batch_head *head, uint8_t *data);
+size_t sync_batch_seal(struct sync *sync, const struct batch_head *head, uint8_t *data);
 
 /* gaps.c */
 void gaps_tick(struct sync *sync, struct now now);
 /* Notes that a peer's entry replaced ours, which was at that position. */
-void gap_note(struct sync *sync, const struct flow *flow, uint64_t position, struct now now);
+void gaps_note(struct sync *sync, const struct flow *flow, uint64_t position, struct now now);
 /* The gaps behind a position, in order, until one is noted. */
 struct gap_reader {
 	unsigned int at;
@@ -379,17 +379,18 @@ int source_batch(struct sync *sync, struct stream *stream, const uint8_t *body, 
 /* Has all that there was when it began, and knows whether the peer is complete. */
 bool source_caught_up(const struct source *source);
 
-/* followed.c */
+/* progress.c */
 /* NULL: not known. journal 0: the one that was followed last. */
-const struct journal *followed_find(const struct sync *sync, uint64_t id, uint64_t journal);
+const struct journal *progress_find_followed(const struct sync *sync, uint64_t id,
+					     uint64_t journal);
 /* Notes it, unless more is known. */
-void followed_note(struct sync *sync, const struct journal *journal);
+void progress_note(struct sync *sync, const struct journal *journal);
 /* Some source follows it now. */
-bool followed_now(const struct sync *sync, const struct journal *journal);
-size_t lost_output(struct sync *sync, struct sink *sink, struct now now, uint8_t *data);
-usec_t lost_time(const struct sync *sync, const struct sink *sink);
-int lost_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Lost *message);
-const struct journal *lost_find(const struct lost *lost, uint64_t id, uint64_t journal);
+bool progress_now(const struct sync *sync, const struct journal *journal);
+size_t progress_output(struct sync *sync, struct sink *sink, struct now now, uint8_t *data);
+usec_t progress_time(const struct sync *sync, const struct sink *sink);
+int progress_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Lost *message);
+const struct journal *progress_find(const struct lost *lost, uint64_t id, uint64_t journal);
 
 /* ask.c: the next Want of a source. */
 void ask_next(struct sync *sync, struct stream *stream);

@@ -32,7 +32,7 @@ static void away_note(struct sync *sync, const struct stream *stream)
 	away[0] = (struct away){stream->peer_id, stream->heard_hlc};
 }
 
-void stream_free(struct stream *stream)
+void sync_stream_free(struct stream *stream)
 {
 	if (stream->is_source)
 		free(stream->source.lost);
@@ -80,7 +80,7 @@ void sync_close(struct sync *sync, unsigned int number)
 	} else if (stream->sink.subscribed) {
 		gaps_parted(sync, stream);
 	}
-	stream_free(stream);
+	sync_stream_free(stream);
 }
 
 usec_t sync_output_time(const struct sync *sync, unsigned int number)
@@ -144,7 +144,7 @@ static int receive_message(struct sync *sync, struct stream *stream, uint8_t kin
 	case SYNC_KIND_WANT:
 		return answer_want(sync, stream, (const Lvsmesh__Pb__Want *)message);
 	case SYNC_KIND_LOST:
-		return lost_receive(sync, stream, (const Lvsmesh__Pb__Lost *)message);
+		return progress_receive(sync, stream, (const Lvsmesh__Pb__Lost *)message);
 	case SYNC_KIND_SUMS:
 		return digest_receive(sync, stream, (const Lvsmesh__Pb__Sums *)message, now);
 	case SYNC_KIND_BEGIN:

@@ -221,7 +221,7 @@ static int detach_add(struct sync *sync, table_ref ref, struct now now,
 	struct table_meta meta;
 	int r;
 
-	if (!inject_entry(sync, ref, now, &entry, &meta))
+	if (!sync_inject_entry(sync, ref, now, &entry, &meta))
 		return -ENOENT;
 	lives = entry;
 	lives.flags &= ~ENTRY_INACTIVE;
@@ -272,7 +272,7 @@ static int template_add(struct sync *sync, table_ref ref, struct now now,
 	bool evict = sync->templates.step == TEMPLATES_EVICT;
 	struct table_meta meta;
 	struct entry entry;
-	bool lives = inject_entry(sync, ref, now, &entry, &meta);
+	bool lives = sync_inject_entry(sync, ref, now, &entry, &meta);
 
 	if (evict)
 		entry.timeout = 1;

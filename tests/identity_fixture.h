@@ -18,7 +18,7 @@ static inline void fixture_cluster(uint8_t cluster, struct cluster_key *ret_clus
 	uint8_t seed[KEYGEN_CLUSTER_SEED];
 
 	memset(seed, cluster, sizeof(seed));
-	keygen_cluster(seed, ret_cluster);
+	identity_keygen_cluster(seed, ret_cluster);
 }
 
 /* Its keys come from its number alone, not from its name; valid a day before and after that time,
@@ -41,7 +41,7 @@ static inline void fixture_at(uint64_t seconds, uint8_t cluster, uint8_t node, c
 	fixture_cluster(cluster, &key);
 	memset(seed, node, sizeof(seed));
 	memset(seed + KEYGEN_NODE_SEED / 2, node + 100, KEYGEN_NODE_SEED / 2);
-	if (keygen_node(&key, &options, seed, ret_identity) != 0)
+	if (identity_keygen_node(&key, &options, seed, ret_identity) != 0)
 		abort();
 }
 

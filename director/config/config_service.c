@@ -315,8 +315,8 @@ static int check_repeats(const struct reader *reader, const struct service *serv
 	}
 	for (size_t i = 0; i < service->n_real_servers; i++)
 		for (size_t j = 0; j < i; j++)
-			if (real_server_compare(&service->real_servers[i],
-						&service->real_servers[j]) == 0)
+			if (service_real_compare(&service->real_servers[i],
+						 &service->real_servers[j]) == 0)
 				return outline_refuse(
 					reader->outline, reader->fault,
 					outline_item(reader->outline, list, i),

@@ -64,7 +64,7 @@ static json_t *refusal(const char *error, const char *message)
 	return json_pack("{s:b, s:s, s:o}", "ok", 0, "error", error, "message", text_json(message));
 }
 
-size_t control_refuse(int error, char *data, size_t cap)
+size_t control_answer_refuse(int error, char *data, size_t cap)
 {
 	json_t *object = refusal(control_error_name(error), control_error_text(error));
 	size_t len = object ? json_dumpb(object, data, cap, JSON_COMPACT) : 0;

@@ -46,6 +46,6 @@ size_t control_answer_read(struct control_answer *answer, struct now now, char *
 			   enum control_progress *ret_progress);
 
 /* The single line of a refusal. Returns its length, at most cap. */
-size_t control_refuse(int error, char *data, size_t cap);
+size_t control_answer_refuse(int error, char *data, size_t cap);
 
 #endif

@@ -157,7 +157,7 @@ void io_control_wake(struct io_control *control)
 
 static void refuse(struct client *client, int error)
 {
-	size_t len = control_refuse(error, client->chunk, sizeof(client->chunk));
+	size_t len = control_answer_refuse(error, client->chunk, sizeof(client->chunk));
 
 	client->control->refused[error]++;
 	client->last = true;
@@ -320,8 +320,8 @@ static unsigned int place_evict(struct io_control *control)
 	if (place == IO_CONTROL_CLIENTS)
 		return place;
 	control->refused[CONTROL_E_EVICTED]++;
-	buf = uv_buf_init(text,
-			  (unsigned int)control_refuse(CONTROL_E_EVICTED, text, sizeof(text)));
+	buf = uv_buf_init(
+		text, (unsigned int)control_answer_refuse(CONTROL_E_EVICTED, text, sizeof(text)));
 	if (!control->clients[place]->answer)
 		uv_try_write((uv_stream_t *)&control->clients[place]->pipe, &buf, 1);
 	client_close(control->clients[place]);

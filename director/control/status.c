@@ -349,7 +349,7 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		"uptime_s", since(facts->started, now), "ready", node.ready, "waiting_for",
 		node.waiting_for, "announcing", facts->announcing, "forwarder", "ok",
 		facts->forwarder_ok, "for_s", since(facts->forwarder_since, now), "replication",
-		replication_name(status_replication(facts, &node, &peers)), "peers", "alive",
+		status_replication_name(status_replication(facts, &node, &peers)), "peers", "alive",
 		(int)peers.alive, "of", (int)(peers.count - peers.away), "away", (int)peers.away,
 		"worst_lag_ms", number(peers.lag / USEC_PER_MSEC), "services", "configured",
 		number(facts->config->services.count), "programmed", facts->programmed, "checked_s",

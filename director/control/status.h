@@ -75,7 +75,7 @@ enum replication {
 
 enum replication status_replication(const struct status_facts *facts,
 				    const struct node_status *node, const struct peers *peers);
-const char *replication_name(enum replication replication); /* "starting", "off", ... */
+const char *status_replication_name(enum replication replication); /* "starting", "off", ... */
 
 /* One peer, as `peers` lists it; NULL: no memory. */
 json_t *status_peer(const struct peer *peer, struct now now);

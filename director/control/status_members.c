@@ -22,7 +22,7 @@ static json_t *partition_make(const struct membership *membership, const char *d
 	membership_cut(membership, &cut);
 	if (cut.pairs == 0)
 		return json_null();
-	notice_cut(membership, director, &cut, text, sizeof(text));
+	notices_cut(membership, director, &cut, text, sizeof(text));
 	return json_pack("{s:s, s:i, s:i}", "cut", text, "directors", (int)cut.members, "pairs",
 			 (int)cut.pairs);
 }
@@ -100,7 +100,7 @@ static json_t *evidence_make(unsigned int evidence)
 	json_t *names = json_array();
 	const char *name;
 
-	for (unsigned int i = 0; (name = notice_evidence_name(i)); i++)
+	for (unsigned int i = 0; (name = notices_evidence_name(i)); i++)
 		if (evidence >> i & 1)
 			json_array_append_new(names, json_string(name));
 	return names;

@@ -26,7 +26,7 @@ enum replication status_replication(const struct status_facts *facts,
 	return peers->lagging ? REPLICATION_LAGGING : REPLICATION_WORKS;
 }
 
-const char *replication_name(enum replication replication)
+const char *status_replication_name(enum replication replication)
 {
 	static const char *const names[] = {
 		[REPLICATION_STARTING] = "starting", [REPLICATION_OFF] = "off",

@@ -28,9 +28,9 @@ static int keygen_cluster_run(int argc, char **argv)
 		return CTL_USAGE;
 	}
 	randombytes_buf(seed, sizeof(seed));
-	keygen_cluster(seed, &cluster);
-	r = cluster_save(argv[1], &cluster, error);
-	cluster_key_fini(&cluster);
+	identity_keygen_cluster(seed, &cluster);
+	r = identity_file_save_cluster(argv[1], &cluster, error);
+	identity_cluster_key_fini(&cluster);
 	sodium_memzero(seed, sizeof(seed));
 	if (r < 0) {
 		ctl_error("%s", error);
@@ -149,7 +149,7 @@ static int node_renew(const struct node_options *options, const struct cluster_k
 	struct keygen_options keygen = keygen_of(options);
 	struct certificate former, renewed;
 	char error[STORE_ERROR_MAX];
-	int r = identity_certificate_load(dir, &former, error);
+	int r = identity_file_load_certificate(dir, &former, error);
 
 	if (r == -ENOENT)
 		ctl_error("%s/certificate is missing: copy it from the director, where it is "
@@ -161,12 +161,12 @@ static int node_renew(const struct node_options *options, const struct cluster_k
 		ctl_error("%s/certificate is the certificate of %s", dir, former.name);
 	if (r < 0 || strcmp(former.name, options->name) != 0)
 		return CTL_REFUSED;
-	r = keygen_renew(cluster, &keygen, &former, &renewed);
+	r = identity_keygen_renew(cluster, &keygen, &former, &renewed);
 	if (r > 0) {
 		ctl_error("%s/certificate %s", dir, certificate_error_text(r));
 		return CTL_REFUSED;
 	}
-	if (identity_certificate_save(dir, &renewed, error) < 0) {
+	if (identity_file_save_certificate(dir, &renewed, error) < 0) {
 		ctl_error("%s", error);
 		return CTL_REFUSED;
 	}
@@ -186,13 +186,13 @@ static int node_make(const struct node_options *options, const struct cluster_ke
 	int r;
 
 	randombytes_buf(seed, sizeof(seed));
-	r = keygen_node(cluster, &keygen, seed, &identity);
+	r = identity_keygen_node(cluster, &keygen, seed, &identity);
 	sodium_memzero(seed, sizeof(seed));
 	if (r) {
 		ctl_error("%s: the certificate %s", options->name, certificate_error_text(r));
 		return CTL_REFUSED;
 	}
-	r = identity_save(dir, &identity, error);
+	r = identity_file_save(dir, &identity, error);
 	identity_fini(&identity);
 	if (r < 0) {
 		ctl_error("%s", error);
@@ -220,13 +220,13 @@ static int keygen_node_run(int argc, char **argv)
 		ctl_error("%s: %s", options.name, strerror(ENAMETOOLONG));
 		return CTL_USAGE;
 	}
-	if (cluster_load(options.cluster, &cluster, error) < 0) {
+	if (identity_file_load_cluster(options.cluster, &cluster, error) < 0) {
 		ctl_error("%s", error);
 		return CTL_REFUSED;
 	}
 	r = options.renew ? node_renew(&options, &cluster, dir)
 			  : node_make(&options, &cluster, dir);
-	cluster_key_fini(&cluster);
+	identity_cluster_key_fini(&cluster);
 	return r;
 }
 

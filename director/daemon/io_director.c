@@ -67,8 +67,8 @@ static void services_listed(void *context)
 
 	if (director->stopping)
 		return;
-	director_compare(director);
-	director_adopt_listed(director);
+	io_director_compare(director);
+	io_director_adopt_listed(director);
 	io_control_wake(director->control);
 }
 
@@ -78,7 +78,7 @@ static void services_programmed(void *context)
 
 	if (director->stopping)
 		return;
-	director_reload_programmed(director);
+	io_director_reload_programmed(director);
 	io_log_notify("READY=1");
 }
 
@@ -91,7 +91,7 @@ static void adopt_again(struct io_director *director, const char *why)
 	if (director->adopt || director->adopt_since)
 		director->adopt_again = true;
 	else if (!director->stopping)
-		director_adopt(director);
+		io_director_adopt(director);
 }
 
 static void want_adopt(void *context, bool missed)
@@ -202,8 +202,8 @@ static void put_back(void *context, const char *what, const char *was, int r)
 {
 	struct io_director *director = context;
 
-	observe_kernel_changed(&director->observer, director->config->node_name, what, was, r,
-			       io_alert_log(director->alert), clock_now());
+	observer_kernel_changed(&director->observer, director->config->node_name, what, was, r,
+				io_alert_log(director->alert), clock_now());
 	io_alert_kick(director->alert);
 }
 
@@ -259,13 +259,13 @@ static void witness_closed(void *context)
 	director->witness = NULL;
 }
 
-void director_stop(struct io_director *director)
+void io_director_stop(struct io_director *director)
 {
 	if (director->stopping)
 		return;
 	director->stopping = true;
 	if (director->node)
-		director_roster_save(director);
+		io_director_roster_save(director);
 	io_log_notify("STOPPING=1");
 	for (size_t i = 0; i < ARRAY_SIZE(director->signals); i++)
 		uv_close((uv_handle_t *)&director->signals[i], NULL);
@@ -298,11 +298,11 @@ static void signalled(uv_signal_t *signal, int number)
 	struct io_director *director = signal->data;
 
 	if (number != SIGHUP) {
-		director_absence(director);
+		io_director_absence(director);
 		return;
 	}
 	io_log_notify("RELOADING=1");
-	director_reload(director);
+	io_director_reload(director);
 }
 
 static uint64_t cpu_time(void)
@@ -348,17 +348,17 @@ static void watched(uv_timer_t *timer)
 	forwarder_look(director);
 	if (!director->adopted)
 		want_inject(director);
-	director_compare(director);
+	io_director_compare(director);
 	if (director->adopt_wanted) {
 		adopt_again(director, director->adopt_missed
 					      ? "the kernel has connections that it did not report"
 					      : NULL);
 		director->adopt_wanted = director->adopt_missed = false;
 	}
-	director_watch_forwarder(director);
+	io_director_watch_forwarder(director);
 	if (++director->turns % WATCH_PEERS == 0) {
-		director_watch(director);
-		director_roster_save(director);
+		io_director_watch(director);
+		io_director_roster_save(director);
 		io_control_wake(director->control);
 	}
 }
@@ -369,10 +369,10 @@ static int control_start(struct io_director *director, char *error)
 {
 	const struct control_source source = {
 		.context = director,
-		.facts = director_facts,
-		.services = director_services,
-		.act = director_act,
-		.reload = director_reload_ask,
+		.facts = io_director_facts,
+		.services = io_director_services,
+		.act = io_director_act,
+		.reload = io_director_reload_ask,
 	};
 
 	return io_control_open(&director->loop, director->config->control, &source,
@@ -414,7 +414,7 @@ static void witness_start(struct io_director *director)
 		.address = director->config->witness,
 		.interval_ms = IO_WITNESS_INTERVAL_MS,
 		.context = director,
-		.changed = director_witness,
+		.changed = io_director_witness,
 	};
 	char error[IO_WITNESS_ERROR_MAX];
 
@@ -454,10 +454,10 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 		.announce = want_announce,
 		.services = want_services,
 		.adopt = want_adopt,
-		.notice = director_noticed,
-		.roster = director_roster_changed,
-		.done = director_node_done,
-		.epoch_wanted = director_epoch_wanted,
+		.notice = io_director_noticed,
+		.roster = io_director_roster_changed,
+		.done = io_director_node_done,
+		.epoch_wanted = io_director_epoch_wanted,
 	};
 	struct io_tap_options tap;
 
@@ -558,7 +558,7 @@ static int start(struct io_director *director)
 		io_log_error("%s", error);
 		return r;
 	}
-	director_adopt(director);
+	io_director_adopt(director);
 	return 0;
 }
 
@@ -611,7 +611,7 @@ int io_director_run(const struct io_director_options *options)
 	r = start(director);
 	if (r < 0) {
 		director->result = r;
-		director_stop(director);
+		io_director_stop(director);
 	} else {
 		io_log_notice("%s: running, epoch %llu, %zu services", director->config->node_name,
 			      (unsigned long long)director->epoch,

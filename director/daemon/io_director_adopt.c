@@ -77,18 +77,18 @@ static void adopt_done(void *context, int error)
 	io_node_adopted_all(director->node);
 	director->adopt_readings = wanted ? 0 : director->adopt_readings + 1;
 	if ((found_some(director) && director->adopt_readings < READINGS_MAX) || wanted)
-		director_adopt(director);
+		io_director_adopt(director);
 	else
 		director->adopt_readings = 0;
 }
 
-void director_adopt(struct io_director *director)
+void io_director_adopt(struct io_director *director)
 {
 	director->adopt_since = clock_now().mono;
-	director_adopt_listed(director);
+	io_director_adopt_listed(director);
 }
 
-void director_adopt_listed(struct io_director *director)
+void io_director_adopt_listed(struct io_director *director)
 {
 	const struct io_adopt_options options = {
 		.loop = &director->loop,

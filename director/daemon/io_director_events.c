@@ -7,15 +7,15 @@
 
 #define SHED_LOG_INTERVAL (60 * USEC_PER_SEC)
 
-void director_watch_forwarder(struct io_director *director)
+void io_director_watch_forwarder(struct io_director *director)
 {
 	struct io_tap_status tap;
 
 	io_tap_status(director->tap, &tap);
-	observe_forwarder(director->config->node_name, tap.stalled_since,
-			  io_alert_log(director->alert), clock_now());
-	observe_injection(director->config->node_name, director->config->tap.interface,
-			  tap.unseen_since, io_alert_log(director->alert), clock_now());
+	observer_forwarder(director->config->node_name, tap.stalled_since,
+			   io_alert_log(director->alert), clock_now());
+	observer_injection(director->config->node_name, director->config->tap.interface,
+			   tap.unseen_since, io_alert_log(director->alert), clock_now());
 	io_alert_kick(director->alert);
 }
 
@@ -36,7 +36,7 @@ static void watch_config(struct io_director *director, struct event_log *log, st
 						count ? ", " : "", info.name);
 		count++;
 	}
-	observe_config(&director->observer, director->config->node_name, names, count, log, now);
+	observer_config(&director->observer, director->config->node_name, names, count, log, now);
 }
 
 static struct observer_named named_of(const char *name, uint64_t id, bool failed)
@@ -59,7 +59,7 @@ static void watch_names(struct io_director *director, struct event_log *log, str
 		if (info.state == MEMBER_ALIVE || info.state == MEMBER_SUSPECT ||
 		    info.state == MEMBER_FAILED)
 			named[count++] = named_of(info.name, info.id, info.state == MEMBER_FAILED);
-	observe_names(named, count, log, now);
+	observer_names(named, count, log, now);
 }
 
 static void watch_throttled(struct io_director *director, struct event_log *log, struct now now)
@@ -69,7 +69,7 @@ static void watch_throttled(struct io_director *director, struct event_log *log,
 	struct member_info info;
 
 	while (membership_walk(node_membership(node), &cursor, &info))
-		observe_throttled(info.name, node_throttled_last(node, info.id), log, now);
+		observer_throttled(info.name, node_throttled_last(node, info.id), log, now);
 }
 
 /* A member that has never answered may be hearsay; one that is gone needs no place. */
@@ -81,12 +81,12 @@ static void watch_places(struct io_director *director, struct event_log *log, st
 	struct member_info info;
 
 	membership_status(membership, &status);
-	observe_place(director->config->node_name, true, status.beyond, status.directors_max, log,
-		      now);
+	observer_place(director->config->node_name, true, status.beyond, status.directors_max, log,
+		       now);
 	while (membership_walk(membership, &cursor, &info))
 		if (info.state != MEMBER_UNPROVEN)
-			observe_place(info.name, false, info.beyond, status.directors_max, log,
-				      now);
+			observer_place(info.name, false, info.beyond, status.directors_max, log,
+				       now);
 }
 
 static void watch_flood(struct io_director *director, const struct sync_status *sync,
@@ -116,7 +116,7 @@ static uint64_t conn_max(void)
 	return most;
 }
 
-void director_watch(struct io_director *director)
+void io_director_watch(struct io_director *director)
 {
 	static struct peers peers;
 	const struct node *node = io_node_get(director->node);
@@ -127,21 +127,21 @@ void director_watch(struct io_director *director)
 
 	node_status(node, &status);
 	io_services_status(director->services, &services);
-	observe_services(director->config->node_name, services.error, log, now);
-	observe_conn_max(director->config->node_name, status.sync.entries, conn_max(), log, now);
+	observer_services(director->config->node_name, services.error, log, now);
+	observer_conn_max(director->config->node_name, status.sync.entries, conn_max(), log, now);
 	peers_collect(node, now, &peers);
-	observe_drain(&director->observer, director->config->node_name, &status, log, now);
-	observe_alone(director->config->node_name, status.alone, now.mono - director->started, log,
-		      now);
+	observer_drain(&director->observer, director->config->node_name, &status, log, now);
+	observer_alone(director->config->node_name, status.alone, now.mono - director->started, log,
+		       now);
 	watch_config(director, log, now);
 	watch_names(director, log, now);
-	observe_replication(&peers, log, now);
+	observer_replication(&peers, log, now);
 	watch_throttled(director, log, now);
 	watch_places(director, log, now);
-	observe_conflicts(&director->observer, director->config->node_name, status.sync.conflicts,
-			  log, now);
-	observe_identity(&director->observer, &director->identity->certificate, log, now);
-	observe_refused(&director->observer, node, log, now);
+	observer_conflicts(&director->observer, director->config->node_name, status.sync.conflicts,
+			   log, now);
+	observer_identity(&director->observer, &director->identity->certificate, log, now);
+	observer_refused(&director->observer, node, log, now);
 	watch_flood(director, &status.sync, now);
 	io_alert_kick(director->alert);
 }

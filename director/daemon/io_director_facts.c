@@ -49,7 +49,8 @@ static bool packet_counter(const struct io_director *director, unsigned int *i,
 
 	io_tap_status(director->tap, &tap);
 	for (int e = 1; e < TAP_E_MAX; e++)
-		row[e - 1] = (struct node_counter){"packet", tap_error_name(e), tap.refused[e]};
+		row[e - 1] =
+			(struct node_counter){"packet", tap_packet_error_name(e), tap.refused[e]};
 	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
 }
 
@@ -117,7 +118,7 @@ static bool counter(void *context, unsigned int i, struct node_counter *ret_coun
 	       node_counter(io_node_get(director->node), i, ret_counter);
 }
 
-void director_facts(void *context, struct status_facts *ret_facts)
+void io_director_facts(void *context, struct status_facts *ret_facts)
 {
 	struct io_director *director = context;
 	struct io_services_status services;
@@ -172,8 +173,8 @@ void director_facts(void *context, struct status_facts *ret_facts)
 	};
 }
 
-int director_services(void *context, usec_t since, struct service_list **ret_list,
-		      const char **ret_error)
+int io_director_services(void *context, usec_t since, struct service_list **ret_list,
+			 const char **ret_error)
 {
 	struct io_director *director = context;
 

@@ -15,7 +15,7 @@
 
 /* The node's reports */
 
-void director_noticed(void *context, const struct membership_notice *notice)
+void io_director_noticed(void *context, const struct membership_notice *notice)
 {
 	struct io_director *director = context;
 	const struct membership *membership = node_membership(io_node_get(director->node));
@@ -25,22 +25,22 @@ void director_noticed(void *context, const struct membership_notice *notice)
 	node_status(io_node_get(director->node), &status);
 	if (notice->type == MEMBERSHIP_MEMBER_FAILED)
 		director->changed = status.sync.both_changed;
-	notice_event(membership, director->config->node_name, notice,
-		     status.sync.both_changed - director->changed, &event);
-	event_raise(io_alert_log(director->alert), &event, notice->now);
+	notices_event(membership, director->config->node_name, notice,
+		      status.sync.both_changed - director->changed, &event);
+	event_log_raise(io_alert_log(director->alert), &event, notice->now);
 	io_alert_kick(director->alert);
 }
 
 /* The roster changes often when many come and go: it is written now and then, and again after a
  * failure. */
-void director_roster_changed(void *context)
+void io_director_roster_changed(void *context)
 {
 	struct io_director *director = context;
 
 	director->roster_changed = true;
 }
 
-void director_roster_save(struct io_director *director)
+void io_director_roster_save(struct io_director *director)
 {
 	if (!director->roster_changed && !io_roster_failure(&director->roster))
 		return;
@@ -50,10 +50,10 @@ void director_roster_save(struct io_director *director)
 
 static void left(uv_timer_t *timer)
 {
-	director_stop(timer->data);
+	io_director_stop(timer->data);
 }
 
-void director_node_done(void *context)
+void io_director_node_done(void *context)
 {
 	struct io_director *director = context;
 
@@ -71,11 +71,11 @@ static void tell_clock(struct io_director *director)
 		   "The clock of %s was set back by more than an hour: it starts again, for the "
 		   "others refuse what it stamped before. No connection notices.",
 		   name);
-	event_raise(io_alert_log(director->alert), &event, clock_now());
+	event_log_raise(io_alert_log(director->alert), &event, clock_now());
 	io_alert_kick(director->alert);
 }
 
-void director_epoch_wanted(void *context, uint64_t epoch)
+void io_director_epoch_wanted(void *context, uint64_t epoch)
 {
 	struct io_director *director = context;
 	char error[STORE_ERROR_MAX];
@@ -97,7 +97,7 @@ void director_epoch_wanted(void *context, uint64_t epoch)
 	uv_timer_start(&director->leave, left, 0, 0);
 }
 
-void director_witness(void *context, bool ok)
+void io_director_witness(void *context, bool ok)
 {
 	struct io_director *director = context;
 	char text[ENDPOINT_TEXT];
@@ -115,14 +115,14 @@ void director_witness(void *context, bool ok)
 
 /* Requests of the operator */
 
-void director_absence(struct io_director *director)
+void io_director_absence(struct io_director *director)
 {
 	bool again = director->stop_asked;
 
 	director->stop_asked = director->leaving = true;
 	io_log_notice("stopping; the kernel goes on forwarding");
 	if (again || !director->node) {
-		director_stop(director);
+		io_director_stop(director);
 		return;
 	}
 	uv_timer_start(&director->leave, left, ABSENCE_MS, 0);
@@ -172,7 +172,7 @@ static int remove_member(struct io_director *director, const char *name, const c
 	return 0;
 }
 
-int director_act(void *context, const struct control_request *request, const char **ret_error)
+int io_director_act(void *context, const struct control_request *request, const char **ret_error)
 {
 	struct io_director *director = context;
 
@@ -187,7 +187,7 @@ int director_act(void *context, const struct control_request *request, const cha
 		io_node_leave(director->node);
 	} else {
 		io_node_drain(director->node, request->command == CONTROL_DRAIN);
-		director_watch(director);
+		io_director_watch(director);
 	}
 	return 0;
 }

@@ -94,47 +94,47 @@ struct io_director {
 };
 
 /* io_director.c: closes everything. */
-void director_stop(struct io_director *director);
+void io_director_stop(struct io_director *director);
 
 /* io_director_compare.c: lists the kernel's services for the node, when it wants them and they are
  * there. */
-void director_compare(struct io_director *director);
+void io_director_compare(struct io_director *director);
 
 /* io_director_adopt.c: reads the connections that the kernel has kept. */
-void director_adopt(struct io_director *director);
+void io_director_adopt(struct io_director *director);
 /* The kernel's services have been listed. */
-void director_adopt_listed(struct io_director *director);
+void io_director_adopt_listed(struct io_director *director);
 
 /* io_director_members.c: reports of the node and the witness, with the director as context; */
-void director_noticed(void *context, const struct membership_notice *notice);
-void director_roster_changed(void *context);
-void director_node_done(void *context);
-void director_epoch_wanted(void *context, uint64_t epoch);
-void director_witness(void *context, bool ok);
+void io_director_noticed(void *context, const struct membership_notice *notice);
+void io_director_roster_changed(void *context);
+void io_director_node_done(void *context);
+void io_director_epoch_wanted(void *context, uint64_t epoch);
+void io_director_witness(void *context, bool ok);
 /* writes the roster if it has changed; */
-void director_roster_save(struct io_director *director);
+void io_director_roster_save(struct io_director *director);
 /* announces our absence to the others, and then stops; asked again, it stops at once; */
-void director_absence(struct io_director *director);
+void io_director_absence(struct io_director *director);
 /* and a control_source's function. */
-int director_act(void *context, const struct control_request *request, const char **ret_error);
+int io_director_act(void *context, const struct control_request *request, const char **ret_error);
 
 /* io_director_reload.c: reads the configuration on a thread, takes it, and has the services
  * programmed. Returns the number of the request: ended when reload_ended has reached it, with
  * reload_result and, when it was refused, reload_error. */
-uint64_t director_reload(struct io_director *director);
+uint64_t io_director_reload(struct io_director *director);
 /* The services of the newest configuration have been programmed, or can't be. */
-void director_reload_programmed(struct io_director *director);
+void io_director_reload_programmed(struct io_director *director);
 /* A control_source's function. */
-int director_reload_ask(void *context, uint64_t *ticket, const char **ret_error);
+int io_director_reload_ask(void *context, uint64_t *ticket, const char **ret_error);
 
 /* io_director_facts.c: a control_source's functions. */
-void director_facts(void *context, struct status_facts *ret_facts);
-int director_services(void *context, usec_t since, struct service_list **ret_list,
-		      const char **ret_error);
+void io_director_facts(void *context, struct status_facts *ret_facts);
+int io_director_services(void *context, usec_t since, struct service_list **ret_list,
+			 const char **ret_error);
 
 /* io_director_events.c: raise events for the changes since the last call; the first is cheap, the
  * second is for now and then. */
-void director_watch_forwarder(struct io_director *director);
-void director_watch(struct io_director *director);
+void io_director_watch_forwarder(struct io_director *director);
+void io_director_watch(struct io_director *director);
 
 #endif

@@ -137,26 +137,26 @@ static void begin(struct io_director *director)
 	uv_queue_work(&director->loop, &director->reload, read_run, read_done);
 }
 
-uint64_t director_reload(struct io_director *director)
+uint64_t io_director_reload(struct io_director *director)
 {
 	director->reload_asked++;
 	begin(director);
 	return director->reload_asked;
 }
 
-void director_reload_programmed(struct io_director *director)
+void io_director_reload_programmed(struct io_director *director)
 {
 	/* Not while the file is still being read. */
 	if (director->reload_begun > director->reload_ended && director->reload_taken)
 		end(director, 0);
 }
 
-int director_reload_ask(void *context, uint64_t *ticket, const char **ret_error)
+int io_director_reload_ask(void *context, uint64_t *ticket, const char **ret_error)
 {
 	struct io_director *director = context;
 
 	if (*ticket == 0)
-		*ticket = director_reload(director);
+		*ticket = io_director_reload(director);
 	if (director->reload_ended < *ticket)
 		return -EAGAIN;
 	*ret_error = director->reload_error;

@@ -85,7 +85,7 @@ static int identity_get(const struct config *config, struct identity *identity)
 	char error[STORE_ERROR_MAX];
 	int r;
 
-	if (identity_load(config->identity, identity, error) < 0) {
+	if (identity_file_load(config->identity, identity, error) < 0) {
 		io_log_error("%s", error);
 		return EXIT_REFUSED;
 	}

@@ -224,7 +224,7 @@ static bool raise_evidence(struct event_log *log, const struct event *event, str
 	return true;
 }
 
-bool event_raise(struct event_log *log, const struct event *event, struct now now)
+bool event_log_raise(struct event_log *log, const struct event *event, struct now now)
 {
 	switch (event_type(event->kind)->role) {
 	case EVENT_OPENS:

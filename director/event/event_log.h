@@ -27,7 +27,7 @@ int event_log_new(const char *director, uint64_t epoch, struct event_log **ret_l
 void event_log_free(struct event_log *log);
 
 /* event: as event_init() and so on made it. Returns whether it was reported now. */
-bool event_raise(struct event_log *log, const struct event *event, struct now now);
+bool event_log_raise(struct event_log *log, const struct event *event, struct now now);
 
 /* Reports events that were held back and are due; returns when to call again (mono), USEC_NEVER:
  * nothing is held back. */

@@ -93,7 +93,7 @@ struct event_log *io_alert_log(struct io_alert *alert)
 
 void io_alert_raise(struct io_alert *alert, const struct event *event)
 {
-	event_raise(alert->log, event, clock_now());
+	event_log_raise(alert->log, event, clock_now());
 	io_alert_kick(alert);
 }
 

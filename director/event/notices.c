@@ -25,7 +25,7 @@ __attribute__((format(printf, 2, 3))) static void add(struct text *text, const c
 		text->len = MIN(text->len + (size_t)n, text->size - 1);
 }
 
-const char *notice_evidence_name(unsigned int i)
+const char *notices_evidence_name(unsigned int i)
 {
 	static const char *const names[] = {
 		"refused", "restarted", "other-address", "sync", "third",
@@ -41,7 +41,7 @@ static void evidence_names(unsigned int evidence, char *text, size_t size)
 	const char *name;
 
 	text[0] = '\0';
-	for (unsigned int i = 0; (name = notice_evidence_name(i)); i++)
+	for (unsigned int i = 0; (name = notices_evidence_name(i)); i++)
 		if (evidence >> i & 1)
 			add(&to, "%s%s", to.len ? ", " : "", name);
 }
@@ -76,8 +76,8 @@ static void name_add(struct text *to, const struct membership *membership, const
 		add(to, "%016" PRIx64, id);
 }
 
-void notice_cut(const struct membership *membership, const char *director,
-		const struct membership_cut *cut, char *text, size_t size)
+void notices_cut(const struct membership *membership, const char *director,
+		 const struct membership_cut *cut, char *text, size_t size)
 {
 	struct text to = {text, size, 0};
 	bool grouped = cut->groups > 0;
@@ -109,7 +109,7 @@ static void names_of(const struct membership *membership, const char *director,
 	text[0] = '\0';
 	if (notice->type == MEMBERSHIP_PARTIAL_PARTITION) {
 		membership_cut(membership, &cut);
-		notice_cut(membership, director, &cut, text, size);
+		notices_cut(membership, director, &cut, text, size);
 	}
 	for (unsigned int i = 0; i < notice->id_count && i < MEMBERSHIP_NOTICE_IDS; i++) {
 		add(&to, "%s", i ? ", " : "");
@@ -318,8 +318,9 @@ static void view_fields(const struct membership *membership, const char *directo
 		event_number(event, "flaps", notice->flaps);
 }
 
-void notice_event(const struct membership *membership, const char *director,
-		  const struct membership_notice *notice, uint64_t changed, struct event *ret_event)
+void notices_event(const struct membership *membership, const char *director,
+		   const struct membership_notice *notice, uint64_t changed,
+		   struct event *ret_event)
 {
 	bool of_member = notice->member != 0 && notice->name[0];
 	bool evidence = notice->type >= MEMBERSHIP_SUSPECTED;

@@ -5,30 +5,30 @@
 #include <stdlib.h>
 #include <string.h>
 
-void observe_drain(struct observer *observer, const char *director,
-		   const struct node_status *status, struct event_log *log, struct now now)
+void observer_drain(struct observer *observer, const char *director,
+		    const struct node_status *status, struct event_log *log, struct now now)
 {
 	struct event event;
 
 	if (status->draining && !observer->draining) {
 		event_init(&event, EVENT_DRAINING, director, "%s gives up its traffic.", director);
-		event_raise(log, &event, now);
+		event_log_raise(log, &event, now);
 	}
 	if (status->draining && status->drained && !observer->drained) {
 		event_init(&event, EVENT_DRAINED, director,
 			   "%s is drained: the others have all its connections.", director);
-		event_raise(log, &event, now);
+		event_log_raise(log, &event, now);
 	}
 	if (!status->draining && observer->draining) {
 		event_init(&event, EVENT_UNDRAINED, director, "%s takes traffic again.", director);
-		event_raise(log, &event, now);
+		event_log_raise(log, &event, now);
 	}
 	observer->draining = status->draining;
 	observer->drained = status->draining && status->drained;
 }
 
-void observe_alone(const char *director, bool alone, usec_t uptime, struct event_log *log,
-		   struct now now)
+void observer_alone(const char *director, bool alone, usec_t uptime, struct event_log *log,
+		    struct now now)
 {
 	struct event event;
 
@@ -42,7 +42,7 @@ void observe_alone(const char *director, bool alone, usec_t uptime, struct event
 			   "No other director has answered since %s started: nobody else has its "
 			   "connections.",
 			   director);
-	event_raise(log, &event, now);
+	event_log_raise(log, &event, now);
 }
 
 /* That of the same thing, else the oldest. */
@@ -63,8 +63,8 @@ static struct observer_change *change_find(struct observer *observer, const char
 	return oldest;
 }
 
-void observe_kernel_changed(struct observer *observer, const char *director, const char *what,
-			    const char *was, int r, struct event_log *log, struct now now)
+void observer_kernel_changed(struct observer *observer, const char *director, const char *what,
+			     const char *was, int r, struct event_log *log, struct now now)
 {
 	struct observer_change *change = change_find(observer, what);
 	struct event event;
@@ -87,7 +87,7 @@ void observe_kernel_changed(struct observer *observer, const char *director, con
 	event_text(&event, "what", what);
 	event_text(&event, "was", was);
 	event_text(&event, "done", r < 0 ? "failed" : "put back");
-	event_raise(log, &event, now);
+	event_log_raise(log, &event, now);
 }
 
 const struct observer_change *observer_contested(const struct observer *observer, unsigned int *i,
@@ -103,8 +103,8 @@ const struct observer_change *observer_contested(const struct observer *observer
 	return NULL;
 }
 
-void observe_config(struct observer *observer, const char *director, const char *names,
-		    unsigned int count, struct event_log *log, struct now now)
+void observer_config(struct observer *observer, const char *director, const char *names,
+		     unsigned int count, struct event_log *log, struct now now)
 {
 	struct event event;
 
@@ -112,7 +112,7 @@ void observe_config(struct observer *observer, const char *director, const char 
 		observer->differs_since = 0;
 		event_init(&event, EVENT_CONFIG_CONVERGED, director,
 			   "All members that are alive have the services of %s.", director);
-		event_raise(log, &event, now);
+		event_log_raise(log, &event, now);
 		return;
 	}
 	if (observer->differs_since == 0)
@@ -125,10 +125,10 @@ void observe_config(struct observer *observer, const char *director, const char 
 		   director, names);
 	event_text(&event, "members", names);
 	event_number(&event, "count", count);
-	event_raise(log, &event, now);
+	event_log_raise(log, &event, now);
 }
 
-void observe_replication(const struct peers *peers, struct event_log *log, struct now now)
+void observer_replication(const struct peers *peers, struct event_log *log, struct now now)
 {
 	for (unsigned int i = 0; i < peers->count; i++) {
 		const struct peer *peer = &peers->peers[i];
@@ -152,12 +152,12 @@ void observe_replication(const struct peers *peers, struct event_log *log, struc
 		event_number(&event, "lag_ms", (int64_t)(sync->lag / USEC_PER_MSEC));
 		event_number(&event, "entries", (int64_t)sync->behind);
 		event_number(&event, "position", (int64_t)sync->position);
-		event_raise(log, &event, now);
+		event_log_raise(log, &event, now);
 	}
 }
 
-void observe_conflicts(struct observer *observer, const char *director, uint64_t conflicts,
-		       struct event_log *log, struct now now)
+void observer_conflicts(struct observer *observer, const char *director, uint64_t conflicts,
+			struct event_log *log, struct now now)
 {
 	uint64_t count = conflicts - observer->conflicts;
 	struct event event;
@@ -171,12 +171,12 @@ void observe_conflicts(struct observer *observer, const char *director, uint64_t
 		   count, count == 1 ? "" : "s", director, count == 1 ? "as" : "ere");
 	event_number(&event, "count", (int64_t)count);
 	event_number(&event, "total", (int64_t)conflicts);
-	event_raise(log, &event, now);
+	event_log_raise(log, &event, now);
 	observer->conflicts = conflicts;
 	observer->conflicts_at = now.mono;
 }
 
-void observe_throttled(const char *member, usec_t last, struct event_log *log, struct now now)
+void observer_throttled(const char *member, usec_t last, struct event_log *log, struct now now)
 {
 	struct event event;
 
@@ -193,11 +193,11 @@ void observe_throttled(const char *member, usec_t last, struct event_log *log, s
 		event_init(&event, EVENT_MEMBER_UNTHROTTLED, member,
 			   "Member %s makes this director no more work than its share.", member);
 	event_text(&event, "member", member);
-	event_raise(log, &event, now);
+	event_log_raise(log, &event, now);
 }
 
-void observe_place(const char *director, bool self, bool beyond, unsigned int directors,
-		   struct event_log *log, struct now now)
+void observer_place(const char *director, bool self, bool beyond, unsigned int directors,
+		    struct event_log *log, struct now now)
 {
 	struct event event;
 
@@ -218,11 +218,11 @@ void observe_place(const char *director, bool self, bool beyond, unsigned int di
 			   directors, director);
 	event_text(&event, "member", director);
 	event_number(&event, "directors", directors);
-	event_raise(log, &event, now);
+	event_log_raise(log, &event, now);
 }
 
-void observe_forwarder(const char *director, usec_t stalled_since, struct event_log *log,
-		       struct now now)
+void observer_forwarder(const char *director, usec_t stalled_since, struct event_log *log,
+			struct now now)
 {
 	struct event event;
 
@@ -238,11 +238,11 @@ void observe_forwarder(const char *director, usec_t stalled_since, struct event_
 		event_init(&event, EVENT_FORWARDER_RECOVERED, director,
 			   "The forwarder of %s works again.", director);
 	}
-	event_raise(log, &event, now);
+	event_log_raise(log, &event, now);
 }
 
-void observe_injection(const char *director, const char *interface, usec_t unseen_since,
-		       struct event_log *log, struct now now)
+void observer_injection(const char *director, const char *interface, usec_t unseen_since,
+			struct event_log *log, struct now now)
 {
 	struct event event;
 
@@ -255,11 +255,11 @@ void observe_injection(const char *director, const char *interface, usec_t unsee
 	else
 		event_init(&event, EVENT_INJECTION_WORKS, director,
 			   "The kernel of %s takes connections again.", director);
-	event_raise(log, &event, now);
+	event_log_raise(log, &event, now);
 }
 
-void observe_conn_max(const char *director, uint64_t entries, uint64_t most, struct event_log *log,
-		      struct now now)
+void observer_conn_max(const char *director, uint64_t entries, uint64_t most, struct event_log *log,
+		       struct now now)
 {
 	struct event event;
 
@@ -274,11 +274,11 @@ void observe_conn_max(const char *director, uint64_t entries, uint64_t most, str
 			   "The kernel of %s has room for all connections.", director);
 	event_number(&event, "entries", (int64_t)entries);
 	event_number(&event, "conn_max", (int64_t)most);
-	event_raise(log, &event, now);
+	event_log_raise(log, &event, now);
 }
 
-void observe_services(const char *director, const char *error, struct event_log *log,
-		      struct now now)
+void observer_services(const char *director, const char *error, struct event_log *log,
+		       struct now now)
 {
 	struct event event;
 
@@ -288,11 +288,11 @@ void observe_services(const char *director, const char *error, struct event_log 
 	else
 		event_init(&event, EVENT_SERVICE_ACCEPTED, director,
 			   "The kernel of %s has all services.", director);
-	event_raise(log, &event, now);
+	event_log_raise(log, &event, now);
 }
 
-void observe_identity(struct observer *observer, const struct certificate *certificate,
-		      struct event_log *log, struct now now)
+void observer_identity(struct observer *observer, const struct certificate *certificate,
+		       struct event_log *log, struct now now)
 {
 	static const usec_t days[] = {30, 7, 1, 0};
 	uint64_t wall = now.wall / USEC_PER_SEC, end = certificate->not_after;
@@ -316,7 +316,7 @@ void observe_identity(struct observer *observer, const struct certificate *certi
 				   "renew it with `lvsmesh keygen node %s --renew`.",
 				   name, left / 86400 + 1, left < 86400 ? "" : "s", name);
 		event_number(&event, "left_s", (int64_t)left);
-		event_raise(log, &event, now);
+		event_log_raise(log, &event, now);
 	}
 	observer->notices = notices;
 }
@@ -354,7 +354,7 @@ static void name_twice(const struct observer_named *first, const struct observer
 	event_text(&event, "id", text);
 	snprintf(text, sizeof(text), "%016" PRIx64, second->id);
 	event_text(&event, "other", text);
-	event_raise(log, &event, now);
+	event_log_raise(log, &event, now);
 }
 
 static bool is_twice(const struct observer_named *named, unsigned int count, const char *name)
@@ -365,8 +365,8 @@ static bool is_twice(const struct observer_named *named, unsigned int count, con
 	return false;
 }
 
-void observe_names(struct observer_named *named, unsigned int count, struct event_log *log,
-		   struct now now)
+void observer_names(struct observer_named *named, unsigned int count, struct event_log *log,
+		    struct now now)
 {
 	const struct event *incident;
 
@@ -381,7 +381,7 @@ void observe_names(struct observer_named *named, unsigned int count, struct even
 			continue;
 		event_init(&event, EVENT_NAME_SINGLE, incident->subject,
 			   "Only one director is named %s.", incident->subject);
-		event_raise(log, &event, now);
+		event_log_raise(log, &event, now);
 	}
 }
 
@@ -449,11 +449,11 @@ static void refused(const struct node_counter *counter, struct event_log *log, s
 	event_text(&event, "group", counter->group);
 	event_text(&event, "reason", counter->name);
 	event_number(&event, "total", (int64_t)counter->value);
-	event_raise(log, &event, now);
+	event_log_raise(log, &event, now);
 }
 
-void observe_refused(struct observer *observer, const struct node *node, struct event_log *log,
-		     struct now now)
+void observer_refused(struct observer *observer, const struct node *node, struct event_log *log,
+		      struct now now)
 {
 	bool minute = now.mono >= observer->minute_at + 60 * USEC_PER_SEC;
 	struct node_counter counter;

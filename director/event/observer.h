@@ -66,52 +66,52 @@ struct observer {
 
 /* All zero is a new one. */
 
-void observe_drain(struct observer *observer, const char *director,
-		   const struct node_status *status, struct event_log *log, struct now now);
+void observer_drain(struct observer *observer, const char *director,
+		    const struct node_status *status, struct event_log *log, struct now now);
 /* alone: node_status's; uptime: since the start. */
-void observe_alone(const char *director, bool alone, usec_t uptime, struct event_log *log,
-		   struct now now);
+void observer_alone(const char *director, bool alone, usec_t uptime, struct event_log *log,
+		    struct now now);
 /* Another process changed our `what` in the kernel: it was `was`, and was put back, or putting it
  * back failed with r (negative errno). */
-void observe_kernel_changed(struct observer *observer, const char *director, const char *what,
-			    const char *was, int r, struct event_log *log, struct now now);
+void observer_kernel_changed(struct observer *observer, const char *director, const char *what,
+			     const char *was, int r, struct event_log *log, struct now now);
 /* Changes that recur, or can't be put back, one a call; *i starts at 0. NULL: no more. */
 const struct observer_change *observer_contested(const struct observer *observer, unsigned int *i,
 						 struct now now);
 /* Members that are alive and have other services than ours: their names, and how many. */
-void observe_config(struct observer *observer, const char *director, const char *names,
-		    unsigned int count, struct event_log *log, struct now now);
-void observe_replication(const struct peers *peers, struct event_log *log, struct now now);
+void observer_config(struct observer *observer, const char *director, const char *names,
+		     unsigned int count, struct event_log *log, struct now now);
+void observer_replication(const struct peers *peers, struct event_log *log, struct now now);
 /* last: when that member used up its share of this director's work last, mono; 0: never. */
-void observe_throttled(const char *member, usec_t last, struct event_log *log, struct now now);
+void observer_throttled(const char *member, usec_t last, struct event_log *log, struct now now);
 /* beyond: whether that director, ourselves or another, has no place among so many, with which the
  * cluster is full. */
-void observe_place(const char *director, bool self, bool beyond, unsigned int directors,
-		   struct event_log *log, struct now now);
+void observer_place(const char *director, bool self, bool beyond, unsigned int directors,
+		    struct event_log *log, struct now now);
 /* stalled_since: mono; 0: IPVS forwards. */
-void observe_forwarder(const char *director, usec_t stalled_since, struct event_log *log,
-		       struct now now);
+void observer_forwarder(const char *director, usec_t stalled_since, struct event_log *log,
+			struct now now);
 /* unseen_since: mono; 0: injected entries arrive in the kernel's table. interface: the wire
  * tap's. */
-void observe_injection(const char *director, const char *interface, usec_t unseen_since,
-		       struct event_log *log, struct now now);
+void observer_injection(const char *director, const char *interface, usec_t unseen_since,
+			struct event_log *log, struct now now);
 /* entries: known here, all of which are to be in the kernel. most: as many as the kernel takes
  * (net.ipv4.vs.conn_max, from 7.2 on: beyond it the kernel silently makes none); 0: any. */
-void observe_conn_max(const char *director, uint64_t entries, uint64_t most, struct event_log *log,
-		      struct now now);
+void observer_conn_max(const char *director, uint64_t entries, uint64_t most, struct event_log *log,
+		       struct now now);
 /* error: the services that the kernel refused, NULL: none. */
-void observe_services(const char *director, const char *error, struct event_log *log,
-		      struct now now);
+void observer_services(const char *director, const char *error, struct event_log *log,
+		       struct now now);
 /* Once each 30, 7 and 1 day before the certificate ends, and when it has ended. */
-void observe_identity(struct observer *observer, const struct certificate *certificate,
-		      struct event_log *log, struct now now);
+void observer_identity(struct observer *observer, const struct certificate *certificate,
+		       struct event_log *log, struct now now);
 /* Directors of different keys and the same name: one was installed anew, or named by mistake.
  * named: all there are, sorted when this returns. */
-void observe_names(struct observer_named *named, unsigned int count, struct event_log *log,
-		   struct now now);
+void observer_names(struct observer_named *named, unsigned int count, struct event_log *log,
+		    struct now now);
 /* conflicts: sync_status's. At once, and then once a minute while they go on. */
-void observe_conflicts(struct observer *observer, const char *director, uint64_t conflicts,
-		       struct event_log *log, struct now now);
+void observer_conflicts(struct observer *observer, const char *director, uint64_t conflicts,
+			struct event_log *log, struct now now);
 /* The severity of what a counter of the node counts. */
 enum observer_refusal {
 	OBSERVER_NO_REFUSAL,
@@ -122,7 +122,7 @@ enum observer_refusal {
 enum observer_refusal observer_refusal(const char *group, const char *name);
 
 /* Refused messages of peers and strangers, by the node's counters. */
-void observe_refused(struct observer *observer, const struct node *node, struct event_log *log,
-		     struct now now);
+void observer_refused(struct observer *observer, const struct node *node, struct event_log *log,
+		      struct now now);
 
 #endif

@@ -97,7 +97,7 @@ static void job_run(uv_work_t *work)
 	case JOB_PROGRAM:
 		job->r = reconcile_services(job->ipvs, desired, job->config->state, &owned,
 					    &job->result);
-		service_keys_fini(&owned);
+		plan_keys_fini(&owned);
 		break;
 	case JOB_LIST:
 		job->list = list_make(job);
@@ -205,7 +205,7 @@ static void job_start(struct io_services *services, enum job kind)
 
 static void vips_run(uv_work_t *work)
 {
-	vips_job_run(container_of(work, struct vips_job, work));
+	io_services_vips_run(container_of(work, struct vips_job, work));
 }
 
 static void vips_log(const char *interface, const struct vip_changes *changes)

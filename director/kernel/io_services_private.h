@@ -52,6 +52,6 @@ struct vips_job {
 };
 
 /* On a thread: takes off what left the configuration, puts the others on or off, and releases. */
-void vips_job_run(struct vips_job *job);
+void io_services_vips_run(struct vips_job *job);
 
 #endif

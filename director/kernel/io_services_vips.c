@@ -118,10 +118,10 @@ static void drop_former_process(struct vips_job *job)
 	if (was)
 		drop(job, job->config->vip_interface, was, count);
 	free(was);
-	service_keys_fini(&owned);
+	plan_keys_fini(&owned);
 }
 
-void vips_job_run(struct vips_job *job)
+void io_services_vips_run(struct vips_job *job)
 {
 	if (!job->former) {
 		drop_former_process(job);

@@ -131,7 +131,7 @@ int owned_load(const char *directory, struct service_keys *ret_keys)
 		r = -EBADMSG;
 	free(text);
 	if (r < 0) {
-		service_keys_fini(&keys);
+		plan_keys_fini(&keys);
 		return r;
 	}
 	*ret_keys = keys;

@@ -24,31 +24,31 @@ static int apply(struct ipvs *ipvs, const struct plan *plan, const struct servic
 	struct ipvs_error error;
 	int first = 0, r;
 
-	r = service_keys_join(owned, desired, &before);
+	r = plan_keys_join(owned, desired, &before);
 	if (r == 0)
-		r = service_keys_join(&(struct service_keys){0}, desired, &after);
+		r = plan_keys_join(&(struct service_keys){0}, desired, &after);
 	if (r < 0) {
-		service_keys_fini(&before);
+		plan_keys_fini(&before);
 		fail(result, &first, r, "prepare", state);
 		return first;
 	}
 	/* Before the kernel learns of a service: kill -9 may come in between. */
 	if (before.count != owned->count || result->forgot)
 		fail(result, &first, owned_save(state, &before), "write", state);
-	service_keys_fini(owned);
+	plan_keys_fini(owned);
 	result->operations = (unsigned int)plan->count;
 	r = ipvs_apply(ipvs, plan, &error);
 	if (r < 0) {
 		/* The operation that failed may be a deletion. */
 		result->error = error;
 		*owned = before;
-		service_keys_fini(&after);
+		plan_keys_fini(&after);
 		return r;
 	}
 	if (after.count != before.count)
 		fail(result, &first, owned_save(state, &after), "write", state);
 	*owned = after;
-	service_keys_fini(&before);
+	plan_keys_fini(&before);
 	return first;
 }
 
@@ -89,13 +89,13 @@ bool reconcile_differs(struct ipvs *ipvs, const struct service_set *desired, con
 	struct ipvs_error error;
 	bool same;
 
-	same = owned_load(state, &owned) == 0 && service_keys_join(&owned, desired, &all) == 0 &&
+	same = owned_load(state, &owned) == 0 && plan_keys_join(&owned, desired, &all) == 0 &&
 	       owned.count == desired->count && all.count == owned.count &&
 	       ipvs_dump(ipvs, &actual, &error) == 0 &&
 	       plan_new(&actual, desired, &owned, &plan) == 0 && plan.count == 0;
 	plan_fini(&plan);
 	service_set_fini(&actual);
-	service_keys_fini(&owned);
-	service_keys_fini(&all);
+	plan_keys_fini(&owned);
+	plan_keys_fini(&all);
 	return !same;
 }

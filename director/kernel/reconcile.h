@@ -12,7 +12,7 @@ struct reconcile_result {
 };
 
 /* desired: valid and sorted. state: the directory of owned.h. ret_owned: the services that are ours
- * from now on, to be ended with service_keys_fini() whatever is returned. ret_result is always
+ * from now on, to be ended with plan_keys_fini() whatever is returned. ret_result is always
  * written. 0; -errno of the first failure, and its sentence: all other operations have been done,
  * also when the list of our services could not be written. */
 int reconcile_services(struct ipvs *ipvs, const struct service_set *desired, const char *state,

@@ -18,13 +18,13 @@ struct accounts {
 	usec_t over; /* until then some director may be over */
 };
 
-int accounts_new(struct accounts **ret_accounts)
+int account_new(struct accounts **ret_accounts)
 {
 	*ret_accounts = calloc(1, sizeof(**ret_accounts));
 	return *ret_accounts ? 0 : -ENOMEM;
 }
 
-void accounts_free(struct accounts *accounts)
+void account_free(struct accounts *accounts)
 {
 	free(accounts);
 }
@@ -63,7 +63,7 @@ static usec_t over_until(const struct account *account)
 	return account->full_at > burst ? account->full_at - burst : 0;
 }
 
-void accounts_charge(struct accounts *accounts, uint64_t id, usec_t cpu, usec_t now)
+void account_charge(struct accounts *accounts, uint64_t id, usec_t cpu, usec_t now)
 {
 	const usec_t most = now + ACCOUNT_BURST * ACCOUNT_SHARE + ACCOUNT_DEBT;
 	struct account *account = account_get(accounts, id);
@@ -75,19 +75,19 @@ void accounts_charge(struct accounts *accounts, uint64_t id, usec_t cpu, usec_t 
 	accounts->over = MAX(accounts->over, over_until(account));
 }
 
-usec_t accounts_over(const struct accounts *accounts, uint64_t id, usec_t now)
+usec_t account_over(const struct accounts *accounts, uint64_t id, usec_t now)
 {
 	const struct account *account = accounts->over > now ? account_find(accounts, id) : NULL;
 
 	return account && over_until(account) > now ? over_until(account) : 0;
 }
 
-usec_t accounts_any(const struct accounts *accounts, usec_t now)
+usec_t account_any_over(const struct accounts *accounts, usec_t now)
 {
 	return accounts->over > now ? accounts->over : 0;
 }
 
-usec_t accounts_over_last(const struct accounts *accounts, uint64_t id)
+usec_t account_over_last(const struct accounts *accounts, uint64_t id)
 {
 	const struct account *account = account_find(accounts, id);
 

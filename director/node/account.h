@@ -17,15 +17,15 @@ struct accounts;
 #define ACCOUNT_DEBT USEC_PER_SEC
 
 /* 0 or -ENOMEM. */
-int accounts_new(struct accounts **ret_accounts);
-void accounts_free(struct accounts *accounts);
+int account_new(struct accounts **ret_accounts);
+void account_free(struct accounts *accounts);
 
-void accounts_charge(struct accounts *accounts, uint64_t id, usec_t cpu, usec_t now);
+void account_charge(struct accounts *accounts, uint64_t id, usec_t cpu, usec_t now);
 /* Until when the director is over; 0: it is not. */
-usec_t accounts_over(const struct accounts *accounts, uint64_t id, usec_t now);
+usec_t account_over(const struct accounts *accounts, uint64_t id, usec_t now);
 /* Until when any is; 0: none is. */
-usec_t accounts_any(const struct accounts *accounts, usec_t now);
+usec_t account_any_over(const struct accounts *accounts, usec_t now);
 /* When the director was over last; 0: never. */
-usec_t accounts_over_last(const struct accounts *accounts, uint64_t id);
+usec_t account_over_last(const struct accounts *accounts, uint64_t id);
 
 #endif

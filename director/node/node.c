@@ -60,16 +60,16 @@ int node_new(const struct node_options *options, struct node **ret_node)
 	if (r == 0)
 		r = admission_new(admission_key, &node->admission);
 	if (r == 0)
-		r = accounts_new(&node->accounts);
+		r = account_new(&node->accounts);
 	if (r == 0)
 		r = sync_new(&sync, &node->sync);
 	if (r == 0) {
 		node->adopting = true;
 		sync_adopting(node->sync, true);
-		r = kernel_new(node);
+		r = node_kernel_new(node);
 	}
 	if (r == 0)
-		r = members_new(node, options);
+		r = node_members_new(node, options);
 	if (r < 0) {
 		node_free(node);
 		return r;
@@ -85,10 +85,10 @@ void node_free(struct node *node)
 	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX)
 		session_free(node->streams[i].session);
 	sync_free(node->sync);
-	kernel_free(node);
+	node_kernel_free(node);
 	membership_free(node->membership);
 	admission_free(node->admission);
-	accounts_free(node->accounts);
+	account_free(node->accounts);
 	peer_cache_free(node->peers);
 	free(node);
 }
@@ -142,7 +142,7 @@ static void look_ready(struct node *node, struct now now)
 {
 	if (node->ready)
 		return;
-	members_settle(node, now);
+	node_members_settle(node, now);
 	follow_peers(node, now);
 	node->read = !node->adopting || now.mono >= node->started + ADOPT_PATIENCE;
 	if (not_ready(node))
@@ -169,10 +169,10 @@ static void tick(struct node *node, struct now now)
 		node->said.epoch_wanted = MAX(node->said.epoch_wanted, node->epoch + 1);
 	node->tick = now.mono + TICK;
 	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX)
-		stream_tick(node, i, now);
-	members_tick(node, now);
+		node_stream_tick(node, i, now);
+	node_members_tick(node, now);
 	sync_tick(node->sync, now);
-	kernel_tick(node, now);
+	node_kernel_tick(node, now);
 	node_templates_tick(node);
 }
 
@@ -214,7 +214,7 @@ void node_capture(struct node *node, struct now now, const uint8_t *data, size_t
 void node_late(struct node *node, struct now now, usec_t since)
 {
 	capture_collected(node, now);
-	sync_late(node->sync, since ? now.wall - (now.mono - since) : 0);
+	sync_set_capture_floor(node->sync, since ? now.wall - (now.mono - since) : 0);
 }
 
 static void want_output(struct node *node, struct now now, struct node_update *update)
@@ -229,7 +229,7 @@ static void want_output(struct node *node, struct now now, struct node_update *u
 		if (stream->use == STREAM_SYNC)
 			time = sync_output_time(node->sync, i);
 		if (stream->phase == NODE_STREAM_READY)
-			time = MAX(time, accounts_over(node->accounts, stream->id, now.mono));
+			time = MAX(time, account_over(node->accounts, stream->id, now.mono));
 		if (time <= now.mono)
 			bits_add(update->output.bits, i);
 		else
@@ -276,13 +276,13 @@ static void handle(struct node *node, const struct node_event *event)
 {
 	switch (event->type) {
 	case NODE_STREAM_OPENED:
-		stream_opened(node, event);
+		node_stream_opened(node, event);
 		break;
 	case NODE_STREAM_DATA:
-		stream_data(node, event);
+		node_stream_data(node, event);
 		break;
 	case NODE_STREAM_CLOSED:
-		stream_closed(node, event);
+		node_stream_closed(node, event);
 		break;
 	case NODE_ADOPTED:
 		if (!is_metronome(node, event->entry))
@@ -293,7 +293,7 @@ static void handle(struct node *node, const struct node_event *event)
 		sync_adopting(node->sync, false);
 		break;
 	case NODE_SERVICES:
-		kernel_services(node, event);
+		node_kernel_services(node, event);
 		break;
 	case NODE_INJECTED:
 		sync_injected(node->sync);
@@ -307,10 +307,10 @@ static void handle(struct node *node, const struct node_event *event)
 	case NODE_CONFIG:
 		if (event->policy)
 			sync_policy(node->sync, event->policy);
-		members_event(node, event);
+		node_members_event(node, event);
 		break;
 	default:
-		members_event(node, event);
+		node_members_event(node, event);
 	}
 }
 
@@ -352,9 +352,9 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 
 	capture_collected(node, now);
 	if (event->late)
-		members_step(node, &(struct membership_event){.type = MEMBERSHIP_TICK,
-							      .now = now,
-							      .late = event->late});
+		node_members_step(node, &(struct membership_event){.type = MEMBERSHIP_TICK,
+								   .now = now,
+								   .late = event->late});
 	node->said.refused = false;
 	handle(node, event);
 	/* A flood of refused messages, or of strangers, costs no more than the refusals. */
@@ -364,7 +364,8 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 		return;
 	}
 	if (now.mono >= membership_timeout(node->membership))
-		members_step(node, &(struct membership_event){.type = MEMBERSHIP_TICK, .now = now});
+		node_members_step(node,
+				  &(struct membership_event){.type = MEMBERSHIP_TICK, .now = now});
 	if (now.mono + TICK_EARLY >= node->tick)
 		tick(node, now);
 	if (now.mono >= sync_mature_time(node->sync))
@@ -374,14 +375,14 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	*ret_update = (struct node_update){
 		.timeout = MIN(node->tick, membership_timeout(node->membership)),
 	};
-	members_dial(node, now, ret_update);
+	node_members_dial(node, now, ret_update);
 	ret_update->close = node->close;
 	node->close = (struct node_streams){0};
 	ret_update->timeout = MIN(ret_update->timeout, sync_mature_time(node->sync));
 	want_output(node, now, ret_update);
-	if (accounts_any(node->accounts, now.mono))
+	if (account_any_over(node->accounts, now.mono))
 		ret_update->timeout =
-			MIN(ret_update->timeout, accounts_any(node->accounts, now.mono));
+			MIN(ret_update->timeout, account_any_over(node->accounts, now.mono));
 	ret_update->inject = sync_inject_pending(node->sync);
 	ret_update->confirm = sync_inject_awaited(node->sync);
 	ret_update->services = node->kernel.step == KERNEL_ASK;
@@ -414,25 +415,25 @@ uint64_t node_stream_director(const struct node *node, unsigned int number)
 
 void node_charge(struct node *node, uint64_t director, usec_t cpu, struct now now)
 {
-	bool over = accounts_over(node->accounts, director, now.mono) != 0;
+	bool over = account_over(node->accounts, director, now.mono) != 0;
 
-	accounts_charge(node->accounts, director, cpu, now.mono);
-	node->throttled += !over && accounts_over(node->accounts, director, now.mono) != 0;
+	account_charge(node->accounts, director, cpu, now.mono);
+	node->throttled += !over && account_over(node->accounts, director, now.mono) != 0;
 }
 
 bool node_throttled(const struct node *node, uint64_t director, struct now now)
 {
-	return accounts_over(node->accounts, director, now.mono) != 0;
+	return account_over(node->accounts, director, now.mono) != 0;
 }
 
 bool node_throttles(const struct node *node, struct now now)
 {
-	return accounts_any(node->accounts, now.mono) != 0;
+	return account_any_over(node->accounts, now.mono) != 0;
 }
 
 usec_t node_throttled_last(const struct node *node, uint64_t member)
 {
-	return accounts_over_last(node->accounts, member);
+	return account_over_last(node->accounts, member);
 }
 
 size_t node_inject(struct node *node, struct now now, uint8_t *data, size_t cap)
@@ -450,7 +451,7 @@ void node_status(const struct node *node, struct node_status *ret_status)
 		.draining = node->draining,
 		.beyond = node->beyond,
 		.drained = node->drained,
-		.alone = members_alone(node),
+		.alone = node_members_alone(node),
 		.forwarder_trusted = forwarder_trusted(node),
 	};
 	if (!node->ready)
@@ -480,8 +481,8 @@ bool node_counter(const struct node *node, unsigned int i, struct node_counter *
 	}
 	i -= KERNEL_WIRE_E_MAX - 1;
 	if (i < WHY_MAX) {
-		*ret_counter =
-			(struct node_counter){"stream", stream_why_name(i), node->stream_closed[i]};
+		*ret_counter = (struct node_counter){"stream", node_close_reason_name(i),
+						     node->node_stream_closed[i]};
 		return true;
 	}
 	i -= WHY_MAX;

@@ -19,13 +19,13 @@
 /* The kernel's timeout of UDP. */
 #define SHED_LIFETIME (300 * USEC_PER_SEC)
 
-int kernel_new(struct node *node)
+int node_kernel_new(struct node *node)
 {
 	node->kernel.compare = compare_new();
 	return node->kernel.compare ? 0 : -ENOMEM;
 }
 
-void kernel_free(struct node *node)
+void node_kernel_free(struct node *node)
 {
 	compare_free(node->kernel.compare);
 }
@@ -73,7 +73,7 @@ static bool walk(struct node *node, struct now now)
 	return false;
 }
 
-void kernel_tick(struct node *node, struct now now)
+void node_kernel_tick(struct node *node, struct now now)
 {
 	struct node_kernel *kernel = &node->kernel;
 
@@ -107,7 +107,7 @@ static bool has_shed(const struct node *node, struct now now)
 	return status.shed_time && now.mono < status.shed_time + SHED_LIFETIME;
 }
 
-void kernel_services(struct node *node, const struct node_event *event)
+void node_kernel_services(struct node *node, const struct node_event *event)
 {
 	struct node_kernel *kernel = &node->kernel;
 	struct compare_verdict verdict = {0};

@@ -20,7 +20,7 @@ static void join_keep(struct node *node, const struct endpoint *join, unsigned i
 	node->admission_stale = true;
 }
 
-int members_new(struct node *node, const struct node_options *options)
+int node_members_new(struct node *node, const struct node_options *options)
 {
 	struct membership_options membership = {
 		.identity = options->identity,
@@ -51,15 +51,15 @@ int members_new(struct node *node, const struct node_options *options)
 	for (unsigned int i = 0; i < options->address_count; i++)
 		node->own[i] = options->addresses[i].ip;
 	join_keep(node, options->join, options->join_count);
-	members_step(node, &(struct membership_event){
-				   .type = MEMBERSHIP_JOIN,
-				   .now = options->now,
-				   .join = options->join,
-				   .join_count = options->join_count,
-			   });
+	node_members_step(node, &(struct membership_event){
+					.type = MEMBERSHIP_JOIN,
+					.now = options->now,
+					.join = options->join,
+					.join_count = options->join_count,
+				});
 	node->wait_alone = options->wait_alone;
 	node->leave_grace = options->leave_grace;
-	node->searching = members_alone(node);
+	node->searching = node_members_alone(node);
 	return 0;
 }
 
@@ -78,7 +78,7 @@ static void member_addresses(struct node *node, const struct member_info *info)
 		admission_directors_add(node->admission, &certificate.addresses[i]);
 }
 
-void members_addresses(struct node *node)
+void node_members_addresses(struct node *node)
 {
 	struct member_info info;
 	unsigned int cursor = 0;
@@ -96,7 +96,7 @@ void members_addresses(struct node *node)
 	admission_directors_end(node->admission);
 }
 
-bool members_alone(const struct node *node)
+bool node_members_alone(const struct node *node)
 {
 	struct membership_status status;
 	struct endpoint endpoint;
@@ -183,12 +183,12 @@ static void sinks_update(struct node *node, struct now now)
 		const struct stream *stream = &node->streams[i];
 
 		if (!is_dialled(i) && stream->phase == NODE_STREAM_READY &&
-		    stream->use == STREAM_SYNC && members_beyond(node, stream->id))
-			stream_close_why(node, i, WHY_FULL, now);
+		    stream->use == STREAM_SYNC && node_members_beyond(node, stream->id))
+			node_stream_close(node, i, WHY_FULL, now);
 	}
 }
 
-bool members_beyond(const struct node *node, uint64_t id)
+bool node_members_beyond(const struct node *node, uint64_t id)
 {
 	struct member_info info;
 
@@ -210,7 +210,7 @@ static void links_update(struct node *node, struct now now)
 				      is_linked(node, &info)))
 			continue;
 		if (node->streams[i].phase != NODE_STREAM_NONE)
-			stream_close_why(node, i, WHY_REMOVED, now);
+			node_stream_close(node, i, WHY_REMOVED, now);
 		*link = (struct link){0};
 		node->streams[i] = (struct stream){0};
 	}
@@ -223,20 +223,21 @@ static void links_update(struct node *node, struct now now)
 
 static void say_sync(struct node *node, unsigned int number, bool ok, struct now now)
 {
-	members_step(node, &(struct membership_event){
-				   .type = MEMBERSHIP_SYNC,
-				   .now = now,
-				   .member = node->links[number].member,
-				   .ok = ok,
-			   });
+	node_members_step(node, &(struct membership_event){
+					.type = MEMBERSHIP_SYNC,
+					.now = now,
+					.member = node->links[number].member,
+					.ok = ok,
+				});
 }
 
-void link_ready(struct node *node, unsigned int number, struct now now)
+void node_link_ready(struct node *node, unsigned int number, struct now now)
 {
 	say_sync(node, number, true, now);
 }
 
-void link_lost(struct node *node, unsigned int number, bool was_ready, bool lasted, struct now now)
+void node_link_lost(struct node *node, unsigned int number, bool was_ready, bool lasted,
+		    struct now now)
 {
 	struct link *link = &node->links[number];
 	uint32_t jitter;
@@ -269,14 +270,14 @@ static void link_settle(struct node *node, unsigned int i, struct now now)
 	}
 }
 
-void members_dial(struct node *node, struct now now, struct node_update *update)
+void node_members_dial(struct node *node, struct now now, struct node_update *update)
 {
 	struct membership_dialling dialling;
 
 	while (membership_dial(node->membership, &dialling)) {
 		unsigned int number = NODE_SYNC_MAX + dialling.stream;
 
-		stream_dial(node, number, &dialling.remote, update, now);
+		node_stream_dial(node, number, &dialling.remote, update, now);
 	}
 	for (unsigned int i = 0; i < node->links_len; i++) {
 		struct link *link = &node->links[i];
@@ -288,7 +289,7 @@ void members_dial(struct node *node, struct now now, struct node_update *update)
 			update->timeout = MIN(update->timeout, link->redial);
 			continue;
 		}
-		stream_dial(node, i, &link->endpoint, update, now);
+		node_stream_dial(node, i, &link->endpoint, update, now);
 	}
 }
 
@@ -304,7 +305,7 @@ static void close_streams(struct node *node, uint64_t close)
 	}
 }
 
-void members_step(struct node *node, struct membership_event *event)
+void node_members_step(struct node *node, struct membership_event *event)
 {
 	struct membership_update update, *said = &node->said;
 
@@ -370,16 +371,16 @@ static void say_phase(struct node *node, struct now now)
 		return;
 	node->phase = phase_now(node);
 	sync_status(node->sync, &status);
-	members_step(node, &(struct membership_event){
-				   .type = MEMBERSHIP_META,
-				   .now = now,
-				   .phase = node->phase,
-				   .config = node->config,
-				   .position = status.position,
-			   });
+	node_members_step(node, &(struct membership_event){
+					.type = MEMBERSHIP_META,
+					.now = now,
+					.phase = node->phase,
+					.config = node->config,
+					.position = status.position,
+				});
 }
 
-void members_settle(struct node *node, struct now now)
+void node_members_settle(struct node *node, struct now now)
 {
 	for (unsigned int i = 0; i < node->links_len; i++) {
 		if (node->links[i].member)
@@ -387,18 +388,18 @@ void members_settle(struct node *node, struct now now)
 	}
 }
 
-void members_tick(struct node *node, struct now now)
+void node_members_tick(struct node *node, struct now now)
 {
-	node->searching =
-		members_alone(node) && (node->wait_alone || now.mono <= node->started + PATIENCE);
-	sync_hasten(node->sync, node->draining);
+	node->searching = node_members_alone(node) &&
+			  (node->wait_alone || now.mono <= node->started + PATIENCE);
+	sync_set_draining(node->sync, node->draining);
 	node->drained = node->draining && !node->adopting && all_acknowledged(node, now);
 	say_phase(node, now);
 	if (node->stop == STOP_DRAINING && now.mono >= node->stop_from &&
 	    (node->drained || now.mono >= node->stop_by)) {
 		node->stop = STOP_SAID;
-		members_step(node,
-			     &(struct membership_event){.type = MEMBERSHIP_LEAVE, .now = now});
+		node_members_step(node,
+				  &(struct membership_event){.type = MEMBERSHIP_LEAVE, .now = now});
 	}
 }
 
@@ -420,11 +421,11 @@ static void absence(struct node *node, const struct node_event *event)
 	bool leaves = node->stop == STOP_DRAINING;
 
 	node->stop = STOP_SAID;
-	members_step(node, &(struct membership_event){
-				   .type = leaves ? MEMBERSHIP_LEAVE : MEMBERSHIP_ABSENCE,
-				   .now = event->now,
-				   .lease = event->lease,
-			   });
+	node_members_step(node, &(struct membership_event){
+					.type = leaves ? MEMBERSHIP_LEAVE : MEMBERSHIP_ABSENCE,
+					.now = event->now,
+					.lease = event->lease,
+				});
 }
 
 static void config_changed(struct node *node, const struct node_event *event)
@@ -440,10 +441,10 @@ static uint64_t sender_throttled(const struct node *node, const uint8_t *data, s
 {
 	struct packet packet;
 
-	if (!accounts_any(node->accounts, now.mono) ||
-	    packet_parse(node->identity->certificate.cluster, node->versions, data, len, &packet) !=
-		    0 ||
-	    !accounts_over(node->accounts, packet.sender, now.mono))
+	if (!account_any_over(node->accounts, now.mono) ||
+	    seal_packet_parse(node->identity->certificate.cluster, node->versions, data, len,
+			      &packet) != 0 ||
+	    !account_over(node->accounts, packet.sender, now.mono))
 		return 0;
 	return packet.sender;
 }
@@ -455,7 +456,7 @@ bool node_drops(struct node *node, const uint8_t *data, size_t len, struct now n
 	return sender && membership_drops(node->membership, sender, now);
 }
 
-bool members_event(struct node *node, const struct node_event *event)
+bool node_members_event(struct node *node, const struct node_event *event)
 {
 	struct membership_event to = {.now = event->now};
 
@@ -498,7 +499,7 @@ bool members_event(struct node *node, const struct node_event *event)
 	default:
 		return false;
 	}
-	members_step(node, &to);
+	node_members_step(node, &to);
 	if (event->type == NODE_DATAGRAM)
 		node->sender = node->said.sender;
 	return true;

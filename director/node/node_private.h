@@ -55,7 +55,7 @@ struct link {
 };
 
 /* Reasons of our own, beside the session's and sync's. */
-enum stream_why {
+enum close_reason {
 	WHY_CLOSED,
 	WHY_TIMEOUT,
 	WHY_SILENT,
@@ -151,7 +151,7 @@ struct node {
 	uint64_t chance; /* how often the seed was drawn from */
 	uint64_t session_refused[SESSION_E_MAX];
 	uint64_t capture_refused[KERNEL_WIRE_E_MAX];
-	uint64_t stream_closed[WHY_MAX];
+	uint64_t node_stream_closed[WHY_MAX];
 };
 
 static inline bool is_dialled(unsigned int number)
@@ -168,43 +168,45 @@ static inline bool is_link(unsigned int number)
 void node_draw(struct node *node, void *data, size_t len);
 
 /* node_streams.c */
-const char *stream_why_name(unsigned int why);
-void stream_dial(struct node *node, unsigned int number, const struct endpoint *remote,
-		 struct node_update *update, struct now now);
-void stream_opened(struct node *node, const struct node_event *event);
-void stream_data(struct node *node, const struct node_event *event);
-void stream_closed(struct node *node, const struct node_event *event);
+const char *node_close_reason_name(unsigned int why);
+void node_stream_dial(struct node *node, unsigned int number, const struct endpoint *remote,
+		      struct node_update *update, struct now now);
+void node_stream_opened(struct node *node, const struct node_event *event);
+void node_stream_data(struct node *node, const struct node_event *event);
+void node_stream_closed(struct node *node, const struct node_event *event);
 /* Closes of our own accord: the driver has to close the socket. */
-void stream_close_why(struct node *node, unsigned int number, enum stream_why why, struct now now);
-void stream_tick(struct node *node, unsigned int number, struct now now);
+void node_stream_close(struct node *node, unsigned int number, enum close_reason why,
+		       struct now now);
+void node_stream_tick(struct node *node, unsigned int number, struct now now);
 
 /* node_members.c */
-int members_new(struct node *node, const struct node_options *options);
+int node_members_new(struct node *node, const struct node_options *options);
 /* Steps membership and executes its update. */
-void members_step(struct node *node, struct membership_event *event);
+void node_members_step(struct node *node, struct membership_event *event);
 /* Dials to links that are due; lowers update->timeout to the next. */
-void members_dial(struct node *node, struct now now, struct node_update *update);
+void node_members_dial(struct node *node, struct now now, struct node_update *update);
 /* Handle a link's stream that is ready, or gone. */
-void link_ready(struct node *node, unsigned int number, struct now now);
-void link_lost(struct node *node, unsigned int number, bool was_ready, bool lasted, struct now now);
+void node_link_ready(struct node *node, unsigned int number, struct now now);
+void node_link_lost(struct node *node, unsigned int number, bool was_ready, bool lasted,
+		    struct now now);
 /* An event that is membership's business; false: it is not. */
-bool members_event(struct node *node, const struct node_event *event);
+bool node_members_event(struct node *node, const struct node_event *event);
 /* Updates the links, our phase, and the progress of a stop. */
-void members_tick(struct node *node, struct now now);
+void node_members_tick(struct node *node, struct now now);
 /* There should be other directors, and none has answered since the start. */
-bool members_alone(const struct node *node);
+bool node_members_alone(const struct node *node);
 /* There is no place for that director, or for us. */
-bool members_beyond(const struct node *node, uint64_t id);
+bool node_members_beyond(const struct node *node, uint64_t id);
 /* The known addresses of directors, for admission. */
-void members_addresses(struct node *node);
+void node_members_addresses(struct node *node);
 /* Which members are waited for no longer. */
-void members_settle(struct node *node, struct now now);
+void node_members_settle(struct node *node, struct now now);
 
 /* node_kernel.c */
-int kernel_new(struct node *node);
-void kernel_free(struct node *node);
-void kernel_tick(struct node *node, struct now now);
-void kernel_services(struct node *node, const struct node_event *event);
+int node_kernel_new(struct node *node);
+void node_kernel_free(struct node *node);
+void node_kernel_tick(struct node *node, struct now now);
+void node_kernel_services(struct node *node, const struct node_event *event);
 
 /* node_templates.c */
 void node_templates_tick(struct node *node);

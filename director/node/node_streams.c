@@ -14,7 +14,7 @@ static const char *const why_names[WHY_MAX] = {
 	[WHY_FULL] = "full",
 };
 
-const char *stream_why_name(unsigned int why)
+const char *node_close_reason_name(unsigned int why)
 {
 	return why_names[why];
 }
@@ -35,18 +35,18 @@ static void stream_drop(struct node *node, unsigned int number, const char *why,
 	if (is_link(number)) {
 		bool ready = was.phase == NODE_STREAM_READY;
 
-		link_lost(node, number, ready, ready && now.mono >= was.since + LASTED, now);
+		node_link_lost(node, number, ready, ready && now.mono >= was.since + LASTED, now);
 	} else if (is_dialled(number) || was.use == STREAM_MEMBERSHIP) {
 		unsigned int member = is_dialled(number) ? number - NODE_SYNC_MAX : was.member;
 
 		node->member_streams[member] = NODE_STREAMS_MAX;
-		members_step(node, &(struct membership_event){
-					   .type = MEMBERSHIP_STREAM_CLOSED,
-					   .now = now,
-					   .stream = member,
-					   .refused = event->refused,
-					   .self = why == session_error_name(SESSION_E_SELF),
-				   });
+		node_members_step(node, &(struct membership_event){
+						.type = MEMBERSHIP_STREAM_CLOSED,
+						.now = now,
+						.stream = member,
+						.refused = event->refused,
+						.self = why == session_error_name(SESSION_E_SELF),
+					});
 	}
 }
 
@@ -56,9 +56,10 @@ static void stream_close(struct node *node, unsigned int number, const char *why
 	stream_drop(node, number, why, &(struct node_event){.now = now});
 }
 
-void stream_close_why(struct node *node, unsigned int number, enum stream_why why, struct now now)
+void node_stream_close(struct node *node, unsigned int number, enum close_reason why,
+		       struct now now)
 {
-	node->stream_closed[why]++;
+	node->node_stream_closed[why]++;
 	stream_close(node, number, why_names[why], now);
 }
 
@@ -91,9 +92,9 @@ static struct crowd crowd_look(const struct node *node, const struct ip_addr *so
 	return crowd;
 }
 
-static unsigned int refuse(struct node *node, enum stream_why why)
+static unsigned int refuse(struct node *node, enum close_reason why)
 {
-	node->stream_closed[why]++;
+	node->node_stream_closed[why]++;
 	return NODE_STREAMS_MAX;
 }
 
@@ -104,7 +105,7 @@ unsigned int node_accept(struct node *node, const struct endpoint *remote, bool 
 	struct crowd crowd;
 
 	if (node->admission_stale)
-		members_addresses(node);
+		node_members_addresses(node);
 	directors = admission_directors(node->admission, &remote->ip);
 	if (!directors && !strangers)
 		return refuse(node, WHY_EVICTED);
@@ -117,7 +118,7 @@ unsigned int node_accept(struct node *node, const struct endpoint *remote, bool 
 		return crowd.unused;
 	if (crowd.oldest == NODE_STREAMS_MAX)
 		return refuse(node, WHY_EVICTED);
-	node->stream_closed[WHY_EVICTED]++;
+	node->node_stream_closed[WHY_EVICTED]++;
 	stream_drop(node, crowd.oldest, why_names[WHY_EVICTED], &(struct node_event){.now = now});
 	return crowd.oldest;
 }
@@ -147,8 +148,8 @@ static struct stream *stream_begin(struct node *node, unsigned int number,
 	return stream;
 }
 
-void stream_dial(struct node *node, unsigned int number, const struct endpoint *remote,
-		 struct node_update *update, struct now now)
+void node_stream_dial(struct node *node, unsigned int number, const struct endpoint *remote,
+		      struct node_update *update, struct now now)
 {
 	/* Closes the number's former stream, which membership gave up and which may be a whole
 	 * session by now. */
@@ -160,7 +161,7 @@ void stream_dial(struct node *node, unsigned int number, const struct endpoint *
 	bits_add(update->dial.bits, number);
 }
 
-void stream_opened(struct node *node, const struct node_event *event)
+void node_stream_opened(struct node *node, const struct node_event *event)
 {
 	struct stream *stream = stream_begin(node, event->stream, NODE_STREAM_HANDSHAKE,
 					     &event->remote, event->now);
@@ -176,7 +177,7 @@ void stream_opened(struct node *node, const struct node_event *event)
 			   !admission_directors(node->admission, &event->remote.ip);
 	node_draw(node, options.nonce, sizeof(options.nonce));
 	if (session_new(&options, &stream->session) < 0)
-		stream_close_why(node, event->stream, WHY_MEMORY, event->now);
+		node_stream_close(node, event->stream, WHY_MEMORY, event->now);
 }
 
 /* The stream belongs to sync. A peer that dials again has lost its old stream, even if our side
@@ -185,8 +186,8 @@ static void use_sync(struct node *node, unsigned int number, struct now now)
 {
 	struct stream *stream = &node->streams[number];
 
-	if (members_beyond(node, stream->id)) {
-		stream_close_why(node, number, WHY_FULL, now);
+	if (node_members_beyond(node, stream->id)) {
+		node_stream_close(node, number, WHY_FULL, now);
 		return;
 	}
 	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
@@ -196,16 +197,16 @@ static void use_sync(struct node *node, unsigned int number, struct now now)
 			continue;
 		if (i != number && other->phase == NODE_STREAM_READY && other->use == STREAM_SYNC &&
 		    other->id == stream->id)
-			stream_close_why(node, i, WHY_REPLACED, now);
+			node_stream_close(node, i, WHY_REPLACED, now);
 	}
 	if (sync_open(node->sync, number, is_dialled(number), &stream->peer, stream->epoch, now) <
 	    0) {
-		stream_close_why(node, number, WHY_MEMORY, now);
+		node_stream_close(node, number, WHY_MEMORY, now);
 		return;
 	}
 	stream->use = STREAM_SYNC;
 	if (is_link(number))
-		link_ready(node, number, now);
+		node_link_ready(node, number, now);
 }
 
 /* The stream belongs to membership, under that number of its own. */
@@ -217,14 +218,14 @@ static void use_membership(struct node *node, unsigned int number, unsigned int 
 	stream->use = STREAM_MEMBERSHIP;
 	stream->member = member;
 	node->member_streams[member] = number;
-	members_step(node, &(struct membership_event){
-				   .type = MEMBERSHIP_STREAM_OPENED,
-				   .now = now,
-				   .stream = member,
-				   .remote = stream->remote,
-				   .peer = &stream->peer,
-				   .peer_epoch = stream->epoch,
-			   });
+	node_members_step(node, &(struct membership_event){
+					.type = MEMBERSHIP_STREAM_OPENED,
+					.now = now,
+					.stream = member,
+					.remote = stream->remote,
+					.peer = &stream->peer,
+					.peer_epoch = stream->epoch,
+				});
 }
 
 /* Bounds one director's streams, so that others find places: beyond its share the oldest that it
@@ -235,7 +236,7 @@ static bool director_admit(struct node *node, unsigned int number, struct now no
 	unsigned int others = 0, oldest = NODE_STREAMS_MAX;
 
 	if (!admission_take_director(node->admission, stream->id, now.mono)) {
-		stream_close_why(node, number, WHY_SHARE, now);
+		node_stream_close(node, number, WHY_SHARE, now);
 		return false;
 	}
 	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
@@ -248,7 +249,7 @@ static bool director_admit(struct node *node, unsigned int number, struct now no
 			oldest = i;
 	}
 	if (others >= DIRECTOR_STREAMS)
-		stream_close_why(node, oldest, WHY_SHARE, now);
+		node_stream_close(node, oldest, WHY_SHARE, now);
 	return true;
 }
 
@@ -268,7 +269,7 @@ static void stream_ready(struct node *node, unsigned int number, struct now now)
 	if (!is_link(number) && is_dialled(number)) {
 		use_membership(node, number, number - NODE_SYNC_MAX, now);
 	} else if (is_link(number) && stream->id != node->links[number].member) {
-		stream_close_why(node, number, WHY_MISTAKEN, now);
+		node_stream_close(node, number, WHY_MISTAKEN, now);
 	} else if (is_link(number)) {
 		use_sync(node, number, now);
 	}
@@ -286,9 +287,9 @@ static void stream_choose(struct node *node, unsigned int number, uint8_t kind, 
 	while (member < MEMBERSHIP_STREAMS_MAX && node->member_streams[member] != NODE_STREAMS_MAX)
 		member++;
 	if (kind >= MEMBERSHIP_KIND_MAX)
-		stream_close_why(node, number, WHY_KIND, now);
+		node_stream_close(node, number, WHY_KIND, now);
 	else if (member == MEMBERSHIP_STREAMS_MAX)
-		stream_close_why(node, number, WHY_EVICTED, now);
+		node_stream_close(node, number, WHY_EVICTED, now);
 	else
 		use_membership(node, number, member, now);
 }
@@ -308,21 +309,21 @@ static void stream_frame(struct node *node, unsigned int number, const struct se
 			stream_close(node, number, sync_error_name(-r), now);
 		break;
 	case STREAM_MEMBERSHIP:
-		members_step(node, &(struct membership_event){
-					   .type = MEMBERSHIP_STREAM_FRAME,
-					   .now = now,
-					   .stream = stream->member,
-					   .kind = frame->kind,
-					   .data = frame->body,
-					   .len = frame->len,
-				   });
+		node_members_step(node, &(struct membership_event){
+						.type = MEMBERSHIP_STREAM_FRAME,
+						.now = now,
+						.stream = stream->member,
+						.kind = frame->kind,
+						.data = frame->body,
+						.len = frame->len,
+					});
 		break;
 	case STREAM_UNKNOWN:
 		break;
 	}
 }
 
-void stream_data(struct node *node, const struct node_event *event)
+void node_stream_data(struct node *node, const struct node_event *event)
 {
 	struct stream *stream = &node->streams[event->stream];
 	const uint8_t *data = event->data;
@@ -347,15 +348,15 @@ void stream_data(struct node *node, const struct node_event *event)
 	}
 }
 
-void stream_closed(struct node *node, const struct node_event *event)
+void node_stream_closed(struct node *node, const struct node_event *event)
 {
 	if (node->streams[event->stream].phase == NODE_STREAM_NONE)
 		return;
-	node->stream_closed[WHY_CLOSED]++;
+	node->node_stream_closed[WHY_CLOSED]++;
 	stream_drop(node, event->stream, why_names[WHY_CLOSED], event);
 }
 
-void stream_tick(struct node *node, unsigned int number, struct now now)
+void node_stream_tick(struct node *node, unsigned int number, struct now now)
 {
 	struct stream *stream = &node->streams[number];
 	bool waits = stream->phase == NODE_STREAM_DIALLING ||
@@ -363,11 +364,11 @@ void stream_tick(struct node *node, unsigned int number, struct now now)
 		     (stream->phase == NODE_STREAM_READY && stream->use == STREAM_UNKNOWN);
 
 	if (waits && now.mono >= stream->since + PATIENCE)
-		stream_close_why(node, number, WHY_TIMEOUT, now);
+		node_stream_close(node, number, WHY_TIMEOUT, now);
 	else if (stream->use == STREAM_SYNC && sync_silent(node->sync, number, now))
-		stream_close_why(node, number, WHY_SILENT, now);
+		node_stream_close(node, number, WHY_SILENT, now);
 	else if (stream->use == STREAM_SYNC && sync_stalled(node->sync, number, now))
-		stream_close_why(node, number, WHY_STALLED, now);
+		node_stream_close(node, number, WHY_STALLED, now);
 }
 
 /* The next frame's body to data + SESSION_HEADER. False: there is none now. */
@@ -408,7 +409,7 @@ size_t node_output(struct node *node, unsigned int number, struct now now, uint8
 	}
 	/* All its output is written by now: the driver asks again when the socket has taken it. */
 	if (len == 0 && stream->closing)
-		stream_close_why(node, number, WHY_FINISHED, now);
+		node_stream_close(node, number, WHY_FINISHED, now);
 	return len;
 }
 

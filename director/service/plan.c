@@ -28,13 +28,13 @@ static int emit(struct plan *plan, enum plan_kind kind, const struct service *se
 
 static int compare_pointed(const void *a, const void *b)
 {
-	return real_server_compare(*(const struct real_server *const *)a,
-				   *(const struct real_server *const *)b);
+	return service_real_compare(*(const struct real_server *const *)a,
+				    *(const struct real_server *const *)b);
 }
 
 static int compare_reals(const void *a, const void *b)
 {
-	return real_server_compare(a, b);
+	return service_real_compare(a, b);
 }
 
 static const struct real_server *find_actual(const struct merge *merge,
@@ -70,7 +70,7 @@ static size_t count_kept(const struct merge *merge)
 		const struct real_server *is = &actual->real_servers[i];
 		const struct real_server *wanted = &desired->real_servers[kept];
 
-		if (real_server_compare(is, wanted) != 0)
+		if (service_real_compare(is, wanted) != 0)
 			continue;
 		if (mh && wanted->weight == 0 && (is->weight != 0 || !was_mh))
 			break;
@@ -89,7 +89,7 @@ static int merge_reals(const struct merge *merge)
 		const struct real_server *wanted = &desired->real_servers[i];
 		const struct real_server *is = find_actual(merge, wanted);
 
-		if (is && !real_server_same(is, wanted))
+		if (is && !service_real_same(is, wanted))
 			r = emit(merge->plan, PLAN_EDIT_REAL, desired, wanted);
 	}
 	for (size_t i = 0; r == 0 && i < desired->n_real_servers; i++) {
@@ -159,7 +159,7 @@ int plan_new(const struct service_set *actual, const struct service_set *desired
 	for (a = 0; r == 0 && a < actual->count; a++) {
 		const struct service *is = &actual->services[a];
 
-		if (!service_set_find(desired, &is->key) && service_keys_has(owned, &is->key))
+		if (!service_set_find(desired, &is->key) && plan_keys_has(owned, &is->key))
 			r = emit(&plan, PLAN_DELETE_SERVICE, is, NULL);
 	}
 	if (r < 0) {
@@ -192,8 +192,8 @@ const char *plan_kind_name(enum plan_kind kind)
 	}
 }
 
-int service_keys_join(const struct service_keys *owned, const struct service_set *set,
-		      struct service_keys *ret_keys)
+int plan_keys_join(const struct service_keys *owned, const struct service_set *set,
+		   struct service_keys *ret_keys)
 {
 	struct service_keys keys = {0};
 	size_t o = 0, s = 0;
@@ -219,13 +219,13 @@ static int compare_keys(const void *a, const void *b)
 	return service_key_compare(a, b);
 }
 
-bool service_keys_has(const struct service_keys *keys, const struct service_key *key)
+bool plan_keys_has(const struct service_keys *keys, const struct service_key *key)
 {
 	return keys->count > 0 &&
 	       bsearch(key, keys->keys, keys->count, sizeof(*key), compare_keys) != NULL;
 }
 
-void service_keys_fini(struct service_keys *keys)
+void plan_keys_fini(struct service_keys *keys)
 {
 	free(keys->keys);
 	*keys = (struct service_keys){0};

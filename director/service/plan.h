@@ -57,9 +57,9 @@ void plan_fini(struct plan *plan);
 const char *plan_kind_name(enum plan_kind kind);
 
 /* The union of owned and the keys of a sorted set. 0, or -ENOMEM. */
-int service_keys_join(const struct service_keys *owned, const struct service_set *set,
-		      struct service_keys *ret_keys);
-bool service_keys_has(const struct service_keys *keys, const struct service_key *key);
-void service_keys_fini(struct service_keys *keys);
+int plan_keys_join(const struct service_keys *owned, const struct service_set *set,
+		   struct service_keys *ret_keys);
+bool plan_keys_has(const struct service_keys *keys, const struct service_key *key);
+void plan_keys_fini(struct service_keys *keys);
 
 #endif

@@ -89,7 +89,7 @@ int service_key_compare(const struct service_key *a, const struct service_key *b
 	return (a->protocol > b->protocol) - (a->protocol < b->protocol);
 }
 
-int real_server_compare(const struct real_server *a, const struct real_server *b)
+int service_real_compare(const struct real_server *a, const struct real_server *b)
 {
 	return endpoint_compare(&a->endpoint, &b->endpoint);
 }
@@ -103,7 +103,7 @@ static int compare_services(const void *a, const void *b)
 
 static int compare_reals(const void *a, const void *b)
 {
-	return real_server_compare(a, b);
+	return service_real_compare(a, b);
 }
 
 void service_set_sort(struct service_set *set)
@@ -135,7 +135,7 @@ bool service_same(const struct service *a, const struct service *b)
 	       a->flags == b->flags && a->persistence == b->persistence && a->netmask == b->netmask;
 }
 
-bool real_server_same(const struct real_server *a, const struct real_server *b)
+bool service_real_same(const struct real_server *a, const struct real_server *b)
 {
 	return a->weight == b->weight && a->forwarding == b->forwarding &&
 	       a->upper_threshold == b->upper_threshold &&

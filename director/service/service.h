@@ -111,7 +111,7 @@ void service_set_fini(struct service_set *set);
 
 /* Total orders, as memcmp(). A real server's is its endpoint's. */
 int service_key_compare(const struct service_key *a, const struct service_key *b);
-int real_server_compare(const struct real_server *a, const struct real_server *b);
+int service_real_compare(const struct real_server *a, const struct real_server *b);
 
 /* Services by key, and the real servers of each. */
 void service_set_sort(struct service_set *set);
@@ -121,7 +121,7 @@ struct service *service_set_find(const struct service_set *set, const struct ser
 
 /* Whether the kernel would see no difference; keys alike or not. */
 bool service_same(const struct service *a, const struct service *b);
-bool real_server_same(const struct real_server *a, const struct real_server *b);
+bool service_real_same(const struct real_server *a, const struct real_server *b);
 
 /* Whether the scheduler's choice depends on the order in which real servers were added. */
 bool service_is_ordered(const struct service *service);

@@ -92,7 +92,7 @@ static void take_sync(struct io_tap *tap, const struct tap_packet *packet)
 	unsigned int count = entries(packet->payload, packet->payload_len);
 
 	metronome_sync(&tap->metronome);
-	if (tap_is_own(&tap->options.net, packet->payload, packet->payload_len)) {
+	if (tap_packet_is_own(&tap->options.net, packet->payload, packet->payload_len)) {
 		tap->status.own_messages++;
 		return;
 	}

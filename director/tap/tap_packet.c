@@ -21,7 +21,7 @@
 enum { AT_LENGTH = 2, AT_FRAGMENT = 6, AT_TTL = 8, AT_PROTOCOL = 9, AT_SUM = 10 };
 enum { AT_SOURCE = 12, AT_TARGET = 16 };
 
-const char *tap_error_name(int error)
+const char *tap_packet_error_name(int error)
 {
 	static const char *const names[TAP_E_MAX] = {
 		[TAP_E_SHORT] = "short",
@@ -103,7 +103,7 @@ int tap_packet_parse(const struct tap_net *net, const uint8_t *data, size_t len,
 	return 0;
 }
 
-bool tap_is_own(const struct tap_net *net, const uint8_t *payload, size_t len)
+bool tap_packet_is_own(const struct tap_net *net, const uint8_t *payload, size_t len)
 {
 	/* IPv4, TCP, the service's address and port; see kernel_wire.c for the fields. */
 	const uint8_t *entry = payload + KERNEL_WIRE_HEADER;

@@ -46,7 +46,7 @@ enum tap_error {
 	TAP_E_MAX,
 };
 
-const char *tap_error_name(int error); /* "short", ... */
+const char *tap_packet_error_name(int error); /* "short", ... */
 
 struct tap_packet {
 	enum tap_kind kind;
@@ -62,7 +62,7 @@ int tap_packet_parse(const struct tap_net *net, const uint8_t *data, size_t len,
 
 /* True for a sync message that holds the beats' own connection and nothing else: with the master's
  * sync_maxlen at 1 a message has one entry. */
-bool tap_is_own(const struct tap_net *net, const uint8_t *payload, size_t len);
+bool tap_packet_is_own(const struct tap_net *net, const uint8_t *payload, size_t len);
 
 /* The TAP_SYNC_HEADER bytes that stand before a sync payload of payload_len. */
 void tap_packet_sync_header(const struct tap_net *net, uint8_t *header, size_t payload_len);

@@ -116,7 +116,7 @@ int certificate_verify(const struct certificate *certificate,
 	size_t body_len = certificate->len - SIGNATURE_SIZE;
 	size_t len;
 
-	cluster_id(cluster_key, cluster);
+	certificate_cluster_id(cluster_key, cluster);
 	if (memcmp(cluster, certificate->cluster, sizeof(cluster)) != 0)
 		return CERTIFICATE_E_CLUSTER;
 	len = signed_message(certificate->bytes, body_len, message);
@@ -182,7 +182,8 @@ uint64_t certificate_id(const struct certificate *certificate)
 	return load_le64(hash);
 }
 
-void cluster_id(const uint8_t cluster_key[SIGN_PUBLIC_SIZE], uint8_t ret_id[CLUSTER_ID_SIZE])
+void certificate_cluster_id(const uint8_t cluster_key[SIGN_PUBLIC_SIZE],
+			    uint8_t ret_id[CLUSTER_ID_SIZE])
 {
 	uint8_t hash[crypto_generichash_BYTES];
 

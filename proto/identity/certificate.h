@@ -68,6 +68,7 @@ int certificate_issue(const struct certificate *want,
 uint64_t certificate_id(const struct certificate *certificate);
 
 /* The first 16 bytes of BLAKE2b of the cluster's public key. */
-void cluster_id(const uint8_t cluster_key[SIGN_PUBLIC_SIZE], uint8_t ret_id[CLUSTER_ID_SIZE]);
+void certificate_cluster_id(const uint8_t cluster_key[SIGN_PUBLIC_SIZE],
+			    uint8_t ret_id[CLUSTER_ID_SIZE]);
 
 #endif

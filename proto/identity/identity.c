@@ -5,12 +5,13 @@
 _Static_assert(KEYGEN_CLUSTER_SEED == crypto_sign_SEEDBYTES, "Ed25519");
 _Static_assert(KEYGEN_NODE_SEED == crypto_sign_SEEDBYTES + crypto_scalarmult_SCALARBYTES, "seeds");
 
-void keygen_cluster(const uint8_t seed[KEYGEN_CLUSTER_SEED], struct cluster_key *ret_cluster)
+void identity_keygen_cluster(const uint8_t seed[KEYGEN_CLUSTER_SEED],
+			     struct cluster_key *ret_cluster)
 {
 	crypto_sign_seed_keypair(ret_cluster->public_key, ret_cluster->secret, seed);
 }
 
-void cluster_key_fini(struct cluster_key *cluster)
+void identity_cluster_key_fini(struct cluster_key *cluster)
 {
 	sodium_memzero(cluster, sizeof(*cluster));
 }
@@ -25,8 +26,8 @@ static void make_keys(const uint8_t seed[KEYGEN_NODE_SEED], struct identity *ide
 	crypto_scalarmult_base(box_key, identity->box_secret);
 }
 
-int keygen_node(const struct cluster_key *cluster, const struct keygen_options *options,
-		const uint8_t seed[KEYGEN_NODE_SEED], struct identity *ret_identity)
+int identity_keygen_node(const struct cluster_key *cluster, const struct keygen_options *options,
+			 const uint8_t seed[KEYGEN_NODE_SEED], struct identity *ret_identity)
 {
 	struct identity identity = {0};
 	struct certificate want = {
@@ -43,7 +44,7 @@ int keygen_node(const struct cluster_key *cluster, const struct keygen_options *
 	memcpy(want.name, options->name, name_len);
 	for (size_t i = 0; i < options->address_count; i++)
 		want.addresses[i] = options->addresses[i];
-	cluster_id(cluster->public_key, want.cluster);
+	certificate_cluster_id(cluster->public_key, want.cluster);
 
 	make_keys(seed, &identity, want.sign_key, want.box_key);
 	r = certificate_issue(&want, cluster->secret, &identity.certificate);
@@ -53,8 +54,8 @@ int keygen_node(const struct cluster_key *cluster, const struct keygen_options *
 	return r;
 }
 
-int keygen_renew(const struct cluster_key *cluster, const struct keygen_options *options,
-		 const struct certificate *former, struct certificate *ret_certificate)
+int identity_keygen_renew(const struct cluster_key *cluster, const struct keygen_options *options,
+			  const struct certificate *former, struct certificate *ret_certificate)
 {
 	struct certificate want = *former;
 	int r = certificate_verify(former, cluster->public_key, former->not_before * USEC_PER_SEC);

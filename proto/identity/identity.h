@@ -4,15 +4,16 @@
  * How `lvsmesh keygen` uses it, after sodium_init():
  *
  *	randombytes_buf(seed, sizeof(seed));		   // KEYGEN_CLUSTER_SEED bytes
- *	keygen_cluster(seed, &cluster);
- *	r = cluster_save(dir, &cluster, error);		   // dir/cluster.key, dir/cluster.pub
+ *	identity_keygen_cluster(seed, &cluster);
+ *	r = identity_file_save_cluster(dir, &cluster, error);		   // dir/cluster.key,
+ *dir/cluster.pub
  *
- *	r = cluster_load(cluster_dir, &cluster, error);
+ *	r = identity_file_load_cluster(cluster_dir, &cluster, error);
  *	randombytes_buf(seed, sizeof(seed));		   // KEYGEN_NODE_SEED bytes
- *	r = keygen_node(&cluster, &options, seed, &identity);
- *	r = identity_save(dir, &identity, error);	   // dir/key, certificate, cluster.pub
+ *	r = identity_keygen_node(&cluster, &options, seed, &identity);
+ *	r = identity_file_save(dir, &identity, error);	   // dir/key, certificate, cluster.pub
  *
- * and at the end cluster_key_fini(), identity_fini() and sodium_memzero(seed). */
+ * and at the end identity_cluster_key_fini(), identity_fini() and sodium_memzero(seed). */
 #ifndef PROTO_IDENTITY_IDENTITY_H
 #define PROTO_IDENTITY_IDENTITY_H
 
@@ -37,8 +38,9 @@ struct identity {
 };
 
 /* seed: fresh random bytes. */
-void keygen_cluster(const uint8_t seed[KEYGEN_CLUSTER_SEED], struct cluster_key *ret_cluster);
-void cluster_key_fini(struct cluster_key *cluster); /* wipes the secret */
+void identity_keygen_cluster(const uint8_t seed[KEYGEN_CLUSTER_SEED],
+			     struct cluster_key *ret_cluster);
+void identity_cluster_key_fini(struct cluster_key *cluster); /* wipes the secret */
 
 struct keygen_options {
 	const char *name; /* see certificate_name_valid() */
@@ -52,15 +54,15 @@ struct keygen_options {
 };
 
 /* seed: fresh random bytes. 0, or CERTIFICATE_E_MALFORMED: name, count or dates out of limits. */
-int keygen_node(const struct cluster_key *cluster, const struct keygen_options *options,
-		const uint8_t seed[KEYGEN_NODE_SEED], struct identity *ret_identity);
+int identity_keygen_node(const struct cluster_key *cluster, const struct keygen_options *options,
+			 const uint8_t seed[KEYGEN_NODE_SEED], struct identity *ret_identity);
 
 /* A new certificate for the keys of a former one of this cluster, which may have expired; the name
  * must be the same. options->address_count 0: the former's addresses. The serial is the former's +
  * 1 where options' is not above that. 0, or CERTIFICATE_E_{MALFORMED, CLUSTER, SIGNATURE}: of the
  * former one. */
-int keygen_renew(const struct cluster_key *cluster, const struct keygen_options *options,
-		 const struct certificate *former, struct certificate *ret_certificate);
+int identity_keygen_renew(const struct cluster_key *cluster, const struct keygen_options *options,
+			  const struct certificate *former, struct certificate *ret_certificate);
 
 /* Puts an identity together and checks that its parts belong to each other, but not the dates: an
  * expired director still forwards (ask certificate_check_time()). 0, or CERTIFICATE_E_{CLUSTER,

@@ -79,7 +79,8 @@ static int load_key(const char *dir, const struct form *form, uint8_t *bytes, si
 	return len == size ? 0 : explain(error, dir, form, "is too short for a key");
 }
 
-int cluster_save(const char *dir, const struct cluster_key *cluster, char error[STORE_ERROR_MAX])
+int identity_file_save_cluster(const char *dir, const struct cluster_key *cluster,
+			       char error[STORE_ERROR_MAX])
 {
 	int r;
 
@@ -90,7 +91,8 @@ int cluster_save(const char *dir, const struct cluster_key *cluster, char error[
 	return save(dir, &form_cluster_public, false, cluster->public_key, SIGN_PUBLIC_SIZE, error);
 }
 
-int cluster_load(const char *dir, struct cluster_key *ret_cluster, char error[STORE_ERROR_MAX])
+int identity_file_load_cluster(const char *dir, struct cluster_key *ret_cluster,
+			       char error[STORE_ERROR_MAX])
 {
 	uint8_t seed[KEYGEN_CLUSTER_SEED], public_key[SIGN_PUBLIC_SIZE];
 	struct cluster_key cluster;
@@ -100,25 +102,26 @@ int cluster_load(const char *dir, struct cluster_key *ret_cluster, char error[ST
 	if (r == 0)
 		r = load_key(dir, &form_cluster_public, public_key, sizeof(public_key), error);
 	if (r == 0) {
-		keygen_cluster(seed, &cluster);
+		identity_keygen_cluster(seed, &cluster);
 		if (memcmp(cluster.public_key, public_key, sizeof(public_key)) == 0)
 			*ret_cluster = cluster;
 		else
 			r = explain(error, dir, &form_cluster_key,
 				    "does not belong to cluster.pub");
-		cluster_key_fini(&cluster);
+		identity_cluster_key_fini(&cluster);
 	}
 	sodium_memzero(seed, sizeof(seed));
 	return r;
 }
 
-int identity_certificate_save(const char *dir, const struct certificate *certificate,
-			      char error[STORE_ERROR_MAX])
+int identity_file_save_certificate(const char *dir, const struct certificate *certificate,
+				   char error[STORE_ERROR_MAX])
 {
 	return save(dir, &form_certificate, false, certificate->bytes, certificate->len, error);
 }
 
-int identity_save(const char *dir, const struct identity *identity, char error[STORE_ERROR_MAX])
+int identity_file_save(const char *dir, const struct identity *identity,
+		       char error[STORE_ERROR_MAX])
 {
 	const struct certificate *certificate = &identity->certificate;
 	int r;
@@ -126,15 +129,15 @@ int identity_save(const char *dir, const struct identity *identity, char error[S
 	/* Saves the key first: this refuses to replace one, and then no file has been touched. */
 	r = save(dir, &form_key, true, identity->seed, sizeof(identity->seed), error);
 	if (r == 0)
-		r = identity_certificate_save(dir, certificate, error);
+		r = identity_file_save_certificate(dir, certificate, error);
 	if (r == 0)
 		r = save(dir, &form_cluster_public, false, identity->cluster_key,
 			 sizeof(identity->cluster_key), error);
 	return r;
 }
 
-int identity_certificate_load(const char *dir, struct certificate *ret_certificate,
-			      char error[STORE_ERROR_MAX])
+int identity_file_load_certificate(const char *dir, struct certificate *ret_certificate,
+				   char error[STORE_ERROR_MAX])
 {
 	uint8_t bytes[CERTIFICATE_MAX];
 	size_t len;
@@ -147,7 +150,7 @@ int identity_certificate_load(const char *dir, struct certificate *ret_certifica
 	return r == 0 ? 0 : explain(error, dir, &form_certificate, certificate_error_text(r));
 }
 
-int identity_load(const char *dir, struct identity *ret_identity, char error[STORE_ERROR_MAX])
+int identity_file_load(const char *dir, struct identity *ret_identity, char error[STORE_ERROR_MAX])
 {
 	uint8_t seed[KEYGEN_NODE_SEED], cluster_key[SIGN_PUBLIC_SIZE];
 	struct certificate certificate;
@@ -155,7 +158,7 @@ int identity_load(const char *dir, struct identity *ret_identity, char error[STO
 
 	r = load_key(dir, &form_key, seed, sizeof(seed), error);
 	if (r == 0)
-		r = identity_certificate_load(dir, &certificate, error);
+		r = identity_file_load_certificate(dir, &certificate, error);
 	if (r == 0)
 		r = load_key(dir, &form_cluster_public, cluster_key, sizeof(cluster_key), error);
 	if (r == 0) {

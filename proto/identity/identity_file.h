@@ -12,18 +12,21 @@
 #include "proto/store.h"
 
 /* Makes dir when it is missing. -EEXIST: cluster.key is there; nothing is changed then. */
-int cluster_save(const char *dir, const struct cluster_key *cluster, char error[STORE_ERROR_MAX]);
-int cluster_load(const char *dir, struct cluster_key *ret_cluster, char error[STORE_ERROR_MAX]);
+int identity_file_save_cluster(const char *dir, const struct cluster_key *cluster,
+			       char error[STORE_ERROR_MAX]);
+int identity_file_load_cluster(const char *dir, struct cluster_key *ret_cluster,
+			       char error[STORE_ERROR_MAX]);
 
 /* The same for a node: key, certificate, cluster.pub. Dates are not checked, see
  * identity_init(). */
-int identity_save(const char *dir, const struct identity *identity, char error[STORE_ERROR_MAX]);
-int identity_load(const char *dir, struct identity *ret_identity, char error[STORE_ERROR_MAX]);
+int identity_file_save(const char *dir, const struct identity *identity,
+		       char error[STORE_ERROR_MAX]);
+int identity_file_load(const char *dir, struct identity *ret_identity, char error[STORE_ERROR_MAX]);
 
 /* The certificate alone, which is no secret; replaces one that is there. */
-int identity_certificate_save(const char *dir, const struct certificate *certificate,
-			      char error[STORE_ERROR_MAX]);
-int identity_certificate_load(const char *dir, struct certificate *ret_certificate,
-			      char error[STORE_ERROR_MAX]);
+int identity_file_save_certificate(const char *dir, const struct certificate *certificate,
+				   char error[STORE_ERROR_MAX]);
+int identity_file_load_certificate(const char *dir, struct certificate *ret_certificate,
+				   char error[STORE_ERROR_MAX]);
 
 #endif

@@ -70,7 +70,7 @@ int hello_check(const struct identity *identity, struct peer_cache *cache,
 	}
 }
 
-size_t confirm_pack(uint64_t epoch, uint8_t data[CONFIRM_MAX])
+size_t hello_confirm_pack(uint64_t epoch, uint8_t data[CONFIRM_MAX])
 {
 	Lvsmesh__Pb__Confirm confirm = LVSMESH__PB__CONFIRM__INIT;
 
@@ -78,7 +78,7 @@ size_t confirm_pack(uint64_t epoch, uint8_t data[CONFIRM_MAX])
 	return lvsmesh__pb__confirm__pack(&confirm, data);
 }
 
-int confirm_parse(const uint8_t *data, size_t len, uint64_t *ret_epoch)
+int hello_confirm_parse(const uint8_t *data, size_t len, uint64_t *ret_epoch)
 {
 	_Alignas(max_align_t) uint8_t memory[256];
 	Lvsmesh__Pb__Confirm *confirm;

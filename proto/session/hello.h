@@ -31,8 +31,8 @@ int hello_parse(const struct identity *identity, struct version_range ours, cons
 int hello_check(const struct identity *identity, struct peer_cache *cache,
 		const struct hello *hello, usec_t wall);
 
-size_t confirm_pack(uint64_t epoch, uint8_t data[CONFIRM_MAX]);
+size_t hello_confirm_pack(uint64_t epoch, uint8_t data[CONFIRM_MAX]);
 /* 0, or SESSION_E_MALFORMED. */
-int confirm_parse(const uint8_t *data, size_t len, uint64_t *ret_epoch);
+int hello_confirm_parse(const uint8_t *data, size_t len, uint64_t *ret_epoch);
 
 #endif

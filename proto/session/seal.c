@@ -34,8 +34,9 @@ static void record_message(const uint8_t cluster[CLUSTER_ID_SIZE], uint8_t kind,
 	crypto_generichash(at + 16, HASH_SIZE, body, len, NULL, 0);
 }
 
-void record_sign(const struct identity *identity, uint8_t kind, uint64_t epoch, uint64_t sequence,
-		 const uint8_t *body, size_t len, uint8_t ret_signature[SIGNATURE_SIZE])
+void seal_record_sign(const struct identity *identity, uint8_t kind, uint64_t epoch,
+		      uint64_t sequence, const uint8_t *body, size_t len,
+		      uint8_t ret_signature[SIGNATURE_SIZE])
 {
 	uint8_t message[RECORD_MESSAGE];
 
@@ -43,8 +44,9 @@ void record_sign(const struct identity *identity, uint8_t kind, uint64_t epoch, 
 	crypto_sign_detached(ret_signature, NULL, message, sizeof(message), identity->sign_secret);
 }
 
-int record_verify(const struct certificate *origin, uint8_t kind, uint64_t epoch, uint64_t sequence,
-		  const uint8_t *body, size_t len, const uint8_t signature[SIGNATURE_SIZE])
+int seal_record_verify(const struct certificate *origin, uint8_t kind, uint64_t epoch,
+		       uint64_t sequence, const uint8_t *body, size_t len,
+		       const uint8_t signature[SIGNATURE_SIZE])
 {
 	uint8_t message[RECORD_MESSAGE];
 
@@ -69,8 +71,8 @@ static void direction_key(const uint8_t shared[crypto_scalarmult_BYTES],
 	crypto_generichash(key, 32, input, sizeof(input), shared, crypto_scalarmult_BYTES);
 }
 
-int packet_key_init(const struct identity *identity, const struct certificate *peer,
-		    struct packet_key *ret_key)
+int seal_packet_key_init(const struct identity *identity, const struct certificate *peer,
+			 struct packet_key *ret_key)
 {
 	uint8_t shared[crypto_scalarmult_BYTES];
 
@@ -82,7 +84,7 @@ int packet_key_init(const struct identity *identity, const struct certificate *p
 	return 0;
 }
 
-const char *packet_error_name(int error)
+const char *seal_packet_error_name(int error)
 {
 	static const char *const names[PACKET_E_MAX] = {
 		[PACKET_E_SIZE] = "size",
@@ -102,8 +104,8 @@ static void packet_nonce(const uint8_t *data,
 	memcpy(nonce, data + PACKET_HEADER - 16, 16);
 }
 
-int packet_pack(const struct packet_key *key, const uint8_t cluster[CLUSTER_ID_SIZE],
-		const struct packet *packet, uint8_t *data, size_t cap, size_t *ret_len)
+int seal_packet_pack(const struct packet_key *key, const uint8_t cluster[CLUSTER_ID_SIZE],
+		     const struct packet *packet, uint8_t *data, size_t cap, size_t *ret_len)
 {
 	uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES], none = 0;
 	size_t len = PACKET_HEADER + packet->len;
@@ -127,8 +129,8 @@ int packet_pack(const struct packet_key *key, const uint8_t cluster[CLUSTER_ID_S
 	return 0;
 }
 
-int packet_parse(const uint8_t cluster[CLUSTER_ID_SIZE], struct version_range versions,
-		 const uint8_t *data, size_t len, struct packet *ret_packet)
+int seal_packet_parse(const uint8_t cluster[CLUSTER_ID_SIZE], struct version_range versions,
+		      const uint8_t *data, size_t len, struct packet *ret_packet)
 {
 	if (len < PACKET_OVERHEAD || len > PACKET_MAX)
 		return PACKET_E_SIZE;
@@ -146,7 +148,7 @@ int packet_parse(const uint8_t cluster[CLUSTER_ID_SIZE], struct version_range ve
 	return 0;
 }
 
-int packet_verify(const struct packet_key *key, const uint8_t *data, size_t len)
+int seal_packet_verify(const struct packet_key *key, const uint8_t *data, size_t len)
 {
 	uint8_t nonce[crypto_aead_xchacha20poly1305_ietf_NPUBBYTES], none = 0;
 

@@ -266,7 +266,7 @@ static int take_answer(struct session *session, const uint8_t *frame, size_t len
 
 	/* All our pending handshake bytes have been sent: the peer answered them. */
 	session->pending_at = 0;
-	confirm_len = confirm_pack(session->epoch, session->pending + SESSION_HEADER);
+	confirm_len = hello_confirm_pack(session->epoch, session->pending + SESSION_HEADER);
 	put_header(session->pending, KIND_CONFIRM, confirm_len);
 	channel_seal(&session->out, session->pending, SESSION_HEADER + confirm_len);
 	session->pending_len = SESSION_OVERHEAD + confirm_len;
@@ -281,7 +281,7 @@ static int take_confirm(struct session *session, const uint8_t *frame, size_t le
 	len -= MAC_SIZE;
 	if (!channel_open(&session->in, frame, len))
 		return SESSION_E_MAC;
-	r = confirm_parse(frame + SESSION_HEADER, len - SESSION_HEADER, &epoch);
+	r = hello_confirm_parse(frame + SESSION_HEADER, len - SESSION_HEADER, &epoch);
 	return r == 0 ? finish(session, epoch) : r;
 }
 

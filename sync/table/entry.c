@@ -42,7 +42,7 @@ static uint64_t flow_mix(const struct flow *flow)
 		   flow->pe_digest * 0xe7037ed1a0b428dbu);
 }
 
-uint16_t flow_range(const struct flow *flow)
+uint16_t entry_flow_range(const struct flow *flow)
 {
 	return (uint16_t)(flow_mix(flow) >> 48);
 }

@@ -81,7 +81,7 @@ uint32_t entry_pe_digest(const uint8_t *data, size_t len);
  * that chooses its flows chooses their points too. */
 
 /* The flow's point in the key space, which divides the table into parts. */
-uint16_t flow_range(const struct flow *flow);
+uint16_t entry_flow_range(const struct flow *flow);
 /* Two tables whose sums of these are equal modulo 2^64 hold the same versions of the same flows. */
 uint64_t entry_digest(const struct flow *flow, struct table_version version);
 

@@ -228,7 +228,7 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 			.refreshed = slot->refreshed,
 			.adopted = slot->adopted,
 			.returned = slot->returned,
-			.range = flow_range(&flow),
+			.range = entry_flow_range(&flow),
 		};
 	}
 }
@@ -380,15 +380,16 @@ static enum table_list inject_list(const struct table *table, table_ref ref,
 		       : TABLE_INJECT;
 }
 
-static struct table_met meet(const struct table *table, table_ref ref, const struct entry *entry)
+static struct table_displaced meet(const struct table *table, table_ref ref,
+				   const struct entry *entry)
 {
 	struct table_meta meta;
 	struct entry held;
 
 	table_get(table, ref, &held, &meta);
 	if (meta.list != TABLE_JOURNAL || meta.returned || meta.adopted)
-		return (struct table_met){0};
-	return (struct table_met){
+		return (struct table_displaced){0};
+	return (struct table_displaced){
 		.hlc = meta.version.hlc,
 		.position = meta.position,
 		.state = held.state,
@@ -398,12 +399,12 @@ static struct table_met meet(const struct table *table, table_ref ref, const str
 
 enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_version version, uint32_t refreshed,
-			      struct table_met *ret_met)
+			      struct table_displaced *ret_met)
 {
 	uint32_t hash = table_index_hash(table, &entry->flow);
 	table_ref ref = table_index_find(table, &entry->flow, hash);
 	enum table_result result = ref ? TABLE_CHANGED : TABLE_NEW;
-	struct table_met met = {0};
+	struct table_displaced met = {0};
 	bool settled = false;
 	struct slot *slot;
 	uint16_t origin;

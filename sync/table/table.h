@@ -79,7 +79,7 @@ struct table_meta {
 	uint32_t refreshed; /* s, mono, when the kernel last reported it */
 	bool adopted;       /* found in the kernel at start, history unknown */
 	bool returned;      /* a version of our own, of an earlier life, returned by a peer */
-	uint16_t range;     /* flow_range() */
+	uint16_t range;     /* entry_flow_range() */
 };
 
 /* 0 or -ENOMEM. */
@@ -109,7 +109,7 @@ void table_publish(struct table *table, table_ref ref, uint64_t hlc);
 void table_drop(struct table *table, table_ref ref);
 
 /* An entry that this director's own kernel had reported, and that a peer's entry replaced. */
-struct table_met {
+struct table_displaced {
 	uint64_t hlc; /* its version; 0: nothing of the kind */
 	uint64_t position;
 	uint16_t state;
@@ -123,7 +123,7 @@ struct table_met {
  * written when the result is TABLE_NEW or TABLE_CHANGED. */
 enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_version version, uint32_t refreshed,
-			      struct table_met *ret_met);
+			      struct table_displaced *ret_met);
 
 /* Prefetches the cache lines that these flows need, so that a table larger than the caches does not
  * stall on each of them: call it before capturing, merging or finding them, at most TABLE_FETCH_MAX

@@ -21,8 +21,8 @@ static void check_services(const struct service_set *set)
 		check(service_validate(service, &fault) == 0);
 		check(i == 0 || service_key_compare(&service[-1].key, &service->key) < 0);
 		for (size_t j = 1; j < service->n_real_servers; j++)
-			check(real_server_compare(&service->real_servers[j - 1],
-						  &service->real_servers[j]) < 0);
+			check(service_real_compare(&service->real_servers[j - 1],
+						   &service->real_servers[j]) < 0);
 	}
 }
 

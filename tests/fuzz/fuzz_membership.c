@@ -41,7 +41,8 @@ static void send_packet(struct membership *m, uint8_t kind, const uint8_t *body,
 				.len = len};
 	struct membership_event event = {.type = MEMBERSHIP_DATAGRAM, .data = bytes};
 
-	if (packet_pack(&key, us.certificate.cluster, &packet, bytes, sizeof(bytes), &event.len))
+	if (seal_packet_pack(&key, us.certificate.cluster, &packet, bytes, sizeof(bytes),
+			     &event.len))
 		return;
 	event.remote = (struct endpoint){.ip = {.family = AF_INET, .bytes = {10}}, .port = PORT};
 	step(m, event);
@@ -57,7 +58,8 @@ static void answer(struct membership *m)
 	size_t len;
 
 	while ((len = membership_datagram(m, bytes, sizeof(bytes), &target))) {
-		if (packet_parse(us.certificate.cluster, VERSION_RANGE, bytes, len, &packet) != 0 ||
+		if (seal_packet_parse(us.certificate.cluster, VERSION_RANGE, bytes, len, &packet) !=
+			    0 ||
 		    packet.kind != PING)
 			continue;
 		ping = lvsmesh__pb__datagram__unpack(NULL, packet.len, packet.body);
@@ -121,7 +123,7 @@ static void introduce(struct membership *m)
 	record.sequence = 1;
 	record.body.data = body;
 	record.body.len = lvsmesh__pb__statement__pack(&statement, body);
-	record_sign(&peer, 32, EPOCH, 1, body, record.body.len, signature);
+	seal_record_sign(&peer, 32, EPOCH, 1, body, record.body.len, signature);
 	record.signature.data = signature;
 	record.signature.len = sizeof(signature);
 	state.n_records = 1;
@@ -157,7 +159,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (us.id == 0) {
 		fixture_identity(1, 1, &us);
 		fixture_identity(1, 2, &peer);
-		if (packet_key_init(&peer, &us.certificate, &key) != 0)
+		if (seal_packet_key_init(&peer, &us.certificate, &key) != 0)
 			abort();
 	}
 	if (size == 0)

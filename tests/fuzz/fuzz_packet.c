@@ -12,10 +12,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (sample.len == 0)
 		packet_sample_init(&sample);
-	verified = packet_verify(&sample.key, data, size) == 0;
+	verified = seal_packet_verify(&sample.key, data, size) == 0;
 	if (verified && (size != sample.len || memcmp(data, sample.data, size) != 0))
 		abort();
-	if (packet_parse(sample.cluster, VERSION_RANGE, data, size, &packet) != 0) {
+	if (seal_packet_parse(sample.cluster, VERSION_RANGE, data, size, &packet) != 0) {
 		if (verified)
 			abort();
 		return 0;

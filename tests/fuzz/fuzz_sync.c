@@ -101,8 +101,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	open_streams(sync, data[0], now);
 	if (data[0] == SYNC_KIND_BATCH) {
 		memcpy(body + SIGNATURE_SIZE, data + 2, size - 2);
-		record_sign(&peer, SYNC_KIND_BATCH, 500, last_of(data + 2, size - 2),
-			    body + SIGNATURE_SIZE, size - 2, body);
+		seal_record_sign(&peer, SYNC_KIND_BATCH, 500, last_of(data + 2, size - 2),
+				 body + SIGNATURE_SIZE, size - 2, body);
 		sync_receive(sync, SOURCE, data[0], body, size - 2 + SIGNATURE_SIZE, now);
 	} else if (data[0] == SYNC_KIND_SUMS && data[1] == 2 && size >= 10) {
 		len = make_sums(data + 2, size - 2);

@@ -90,7 +90,7 @@ static void check_entry(const struct known *known, const struct entry *entry,
 	assert(meta->refreshed == known->refreshed);
 	assert(meta->returned == known->returned);
 	assert(meta->position == known->position || !has_position(known->list));
-	assert(meta->range == flow_range(&entry->flow));
+	assert(meta->range == entry_flow_range(&entry->flow));
 }
 
 static void check_paths(const struct world *world)
@@ -335,7 +335,7 @@ static void step(struct world *world, const uint8_t op[4])
 	struct entry entry = make_entry(flow, op[2]);
 	struct table_version version = {world->hlc - MIN(world->hlc, op[3] / 4), op[3] % 4 + 5};
 	uint64_t *read = &world->read[op[3] % READERS];
-	struct table_met met;
+	struct table_displaced met;
 
 	switch (op[0] % 15) {
 	case 0:

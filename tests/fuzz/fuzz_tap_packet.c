@@ -26,7 +26,7 @@ static void packet(const uint8_t *data, size_t size)
 		return;
 	if (parsed.payload < data || parsed.payload + parsed.payload_len != data + size)
 		abort();
-	tap_is_own(&net, parsed.payload, parsed.payload_len);
+	tap_packet_is_own(&net, parsed.payload, parsed.payload_len);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

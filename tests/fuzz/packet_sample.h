@@ -25,10 +25,10 @@ static inline void packet_sample_init(struct packet_sample *sample)
 	packet.body = body;
 	packet.len = sizeof(body);
 	memcpy(sample->cluster, d2.certificate.cluster, CLUSTER_ID_SIZE);
-	if (packet_key_init(&d1, &d2.certificate, &from) != 0 ||
-	    packet_key_init(&d2, &d1.certificate, &sample->key) != 0 ||
-	    packet_pack(&from, sample->cluster, &packet, sample->data, sizeof(sample->data),
-			&sample->len) != 0)
+	if (seal_packet_key_init(&d1, &d2.certificate, &from) != 0 ||
+	    seal_packet_key_init(&d2, &d1.certificate, &sample->key) != 0 ||
+	    seal_packet_pack(&from, sample->cluster, &packet, sample->data, sizeof(sample->data),
+			     &sample->len) != 0)
 		abort();
 }
 

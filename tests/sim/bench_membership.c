@@ -207,8 +207,8 @@ static size_t flood_packet(struct sim *sim, const char *reason, uint8_t *data, s
 		packet.sender = 1;
 	if (strcmp(reason, "stale") == 0)
 		packet.epoch = 1;
-	packet_key_init(self, &other->certificate, &key);
-	packet_pack(&key, self->certificate.cluster, &packet, data, cap, &len);
+	seal_packet_key_init(self, &other->certificate, &key);
+	seal_packet_pack(&key, self->certificate.cluster, &packet, data, cap, &len);
 	data[len - 1] ^= 1;
 	return len;
 }

@@ -146,7 +146,7 @@ static void identity_make(struct cluster *cluster, const struct cluster_key *key
 	snprintf(name, sizeof(name), "d%u", d + 1);
 	memset(seed, (int)d + 1, sizeof(seed));
 	seed[0] ^= (uint8_t)((d + 1) >> 8);
-	if (keygen_node(key, &options, seed, &cluster->directors[d].identity) != 0)
+	if (identity_keygen_node(key, &options, seed, &cluster->directors[d].identity) != 0)
 		abort();
 }
 
@@ -167,7 +167,7 @@ struct cluster *cluster_new_limited(uint64_t seed, unsigned int count, unsigned 
 	cluster->time = 10 * USEC_PER_SEC;
 	cluster->count = count;
 	cluster->limit = limit;
-	keygen_cluster(key_seed, &key);
+	identity_keygen_cluster(key_seed, &key);
 	for (unsigned int d = 0; d < count; d++) {
 		identity_make(cluster, &key, d);
 		cluster->directors[d].epoch = 100 * (d + 1);

@@ -104,7 +104,7 @@ static struct real_server *real_get(struct service *service, const struct entry 
 	memcpy(real.endpoint.ip.bytes, entry->daddr, sizeof(entry->daddr));
 	real.endpoint.port = entry->dport;
 	for (size_t i = 0; i < service->n_real_servers; i++) {
-		if (real_server_compare(&service->real_servers[i], &real) == 0)
+		if (service_real_compare(&service->real_servers[i], &real) == 0)
 			return &service->real_servers[i];
 	}
 	return service_add(service, &real);

@@ -56,7 +56,7 @@ void sim_certify(struct sim *sim, unsigned int n, unsigned int name_of, uint64_t
 	store_le32(seed + KEYGEN_NODE_SEED / 2, n + 1);
 	seed[KEYGEN_NODE_SEED - 1] = 7;
 	fixture_cluster(1, &key);
-	if (keygen_node(&key, &options, seed, &sim->hosts[n].identity) != 0)
+	if (identity_keygen_node(&key, &options, seed, &sim->hosts[n].identity) != 0)
 		abort();
 }
 

@@ -62,7 +62,7 @@ static void observe(struct world *world)
 	uint64_t lost = 0;
 
 	peers_collect(cluster_node(world->cluster, 0), now, &peers);
-	observe_replication(&peers, world->log, now);
+	observer_replication(&peers, world->log, now);
 	while ((event = event_log_next(world->log, &world->cursor, &lost))) {
 		assert_string_equal(event->subject, "d3");
 		world->lagging += event->kind == EVENT_REPLICATION_LAGGING;

@@ -412,15 +412,17 @@ static void make_old(struct sim *sim, unsigned int n, struct membership_status l
 	record.epoch = last.epoch;
 	record.sequence = last.incarnation + 1;
 	record.body = (ProtobufCBinaryData){lvsmesh__pb__statement__pack(&statement, body), body};
-	record_sign(identity, 32, record.epoch, record.sequence, body, record.body.len, signature);
+	seal_record_sign(identity, 32, record.epoch, record.sequence, body, record.body.len,
+			 signature);
 	record.signature = (ProtobufCBinaryData){sizeof(signature), signature};
 	datagram.n_records = 1;
 	datagram.records = &records;
 	packet.len = lvsmesh__pb__datagram__pack(&datagram, bytes);
-	assert_int_equal(packet_key_init(identity, &sim_identity(sim, 0)->certificate, &key), 0);
-	assert_int_equal(
-		packet_pack(&key, identity->certificate.cluster, &packet, data, sizeof(data), &len),
-		0);
+	assert_int_equal(seal_packet_key_init(identity, &sim_identity(sim, 0)->certificate, &key),
+			 0);
+	assert_int_equal(seal_packet_pack(&key, identity->certificate.cluster, &packet, data,
+					  sizeof(data), &len),
+			 0);
 	sim_inject(sim, 0, data, len);
 }
 

@@ -83,9 +83,11 @@ static size_t seal_as(struct sim *sim, unsigned int who, struct stolen *stolen, 
 	size_t len;
 
 	packet.len = lvsmesh__pb__datagram__pack(body, bytes);
-	assert_int_equal(packet_key_init(identity, &sim_identity(sim, to)->certificate, &key), 0);
+	assert_int_equal(seal_packet_key_init(identity, &sim_identity(sim, to)->certificate, &key),
+			 0);
 	assert_int_equal(
-		packet_pack(&key, identity->certificate.cluster, &packet, data, 4096, &len), 0);
+		seal_packet_pack(&key, identity->certificate.cluster, &packet, data, 4096, &len),
+		0);
 	return len;
 }
 
@@ -120,7 +122,7 @@ static void say_to(struct sim *sim, struct stolen *stolen, unsigned int to, uint
 	Lvsmesh__Pb__Record record = LVSMESH__PB__RECORD__INIT;
 	uint8_t signature[SIGNATURE_SIZE];
 
-	record_sign(sim_identity(sim, THIEF), kind, epoch, sequence, body, len, signature);
+	seal_record_sign(sim_identity(sim, THIEF), kind, epoch, sequence, body, len, signature);
 	record.kind = kind;
 	record.origin = origin;
 	record.epoch = epoch;
@@ -348,8 +350,8 @@ static void state_first(struct sim *sim, struct stolen *stolen, unsigned int of,
 	uint8_t body[256], signature[SIGNATURE_SIZE];
 	size_t len = statement(body, MEMBER_READY, THIEF);
 
-	record_sign(sim_identity(sim, THIEF), STATEMENT, stolen->epoch, sequence, body, len,
-		    signature);
+	seal_record_sign(sim_identity(sim, THIEF), STATEMENT, stolen->epoch, sequence, body, len,
+			 signature);
 	record.kind = STATEMENT;
 	record.origin = sim_id(sim, of);
 	record.epoch = stolen->epoch;
@@ -429,8 +431,8 @@ static void test_records_in_a_relayed_packet(void **state)
 	record.epoch = stolen[0].epoch;
 	record.sequence = before + 1;
 	record.body = bytes_of(body, statement(body, MEMBER_READY, THIEF));
-	record_sign(sim_identity(sim, THIEF), STATEMENT, record.epoch, record.sequence, body,
-		    record.body.len, signature);
+	seal_record_sign(sim_identity(sim, THIEF), STATEMENT, record.epoch, record.sequence, body,
+			 record.body.len, signature);
 	record.signature = bytes_of(signature, sizeof(signature));
 	ping.nonce = 1;
 	ping.records = &records;
@@ -688,7 +690,7 @@ static void test_the_last_word_of_a_stranger(void **state)
 	record.origin = stranger.id;
 	record.epoch = record.sequence = 5;
 	record.body = bytes_of(body, statement(body, MEMBER_LEFT, SUBJECT));
-	record_sign(&stranger, STATEMENT, 5, 5, body, record.body.len, signature);
+	seal_record_sign(&stranger, STATEMENT, 5, 5, body, record.body.len, signature);
 	record.signature = bytes_of(signature, sizeof(signature));
 	record.certificate = bytes_of(stranger.certificate.bytes, stranger.certificate.len);
 	gossip_as_thief(sim, &stolen, 0, &record);
@@ -738,10 +740,10 @@ static void test_forged_acks(void **state)
 		packet.body = bytes;
 		packet.len = lvsmesh__pb__datagram__pack(&body, bytes);
 		packet.sequence++;
-		assert_int_equal(packet_key_init(thief, &sim_identity(sim, 0)->certificate, &key),
-				 0);
-		assert_int_equal(packet_pack(&key, thief->certificate.cluster, &packet, data,
-					     sizeof(data), &len),
+		assert_int_equal(
+			seal_packet_key_init(thief, &sim_identity(sim, 0)->certificate, &key), 0);
+		assert_int_equal(seal_packet_pack(&key, thief->certificate.cluster, &packet, data,
+						  sizeof(data), &len),
 				 0);
 		sim_inject(sim, 0, data, len);
 		send_as_thief(sim, &stolen, 0, NACK, &body);
@@ -895,7 +897,7 @@ static void test_lengths_at_their_extremes(void **state)
 	size_t len;
 
 	(void)state;
-	assert_int_equal(packet_key_init(thief, &sim_identity(sim, 0)->certificate, &key), 0);
+	assert_int_equal(seal_packet_key_init(thief, &sim_identity(sim, 0)->certificate, &key), 0);
 	for (unsigned int i = 0; i < 4000; i++) {
 		struct packet packet = {.version = VERSION_WIRE,
 					.kind = (uint8_t)(i % 9),
@@ -913,8 +915,8 @@ static void test_lengths_at_their_extremes(void **state)
 			bytes[0] = 0x32;
 			memset(bytes + 1, 0xff, MIN(packet.len, (size_t)9));
 		}
-		assert_int_equal(packet_pack(&key, thief->certificate.cluster, &packet, data,
-					     sizeof(data), &len),
+		assert_int_equal(seal_packet_pack(&key, thief->certificate.cluster, &packet, data,
+						  sizeof(data), &len),
 				 0);
 		sim_inject(sim, 0, data, len);
 		sim_run(sim, MS);
@@ -938,15 +940,15 @@ static void test_strangers(void **state)
 	/* A stranger of another cluster, though it knows our certificates. */
 	fixture_identity(9, 1, &stranger);
 	self = *sim_identity(sim, 0);
-	assert_int_equal(packet_key_init(&stranger, &self.certificate, &key), 0);
+	assert_int_equal(seal_packet_key_init(&stranger, &self.certificate, &key), 0);
 	packet.sender = stranger.id;
 	for (unsigned int i = 0; i < 10000; i++) {
 		packet.sequence = i;
-		assert_int_equal(
-			packet_pack(&key,
-				    i % 2 ? self.certificate.cluster : stranger.certificate.cluster,
-				    &packet, data, sizeof(data), &len),
-			0);
+		assert_int_equal(seal_packet_pack(&key,
+						  i % 2 ? self.certificate.cluster
+							: stranger.certificate.cluster,
+						  &packet, data, sizeof(data), &len),
+				 0);
 		sim_inject(sim, 0, data, len);
 	}
 	sim_run(sim, S);

@@ -79,11 +79,11 @@ static void observe(struct world *world)
 	world->now = cluster_now(world->cluster);
 	node_status(node, &status);
 	peers_collect(node, world->now, &peers);
-	observe_alone("d1", status.alone, world->now.mono - world->facts.started, world->log,
-		      world->now);
-	observe_drain(&world->observer, "d1", &status, world->log, world->now);
-	observe_replication(&peers, world->log, world->now);
-	observe_forwarder("d1", world->facts.stalled_since, world->log, world->now);
+	observer_alone("d1", status.alone, world->now.mono - world->facts.started, world->log,
+		       world->now);
+	observer_drain(&world->observer, "d1", &status, world->log, world->now);
+	observer_replication(&peers, world->log, world->now);
+	observer_forwarder("d1", world->facts.stalled_since, world->log, world->now);
 }
 
 static void run(struct world *world, unsigned int seconds)
@@ -206,7 +206,7 @@ static void one_failed(struct world *world)
 	cluster_crash(world->cluster, 1, true);
 	run(world, 8);
 	event_init(&event, EVENT_MEMBER_FAILED, "d2", "Member d2 has failed.");
-	event_raise(world->log, &event, world->now);
+	event_log_raise(world->log, &event, world->now);
 }
 
 /* The network swallows what d2 says; its streams do not know yet. */
@@ -218,7 +218,7 @@ static void one_silent(struct world *world)
 	cluster_hole(world->cluster, 1, 2, true);
 	run(world, 3);
 	event_init(&event, EVENT_MEMBER_FAILED, "d2", "Member d2 has failed.");
-	event_raise(world->log, &event, world->now);
+	event_log_raise(world->log, &event, world->now);
 }
 
 /* The clock's battery was empty: d2's entries are two hours ahead. */
@@ -244,7 +244,7 @@ static void partly_cut(struct world *world)
 	run(world, 20);
 	event_init(&event, EVENT_PARTIAL_PARTITION, "d1",
 		   "Some directors reach each other only through others: d2 | d3.");
-	event_raise(world->log, &event, world->now);
+	event_log_raise(world->log, &event, world->now);
 }
 
 static void minority(struct world *world)

@@ -15,12 +15,12 @@
 
 static int setup(void **state)
 {
-	return accounts_new((struct accounts **)state);
+	return account_new((struct accounts **)state);
 }
 
 static int teardown(void **state)
 {
-	accounts_free(*state);
+	account_free(*state);
 	return 0;
 }
 
@@ -31,7 +31,7 @@ static usec_t work(struct accounts *accounts, uint64_t id, usec_t *now, usec_t u
 	usec_t worked = 0, over;
 
 	while (*now < until) {
-		over = accounts_over(accounts, id, *now);
+		over = account_over(accounts, id, *now);
 		if (over) {
 			assert_in_range(over, *now + 1, *now + ACCOUNT_DEBT);
 			*now = over;
@@ -39,7 +39,7 @@ static usec_t work(struct accounts *accounts, uint64_t id, usec_t *now, usec_t u
 		}
 		*now += USEC_PER_MSEC;
 		worked += USEC_PER_MSEC;
-		accounts_charge(accounts, id, USEC_PER_MSEC, *now);
+		account_charge(accounts, id, USEC_PER_MSEC, *now);
 	}
 	return worked;
 }
@@ -52,14 +52,14 @@ static void test_share(void **state)
 
 	burst = ACCOUNT_BURST * ACCOUNT_SHARE / (ACCOUNT_SHARE - 1);
 	assert_int_equal(work(*state, ONE, &now, began + ACCOUNT_BURST), ACCOUNT_BURST);
-	assert_int_equal(accounts_over_last(*state, ONE), 0);
+	assert_int_equal(account_over_last(*state, ONE), 0);
 	assert_in_range(work(*state, ONE, &now, began + burst + minute),
 			burst - ACCOUNT_BURST + minute / ACCOUNT_SHARE - second / 10,
 			burst - ACCOUNT_BURST + minute / ACCOUNT_SHARE + second / 10);
-	assert_in_range(accounts_over_last(*state, ONE), now - second, now);
+	assert_in_range(account_over_last(*state, ONE), now - second, now);
 	now += ACCOUNT_BURST * ACCOUNT_SHARE + second;
 	began = now;
-	assert_int_equal(accounts_any(*state, now), 0);
+	assert_int_equal(account_any_over(*state, now), 0);
 	assert_int_equal(work(*state, ONE, &now, began + ACCOUNT_BURST), ACCOUNT_BURST);
 }
 
@@ -68,13 +68,13 @@ static void test_apart(void **state)
 {
 	usec_t now = 1000 * USEC_PER_SEC;
 
-	accounts_charge(*state, ONE, ACCOUNT_BURST + 1000, now);
-	assert_int_equal(accounts_over(*state, ONE, now), now + 1000 * ACCOUNT_SHARE);
-	assert_int_equal(accounts_any(*state, now), now + 1000 * ACCOUNT_SHARE);
-	assert_int_equal(accounts_over(*state, OTHER, now), 0);
-	accounts_charge(*state, OTHER, ACCOUNT_BURST - 1, now);
-	assert_int_equal(accounts_over(*state, OTHER, now), 0);
-	assert_int_equal(accounts_over(*state, ONE, now + 1000 * ACCOUNT_SHARE), 0);
+	account_charge(*state, ONE, ACCOUNT_BURST + 1000, now);
+	assert_int_equal(account_over(*state, ONE, now), now + 1000 * ACCOUNT_SHARE);
+	assert_int_equal(account_any_over(*state, now), now + 1000 * ACCOUNT_SHARE);
+	assert_int_equal(account_over(*state, OTHER, now), 0);
+	account_charge(*state, OTHER, ACCOUNT_BURST - 1, now);
+	assert_int_equal(account_over(*state, OTHER, now), 0);
+	assert_int_equal(account_over(*state, ONE, now + 1000 * ACCOUNT_SHARE), 0);
 }
 
 /* However much a single event took, its director is heard again before it is given up. */
@@ -82,8 +82,8 @@ static void test_debt(void **state)
 {
 	usec_t now = 1000 * USEC_PER_SEC;
 
-	accounts_charge(*state, ONE, 1000 * USEC_PER_SEC, now);
-	assert_int_equal(accounts_over(*state, ONE, now), now + ACCOUNT_DEBT);
+	account_charge(*state, ONE, 1000 * USEC_PER_SEC, now);
+	assert_int_equal(account_over(*state, ONE, now), now + ACCOUNT_DEBT);
 }
 
 /* However many others there are, one that has used up its share is not forgotten. */
@@ -91,10 +91,10 @@ static void test_crowd(void **state)
 {
 	usec_t now = 1000 * USEC_PER_SEC;
 
-	accounts_charge(*state, ONE, ACCOUNT_BURST + USEC_PER_SEC / 10, now);
+	account_charge(*state, ONE, ACCOUNT_BURST + USEC_PER_SEC / 10, now);
 	for (uint64_t id = 2; id < 100000; id++)
-		accounts_charge(*state, id, USEC_PER_MSEC, now);
-	assert_int_not_equal(accounts_over(*state, ONE, now), 0);
+		account_charge(*state, id, USEC_PER_MSEC, now);
+	assert_int_not_equal(account_over(*state, ONE, now), 0);
 }
 
 int main(void)

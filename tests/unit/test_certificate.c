@@ -32,7 +32,7 @@ static void test_round_trip(void **state)
 	assert_int_equal(certificate.address_count, 1);
 	assert_int_equal(certificate.addresses[0].bytes[3], 1);
 	assert_int_equal(certificate.serial, 1);
-	cluster_id(cluster.public_key, id);
+	certificate_cluster_id(cluster.public_key, id);
 	assert_memory_equal(certificate.cluster, id, sizeof(id));
 	assert_int_equal(certificate_verify(&certificate, cluster.public_key, FIXTURE_WALL), 0);
 	assert_int_equal(certificate_id(&certificate), d1.id);
@@ -57,17 +57,20 @@ static void test_largest(void **state)
 	memset(name, 'z', CERTIFICATE_NAME_MAX);
 	for (size_t i = 0; i < CERTIFICATE_ADDRESSES_MAX; i++)
 		addresses[i] = (struct ip_addr){.family = AF_INET6, .bytes = {0x20, (uint8_t)i}};
-	assert_int_equal(keygen_node(&cluster, &options, seed, &identity), 0);
+	assert_int_equal(identity_keygen_node(&cluster, &options, seed, &identity), 0);
 	assert_memory_equal(identity.certificate.addresses, addresses, sizeof(addresses));
 	assert_string_equal(identity.certificate.name, name);
 
 	options.address_count++;
-	assert_int_equal(keygen_node(&cluster, &options, seed, &identity), CERTIFICATE_E_MALFORMED);
+	assert_int_equal(identity_keygen_node(&cluster, &options, seed, &identity),
+			 CERTIFICATE_E_MALFORMED);
 	options.address_count--;
 	options.not_after = options.not_before;
-	assert_int_equal(keygen_node(&cluster, &options, seed, &identity), CERTIFICATE_E_MALFORMED);
+	assert_int_equal(identity_keygen_node(&cluster, &options, seed, &identity),
+			 CERTIFICATE_E_MALFORMED);
 	options.not_after = UINT64_MAX;
-	assert_int_equal(keygen_node(&cluster, &options, seed, &identity), CERTIFICATE_E_MALFORMED);
+	assert_int_equal(identity_keygen_node(&cluster, &options, seed, &identity),
+			 CERTIFICATE_E_MALFORMED);
 }
 
 static void test_names(void **state)

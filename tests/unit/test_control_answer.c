@@ -508,8 +508,8 @@ static void test_replication(void **state)
 		for (size_t s = 0; s < world->config->services.count; s++)
 			world->config->services.services[s].sync_off = cases[i].off;
 		replication = status_replication(&world->facts, &node, &peers);
-		if (strcmp(replication_name(replication), cases[i].word) != 0)
-			fail_msg("case %zu: %s", i, replication_name(replication));
+		if (strcmp(status_replication_name(replication), cases[i].word) != 0)
+			fail_msg("case %zu: %s", i, status_replication_name(replication));
 	}
 	/* One service is enough. */
 	world->config->services.services[0].sync_off = true;
@@ -773,7 +773,7 @@ static void event_add(struct world *world, enum event_kind kind, const char *sub
 	event_init(&event, kind, subject, "It happened to %s.", subject);
 	event_number(&event, "left_s", 7);
 	event_text(&event, "member", "\"x\"");
-	event_raise(world->events, &event, start);
+	event_log_raise(world->events, &event, start);
 }
 
 static void test_documented(void **state)
@@ -815,7 +815,7 @@ static void test_evidence(void **state)
 	event_add(world, EVENT_SUSPECTED, "d2");
 	event_add(world, EVENT_MEMBER_FAILED, "d2");
 	event_init(&event, EVENT_REFUTED, "d1", "It was accused.");
-	event_raise(world->events, &event, (struct now){.mono = start.mono + 1});
+	event_log_raise(world->events, &event, (struct now){.mono = start.mono + 1});
 	ask(world, "{\"command\": \"events\"}", 100, &lines);
 	check_ok(&lines, 1);
 	lines_fini(&lines);
@@ -963,7 +963,7 @@ static void test_refuse(void **state)
 
 	(void)state;
 	for (int i = 1; i < CONTROL_E_MAX; i++) {
-		size_t len = control_refuse(i, line, sizeof(line));
+		size_t len = control_answer_refuse(i, line, sizeof(line));
 		json_t *object = json_loadb(line, len, 0, NULL);
 
 		assert_string_equal(text_of(object, "error"), control_error_name(i));

@@ -118,7 +118,7 @@ static bool owned_harmless(void)
 	int r = owned_load(scratch.dir, &keys);
 	bool same = keys.count == 1 && service_key_compare(&keys.keys[0], &key) == 0;
 
-	service_keys_fini(&keys);
+	plan_keys_fini(&keys);
 	return r == -EBADMSG || (r == 0 && same);
 }
 
@@ -193,7 +193,7 @@ static bool identity_harmless(void)
 {
 	static struct identity want, got;
 	char error[STORE_ERROR_MAX];
-	int r = identity_load(scratch.dir, &got, error);
+	int r = identity_file_load(scratch.dir, &got, error);
 
 	fixture_identity(1, 1, &want);
 	return r == -EBADMSG ||
@@ -209,7 +209,7 @@ static void test_identity(void **state)
 
 	(void)state;
 	fixture_identity(1, 1, &identity);
-	assert_int_equal(identity_save(scratch.dir, &identity, error), 0);
+	assert_int_equal(identity_file_save(scratch.dir, &identity, error), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		damage(names[i], identity_harmless);
 		put(names[i], len);

@@ -37,9 +37,9 @@ static void test_vectors(void **state)
 	template.cport = 0;
 	template.protocol = IPPROTO_UDP;
 	template.pe_digest = 0xdeadbeef;
-	assert_int_equal(flow_range(&v4), 0xada6);
-	assert_int_equal(flow_range(&v6), 0x9c63);
-	assert_int_equal(flow_range(&template), 0x7db3);
+	assert_int_equal(entry_flow_range(&v4), 0xada6);
+	assert_int_equal(entry_flow_range(&v6), 0x9c63);
+	assert_int_equal(entry_flow_range(&template), 0x7db3);
 	assert_true(digest(&v4) == 0x0360916fec8d3492);
 	assert_true(digest(&v6) == 0x016364e074460756);
 	assert_true(digest(&template) == 0xb7dad9ae7ccbdb3d);
@@ -80,7 +80,7 @@ static void test_spread(void **state)
 	for (unsigned int i = 0; i < 256 * 400; i++) {
 		flow.caddr[3] = (uint8_t)i;
 		flow.cport = (uint16_t)(1024 + i / 256);
-		count[flow_range(&flow) >> 8]++;
+		count[entry_flow_range(&flow) >> 8]++;
 	}
 	for (unsigned int i = 0; i < 256; i++)
 		assert_in_range(count[i], 400 - 120, 400 + 120);

@@ -48,7 +48,7 @@ static bool raise_at(struct world *world, unsigned int second, const char *name,
 
 	assert_true(event_kind_find(name, &kind));
 	event_init(&event, kind, subject, "At %u.", second);
-	return event_raise(world->log, &event, at(second));
+	return event_log_raise(world->log, &event, at(second));
 }
 
 /* "KIND ROLE INCIDENT SUPPRESSED@SECOND" each, and a comma behind it. */

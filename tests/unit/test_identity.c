@@ -115,8 +115,8 @@ static void test_files(void **state)
 	mode_t mask = umask(0);
 
 	strcpy(dir, scratch_path(scratch, "made"));
-	assert_int_equal(cluster_save(dir, &cluster, error), 0);
-	assert_int_equal(identity_save(dir, &d1, error), 0);
+	assert_int_equal(identity_file_save_cluster(dir, &cluster, error), 0);
+	assert_int_equal(identity_file_save(dir, &d1, error), 0);
 	umask(mask);
 	assert_int_equal(mode_of(scratch, "made"), 0700);
 	assert_int_equal(mode_of(scratch, "made/cluster.key"), 0600);
@@ -124,9 +124,9 @@ static void test_files(void **state)
 	assert_int_equal(mode_of(scratch, "made/cluster.pub"), 0644);
 	assert_int_equal(mode_of(scratch, "made/certificate"), 0644);
 
-	assert_int_equal(cluster_load(dir, &cluster_back, error), 0);
+	assert_int_equal(identity_file_load_cluster(dir, &cluster_back, error), 0);
 	assert_memory_equal(&cluster_back, &cluster, sizeof(cluster));
-	assert_int_equal(identity_load(dir, &back, error), 0);
+	assert_int_equal(identity_file_load(dir, &back, error), 0);
 	assert_memory_equal(&back, &d1, sizeof(back));
 }
 
@@ -139,16 +139,16 @@ static void test_keys_are_not_replaced(void **state)
 
 	fixture_cluster(2, &other);
 	fixture_identity(1, 2, &d2);
-	assert_int_equal(cluster_save(scratch->dir, &cluster, error), 0);
-	assert_int_equal(cluster_save(scratch->dir, &other, error), -EEXIST);
+	assert_int_equal(identity_file_save_cluster(scratch->dir, &cluster, error), 0);
+	assert_int_equal(identity_file_save_cluster(scratch->dir, &other, error), -EEXIST);
 	assert_non_null(strstr(error, scratch_path(scratch, "cluster.key")));
 	assert_non_null(strstr(error, "move it away"));
-	assert_int_equal(cluster_load(scratch->dir, &back, error), 0);
+	assert_int_equal(identity_file_load_cluster(scratch->dir, &back, error), 0);
 	assert_memory_equal(&back, &cluster, sizeof(back));
 
-	assert_int_equal(identity_save(scratch->dir, &d1, error), 0);
-	assert_int_equal(identity_save(scratch->dir, &d2, error), -EEXIST);
-	assert_int_equal(identity_load(scratch->dir, &identity, error), 0);
+	assert_int_equal(identity_file_save(scratch->dir, &d1, error), 0);
+	assert_int_equal(identity_file_save(scratch->dir, &d2, error), -EEXIST);
+	assert_int_equal(identity_file_load(scratch->dir, &identity, error), 0);
 	assert_memory_equal(&identity, &d1, sizeof(identity));
 	assert_int_not_equal(access(scratch_path(scratch, "key.new"), F_OK), 0);
 }
@@ -160,15 +160,15 @@ static void test_open_secret(void **state)
 	char error[STORE_ERROR_MAX], remedy[PATH_MAX + 16];
 	struct identity back;
 
-	assert_int_equal(identity_save(scratch->dir, &d1, error), 0);
+	assert_int_equal(identity_file_save(scratch->dir, &d1, error), 0);
 	snprintf(remedy, sizeof(remedy), "chmod 600 %s", scratch_path(scratch, "key"));
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
 		assert_int_equal(chmod(scratch_path(scratch, "key"), modes[i]), 0);
-		assert_int_equal(identity_load(scratch->dir, &back, error), -EACCES);
+		assert_int_equal(identity_file_load(scratch->dir, &back, error), -EACCES);
 		assert_non_null(strstr(error, remedy));
 	}
 	assert_int_equal(chmod(scratch_path(scratch, "key"), 0400), 0);
-	assert_int_equal(identity_load(scratch->dir, &back, error), 0);
+	assert_int_equal(identity_file_load(scratch->dir, &back, error), 0);
 }
 
 static void test_missing(void **state)
@@ -180,14 +180,14 @@ static void test_missing(void **state)
 	struct identity back;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		assert_int_equal(identity_save(scratch->dir, &d1, error), 0);
+		assert_int_equal(identity_file_save(scratch->dir, &d1, error), 0);
 		unlink(scratch_path(scratch, names[i]));
-		assert_int_equal(identity_load(scratch->dir, &back, error), -ENOENT);
+		assert_int_equal(identity_file_load(scratch->dir, &back, error), -ENOENT);
 		snprintf(message, sizeof(message), "%s is missing: ", names[i]);
 		assert_non_null(strstr(error, message));
 		unlink(scratch_path(scratch, "key"));
 	}
-	assert_int_equal(cluster_load(scratch->dir, &key, error), -ENOENT);
+	assert_int_equal(identity_file_load_cluster(scratch->dir, &key, error), -ENOENT);
 	assert_non_null(strstr(error, "keygen cluster"));
 }
 
@@ -200,14 +200,14 @@ static void test_damaged(void **state)
 	char error[STORE_ERROR_MAX], text[ARMOR_TEXT_MAX], was;
 	struct identity back;
 
-	assert_int_equal(identity_save(scratch->dir, &d1, error), 0);
+	assert_int_equal(identity_file_save(scratch->dir, &d1, error), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		size_t len = scratch_read(scratch, names[i], text, sizeof(text));
 
 		assert_int_equal(chmod(scratch_path(scratch, names[i]), 0600), 0);
 		for (size_t n = 0; n < len - 1; n++) {
 			scratch_write(scratch, names[i], text, n);
-			assert_int_equal(identity_load(scratch->dir, &back, error), -EBADMSG);
+			assert_int_equal(identity_file_load(scratch->dir, &back, error), -EBADMSG);
 			assert_non_null(strstr(error, scratch_path(scratch, names[i])));
 		}
 		for (size_t n = 0; n < len; n++) {
@@ -216,11 +216,11 @@ static void test_damaged(void **state)
 				continue;
 			text[n] = was == 'A' ? 'B' : 'A';
 			scratch_write(scratch, names[i], text, len);
-			assert_int_equal(identity_load(scratch->dir, &back, error), -EBADMSG);
+			assert_int_equal(identity_file_load(scratch->dir, &back, error), -EBADMSG);
 			text[n] = was;
 		}
 		scratch_write(scratch, names[i], text, len);
-		assert_int_equal(identity_load(scratch->dir, &back, error), 0);
+		assert_int_equal(identity_file_load(scratch->dir, &back, error), 0);
 	}
 }
 
@@ -234,32 +234,32 @@ static void test_mixed_up(void **state)
 
 	fixture_identity(1, 2, &d2);
 	fixture_cluster(2, &other);
-	assert_int_equal(identity_save(scratch->dir, &d1, error), 0);
+	assert_int_equal(identity_file_save(scratch->dir, &d1, error), 0);
 
 	armor_format(ARMOR_CERTIFICATE, d2.certificate.bytes, d2.certificate.len, text,
 		     sizeof(text), &len);
 	scratch_write(scratch, "certificate", text, len);
-	assert_int_equal(identity_load(scratch->dir, &back, error), -EBADMSG);
+	assert_int_equal(identity_file_load(scratch->dir, &back, error), -EBADMSG);
 	assert_non_null(strstr(error, "certificate is of another key"));
 
 	armor_format(ARMOR_CERTIFICATE, d2.seed, sizeof(d2.seed), text, sizeof(text), &len);
 	scratch_write(scratch, "certificate", text, len);
-	assert_int_equal(identity_load(scratch->dir, &back, error), -EBADMSG);
+	assert_int_equal(identity_file_load(scratch->dir, &back, error), -EBADMSG);
 	assert_non_null(strstr(error, "is not a certificate"));
 
 	scratch_write(scratch, "certificate", big, sizeof(big));
-	assert_int_equal(identity_load(scratch->dir, &back, error), -EFBIG);
+	assert_int_equal(identity_file_load(scratch->dir, &back, error), -EFBIG);
 
 	armor_format(ARMOR_NODE_KEY, d1.seed, sizeof(d1.seed) - 1, text, sizeof(text), &len);
 	scratch_write(scratch, "key", text, len);
-	assert_int_equal(identity_load(scratch->dir, &back, error), -EBADMSG);
+	assert_int_equal(identity_file_load(scratch->dir, &back, error), -EBADMSG);
 	assert_non_null(strstr(error, "too short"));
 
-	assert_int_equal(cluster_save(scratch->dir, &cluster, error), 0);
+	assert_int_equal(identity_file_save_cluster(scratch->dir, &cluster, error), 0);
 	armor_format(ARMOR_CLUSTER_PUBLIC, other.public_key, SIGN_PUBLIC_SIZE, text, sizeof(text),
 		     &len);
 	scratch_write(scratch, "cluster.pub", text, len);
-	assert_int_equal(cluster_load(scratch->dir, &key, error), -EBADMSG);
+	assert_int_equal(identity_file_load_cluster(scratch->dir, &key, error), -EBADMSG);
 	assert_non_null(strstr(error, "does not belong to cluster.pub"));
 }
 
@@ -276,7 +276,8 @@ static void test_renewed(void **state)
 	struct identity again;
 
 	(void)state;
-	assert_int_equal(keygen_renew(&cluster, &options, &d1.certificate, &certificate), 0);
+	assert_int_equal(identity_keygen_renew(&cluster, &options, &d1.certificate, &certificate),
+			 0);
 	assert_int_equal(certificate_id(&certificate), d1.id);
 	assert_int_equal(certificate.serial, d1.certificate.serial + 1);
 	assert_int_equal(certificate.not_after, options.not_after);
@@ -285,15 +286,16 @@ static void test_renewed(void **state)
 	options.serial = 1000;
 	options.addresses = &address;
 	options.address_count = 1;
-	assert_int_equal(keygen_renew(&cluster, &options, &d1.certificate, &certificate), 0);
+	assert_int_equal(identity_keygen_renew(&cluster, &options, &d1.certificate, &certificate),
+			 0);
 	assert_int_equal(certificate.serial, 1000);
 	assert_memory_equal(&certificate.addresses[0], &address, sizeof(address));
 	options.name = "d2";
-	assert_int_equal(keygen_renew(&cluster, &options, &d1.certificate, &certificate),
+	assert_int_equal(identity_keygen_renew(&cluster, &options, &d1.certificate, &certificate),
 			 CERTIFICATE_E_MALFORMED);
 	fixture_cluster(2, &other);
 	options.name = "d1";
-	assert_int_equal(keygen_renew(&other, &options, &d1.certificate, &certificate),
+	assert_int_equal(identity_keygen_renew(&other, &options, &d1.certificate, &certificate),
 			 CERTIFICATE_E_CLUSTER);
 }
 

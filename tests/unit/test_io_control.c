@@ -327,7 +327,7 @@ static void event_add(struct world *world, unsigned int number)
 	snprintf(subject, sizeof(subject), "d%u", number);
 	event_init(&event, EVENT_MEMBER_JOINED, subject, "Member %s has joined.", subject);
 	/* each in a minute of its own: no event is held back */
-	event_raise(world->events, &event, (struct now){.mono = number * EVENT_LOG_QUIET});
+	event_log_raise(world->events, &event, (struct now){.mono = number * EVENT_LOG_QUIET});
 }
 
 static int follow(struct world *world)

@@ -97,7 +97,7 @@ static void kernel_edit(const struct plan_op *op)
 	struct service *service = service_set_find(&kernel, &op->service->key);
 
 	for (size_t i = 0; i < service->n_real_servers; i++)
-		if (real_server_compare(&service->real_servers[i], op->real) == 0)
+		if (service_real_compare(&service->real_servers[i], op->real) == 0)
 			service->real_servers[i].weight = op->real->weight;
 }
 

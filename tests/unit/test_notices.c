@@ -65,7 +65,7 @@ static void test_all(void **state)
 		const char *name = membership_notice_name(type);
 		struct event event;
 
-		notice_event(world->membership, "d1", &notice, 0, &event);
+		notices_event(world->membership, "d1", &notice, 0, &event);
 		assert_string_equal(event_type(event.kind)->name, name);
 		assert_int_equal(event_type(event.kind)->role == EVENT_EVIDENCE,
 				 type >= MEMBERSHIP_SUSPECTED);
@@ -90,7 +90,7 @@ static void test_failed(void **state)
 	};
 	struct event event;
 
-	notice_event(world->membership, "d1", &notice, 0, &event);
+	notices_event(world->membership, "d1", &notice, 0, &event);
 	assert_string_equal(event.subject, "d2");
 	assert_string_equal(event.sentence, "Member d2 has failed: its host answers, the daemon "
 					    "does not run; 2 of 3 are alive.");
@@ -114,7 +114,7 @@ static void test_split(void **state)
 
 	for (unsigned int i = 0; i < MEMBERSHIP_NOTICE_IDS; i++)
 		notice.ids[i] = i + 1;
-	notice_event(world->membership, "d1", &notice, 0, &event);
+	notices_event(world->membership, "d1", &notice, 0, &event);
 	assert_string_equal(event.subject, "d1");
 	assert_string_equal(field_text(&event, "here"), "d1");
 	assert_memory_equal(field_text(&event, "there"), "0000000000000001, 0000000000000002,", 35);
@@ -125,14 +125,14 @@ static void test_split(void **state)
 	notice.roster = 2;
 	notice.ids[0] = world->identity.id + 1;
 	notice.evidence = EVIDENCE_WITNESS;
-	notice_event(world->membership, "d1", &notice, 0, &event);
+	notices_event(world->membership, "d1", &notice, 0, &event);
 	snprintf(text, sizeof(text),
 		 "The cluster is split: d1 sees 1 of 2 members and the witness, and not %016llx.",
 		 (unsigned long long)notice.ids[0]);
 	assert_string_equal(event.sentence, text);
 	notice.type = MEMBERSHIP_SPLIT_SUSPECTED;
 	notice.evidence = 0;
-	notice_event(world->membership, "d1", &notice, 0, &event);
+	notices_event(world->membership, "d1", &notice, 0, &event);
 	snprintf(text, sizeof(text),
 		 "The cluster is split, or %016llx has crashed: d1 sees 1 of 2 members.",
 		 (unsigned long long)notice.ids[0]);
@@ -142,7 +142,7 @@ static void test_split(void **state)
 static const char *sentence_of(struct world *world, const struct membership_notice *notice,
 			       struct event *event)
 {
-	notice_event(world->membership, "d1", notice, 3, event);
+	notices_event(world->membership, "d1", notice, 3, event);
 	return event->sentence;
 }
 
@@ -212,19 +212,19 @@ static void test_cut(void **state)
 	cut.ids[1] = id;
 	cut.ids[2] = 2;
 	cut.group[2] = 1;
-	notice_cut(world->membership, "d1", &cut, text, sizeof(text));
+	notices_cut(world->membership, "d1", &cut, text, sizeof(text));
 	assert_string_equal(text, "0000000000000001, d1 | 0000000000000002");
 	/* cut between two names, where it gets too long */
-	notice_cut(world->membership, "d1", &cut, text, 40);
+	notices_cut(world->membership, "d1", &cut, text, 40);
 	assert_string_equal(text, "0000000000000001, d1 ...");
 	cut.groups = 0;
 	cut.id_count = 4;
 	cut.ids[2] = 3;
 	cut.ids[3] = id;
-	notice_cut(world->membership, "d1", &cut, text, sizeof(text));
+	notices_cut(world->membership, "d1", &cut, text, sizeof(text));
 	assert_string_equal(text, "0000000000000001-d1, 0000000000000003-d1");
 	cut.pairs = 5;
-	notice_cut(world->membership, "d1", &cut, text, sizeof(text));
+	notices_cut(world->membership, "d1", &cut, text, sizeof(text));
 	assert_string_equal(text, "0000000000000001-d1, 0000000000000003-d1 ...");
 	assert_non_null(strstr(sentence_of(world, &notice, &event), "is over after 2.5 s"));
 	assert_string_equal(event.subject, "d1");

@@ -97,7 +97,7 @@ static void test_drain(void **state)
 		const struct node_status status = {.draining = steps[i].draining,
 						   .drained = steps[i].drained};
 
-		observe_drain(&world->observer, "d1", &status, world->log, world->now);
+		observer_drain(&world->observer, "d1", &status, world->log, world->now);
 		assert_string_equal(reported(world), steps[i].expected);
 	}
 	assert_null(event_log_find(world->log, EVENT_DRAINING, "d1"));
@@ -107,13 +107,13 @@ static void test_alone(void **state)
 {
 	struct world *world = *state;
 
-	observe_alone("d1", true, OBSERVER_ALONE - 1, world->log, world->now);
+	observer_alone("d1", true, OBSERVER_ALONE - 1, world->log, world->now);
 	assert_string_equal(reported(world), "");
-	observe_alone("d1", true, OBSERVER_ALONE, world->log, world->now);
-	observe_alone("d1", true, 2 * OBSERVER_ALONE, world->log, world->now);
+	observer_alone("d1", true, OBSERVER_ALONE, world->log, world->now);
+	observer_alone("d1", true, 2 * OBSERVER_ALONE, world->log, world->now);
 	assert_string_equal(reported(world), "peers-not-found d1,");
-	observe_alone("d1", false, 2 * OBSERVER_ALONE, world->log, world->now);
-	observe_alone("d1", false, 2 * OBSERVER_ALONE, world->log, world->now);
+	observer_alone("d1", false, 2 * OBSERVER_ALONE, world->log, world->now);
+	observer_alone("d1", false, 2 * OBSERVER_ALONE, world->log, world->now);
 	assert_string_equal(reported(world), "peers-found d1,");
 }
 
@@ -121,13 +121,13 @@ static void test_conn_max(void **state)
 {
 	struct world *world = *state;
 
-	observe_conn_max("d1", 1000000, 0, world->log, world->now);
-	observe_conn_max("d1", 1000, 1000, world->log, world->now);
+	observer_conn_max("d1", 1000000, 0, world->log, world->now);
+	observer_conn_max("d1", 1000, 1000, world->log, world->now);
 	assert_string_equal(reported(world), "");
-	observe_conn_max("d1", 1001, 1000, world->log, world->now);
-	observe_conn_max("d1", 1002, 1000, world->log, world->now);
+	observer_conn_max("d1", 1001, 1000, world->log, world->now);
+	observer_conn_max("d1", 1002, 1000, world->log, world->now);
 	assert_string_equal(reported(world), "kernel-table-full d1,");
-	observe_conn_max("d1", 1002, 2000, world->log, world->now);
+	observer_conn_max("d1", 1002, 2000, world->log, world->now);
 	assert_string_equal(reported(world), "kernel-table-has-room d1,");
 }
 
@@ -135,12 +135,12 @@ static void test_injection(void **state)
 {
 	struct world *world = *state;
 
-	observe_injection("d1", "lvsmesh-tap", 0, world->log, world->now);
+	observer_injection("d1", "lvsmesh-tap", 0, world->log, world->now);
 	assert_string_equal(reported(world), "");
-	observe_injection("d1", "lvsmesh-tap", USEC_PER_SEC, world->log, world->now);
-	observe_injection("d1", "lvsmesh-tap", USEC_PER_SEC, world->log, world->now);
+	observer_injection("d1", "lvsmesh-tap", USEC_PER_SEC, world->log, world->now);
+	observer_injection("d1", "lvsmesh-tap", USEC_PER_SEC, world->log, world->now);
 	assert_string_equal(reported(world), "injection-failing d1,");
-	observe_injection("d1", "lvsmesh-tap", 0, world->log, world->now);
+	observer_injection("d1", "lvsmesh-tap", 0, world->log, world->now);
 	assert_string_equal(reported(world), "injection-works d1,");
 }
 
@@ -154,8 +154,8 @@ static void test_kernel_changed(void **state)
 	for (unsigned int n = 0; n < OBSERVER_CONTESTED; n++) {
 		i = 0;
 		assert_null(observer_contested(observer, &i, now));
-		observe_kernel_changed(observer, "d1", "net.ipv4.vs.sync_version", "was set to 0",
-				       0, world->log, now);
+		observer_kernel_changed(observer, "d1", "net.ipv4.vs.sync_version", "was set to 0",
+					0, world->log, now);
 		now.mono += USEC_PER_SEC;
 	}
 	i = 0;
@@ -165,8 +165,8 @@ static void test_kernel_changed(void **state)
 	assert_string_equal(reported(world), "kernel-changed net.ipv4.vs.sync_version,");
 	/* The contest has stopped; another change can't be put back. */
 	now.mono += 2 * OBSERVER_CONTEST;
-	observe_kernel_changed(observer, "d1", "lvsmesh-tap", "was deleted", -EBUSY, world->log,
-			       now);
+	observer_kernel_changed(observer, "d1", "lvsmesh-tap", "was deleted", -EBUSY, world->log,
+				now);
 	i = 0;
 	assert_int_equal(observer_contested(observer, &i, now)->error, -EBUSY);
 	assert_null(observer_contested(observer, &i, now));
@@ -176,7 +176,7 @@ static void test_kernel_changed(void **state)
 static const char *diverged(struct world *world, unsigned int count, usec_t later)
 {
 	world->now.mono += later;
-	observe_config(&world->observer, "d1", "d2, d3", count, world->log, world->now);
+	observer_config(&world->observer, "d1", "d2, d3", count, world->log, world->now);
 	later = world->now.mono;
 	reported(world);
 	world->now.mono = later;
@@ -225,7 +225,7 @@ static void test_replication(void **state)
 		d2->out.phase = steps[i].phase;
 		sync->joining = steps[i].joining;
 		sync->lag = steps[i].lag;
-		observe_replication(&world->peers, world->log, world->now);
+		observer_replication(&world->peers, world->log, world->now);
 		assert_string_equal(reported(world), steps[i].expected);
 	}
 }
@@ -249,7 +249,7 @@ static void test_throttled(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
 		world->now.mono = steps[i].now;
-		observe_throttled("d2", steps[i].last, world->log, world->now);
+		observer_throttled("d2", steps[i].last, world->log, world->now);
 		assert_string_equal(reported(world), steps[i].expected);
 	}
 }
@@ -270,8 +270,8 @@ static void test_place(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(steps); i++) {
-		observe_place(steps[i].who, steps[i].self, steps[i].beyond, 256, world->log,
-			      world->now);
+		observer_place(steps[i].who, steps[i].self, steps[i].beyond, 256, world->log,
+			       world->now);
 		assert_string_equal(reported(world), steps[i].expected);
 	}
 }
@@ -284,7 +284,7 @@ static void test_forwarder(void **state)
 					       "forwarder-recovered d1,", ""};
 
 	for (size_t i = 0; i < ARRAY_SIZE(stalled); i++) {
-		observe_forwarder("d1", stalled[i], world->log, world->now);
+		observer_forwarder("d1", stalled[i], world->log, world->now);
 		assert_string_equal(reported(world), expected[i]);
 	}
 }
@@ -297,15 +297,15 @@ static void test_conflicts(void **state)
 	static const uint64_t conflicts[] = {0, 2, 3, 9};
 
 	for (size_t i = 0; i < ARRAY_SIZE(conflicts); i++) {
-		observe_conflicts(&observer, "d1", conflicts[i], world->log, world->now);
+		observer_conflicts(&observer, "d1", conflicts[i], world->log, world->now);
 		assert_int_equal(observer.conflicts, i ? 2 : 0);
 		world->now.mono += USEC_PER_SEC;
 	}
 	assert_string_equal(reported(world), "connection-conflict d1,");
-	observe_conflicts(&observer, "d1", 9, world->log, world->now);
+	observer_conflicts(&observer, "d1", 9, world->log, world->now);
 	assert_int_equal(observer.conflicts, 9);
 	assert_string_equal(reported(world), "connection-conflict d1,");
-	observe_conflicts(&observer, "d1", 9, world->log, world->now);
+	observer_conflicts(&observer, "d1", 9, world->log, world->now);
 	assert_string_equal(reported(world), "");
 }
 
@@ -333,7 +333,7 @@ static void test_identity(void **state)
 		uint64_t cursor = world->cursor, lost = 0;
 
 		world->now.wall = (FIXTURE_SECONDS - steps[i].left) * USEC_PER_SEC;
-		observe_identity(&world->observer, &certificate, world->log, world->now);
+		observer_identity(&world->observer, &certificate, world->log, world->now);
 		assert_string_equal(reported(world),
 				    steps[i].sentence ? "identity-expiring d1," : "");
 		if (steps[i].sentence)
@@ -375,7 +375,7 @@ static void test_refused(void **state)
 	while (node_counter(node, count, &counter))
 		count++;
 	assert_in_range(count, 1, OBSERVER_COUNTERS);
-	observe_refused(&world->observer, node, world->log, world->now);
+	observer_refused(&world->observer, node, world->log, world->now);
 	assert_string_equal(reported(world), "");
 
 	event.remote.ip.family = AF_INET;
@@ -385,9 +385,9 @@ static void test_refused(void **state)
 	event.data = garbage;
 	event.len = sizeof(garbage);
 	node_step(node, &event, &update);
-	observe_refused(&world->observer, node, world->log, world->now);
+	observer_refused(&world->observer, node, world->log, world->now);
 	assert_string_equal(reported(world), "message-refused session/magic,");
-	observe_refused(&world->observer, node, world->log, world->now);
+	observer_refused(&world->observer, node, world->log, world->now);
 	assert_string_equal(reported(world), "");
 	node_free(node);
 }
@@ -396,7 +396,7 @@ static const char *named(struct world *world, bool failed, uint64_t id)
 {
 	struct observer_named all[] = {{"d3", 7, failed}, {"d1", 1, false}, {"d3", id, false}};
 
-	observe_names(all, id ? 3 : 2, world->log, world->now);
+	observer_names(all, id ? 3 : 2, world->log, world->now);
 	return reported(world);
 }
 
@@ -430,22 +430,22 @@ static void test_flood(void **state)
 	uint8_t data[128];
 
 	fixture_identity(1, 2, &stranger);
-	assert_int_equal(packet_key_init(&stranger, &identity.certificate, &key), 0);
+	assert_int_equal(seal_packet_key_init(&stranger, &identity.certificate, &key), 0);
 	packet.sender = stranger.id;
-	assert_int_equal(packet_pack(&key, identity.certificate.cluster, &packet, data,
-				     sizeof(data), &event.len),
+	assert_int_equal(seal_packet_pack(&key, identity.certificate.cluster, &packet, data,
+					  sizeof(data), &event.len),
 			 0);
 	event.data = data;
 	for (unsigned int i = 1; i <= OBSERVER_FLOOD; i++) {
 		node_step(node, &event, &update);
-		observe_refused(&world->observer, node, world->log, world->now);
+		observer_refused(&world->observer, node, world->log, world->now);
 		assert_true((event_log_end(world->log) == 1) == (i == OBSERVER_FLOOD));
 	}
 	assert_string_equal(reported(world), "message-refused membership/stranger,");
 	/* Another cluster's are never ordinary. */
 	data[3] ^= 1;
 	node_step(node, &event, &update);
-	observe_refused(&world->observer, node, world->log, world->now);
+	observer_refused(&world->observer, node, world->log, world->now);
 	assert_string_equal(reported(world), "message-refused membership/cluster,");
 	node_free(node);
 }

@@ -59,7 +59,7 @@ static void test_keys(void **state)
 	fill(&keys);
 	for (size_t i = 0; i < keys.count; i++)
 		assert_string_equal(service_key_format(&keys.keys[i], text), texts[i]);
-	service_keys_fini(&keys);
+	plan_keys_fini(&keys);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
 		if (owned_parse_key(bad[i], &key) != -EINVAL)
 			fail_msg("taken: %s", bad[i]);
@@ -82,14 +82,14 @@ static void test_file(void **state)
 	assert_int_equal(again.count, keys.count);
 	for (size_t i = 0; i < keys.count; i++)
 		assert_int_equal(service_key_compare(&keys.keys[i], &again.keys[i]), 0);
-	service_keys_fini(&keys);
-	service_keys_fini(&again);
+	plan_keys_fini(&keys);
+	plan_keys_fini(&again);
 
 	write_file(directory, "lvsmesh services of boot 00000000-0000-0000-0000-000000000000\n"
 			      "tcp 192.0.2.1:10\n");
 	assert_int_equal(owned_load(directory, &again), 0);
 	assert_int_equal(again.count, 0);
-	service_keys_fini(&again);
+	plan_keys_fini(&again);
 	write_file(directory, "tcp 192.0.2.1:10\n");
 	assert_int_equal(owned_load(directory, &again), -EBADMSG);
 	write_file(directory, "");

@@ -49,7 +49,7 @@ static void director_make(unsigned int i, uint64_t since)
 	store_le32(seed, i + 1);
 	store_le32(seed + KEYGEN_NODE_SEED / 2, i + 1);
 	fixture_cluster(1, &key);
-	assert_int_equal(keygen_node(&key, &options, seed, &director->identity), 0);
+	assert_int_equal(identity_keygen_node(&key, &options, seed, &director->identity), 0);
 	director->since = since;
 	statement.since = since;
 	statement.n_endpoints = 1;
@@ -62,8 +62,8 @@ static void director_make(unsigned int i, uint64_t since)
 	record->sequence = 1;
 	record->body.data = director->body;
 	record->body.len = lvsmesh__pb__statement__pack(&statement, director->body);
-	record_sign(&director->identity, 32, EPOCH, 1, director->body, record->body.len,
-		    director->signature);
+	seal_record_sign(&director->identity, 32, EPOCH, 1, director->body, record->body.len,
+			 director->signature);
 	record->signature = (ProtobufCBinaryData){SIGNATURE_SIZE, director->signature};
 	record->certificate = (ProtobufCBinaryData){director->identity.certificate.len,
 						    director->identity.certificate.bytes};

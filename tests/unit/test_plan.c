@@ -110,14 +110,14 @@ static void test_cases(void **state)
 		struct plan plan;
 		char text[256];
 
-		assert_int_equal(service_keys_join(&(struct service_keys){0}, &ours, &owned), 0);
+		assert_int_equal(plan_keys_join(&(struct service_keys){0}, &ours, &owned), 0);
 		assert_int_equal(plan_new(&actual, &desired, &owned, &plan), 0);
 		format(&plan, text, sizeof(text));
 		if (strcmp(text, cases[i].plan) != 0)
 			fail_msg("%s -> %s: %s, expected %s", cases[i].actual, cases[i].desired,
 				 text, cases[i].plan);
 		plan_fini(&plan);
-		service_keys_fini(&owned);
+		plan_keys_fini(&owned);
 		service_set_fini(&actual);
 		service_set_fini(&desired);
 		service_set_fini(&ours);
@@ -277,15 +277,15 @@ static void test_keys(void **state)
 	static const uint16_t ports[] = {1, 2, 3, 4};
 
 	(void)state;
-	assert_int_equal(service_keys_join(&(struct service_keys){0}, &one, &keys), 0);
-	assert_int_equal(service_keys_join(&keys, &two, &both), 0);
+	assert_int_equal(plan_keys_join(&(struct service_keys){0}, &one, &keys), 0);
+	assert_int_equal(plan_keys_join(&keys, &two, &both), 0);
 	assert_int_equal(both.count, 4);
 	for (size_t i = 0; i < 4; i++)
 		assert_int_equal(both.keys[i].vip.port, ports[i]);
-	assert_true(service_keys_has(&keys, &one.services[1].key));
-	assert_false(service_keys_has(&keys, &two.services[0].key));
-	service_keys_fini(&keys);
-	service_keys_fini(&both);
+	assert_true(plan_keys_has(&keys, &one.services[1].key));
+	assert_false(plan_keys_has(&keys, &two.services[0].key));
+	plan_keys_fini(&keys);
+	plan_keys_fini(&both);
 	service_set_fini(&one);
 	service_set_fini(&two);
 }

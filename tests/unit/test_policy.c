@@ -266,13 +266,13 @@ static void test_reload(void **state)
 	assert_int_equal(sync_mature_time(sync), 11 * USEC_PER_SEC);
 	sync_mature(sync, at(11 * USEC_PER_SEC));
 	assert_counts(sync, 1, 1, 0, 0);
-	sync_hasten(sync, true);
+	sync_set_draining(sync, true);
 	assert_int_equal(sync_mature_time(sync), 2 * USEC_PER_SEC);
 	sync_mature(sync, at(11 * USEC_PER_SEC));
 	assert_counts(sync, 2, 0, 0, 0);
 	tcp(sync, 3, ESTABLISHED, 11 * USEC_PER_SEC);
 	assert_counts(sync, 3, 0, 0, 0);
-	sync_hasten(sync, false);
+	sync_set_draining(sync, false);
 	tcp(sync, 4, ESTABLISHED, 11 * USEC_PER_SEC);
 	assert_counts(sync, 3, 1, 0, 0);
 	sync_free(sync);
@@ -447,7 +447,7 @@ static void hear(struct sync *sync, const struct entry *entry, struct table_vers
 	assert_true(batch_add(batch, entry, version, 0));
 	len = batch_pack(batch, &head, body + SIGNATURE_SIZE);
 	batch_free(batch);
-	record_sign(&peer, SYNC_KIND_BATCH, 500, 0, body + SIGNATURE_SIZE, len, body);
+	seal_record_sign(&peer, SYNC_KIND_BATCH, 500, 0, body + SIGNATURE_SIZE, len, body);
 	source_hears(sync, SYNC_KIND_BATCH, len + SIGNATURE_SIZE);
 	sync_close(sync, SOURCE);
 }

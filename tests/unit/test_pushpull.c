@@ -52,7 +52,7 @@ static void make_identity(unsigned int i, struct identity *ret_identity)
 	store_le32(seed, i + 10);
 	store_le32(seed + KEYGEN_NODE_SEED / 2, i + 10);
 	fixture_cluster(1, &key);
-	assert_int_equal(keygen_node(&key, &options, seed, ret_identity), 0);
+	assert_int_equal(identity_keygen_node(&key, &options, seed, ret_identity), 0);
 }
 
 static void make_large(unsigned int i, struct large *large)
@@ -78,8 +78,8 @@ static void make_large(unsigned int i, struct large *large)
 	record->sequence = UINT32_MAX;
 	record->body.data = large->body;
 	record->body.len = lvsmesh__pb__statement__pack(&statement, large->body);
-	record_sign(&large->identity, 32, record->epoch, record->sequence, large->body,
-		    record->body.len, large->signature);
+	seal_record_sign(&large->identity, 32, record->epoch, record->sequence, large->body,
+			 record->body.len, large->signature);
 	record->signature = (ProtobufCBinaryData){SIGNATURE_SIZE, large->signature};
 	record->certificate = (ProtobufCBinaryData){large->identity.certificate.len,
 						    large->identity.certificate.bytes};

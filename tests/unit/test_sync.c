@@ -147,8 +147,8 @@ static int receive_at(struct sync *sync, const struct forged *forged, struct now
 	assert_true(batch_add(batch, &forged->entry, forged->version, forged->age));
 	len = batch_pack(batch, &forged->head, body + SIGNATURE_SIZE);
 	batch_free(batch);
-	record_sign(forged->signer, SYNC_KIND_BATCH, forged->epoch, forged->head.last,
-		    body + SIGNATURE_SIZE, len, body);
+	seal_record_sign(forged->signer, SYNC_KIND_BATCH, forged->epoch, forged->head.last,
+			 body + SIGNATURE_SIZE, len, body);
 	return sync_receive(sync, SOURCE, SYNC_KIND_BATCH, body, len + SIGNATURE_SIZE, now);
 }
 
@@ -701,8 +701,8 @@ static void test_every_bit(void **state)
 	assert_true(batch_add(batch, &forged.entry, forged.version, 0));
 	len = batch_pack(batch, &forged.head, good + SIGNATURE_SIZE) + SIGNATURE_SIZE;
 	batch_free(batch);
-	record_sign(&peer, SYNC_KIND_BATCH, PEER_EPOCH, 0, good + SIGNATURE_SIZE,
-		    len - SIGNATURE_SIZE, good);
+	seal_record_sign(&peer, SYNC_KIND_BATCH, PEER_EPOCH, 0, good + SIGNATURE_SIZE,
+			 len - SIGNATURE_SIZE, good);
 	for (size_t bit = 0; bit < len * 8; bit++) {
 		memcpy(body, good, len);
 		body[bit / 8] ^= (uint8_t)(1 << bit % 8);
@@ -1220,7 +1220,7 @@ static void test_earlier_life(void **state)
 			sync_adopt(sync, &ended, start);
 		/* Once more by a daemon that slept. */
 		if (order >= 3)
-			sync_late(sync, start.wall);
+			sync_set_capture_floor(sync, start.wall);
 		assert_int_equal(receive(sync, &forged), 0);
 		if (order % 3 == 2)
 			sync_adopt(sync, &ended, start);
@@ -1381,7 +1381,7 @@ static void test_late(void **state)
 	forged.head.last = 5;
 	assert_int_equal(sync_capture(sync, &second, start), 0);
 	assert_int_equal(receive(sync, &forged), 0);
-	sync_late(sync, asleep);
+	sync_set_capture_floor(sync, asleep);
 	for (unsigned int i = 0; i < 2; i++) {
 		assert_int_equal(sync_capture(sync, &first, woke), 0);
 		assert_int_equal(sync_capture(sync, &second, woke), 0);
@@ -1399,7 +1399,7 @@ static void test_late(void **state)
 	assert_int_equal(status.stale, 2);
 	assert_int_equal(status.entries_own, 0);
 	/* The kernel's reports of now are newer. */
-	sync_late(sync, 0);
+	sync_set_capture_floor(sync, 0);
 	assert_int_equal(sync_capture(sync, &first, woke), 0);
 	sync_status(sync, &status);
 	assert_int_equal(status.entries_own, 1);

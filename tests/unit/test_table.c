@@ -87,7 +87,7 @@ static void check_journal(struct table *table, const struct model *model, uint64
 static enum table_result merge(struct table *table, const struct entry *entry,
 			       struct table_version version, uint32_t refreshed)
 {
-	struct table_met met;
+	struct table_displaced met;
 
 	return table_merge(table, entry, version, refreshed, &met);
 }

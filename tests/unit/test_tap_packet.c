@@ -185,8 +185,8 @@ static void test_own_entry(void **state)
 		entry.flow.vport = other ? 80 : 9;
 		assert_int_equal(kernel_wire_add(&writer, &entry), 0);
 		len = kernel_wire_finish(&writer);
-		assert_int_equal(tap_is_own(&net, payload, len), !other);
-		assert_false(tap_is_own(&net, payload, len - 1));
+		assert_int_equal(tap_packet_is_own(&net, payload, len), !other);
+		assert_false(tap_packet_is_own(&net, payload, len - 1));
 	}
 }
 
@@ -194,8 +194,8 @@ static void test_error_names(void **state)
 {
 	(void)state;
 	for (int e = 1; e < TAP_E_MAX; e++)
-		assert_string_not_equal(tap_error_name(e), "unknown");
-	assert_string_equal(tap_error_name(0), "unknown");
+		assert_string_not_equal(tap_packet_error_name(e), "unknown");
+	assert_string_equal(tap_packet_error_name(0), "unknown");
 }
 
 int main(void)

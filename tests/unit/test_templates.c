@@ -82,7 +82,7 @@ static void ticks(struct world *world, unsigned int n)
 static void told(struct world *world, const struct entry *entry)
 {
 	struct table_version version = {world->version += 1ull << 20, 99};
-	struct table_met met;
+	struct table_displaced met;
 
 	hlc_observe(&world->sync->hlc, version.hlc);
 	assert_int_equal(

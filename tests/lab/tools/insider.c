@@ -151,8 +151,8 @@ static void record_set(struct record *record, uint8_t kind, uint64_t origin, uin
 	if (forged)
 		memset(record->signature, 7, sizeof(record->signature));
 	else
-		record_sign(&insider.identity, kind, insider.epoch, sequence, record->body, len,
-			    record->signature);
+		seal_record_sign(&insider.identity, kind, insider.epoch, sequence, record->body,
+				 len, record->signature);
 	record->message.kind = kind;
 	record->message.origin = origin;
 	record->message.epoch = insider.epoch;
@@ -204,8 +204,8 @@ static void datagram_send(uint8_t kind, const Lvsmesh__Pb__Datagram *body)
 	size_t len;
 
 	packet.len = lvsmesh__pb__datagram__pack(body, bytes);
-	check(packet_pack(&insider.key, insider.identity.certificate.cluster, &packet, data,
-			  sizeof(data), &len) == 0,
+	check(seal_packet_pack(&insider.key, insider.identity.certificate.cluster, &packet, data,
+			       sizeof(data), &len) == 0,
 	      "a datagram");
 	sendto(insider.udp, data, len, MSG_DONTWAIT, (struct sockaddr *)&insider.address,
 	       insider.address_len);
@@ -243,10 +243,10 @@ static void datagrams_read(void)
 	while ((len = recv(insider.udp, data, sizeof(data), MSG_DONTWAIT)) > 0) {
 		Lvsmesh__Pb__Datagram answer = LVSMESH__PB__DATAGRAM__INIT, *body;
 
-		if (packet_parse(insider.identity.certificate.cluster,
-				 (struct version_range)VERSION_RANGE, data, (size_t)len,
-				 &packet) != 0 ||
-		    packet.kind != PING || packet_verify(&insider.key, data, (size_t)len) != 0)
+		if (seal_packet_parse(insider.identity.certificate.cluster,
+				      (struct version_range)VERSION_RANGE, data, (size_t)len,
+				      &packet) != 0 ||
+		    packet.kind != PING || seal_packet_verify(&insider.key, data, (size_t)len) != 0)
 			continue;
 		body = lvsmesh__pb__datagram__unpack(NULL, packet.len, packet.body);
 		if (!body)
@@ -404,8 +404,8 @@ static void say_batch(struct conn *conn, bool forged, bool answer)
 	message.wanted = message.wanted_end = answer;
 	len = lvsmesh__pb__batch__pack(&message, body + SIGNATURE_SIZE);
 	if (!forged)
-		record_sign(&insider.identity, SYNC_KIND_BATCH, insider.epoch, message.last,
-			    body + SIGNATURE_SIZE, len, body);
+		seal_record_sign(&insider.identity, SYNC_KIND_BATCH, insider.epoch, message.last,
+				 body + SIGNATURE_SIZE, len, body);
 	conn_say(conn, SYNC_KIND_BATCH, body, SIGNATURE_SIZE + len);
 }
 
@@ -701,7 +701,7 @@ static void identity_get(const char *text, struct identity *ret_identity)
 
 	if (atoi(text) > 0)
 		fixture_now((uint8_t)atoi(text), ret_identity);
-	else if (identity_load(text, ret_identity, error) < 0) {
+	else if (identity_file_load(text, ret_identity, error) < 0) {
 		fprintf(stderr, "%s\n", error);
 		exit(2);
 	}
@@ -733,7 +733,8 @@ int main(int argc, char **argv)
 	identity_get(argv[3], &insider.target);
 	insider.epoch = time_now().wall;
 	insider.address_len = endpoint_to_sockaddr(&target, &insider.address);
-	check(packet_key_init(&insider.identity, &insider.target.certificate, &insider.key) == 0,
+	check(seal_packet_key_init(&insider.identity, &insider.target.certificate, &insider.key) ==
+		      0,
 	      "the keys");
 	for (unsigned int i = 0; i < CONNS; i++)
 		insider.conns[i].fd = -1;

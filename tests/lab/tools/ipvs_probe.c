@@ -72,13 +72,13 @@ static int apply(struct ipvs *ipvs, const struct config *config)
 		printf("%s\n", result.error.text);
 	printf("operations %u failed %u ours %zu%s\n", result.operations, result.error.failed,
 	       owned.count, result.forgot ? " forgot" : "");
-	if (service_keys_join(&before, &config->services, &ours) < 0)
+	if (plan_keys_join(&before, &config->services, &ours) < 0)
 		abort();
 	if (apply_vips(config, &ours) != 0)
 		r = -1;
-	service_keys_fini(&before);
-	service_keys_fini(&owned);
-	service_keys_fini(&ours);
+	plan_keys_fini(&before);
+	plan_keys_fini(&owned);
+	plan_keys_fini(&ours);
 	return r < 0;
 }
 
@@ -95,9 +95,9 @@ static int check_service(const struct service *wanted, const struct service *is)
 		const struct real_server *a = &wanted->real_servers[i], *b = &is->real_servers[i];
 
 		for (size_t j = 0; !service_is_ordered(wanted) && j < is->n_real_servers; j++)
-			if (real_server_compare(a, &is->real_servers[j]) == 0)
+			if (service_real_compare(a, &is->real_servers[j]) == 0)
 				b = &is->real_servers[j];
-		if (real_server_compare(a, b) != 0 || !real_server_same(a, b)) {
+		if (service_real_compare(a, b) != 0 || !service_real_same(a, b)) {
 			printf("%s has another real server for %s\n", key,
 			       endpoint_format(&a->endpoint, real));
 			return 1;

@@ -10,7 +10,7 @@
  * replaces the one before: meanwhile it asks for what it lacks of those. */
 #define LOST_TURN (10 * USEC_PER_SEC)
 
-const struct journal *followed_find(const struct sync *sync, uint64_t id, uint64_t journal)
+const struct journal *progress_find_followed(const struct sync *sync, uint64_t id, uint64_t journal)
 {
 	for (unsigned int i = 0; i < FOLLOWED_MAX && sync->followed[i].id; i++) {
 		const struct journal *known = &sync->followed[i];
@@ -21,7 +21,7 @@ const struct journal *followed_find(const struct sync *sync, uint64_t id, uint64
 	return NULL;
 }
 
-void followed_note(struct sync *sync, const struct journal *journal)
+void progress_note(struct sync *sync, const struct journal *journal)
 {
 	struct journal *known = sync->followed, note = *journal;
 	unsigned int i = 0;
@@ -38,7 +38,7 @@ void followed_note(struct sync *sync, const struct journal *journal)
 	known[0] = note;
 }
 
-bool followed_now(const struct sync *sync, const struct journal *journal)
+bool progress_now(const struct sync *sync, const struct journal *journal)
 {
 	STREAMS_EACH (i, sync) {
 		const struct stream *stream = sync->streams[i];
@@ -51,14 +51,14 @@ bool followed_now(const struct sync *sync, const struct journal *journal)
 }
 
 /* A peer that hears that we are complete asks at once, and has to know what it will get. */
-usec_t lost_time(const struct sync *sync, const struct sink *sink)
+usec_t progress_time(const struct sync *sync, const struct sink *sink)
 {
 	if (sink->lost_said == sync->lost_changes)
-		return sink->lost_parts ? sink->lost_time + LOST_TURN : USEC_NEVER;
-	return sink->tell ? 0 : sink->lost_time + LOST_INTERVAL;
+		return sink->lost_parts ? sink->progress_time + LOST_TURN : USEC_NEVER;
+	return sink->tell ? 0 : sink->progress_time + LOST_INTERVAL;
 }
 
-size_t lost_output(struct sync *sync, struct sink *sink, struct now now, uint8_t *data)
+size_t progress_output(struct sync *sync, struct sink *sink, struct now now, uint8_t *data)
 {
 	Lvsmesh__Pb__Lost message = LVSMESH__PB__LOST__INIT;
 	uint64_t columns[4][LOST_MAX];
@@ -68,11 +68,11 @@ size_t lost_output(struct sync *sync, struct sink *sink, struct now now, uint8_t
 	if (sink->lost_said != sync->lost_changes)
 		sink->lost_from = 0;
 	sink->lost_said = sync->lost_changes;
-	sink->lost_time = now.mono;
+	sink->progress_time = now.mono;
 	for (unsigned int i = 0; i < FOLLOWED_MAX && before < LOST_MAX && !more; i++) {
 		const struct journal *known = &sync->followed[i];
 
-		if (!known->id || followed_now(sync, known) || before++ < sink->lost_from)
+		if (!known->id || progress_now(sync, known) || before++ < sink->lost_from)
 			continue;
 		if (n == max) {
 			more = true;
@@ -93,7 +93,7 @@ size_t lost_output(struct sync *sync, struct sink *sink, struct now now, uint8_t
 	return lvsmesh__pb__lost__pack(&message, data);
 }
 
-int lost_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Lost *message)
+int progress_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Lost *message)
 {
 	struct source *source = &stream->source;
 	struct lost *lost = NULL;
@@ -123,7 +123,7 @@ int lost_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Lo
 	return 0;
 }
 
-const struct journal *lost_find(const struct lost *lost, uint64_t id, uint64_t journal)
+const struct journal *progress_find(const struct lost *lost, uint64_t id, uint64_t journal)
 {
 	for (unsigned int i = 0; lost && i < lost->len; i++) {
 		if (lost->journals[i].id == id && lost->journals[i].journal == journal)
