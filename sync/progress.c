@@ -54,8 +54,8 @@ bool progress_now(const struct sync *sync, const struct journal *journal)
 usec_t progress_time(const struct sync *sync, const struct sink *sink)
 {
 	if (sink->lost_said == sync->lost_changes)
-		return sink->lost_parts ? sink->progress_time + LOST_TURN : USEC_NEVER;
-	return sink->tell ? 0 : sink->progress_time + LOST_INTERVAL;
+		return sink->lost_parts ? sink->lost_time + LOST_TURN : USEC_NEVER;
+	return sink->tell ? 0 : sink->lost_time + LOST_INTERVAL;
 }
 
 size_t progress_output(struct sync *sync, struct sink *sink, struct now now, uint8_t *data)
@@ -68,7 +68,7 @@ size_t progress_output(struct sync *sync, struct sink *sink, struct now now, uin
 	if (sink->lost_said != sync->lost_changes)
 		sink->lost_from = 0;
 	sink->lost_said = sync->lost_changes;
-	sink->progress_time = now.mono;
+	sink->lost_time = now.mono;
 	for (unsigned int i = 0; i < FOLLOWED_MAX && before < LOST_MAX && !more; i++) {
 		const struct journal *known = &sync->followed[i];
 

@@ -78,7 +78,7 @@ struct sink {
 	usec_t mark_time;                /* mono */
 	usec_t moved;                    /* mono, when it acknowledged more than before */
 	unsigned int lost_said;          /* sync->lost_changes when the last Lost was sent */
-	usec_t progress_time;            /* mono, when */
+	usec_t lost_time;                /* mono, when */
 	unsigned int lost_max;           /* journals that the subscriber takes in a Lost */
 	bool lost_parts;                 /* there are more: sent in turn */
 	unsigned int lost_from;          /* the first that is sent next */

@@ -482,7 +482,7 @@ bool node_counter(const struct node *node, unsigned int i, struct node_counter *
 	i -= KERNEL_WIRE_E_MAX - 1;
 	if (i < WHY_MAX) {
 		*ret_counter = (struct node_counter){"stream", node_close_reason_name(i),
-						     node->node_stream_closed[i]};
+						     node->stream_closed[i]};
 		return true;
 	}
 	i -= WHY_MAX;

@@ -151,7 +151,7 @@ struct node {
 	uint64_t chance; /* how often the seed was drawn from */
 	uint64_t session_refused[SESSION_E_MAX];
 	uint64_t capture_refused[KERNEL_WIRE_E_MAX];
-	uint64_t node_stream_closed[WHY_MAX];
+	uint64_t stream_closed[WHY_MAX];
 };
 
 static inline bool is_dialled(unsigned int number)

@@ -59,7 +59,7 @@ static void stream_close(struct node *node, unsigned int number, const char *why
 void node_stream_close(struct node *node, unsigned int number, enum close_reason why,
 		       struct now now)
 {
-	node->node_stream_closed[why]++;
+	node->stream_closed[why]++;
 	stream_close(node, number, why_names[why], now);
 }
 
@@ -94,7 +94,7 @@ static struct crowd crowd_look(const struct node *node, const struct ip_addr *so
 
 static unsigned int refuse(struct node *node, enum close_reason why)
 {
-	node->node_stream_closed[why]++;
+	node->stream_closed[why]++;
 	return NODE_STREAMS_MAX;
 }
 
@@ -118,7 +118,7 @@ unsigned int node_accept(struct node *node, const struct endpoint *remote, bool 
 		return crowd.unused;
 	if (crowd.oldest == NODE_STREAMS_MAX)
 		return refuse(node, WHY_EVICTED);
-	node->node_stream_closed[WHY_EVICTED]++;
+	node->stream_closed[WHY_EVICTED]++;
 	stream_drop(node, crowd.oldest, why_names[WHY_EVICTED], &(struct node_event){.now = now});
 	return crowd.oldest;
 }
@@ -352,7 +352,7 @@ void node_stream_closed(struct node *node, const struct node_event *event)
 {
 	if (node->streams[event->stream].phase == NODE_STREAM_NONE)
 		return;
-	node->node_stream_closed[WHY_CLOSED]++;
+	node->stream_closed[WHY_CLOSED]++;
 	stream_drop(node, event->stream, why_names[WHY_CLOSED], event);
 }
 
