@@ -18,13 +18,18 @@ static inline struct now clock_now(void)
 	};
 }
 
-/* This thread's: other work of the machine does not count. */
-static inline usec_t clock_cpu(void)
+/* This thread's CPU time in ns: other work of the machine does not count. */
+static inline uint64_t clock_cpu_ns(void)
 {
 	struct timespec time;
 
 	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-	return (usec_t)time.tv_sec * USEC_PER_SEC + (usec_t)time.tv_nsec / 1000;
+	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
+}
+
+static inline usec_t clock_cpu(void)
+{
+	return clock_cpu_ns() / 1000;
 }
 
 #endif

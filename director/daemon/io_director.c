@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/utsname.h>
-#include <time.h>
 
 #include "director/config/config_policy.h"
 #include "director/daemon/io_director_private.h"
@@ -305,19 +304,11 @@ static void signalled(uv_signal_t *signal, int number)
 	io_director_reload(director);
 }
 
-static uint64_t cpu_time(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
 /* Adds the turn that ends: its time without waiting, and this thread's CPU time in it. */
 static void turn_ended(uv_prepare_t *turn)
 {
 	struct io_director *director = turn->data;
-	uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(turn->loop), cpu = cpu_time();
+	uint64_t now = uv_hrtime(), idle = uv_metrics_idle_time(turn->loop), cpu = clock_cpu_ns();
 
 	if (director->turn_began) {
 		turns_add(&director->loop_turns, now / 1000,

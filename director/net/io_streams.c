@@ -5,7 +5,6 @@
 #include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "director/io_clock.h"
@@ -187,10 +186,8 @@ static uint64_t director_of(const struct io_streams *streams, unsigned int numbe
 		       : 0;
 }
 
-static bool is_throttled(const struct io_streams *streams, unsigned int number)
+static bool is_throttled(const struct io_streams *streams, uint64_t director)
 {
-	uint64_t director = director_of(streams, number);
-
 	return director && streams->options.throttled(streams->options.context, director);
 }
 
@@ -280,19 +277,10 @@ static bool is_stranger(const struct io_streams *streams, unsigned int number)
 	       streams->options.stranger(streams->options.context, number);
 }
 
-/* ns. Strangers are not charged for other processes on the machine. */
-static uint64_t cpu_time(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
-/* Charges strangers for the time since that cpu_time(), and returns it. */
+/* Charges strangers for the time since that clock_cpu_ns(), and returns it. */
 static uint64_t strangers_charge(struct io_streams *streams, uint64_t since)
 {
-	uint64_t took = cpu_time() - since;
+	uint64_t took = clock_cpu_ns() - since;
 
 	streams->strangers_until =
 		MAX(streams->strangers_until, uv_hrtime()) + took * IO_STREAMS_STRANGERS_SHARE;
@@ -316,13 +304,13 @@ static void input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 			     : turn_is_over(streams);
 
 	(void)suggested;
-	stream->throttled = !over && !stranger && is_throttled(streams, stream->number);
+	stream->director = stranger ? 0 : director_of(streams, stream->number);
+	stream->throttled = !over && is_throttled(streams, stream->director);
 	/* strangers do not count as waiting */
 	streams->waits |= over && !stranger && !stream->served;
 	buf->base = (char *)streams->input;
 	buf->len = over || stream->throttled ? 0 : stream->piece;
-	stream->director = stranger ? 0 : director_of(streams, stream->number);
-	stream->since = stream->director ? clock_cpu() : 0;
+	stream->since = stream->director && buf->len ? clock_cpu() : 0;
 }
 
 static void input_take(struct stream *stream, ssize_t len, const uv_buf_t *buf)
@@ -339,7 +327,7 @@ static void input_take(struct stream *stream, ssize_t len, const uv_buf_t *buf)
 static void stranger_read(struct stream *stream, ssize_t len, const uv_buf_t *buf)
 {
 	struct io_streams *streams = stream->streams;
-	uint64_t since = cpu_time();
+	uint64_t since = clock_cpu_ns();
 
 	input_take(stream, len, buf);
 	if (++stream->reads >= IO_STREAMS_STRANGER_READS && !stream_gone(stream) &&
@@ -395,7 +383,8 @@ static void turn_begins(uv_prepare_t *prepare)
 		bool rested = stream->paused || stream->throttled;
 
 		stream->paused = waits && (stream->paused || stream->served);
-		stream->throttled = stream->throttled && is_throttled(streams, i);
+		stream->throttled =
+			stream->throttled && is_throttled(streams, director_of(streams, i));
 		stream->served = false;
 		if (!rested && stream->paused)
 			uv_read_stop((uv_stream_t *)&stream->tcp);
@@ -520,7 +509,7 @@ static void refuse_by_spare(struct io_streams *streams, int listener)
 static bool accept_one(struct listener *listener)
 {
 	struct io_streams *streams = listener->streams;
-	uint64_t since = cpu_time();
+	uint64_t since = clock_cpu_ns();
 	struct sockaddr_storage address;
 	socklen_t len = sizeof(address);
 	int fd = accept4(listener->fd, (struct sockaddr *)&address, &len,
