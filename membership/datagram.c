@@ -3,7 +3,8 @@
 #include "membership/membership_private.h"
 #include "proto/arena.h"
 
-/* So many datagrams of a member that is throttled are taken at once, and one more each. */
+/* So many datagrams of a member that is throttled are taken at once, and one more each: as many
+ * pings, acks and helpers' datagrams as a member with manners sends. */
 #define THROTTLED_BURST 32
 #define THROTTLED_INTERVAL (10 * MSEC)
 
@@ -276,30 +277,15 @@ static void take_body(struct membership *m, struct member *member, const struct 
 		pushpull_mismatch(m, member, body->digest != own_digest(m));
 }
 
-/* Pings, acks and helpers' datagrams pass, as many as a member with manners sends. 0: no more. */
-static usec_t throttled_full_at(const struct member *member, usec_t now)
-{
-	usec_t full_at = MAX(member->datagrams_full_at, now) + THROTTLED_INTERVAL;
-
-	return full_at > now + THROTTLED_BURST * THROTTLED_INTERVAL ? 0 : full_at;
-}
-
 bool membership_drops(struct membership *m, uint64_t id, struct now now)
 {
 	const struct member *member = member_find(m, id);
 
-	if (!member || throttled_full_at(member, now.mono))
+	if (!member ||
+	    rate_allows(&member->datagrams, THROTTLED_INTERVAL, THROTTLED_BURST, now.mono))
 		return false;
 	refuse(m, REFUSED_THROTTLED);
 	return true;
-}
-
-static bool throttled_take(const struct membership *m, struct member *member)
-{
-	usec_t full_at = throttled_full_at(member, m->now.mono);
-
-	member->datagrams_full_at = MAX(full_at, member->datagrams_full_at);
-	return full_at != 0;
 }
 
 /* A datagram that came by itself, or through via. False: it is not genuine, or not new. */
@@ -315,7 +301,8 @@ static bool take(struct membership *m, const uint8_t *data, size_t len,
 	member = open_packet(m, data, len, &packet);
 	if (!member)
 		return false;
-	if (event->throttled && !throttled_take(m, member)) {
+	if (event->throttled &&
+	    !rate_take(&member->datagrams, THROTTLED_INTERVAL, THROTTLED_BURST, m->now.mono)) {
 		refuse(m, REFUSED_THROTTLED);
 		return false;
 	}

@@ -8,6 +8,7 @@
 #include "membership/chance.h"
 #include "membership/membership.h"
 #include "proto/membership.pb-c.h"
+#include "proto/rate.h"
 #include "proto/session/replay.h"
 #include "proto/session/seal.h"
 
@@ -186,8 +187,8 @@ struct member {
 	uint64_t twice_epoch, twice; /* of its last record of that kind */
 	struct replay_window window;
 	struct recent accusations;
-	usec_t records_full_at;   /* when as many of its records may be verified as ever */
-	usec_t datagrams_full_at; /* while it is throttled: as many of its datagrams taken */
+	struct rate records;   /* of its records that are verified */
+	struct rate datagrams; /* of its datagrams that are taken while it is throttled */
 
 	uint64_t helper; /* through whom it answered last; 0: it never had to */
 	/* Low halves of the ids that its statement lists; links_reached: those it reaches. */

@@ -151,17 +151,11 @@ size_t record_size(const Lvsmesh__Pb__Record *record)
 	return 48 + record->body.len + record->signature.len + record->certificate.len;
 }
 
-/* After one more. */
-static usec_t records_full_at(const struct membership *m, const struct member *origin)
-{
-	return MAX(origin->records_full_at, m->now.mono) + RECORDS_INTERVAL;
-}
-
 int record_check(struct membership *m, struct member *origin, const Lvsmesh__Pb__Record *record)
 {
 	struct certificate certificate;
 
-	if (records_full_at(m, origin) > m->now.mono + RECORDS_BURST * RECORDS_INTERVAL) {
+	if (!rate_allows(&origin->records, RECORDS_INTERVAL, RECORDS_BURST, m->now.mono)) {
 		refuse(m, REFUSED_THROTTLED);
 		return -EAGAIN;
 	}
@@ -170,7 +164,7 @@ int record_check(struct membership *m, struct member *origin, const Lvsmesh__Pb_
 	    seal_record_verify(&certificate, (uint8_t)record->kind, record->epoch, record->sequence,
 			       record->body.data, record->body.len, record->signature.data) == 0) {
 		/* A forged record is not the origin's, so it does not use up the origin's share. */
-		origin->records_full_at = records_full_at(m, origin);
+		rate_take(&origin->records, RECORDS_INTERVAL, RECORDS_BURST, m->now.mono);
 		return 0;
 	}
 	refuse(m, REFUSED_SIGNATURE);

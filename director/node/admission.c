@@ -5,14 +5,15 @@
 #include <sodium.h>
 #include <stdlib.h>
 
+#include "proto/rate.h"
+
 #define SETS 1024
 #define WAYS 4
 #define PREFIX 8 /* bytes of an IPv6 address */
 
 struct bucket {
 	struct ip_addr source;
-	/* When it will be full again: each token taken moves it one interval on. */
-	usec_t full_at;
+	struct rate rate;
 };
 
 struct admission {
@@ -114,7 +115,7 @@ static struct bucket *bucket_get(struct admission *admission, const struct ip_ad
 	for (unsigned int i = 0; i < WAYS; i++) {
 		if (ip_addr_compare(&set[i].source, source) == 0)
 			return &set[i];
-		if (set[i].full_at < fullest->full_at)
+		if (set[i].rate.full_at < fullest->rate.full_at)
 			fullest = &set[i];
 	}
 	*fullest = (struct bucket){.source = *source};
@@ -124,13 +125,7 @@ static struct bucket *bucket_get(struct admission *admission, const struct ip_ad
 static bool take(struct admission *admission, const struct ip_addr *source, usec_t interval,
 		 unsigned int burst, usec_t now)
 {
-	struct bucket *bucket = bucket_get(admission, source);
-	usec_t full_at = MAX(bucket->full_at, now) + interval;
-
-	if (full_at > now + burst * interval)
-		return false;
-	bucket->full_at = full_at;
-	return true;
+	return rate_take(&bucket_get(admission, source)->rate, interval, burst, now);
 }
 
 bool admission_take(struct admission *admission, const struct ip_addr *source,
