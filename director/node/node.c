@@ -173,7 +173,7 @@ static void tick(struct node *node, struct now now)
 	node_members_tick(node, now);
 	sync_tick(node->sync, now);
 	node_kernel_tick(node, now);
-	node_templates_tick(node);
+	node_templates_tick(node, now);
 }
 
 /* The metronome's own flow is not replicated. */

@@ -56,19 +56,18 @@ static bool look(struct node *node, const struct entry *entry, const struct sync
 	return true;
 }
 
-/* True: at the end. */
-static bool walk(struct node *node, struct now now)
+bool node_kernel_walk(struct node *node, uint64_t *cursor, node_kernel_look each, struct now now)
 {
 	for (unsigned int i = 0; i < WALK_BUDGET; i++) {
-		uint64_t cursor = node->kernel.cursor;
+		uint64_t next = *cursor;
 		struct sync_info info;
 		struct entry entry;
 
-		if (!sync_walk(node->sync, &cursor, &entry, &info))
+		if (!sync_walk(node->sync, &next, &entry, &info))
 			return true;
-		if (!look(node, &entry, &info, now))
+		if (!each(node, &entry, &info, now))
 			return false;
-		node->kernel.cursor = cursor;
+		*cursor = next;
 	}
 	return false;
 }
@@ -86,11 +85,11 @@ void node_kernel_tick(struct node *node, struct now now)
 		kernel->cursor = 0;
 		break;
 	case KERNEL_COUNT:
-		if (walk(node, now))
+		if (node_kernel_walk(node, &kernel->cursor, look, now))
 			kernel->step = KERNEL_ASK;
 		break;
 	case KERNEL_REPAIR:
-		if (walk(node, now))
+		if (node_kernel_walk(node, &kernel->cursor, look, now))
 			kernel->step = KERNEL_WAIT;
 		break;
 	case KERNEL_ASK:

@@ -203,12 +203,17 @@ void node_members_addresses(struct node *node);
 void node_members_settle(struct node *node, struct now now);
 
 /* node_kernel.c */
+/* Looks at an entry; false: there is no room for it now, and it comes again. */
+typedef bool (*node_kernel_look)(struct node *node, const struct entry *entry,
+				 const struct sync_info *info, struct now now);
+/* Looks at the table's entries from *cursor on, a millisecond's work. True: at the end. */
+bool node_kernel_walk(struct node *node, uint64_t *cursor, node_kernel_look each, struct now now);
 int node_kernel_new(struct node *node);
 void node_kernel_free(struct node *node);
 void node_kernel_tick(struct node *node, struct now now);
 void node_kernel_services(struct node *node, const struct node_event *event);
 
 /* node_templates.c */
-void node_templates_tick(struct node *node);
+void node_templates_tick(struct node *node, struct now now);
 
 #endif

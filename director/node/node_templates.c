@@ -3,9 +3,6 @@
 #include "director/node/node_private.h"
 #include "director/service/kernel_conns.h"
 
-/* Entries looked at in one tick: a millisecond's work. */
-#define WALK_BUDGET 4096
-
 static void mask(uint8_t *address, uint8_t family, uint32_t netmask)
 {
 	if (family == AF_INET) {
@@ -39,17 +36,20 @@ static void template_of(const struct service *service, const struct flow *flow,
 }
 
 /* False: no room for it now. */
-static bool look(struct node *node, const struct service_set *services, const struct entry *entry)
+static bool look(struct node *node, const struct entry *entry, const struct sync_info *info,
+		 struct now now)
 {
+	const struct service_set *services = compare_services(node->kernel.compare);
 	const struct service *service;
 	struct flow template;
 
+	(void)now;
 	if (entry->flow.template) {
 		if (!kernel_conns_real(services, entry, &service))
 			sync_template_leave(node->sync, &entry->flow);
 		return true;
 	}
-	service = kernel_conns_service(services, entry);
+	service = info->in_kernel ? kernel_conns_service(services, entry) : NULL;
 	if (!service)
 		return true;
 	template_of(service, &entry->flow, &template);
@@ -57,24 +57,12 @@ static bool look(struct node *node, const struct service_set *services, const st
 	       sync_detach(node->sync, &entry->flow) == 0;
 }
 
-void node_templates_tick(struct node *node)
+void node_templates_tick(struct node *node, struct now now)
 {
-	const struct service_set *services = compare_services(node->kernel.compare);
-
-	if (!sync_templates_detach(node->sync) || services->count == 0)
+	if (!sync_templates_detach(node->sync) ||
+	    compare_services(node->kernel.compare)->count == 0 ||
+	    !node_kernel_walk(node, &node->templates_cursor, look, now))
 		return;
-	for (unsigned int i = 0; i < WALK_BUDGET; i++) {
-		uint64_t cursor = node->templates_cursor;
-		struct sync_info info;
-		struct entry entry;
-
-		if (!sync_walk(node->sync, &cursor, &entry, &info)) {
-			node->templates_cursor = 0;
-			sync_detached(node->sync);
-			return;
-		}
-		if ((info.in_kernel || entry.flow.template) && !look(node, services, &entry))
-			return;
-		node->templates_cursor = cursor;
-	}
+	node->templates_cursor = 0;
+	sync_detached(node->sync);
 }
