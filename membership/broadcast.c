@@ -198,7 +198,7 @@ void broadcast_timers(struct membership *m, usec_t *next)
 	m->urgent = false;
 	if (m->now.mono >= m->gossip_at) {
 		for (unsigned int i = 0; i < fanout(m); i++) {
-			to = m->links.any ? links_turn(m) : member_random(m);
+			to = links_pick(m);
 			if (to && to->believes == to->proven)
 				datagram_push(m,
 					      (struct out){.kind = OUT_GOSSIP, .member = to->id});

@@ -33,18 +33,26 @@ bool links_cut(const struct member *member)
 
 size_t links_store(const struct membership *m, uint8_t bytes[LINKS_MAX * LINK_SIZE])
 {
-	for (unsigned int i = 0; i < m->links.count; i++)
-		store_le32(bytes + i * LINK_SIZE, m->links.list[i]);
-	return m->links.count * LINK_SIZE;
+	const struct link_list *list = &m->links.list;
+
+	for (unsigned int i = 0; i < list->count; i++)
+		store_le32(bytes + i * LINK_SIZE, list->ids[i]);
+	return list->count * LINK_SIZE;
+}
+
+/* Whether a list says that its director does not reach a member. */
+static bool denies(const uint32_t *ids, unsigned int count, bool reached, uint64_t id)
+{
+	bool listed = false;
+
+	for (unsigned int i = 0; i < count; i++)
+		listed |= ids[i] == (uint32_t)id;
+	return listed != reached;
 }
 
 bool links_denied(const struct member *member, uint64_t id)
 {
-	bool listed = false;
-
-	for (unsigned int i = 0; i < member->link_count; i++)
-		listed |= member->links[i] == (uint32_t)id;
-	return listed != member->links_reached;
+	return denies(member->links, member->link_count, member->links_reached, id);
 }
 
 void links_load(struct membership *m, struct member *member, const uint32_t *links,
@@ -61,8 +69,10 @@ void links_load(struct membership *m, struct member *member, const uint32_t *lin
 		probe_start(m, member, true);
 }
 
-struct member *links_turn(struct membership *m)
+struct member *links_pick(struct membership *m)
 {
+	if (!m->links.any)
+		return member_random(m);
 	for (unsigned int i = 0; i < m->order_count; i++) {
 		struct member *member;
 
@@ -152,7 +162,8 @@ static bool graph_make(struct membership *m, struct graph *graph)
 		if (graph->of[i]->link_count)
 			fill_row(m, graph, i, graph->of[i]->links, graph->of[i]->link_count,
 				 graph->of[i]->links_reached);
-	fill_row(m, graph, graph->count - 1, m->links.list, m->links.count, m->links.reached);
+	fill_row(m, graph, graph->count - 1, m->links.list.ids, m->links.list.count,
+		 m->links.list.reached);
 	return true;
 }
 
@@ -386,7 +397,7 @@ static unsigned int list_max(const struct membership *m)
 }
 
 /* False: they were too many, and some are left out. */
-static bool fill_list(const struct membership *m, struct links *list, bool reached)
+static bool fill_list(const struct membership *m, struct link_list *list, bool reached)
 {
 	unsigned int max = list_max(m);
 
@@ -401,25 +412,26 @@ static bool fill_list(const struct membership *m, struct links *list, bool reach
 			continue;
 		if (list->count == max)
 			return false;
-		list->list[list->count++] = (uint32_t)member->id;
+		list->ids[list->count++] = (uint32_t)member->id;
 	}
 	return true;
 }
 
 /* The list has the members that we don't reach, or the others if these are fewer. A member that is
  * left out counts as reached. */
-static void make_list(const struct membership *m, struct links *list, bool reached)
+static void make_list(const struct membership *m, struct link_list *list, bool reached)
 {
 	if (!reached || !fill_list(m, list, true))
 		fill_list(m, list, false);
-	qsort(list->list, list->count, sizeof(*list->list), half_compare);
+	qsort(list->ids, list->count, sizeof(*list->ids), half_compare);
 }
 
 /* A crashed member must not be listed: we have a list only if one of those out of our reach is
  * known to live, or several are out of reach at once. */
 static void look(struct membership *m)
 {
-	struct links *links = &m->links, list = {0};
+	struct links *links = &m->links;
+	struct link_list list = {0};
 	unsigned int down = 0, proved = 0;
 
 	links->cut = links->direct = 0;
@@ -443,25 +455,22 @@ static void look(struct membership *m)
 	}
 	if (proved > 0 || down > 1)
 		make_list(m, &list, links->direct < down);
-	if ((list.count != links->count || list.reached != links->reached ||
-	     memcmp(list.list, links->list, list.count * sizeof(*list.list)) != 0) &&
+	if ((list.count != links->list.count || list.reached != links->list.reached ||
+	     memcmp(list.ids, links->list.ids, list.count * sizeof(*list.ids)) != 0) &&
 	    m->now.mono >= links->told_at + TELL_PAUSE && m->phase < MEMBER_LEAVING) {
-		memcpy(links->list, list.list, sizeof(list.list));
-		links->count = list.count;
-		links->reached = list.reached;
+		links->list = list;
 		links->told_at = m->now.mono;
 		record_own_state(m);
 	}
-	links->any |= links->count > 0 || down > 1;
+	links->any |= links->list.count > 0 || down > 1;
 }
 
 bool links_mutual(const struct membership *m, const struct member *member)
 {
-	bool ours = false;
+	const struct link_list *list = &m->links.list;
 
-	for (unsigned int i = 0; i < m->links.count; i++)
-		ours |= m->links.list[i] == (uint32_t)member->id;
-	return ours != m->links.reached && links_denied(member, m->identity->id);
+	return denies(list->ids, list->count, list->reached, member->id) &&
+	       links_denied(member, m->identity->id);
 }
 
 bool links_cut_lately(const struct membership *m, usec_t time)

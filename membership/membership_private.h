@@ -323,17 +323,22 @@ struct place {
 	uint64_t since, id;
 };
 
+/* The members that a director does not reach, or with reached all that it does; the lower halves of
+ * their ids, in ascending order. */
+struct link_list {
+	uint32_t ids[LINKS_MAX];
+	unsigned int count;
+	bool reached;
+};
+
 /* Which pairs of directors do not reach each other directly, as both say; links.c. */
 struct links {
 	usec_t look_at, told_at, changed_at;
 	unsigned int turn; /* in membership.order */
 	uint8_t *matrix;   /* of bits: a row has the members that one lists, of those that answer */
 	size_t matrix_size;
-	usec_t swept_at, sweep_at; /* pings to all: the last, and when there may be others */
-	/* Our own list, as our statement has it, in ascending order. */
-	uint32_t list[LINKS_MAX];
-	unsigned int count;
-	bool reached;
+	usec_t swept_at, sweep_at;   /* pings to all: the last, and when there may be others */
+	struct link_list list;       /* our own, as our statement has it */
 	unsigned int others_len;     /* bytes of our statement without it */
 	bool any;                    /* a member's statement lists any, or ours */
 	unsigned int cut;            /* members that answer, and not directly */
@@ -560,8 +565,9 @@ bool links_cut(const struct member *member);
 bool links_denied(const struct member *member, uint64_t id);
 /* Both ends state so. */
 bool links_mutual(const struct membership *m, const struct member *member);
-/* Members that answer and whose links are not down, one a call, in turn. NULL: none. */
-struct member *links_turn(struct membership *m);
+/* A member at random; while a cut is known only those that answer and whose links are not down, in
+ * turn. NULL: none. */
+struct member *links_pick(struct membership *m);
 /* Our own list, for a statement. Returns its length in bytes. */
 size_t links_store(const struct membership *m, uint8_t bytes[LINKS_MAX * LINK_SIZE]);
 /* A member's list, from its newest statement. */

@@ -270,7 +270,7 @@ static struct member *candidate(struct membership *m, const struct member *subje
 	i -= subject->way_count;
 	if (i < 2)
 		return member_find(m, i ? m->helper : subject->helper);
-	return m->links.any ? links_turn(m) : member_random(m);
+	return links_pick(m);
 }
 
 /* Those on the way; that reached it before; then those heard from last, which are the likeliest to
@@ -729,7 +729,7 @@ static void ask_one_near(struct membership *m)
 		acked = MAX(acked, m->acked[i]);
 	if (!m->links.any || m->now.mono < acked + 2 * m->profile.interval)
 		return;
-	member = links_turn(m);
+	member = links_pick(m);
 	if (member && is_free(member))
 		probe_start(m, member, true);
 }

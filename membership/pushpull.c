@@ -562,7 +562,7 @@ static void routine(struct membership *m, usec_t *next)
 	struct path *path;
 
 	if (m->now.mono >= m->routine_at) {
-		member = m->links.any ? links_turn(m) : member_random(m);
+		member = links_pick(m);
 		if (member && member->path_count > 0) {
 			path = &member->paths[chance_below(&m->chance, member->path_count)];
 			pushpull_dial(m, member, &path->endpoint, -1);

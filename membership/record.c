@@ -108,7 +108,7 @@ void record_own_state(struct membership *m)
 	message.statement_max = STATEMENT_MAX;
 	m->links.others_len = (unsigned int)lvsmesh__pb__statement__get_packed_size(&message);
 	message.links = record_bytes(links, links_store(m, links));
-	message.links_reached = m->links.reached;
+	message.links_reached = m->links.list.reached;
 	m->statement_len = (uint16_t)lvsmesh__pb__statement__pack(&message, m->statement);
 	m->incarnation++;
 	seal_record_sign(m->identity, RECORD_STATEMENT, m->epoch, m->incarnation, m->statement,
