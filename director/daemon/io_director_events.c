@@ -62,20 +62,11 @@ static void watch_names(struct io_director *director, struct event_log *log, str
 	observer_names(named, count, log, now);
 }
 
-static void watch_throttled(struct io_director *director, struct event_log *log, struct now now)
+/* A member that has never answered may be hearsay; one that is gone needs no place. */
+static void watch_members(struct io_director *director, struct event_log *log, struct now now)
 {
 	const struct node *node = io_node_get(director->node);
-	unsigned int cursor = 0;
-	struct member_info info;
-
-	while (membership_walk(node_membership(node), &cursor, &info))
-		observer_throttled(info.name, node_throttled_last(node, info.id), log, now);
-}
-
-/* A member that has never answered may be hearsay; one that is gone needs no place. */
-static void watch_places(struct io_director *director, struct event_log *log, struct now now)
-{
-	const struct membership *membership = node_membership(io_node_get(director->node));
+	const struct membership *membership = node_membership(node);
 	struct membership_status status;
 	unsigned int cursor = 0;
 	struct member_info info;
@@ -83,10 +74,12 @@ static void watch_places(struct io_director *director, struct event_log *log, st
 	membership_status(membership, &status);
 	observer_place(director->config->node_name, true, status.beyond, status.directors_max, log,
 		       now);
-	while (membership_walk(membership, &cursor, &info))
+	while (membership_walk(membership, &cursor, &info)) {
+		observer_throttled(info.name, node_throttled_last(node, info.id), log, now);
 		if (info.state != MEMBER_UNPROVEN)
 			observer_place(info.name, false, info.beyond, status.directors_max, log,
 				       now);
+	}
 }
 
 static void watch_flood(struct io_director *director, const struct sync_status *sync,
@@ -136,8 +129,7 @@ void io_director_watch(struct io_director *director)
 	watch_config(director, log, now);
 	watch_names(director, log, now);
 	observer_replication(&peers, log, now);
-	watch_throttled(director, log, now);
-	watch_places(director, log, now);
+	watch_members(director, log, now);
 	observer_conflicts(&director->observer, director->config->node_name, status.sync.conflicts,
 			   log, now);
 	observer_identity(&director->observer, &director->identity->certificate, log, now);

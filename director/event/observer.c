@@ -201,6 +201,9 @@ void observer_place(const char *director, bool self, bool beyond, unsigned int d
 {
 	struct event event;
 
+	/* Asked of each member once a second. */
+	if (!beyond && !event_log_find(log, EVENT_CLUSTER_FULL, director))
+		return;
 	if (!beyond)
 		event_init(&event, EVENT_CLUSTER_HAS_ROOM, director,
 			   "%s has a place in the cluster, or wants none any more.", director);
@@ -213,8 +216,7 @@ void observer_place(const char *director, bool self, bool beyond, unsigned int d
 	else
 		event_init(&event, EVENT_CLUSTER_FULL, director,
 			   "The cluster is full: %u directors. %s has no place and takes no part: "
-			   "stop "
-			   "it, or remove another.",
+			   "stop it, or remove another.",
 			   directors, director);
 	event_text(&event, "member", director);
 	event_number(&event, "directors", directors);
