@@ -421,17 +421,9 @@ static void test_list(void **state)
 
 static usec_t turn_began, turn_longest;
 
-static usec_t cpu_time(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-	return (usec_t)time.tv_sec * USEC_PER_SEC + (usec_t)time.tv_nsec / 1000;
-}
-
 static void turn_ended(uv_prepare_t *prepare)
 {
-	usec_t now = cpu_time();
+	usec_t now = clock_cpu();
 
 	(void)prepare;
 	turn_longest = MAX(turn_longest, now - turn_began);
@@ -475,13 +467,13 @@ static void test_turns(void **state)
 	turn_longest = 0;
 	open_with(world, config_large(world, 100));
 	io_services_announce(world->services, true, true);
-	turn_began = cpu_time();
+	turn_began = clock_cpu();
 	run_until(world, &world->programmed, 1);
 	for (unsigned int i = 1; i <= 4; i++) {
 		/* every second one changes nothing */
 		struct config *config = config_large(world, 100 + i / 2);
 
-		turn_began = cpu_time();
+		turn_began = clock_cpu();
 		config_with(world, config);
 		run_until(world, &world->programmed, i + 1);
 		now = clock_now().mono;
@@ -492,9 +484,9 @@ static void test_turns(void **state)
 		service_list_free(list);
 	}
 	uv_close((uv_handle_t *)&prepare, NULL);
-	turn_began = cpu_time();
+	turn_began = clock_cpu();
 	close_all(world);
-	turn_longest = MAX(turn_longest, cpu_time() - turn_began);
+	turn_longest = MAX(turn_longest, clock_cpu() - turn_began);
 	print_message("the longest turn took %llu us of a processor\n",
 		      (unsigned long long)turn_longest);
 	assert_in_range(turn_longest, 0, TURN_MAX);
@@ -511,12 +503,12 @@ static void test_turns_of_compare(void **state)
 	for (unsigned int round = 0; round < 3; round++) {
 		for (size_t i = 0; i < SERVICES; i += 5) {
 			const struct service_set some = {config->services.services + i, 5};
-			usec_t began = cpu_time();
+			usec_t began = clock_cpu();
 
 			assert_int_equal(compare_add(compare, &some), 0);
 			if (i + 5 == SERVICES)
 				compare_judge(compare, false, &verdict);
-			longest = MAX(longest, cpu_time() - began);
+			longest = MAX(longest, clock_cpu() - began);
 		}
 	}
 	print_message("the longest piece took %llu us of a processor\n",

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "director/io_clock.h"
 #include "director/net/io_streams.h"
 #include "tests/loopback.h"
 
@@ -206,23 +207,15 @@ static bool crowd_stranger(void *context, unsigned int stream)
 	return crowd->strangers;
 }
 
-static uint64_t cpu_time(void)
-{
-	struct timespec time;
-
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-	return (uint64_t)time.tv_sec * 1000000000 + (uint64_t)time.tv_nsec;
-}
-
 static void crowd_data(void *context, unsigned int stream, const uint8_t *data, size_t len)
 {
 	struct crowd *crowd = context;
-	uint64_t until = cpu_time() + crowd->each * 1000;
+	uint64_t until = clock_cpu_ns() + crowd->each * 1000;
 
 	(void)stream;
 	(void)data;
 	(void)len;
-	while (cpu_time() < until)
+	while (clock_cpu_ns() < until)
 		;
 	crowd->read++;
 }
@@ -309,7 +302,7 @@ static void test_share(void **state)
 {
 	struct crowd crowd = {.strangers = true, .each = 5 * USEC_PER_MSEC};
 	struct endpoint endpoint = crowd_open(&crowd);
-	uint64_t began = uv_hrtime(), cpu_began = cpu_time(), took, cpu;
+	uint64_t began = uv_hrtime(), cpu_began = clock_cpu_ns(), took, cpu;
 	char byte = 1;
 
 	(void)state;
@@ -322,7 +315,7 @@ static void test_share(void **state)
 		close(fd);
 		took = (uv_hrtime() - began) / 1000;
 	} while (crowd.unwanted < 100 && took < 2 * USEC_PER_SEC);
-	cpu = (cpu_time() - cpu_began) / 1000;
+	cpu = (clock_cpu_ns() - cpu_began) / 1000;
 	assert_true(crowd.read * crowd.each <= IO_STREAMS_STRANGERS_BURST +
 						       took / IO_STREAMS_STRANGERS_SHARE +
 						       2 * crowd.each);
