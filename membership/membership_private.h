@@ -556,6 +556,16 @@ void suspicion_timer(struct membership *m, struct member *member, usec_t *next);
 /* The suspicion lasts as long as probe_scaled() gives now. */
 void suspicion_unscaled(struct membership *m, struct member *member);
 
+/* helper.c */
+/* Did it answer the last ping on some address itself? */
+bool helper_direct(const struct member *member);
+/* Is it known that no address of the member acks our pings? Others may reach it. */
+bool helper_indirect(const struct member *member);
+/* Those on the way; that reached it before; then those heard from last, which are the likeliest to
+ * answer. */
+void helper_choose(struct membership *m, const struct member *subject,
+		   struct member *helpers[HELPERS], unsigned int *ret_count);
+
 /* links.c: the links between members, without helpers. */
 /* None of the member's addresses acks our pings, or takes a stream. */
 bool links_down(const struct member *member);

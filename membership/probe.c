@@ -12,7 +12,6 @@
 #define PATH_MISSES 10 /* in a row: a path is down and not just lossy */
 #define WATCH_TIME (2 * SEC)
 #define TCP_LATELY SEC
-#define HELPER_CANDIDATES 8
 #define HELLO_PAUSE (20 * MSEC)
 #define REDIAL_HOT (10 * MSEC)
 #define AROUND_INTERVALS 3 /* for each hop, between probes of members that are cut off from us */
@@ -34,19 +33,10 @@ usec_t probe_scaled(const struct membership *m, usec_t time)
 	return m->silent ? time : time * (1 + m->health);
 }
 
-/* Is it known that no address of the member acks our pings? Others may reach it. */
-static bool is_indirect(const struct member *member)
-{
-	for (unsigned int i = 0; i < member->path_count; i++)
-		if (!member->paths[i].udp_down)
-			return false;
-	return member->path_count > 0;
-}
-
 /* Is it no surprise that it does not answer by itself? */
 static bool is_around(const struct membership *m, const struct member *member)
 {
-	return is_indirect(member) || (m->links.any && links_down(member));
+	return helper_indirect(member) || (m->links.any && links_down(member));
 }
 
 static struct check *check_new(struct membership *m, struct member *member)
@@ -97,7 +87,7 @@ static void send_pings(struct membership *m, struct member *member)
 					      .local = (uint16_t)i});
 	}
 	/* One ping is enough to see that the member is within reach again. */
-	if (is_indirect(member) && check->stage == CHECK_DIRECT)
+	if (helper_indirect(member) && check->stage == CHECK_DIRECT)
 		check->next_ping = USEC_NEVER;
 }
 
@@ -150,15 +140,6 @@ static void undeafen(struct membership *m, unsigned int path)
 	}
 }
 
-/* Did it answer the last ping on some address itself? */
-static bool is_direct(const struct member *member)
-{
-	for (unsigned int i = 0; i < member->path_count; i++)
-		if (member->paths[i].misses == 0)
-			return true;
-	return false;
-}
-
 /* How many members answer, by whatever way, and don't ack our own pings. fresh: only those of which
  * it is not known yet that they can't. */
 static unsigned int count_missing(const struct membership *m, bool fresh)
@@ -168,8 +149,8 @@ static unsigned int count_missing(const struct membership *m, bool fresh)
 	for (unsigned int i = 0; i < m->order_count; i++) {
 		const struct member *member = m->members[m->order[i]];
 
-		count += member_answers(member) && !is_direct(member) &&
-			 !(fresh && is_indirect(member));
+		count += member_answers(member) && !helper_direct(member) &&
+			 !(fresh && helper_indirect(member));
 	}
 	return count;
 }
@@ -225,83 +206,6 @@ static bool count_misses(struct membership *m, struct member *member)
 	return doubt;
 }
 
-/* A subject that does not answer is in no graph: then any helper will do that has not denied the
- * link. */
-static bool is_way(const struct membership *m, const struct member *subject,
-		   const struct member *helper)
-{
-	if (!member_answers(subject))
-		return m->links.any && !links_denied(helper, subject->id) &&
-		       !links_denied(subject, helper->id);
-	for (unsigned int i = 0; i < subject->way_count; i++)
-		if (subject->ways[i] == helper->id)
-			return true;
-	return false;
-}
-
-/* How likely a helper is to reach the subject: it is on the way, as others say; it has done so
- * before; it has helped with another; or it is at least within our own reach. */
-static unsigned int promise(const struct membership *m, const struct member *subject,
-			    const struct member *helper)
-{
-	unsigned int promise = 1;
-
-	if (!is_direct(helper))
-		return 0;
-	if (helper->id == subject->helper)
-		promise = 3;
-	else if (helper->id == m->helper)
-		promise = 2;
-	return is_way(m, subject, helper) ? 3 + promise : promise;
-}
-
-static bool is_better(const struct membership *m, const struct member *subject,
-		      const struct member *one, const struct member *other)
-{
-	unsigned int a = promise(m, subject, one), b = promise(m, subject, other);
-
-	return a != b ? a > b : one->heard > other->heard;
-}
-
-static struct member *candidate(struct membership *m, const struct member *subject, unsigned int i)
-{
-	if (i < subject->way_count)
-		return member_find(m, subject->ways[i]);
-	i -= subject->way_count;
-	if (i < 2)
-		return member_find(m, i ? m->helper : subject->helper);
-	return links_pick(m);
-}
-
-/* Those on the way; that reached it before; then those heard from last, which are the likeliest to
- * answer. */
-static void choose_helpers(struct membership *m, const struct member *subject,
-			   struct member *helpers[HELPERS], unsigned int *ret_count)
-{
-	unsigned int count = 0, candidates = subject->way_count + 2 + HELPER_CANDIDATES;
-
-	for (unsigned int i = 0; i < candidates; i++) {
-		struct member *member = candidate(m, subject, i);
-		unsigned int at = 0;
-
-		if (!member || member == subject || member->state != MEMBER_ALIVE ||
-		    is_indirect(member) || links_down(member))
-			continue;
-		while (at < count && helpers[at] != member)
-			at++;
-		if (at < count)
-			continue;
-		while (at > 0 && is_better(m, subject, member, helpers[at - 1]))
-			at--;
-		if (at == HELPERS)
-			continue;
-		count = MIN(count + 1, (unsigned int)HELPERS);
-		memmove(&helpers[at + 1], &helpers[at], (count - 1 - at) * sizeof(*helpers));
-		helpers[at] = member;
-	}
-	*ret_count = count;
-}
-
 /* If pings to a member are known to fail, a stream takes their place, and counts for a while. */
 static bool heard_by_tcp(const struct membership *m, const struct member *member)
 {
@@ -322,7 +226,7 @@ static void ask_helpers(struct membership *m, struct member *member, bool narrow
 	struct check *check = member->check;
 	unsigned int count;
 
-	choose_helpers(m, member, helpers, &count);
+	helper_choose(m, member, helpers, &count);
 	check->narrow = narrow && count > 0 && helpers[0]->id == member->helper;
 	if (check->narrow)
 		count = 1;
@@ -348,7 +252,7 @@ static void go_around(struct membership *m, struct member *member)
 	check->stage = CHECK_AROUND;
 	check->deadline = m->now.mono + probe_scaled(m, m->profile.timeout);
 	/* If each probe of this member takes a helper, the last helper will do. */
-	ask_helpers(m, member, is_indirect(member) && !check->narrow);
+	ask_helpers(m, member, helper_indirect(member) && !check->narrow);
 	if (links_cut(member))
 		return;
 	check->dialled = true;
@@ -485,7 +389,7 @@ void probe_answered(struct membership *m, struct member *member)
 	if (!check->answered && check->stage == CHECK_DIRECT)
 		health_add(m, -1);
 	check->answered = true;
-	if ((check->paths & all) == all || check->stage == CHECK_HELLO || is_indirect(member)) {
+	if ((check->paths & all) == all || check->stage == CHECK_HELLO || helper_indirect(member)) {
 		probe_end(m, member);
 		return;
 	}
@@ -651,7 +555,7 @@ void probe_hello_around(struct membership *m, struct member *member)
 
 	if (!check || check->stage != CHECK_HELLO || check->pinged != m->now.mono)
 		return;
-	choose_helpers(m, member, helpers, &count);
+	helper_choose(m, member, helpers, &count);
 	if (count > 0)
 		datagram_push(m, (struct out){.kind = OUT_PING_REQ,
 					      .member = member->id,
