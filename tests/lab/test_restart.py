@@ -135,7 +135,7 @@ STAY, END = 5000, 10000
 
 
 def test_all_of_a_large_table_are_found(topology):
-    """The kernel's list skips an entry whenever an earlier one ends between two reads: half of these end meanwhile."""
+    """The kernel's list skips an entry whenever an earlier one ends between two reads: two of three here end meanwhile."""
     t = topology(directors=1)
     director = t.directors[0]
     cluster = Cluster(t, families=[4])
