@@ -4,7 +4,7 @@
  * no harm. */
 #include "sync/sync_private.h"
 
-#define INTERVAL (30 * USEC_PER_SEC)
+#define INTERVAL (30 * USEC_PER_SEC) /* on average */
 /* Younger entries may still be on their way. */
 #define HORIZON (30 * USEC_PER_SEC)
 /* An entry that ends sooner after the horizon may have ended at one director only. */
@@ -62,14 +62,23 @@ static struct stream *next_peer(struct sync *sync, struct now now)
 	return NULL;
 }
 
+/* Directors that started together would otherwise send their sums in step, and a peer, which
+ * compares with one at a time, would ignore the same ones every time. */
+static usec_t interval(const struct sync *sync)
+{
+	uint64_t random = (sync->journal ^ sync->digest.horizon) * UINT64_C(0x9e3779b97f4a7c15);
+
+	return INTERVAL / 2 + (random >> 32) % INTERVAL;
+}
+
 static void publish(struct sync *sync, struct now now)
 {
 	struct digest *digest = &sync->digest;
 
 	if (!digest->walking && now.mono >= digest->next && sync->join.complete) {
 		digest->walking = true;
-		digest->next = now.mono + INTERVAL;
 		digest->horizon = hlc_version(now.wall - HORIZON);
+		digest->next = now.mono + interval(sync);
 		digest->cursor = 0;
 		memset(digest->sums, 0, sizeof(digest->sums));
 	}

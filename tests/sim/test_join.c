@@ -454,6 +454,19 @@ static void test_nothing_to_mend(void **state)
 	cluster_free(cluster);
 }
 
+/* A director compares with one peer at a time, and its peers, which started together, do not all
+ * send their sums at the same moment. */
+static void test_compares_with_all(void **state)
+{
+	struct cluster *cluster = cluster_new(17, 5);
+
+	(void)state;
+	cluster_run(cluster, 20 * 60 * USEC_PER_SEC);
+	for (unsigned int d = 0; d < 5; d++)
+		assert_in_range(cluster_sync_status(cluster, d).compared, 30, 50);
+	cluster_free(cluster);
+}
+
 /* Anti-entropy finds and repairs entries that a table lost without knowing, and sends only
  * those. */
 static void test_mends(void **state)
@@ -536,13 +549,21 @@ static void test_mends_all(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_join),           cmocka_unit_test(test_join_interrupted),
-		cmocka_unit_test(test_half_delivered), cmocka_unit_test(test_lost_behind_a_cut),
-		cmocka_unit_test(test_earlier_life),   cmocka_unit_test(test_found_again),
-		cmocka_unit_test(test_ready_at_once),  cmocka_unit_test(test_reads_first),
-		cmocka_unit_test(test_join_timeout),   cmocka_unit_test(test_nothing_to_mend),
-		cmocka_unit_test(test_mends),          cmocka_unit_test(test_mends_all),
-		cmocka_unit_test(test_mends_found),    cmocka_unit_test(test_waits_alone),
+		cmocka_unit_test(test_join),
+		cmocka_unit_test(test_join_interrupted),
+		cmocka_unit_test(test_half_delivered),
+		cmocka_unit_test(test_lost_behind_a_cut),
+		cmocka_unit_test(test_earlier_life),
+		cmocka_unit_test(test_found_again),
+		cmocka_unit_test(test_ready_at_once),
+		cmocka_unit_test(test_reads_first),
+		cmocka_unit_test(test_join_timeout),
+		cmocka_unit_test(test_nothing_to_mend),
+		cmocka_unit_test(test_compares_with_all),
+		cmocka_unit_test(test_mends),
+		cmocka_unit_test(test_mends_all),
+		cmocka_unit_test(test_mends_found),
+		cmocka_unit_test(test_waits_alone),
 		cmocka_unit_test(test_clock_set_back),
 	};
 

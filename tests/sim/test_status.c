@@ -347,7 +347,7 @@ static const struct {
 	{"two others do not reach each other", partly_cut,
 	 READY WORKS
 	 "  members        3 of 3 alive, majority, PARTIALLY CUT (d2 | d3); health 0 (0: good)\n"
-	 "  replication    works: 2 of 2 peers connected, the slowest N ms behind\n" REST("2") WRONG
+	 "  replication    works: 2 of 2 peers connected, the slowest N ms behind\n" REST("3") WRONG
 	 "  - Some directors reach each other only through others: d2 | d3. Since T "
 	 "(partial-partition).\n"},
 	{"in a minority, withdrawn", minority,

@@ -101,9 +101,9 @@ static void test_whole(void **state)
 		sync_tick(sync, at(140 + i));
 	assert_true(take(sync, 144, &horizon, first));
 	for (unsigned int i = 0; i < 4; i++)
-		sync_tick(sync, at(180 + i));
-	sync_tick(sync, at(211));
-	assert_true(take(sync, 211, &later, second));
+		sync_tick(sync, at(190 + i));
+	sync_tick(sync, at(250));
+	assert_true(take(sync, 250, &later, second));
 	assert_true(later > horizon);
 	assert_memory_equal(first, second, sizeof(first));
 	sync_free(sync);
