@@ -1,14 +1,17 @@
 #include "proto/epoch.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "proto/state_file.h"
 
 #define NAME "epoch"
-#define NUMBER_MAX 24 /* twenty digits, a line end, NUL */
+#define RETURNED "returned" /* empty: its time is what it says */
+#define NUMBER_MAX 24       /* twenty digits, a line end, NUL */
 #define TEXT_MAX (NUMBER_MAX + STATE_FILE_SUM)
 
 int epoch_parse(const char *text, size_t len, uint64_t *ret_epoch)
@@ -85,15 +88,44 @@ int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STO
 	return 0;
 }
 
-usec_t epoch_taken(const char *dir)
+/* The time of the file's last change; 0: there is none. */
+static usec_t file_time(const char *dir, const char *name)
 {
 	char path[PATH_MAX];
 	struct stat status;
-	int len = snprintf(path, sizeof(path), "%s/" NAME, dir);
+	int len = snprintf(path, sizeof(path), "%s/%s", dir, name);
 
 	if (len < 0 || (size_t)len >= sizeof(path) || stat(path, &status) < 0)
 		return 0;
 	return (usec_t)status.st_mtim.tv_sec * USEC_PER_SEC + (usec_t)status.st_mtim.tv_nsec / 1000;
+}
+
+usec_t epoch_taken(const char *dir)
+{
+	return file_time(dir, NAME);
+}
+
+usec_t epoch_returned(const char *dir)
+{
+	return file_time(dir, RETURNED);
+}
+
+int epoch_set_returned(const char *dir, usec_t wall)
+{
+	const struct timespec time = {.tv_sec = (time_t)(wall / USEC_PER_SEC),
+				      .tv_nsec = (long)(wall % USEC_PER_SEC * 1000)};
+	char path[PATH_MAX];
+	int len = snprintf(path, sizeof(path), "%s/" RETURNED, dir), fd, r = 0;
+
+	if (len < 0 || (size_t)len >= sizeof(path))
+		return -ENAMETOOLONG;
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	if (fd < 0)
+		return -errno;
+	if (futimens(fd, (struct timespec[]){time, time}) < 0)
+		r = -errno;
+	close(fd);
+	return r;
 }
 
 int epoch_raise(const char *dir, uint64_t epoch, char error[STORE_ERROR_MAX])

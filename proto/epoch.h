@@ -14,6 +14,11 @@ int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STO
 /* When the last one was taken (or raised), by the wall clock; 0: not known. */
 usec_t epoch_taken(const char *dir);
 
+/* The UTC time until which members have returned all that this director had stamped, as an earlier
+ * start noted it; 0: none did. Not durable: nobody needs it after a reboot. */
+usec_t epoch_returned(const char *dir);
+int epoch_set_returned(const char *dir, usec_t wall); /* 0, or a negative errno */
+
 /* Makes the next one that is taken at least this: above any epoch of ours that others remember. 0,
  * or a negative errno and a sentence. */
 int epoch_raise(const char *dir, uint64_t epoch, char error[STORE_ERROR_MAX]);

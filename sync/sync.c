@@ -28,6 +28,7 @@ int sync_new(const struct sync_options *options, struct sync **ret_sync)
 	sync->identity = options->identity;
 	sync->epoch = options->epoch;
 	sync->before = options->before;
+	sync->returned = options->returned;
 	sync->journal = options->journal ? options->journal : 1;
 	sync->syncid = options->syncid;
 	sync->entries_max = options->entries_max;
@@ -150,18 +151,15 @@ static bool kernel_had(const struct sync *sync, struct table_version version, st
 	       hlc_since(version.hlc) + now.mono >= now.wall;
 }
 
-/* True if the kernel had the flow then, and has something newer since. A life of ours may have come
- * between, in which a peer that knew less set the kernel back: then only an end is newer for
- * certain. */
+/* True if the kernel had the flow then, and has something newer since: not if a life of ours came
+ * between that did not get the entry, for a peer that had an older one may have set the kernel
+ * back. */
 static bool kernel_knew(const struct sync *sync, const struct entry *kernel,
 			const struct entry *told, struct table_version version, struct now now)
 {
 	if (!kernel_had(sync, version, now) || entry_agrees(kernel, told))
 		return false;
-	return !hlc_before(version.hlc, sync->before) ||
-	       (policy_is_closing(kernel) && !policy_is_closing(told) &&
-		kernel->dport == told->dport &&
-		memcmp(kernel->daddr, told->daddr, sizeof(kernel->daddr)) == 0);
+	return hlc_before(version.hlc, sync->returned) || !hlc_before(version.hlc, sync->before);
 }
 
 /* Newer than the version published in our earlier life, and not than others' captures since. */

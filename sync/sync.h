@@ -60,6 +60,8 @@ struct sync_options {
 	uint64_t epoch;                  /* our boot epoch: batches are signed with it */
 	usec_t started;                  /* wall: the version of what the kernel has by then */
 	usec_t before;                   /* wall: the start before this one, or 0 */
+	usec_t returned;                 /* UTC: members have returned all that we stamped until
+					    then, to us in an earlier life; 0: not known */
 	uint64_t journal;                /* random: positions belong to it */
 	uint8_t hash_key[16];            /* random */
 	uint8_t syncid;                  /* of the kernel's threads */

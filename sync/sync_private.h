@@ -249,7 +249,7 @@ struct compared {
 struct sync {
 	const struct identity *identity;
 	uint64_t epoch, journal;
-	usec_t before; /* wall */
+	usec_t before, returned; /* wall */
 	uint8_t syncid;
 	bool adopting;
 	struct hlc hlc;

@@ -422,6 +422,7 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 		.node = {.identity = director->identity,
 			 .epoch = director->epoch,
 			 .before = director->before,
+			 .returned = epoch_returned(config->state),
 			 .versions = director->versions,
 			 .join = config->join,
 			 .join_count = (unsigned int)config->n_join,
@@ -449,6 +450,7 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 		.roster = io_director_roster_changed,
 		.done = io_director_node_done,
 		.epoch_wanted = io_director_epoch_wanted,
+		.returned = io_director_returned,
 	};
 	struct io_tap_options tap;
 

@@ -2,6 +2,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "director/daemon/io_director_private.h"
 #include "director/event/notices.h"
@@ -95,6 +96,17 @@ void io_director_epoch_wanted(void *context, uint64_t epoch)
 	if (epoch_raise(director->config->state, epoch, error) < 0)
 		io_log_error("%s", error);
 	uv_timer_start(&director->leave, left, 0, 0);
+}
+
+void io_director_returned(void *context, usec_t wall)
+{
+	struct io_director *director = context;
+	int r = epoch_set_returned(director->config->state, wall);
+
+	if (r < 0)
+		io_log_error("%s/returned: %s: this director may forget, after two starts, that a "
+			     "connection ended",
+			     director->config->state, strerror(-r));
 }
 
 void io_director_witness(void *context, bool ok)

@@ -110,6 +110,7 @@ void io_director_noticed(void *context, const struct membership_notice *notice);
 void io_director_roster_changed(void *context);
 void io_director_node_done(void *context);
 void io_director_epoch_wanted(void *context, uint64_t epoch);
+void io_director_returned(void *context, usec_t wall);
 void io_director_witness(void *context, bool ok);
 /* writes the roster if it has changed; */
 void io_director_roster_save(struct io_director *director);

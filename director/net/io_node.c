@@ -21,7 +21,7 @@ struct io_node {
 	uint64_t turn;       /* ms, when this turn of the loop began, as far as is known */
 	usec_t late;         /* for which it has lasted, as last given to the node */
 	bool announce, refuse; /* as last reported */
-	bool told_done, told_epoch;
+	bool told_done, told_epoch, told_returned;
 	unsigned int open; /* parts to be closed yet */
 	void (*done)(void *context);
 };
@@ -109,6 +109,10 @@ static void tell(struct io_node *node, const struct node_update *update)
 	if (update->epoch_wanted && !node->told_epoch) {
 		node->told_epoch = true;
 		options->epoch_wanted(options->context, update->epoch_wanted);
+	}
+	if (update->returned && !node->told_returned) {
+		node->told_returned = true;
+		options->returned(options->context, update->returned);
 	}
 }
 

@@ -30,6 +30,7 @@ struct io_node_options {
 	void (*roster)(void *context);                       /* node_roster() has changed */
 	void (*done)(void *context);                         /* after _leave, _absence: said once */
 	void (*epoch_wanted)(void *context, uint64_t epoch); /* said once */
+	void (*returned)(void *context, usec_t wall);        /* node_update.returned: said once */
 };
 
 /* 0, or a negative errno and a sentence. Events are given from the loop only, never from here. */

@@ -33,6 +33,7 @@ int node_new(const struct node_options *options, struct node **ret_node)
 		.epoch = options->epoch,
 		.started = options->now.wall,
 		.before = options->before,
+		.returned = options->returned,
 		.syncid = options->syncid,
 		.entries_max = options->entries_max,
 	};
@@ -397,6 +398,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	ret_update->roster = node->said.roster_changed;
 	ret_update->done = node->said.done;
 	ret_update->epoch_wanted = node->said.epoch_wanted;
+	ret_update->returned = node->returned;
 	node->said = (struct membership_update){.done = node->said.done};
 	node->told = *ret_update;
 }

@@ -45,6 +45,7 @@ struct node_options {
 	size_t roster_len;
 	struct now now;
 	usec_t before;          /* wall: the daemon's start before this one; 0: not known */
+	usec_t returned;        /* the last one that an update had in an earlier start, or 0 */
 	uint8_t syncid;         /* of the kernel's threads */
 	uint8_t tap_address[4]; /* flows to this VIP are the metronome's: not replicated */
 	uint32_t entries_max;   /* more are refused and counted */
@@ -116,8 +117,10 @@ struct node_update {
 	bool done;                  /* after NODE_LEAVE, NODE_ABSENCE: the process may end */
 	uint64_t epoch_wanted; /* not 0: our epoch or our clock went back in time; start again with
 				  this epoch at least */
-	bool announce;         /* take traffic: it was ready once, and the forwarder is well */
-	bool refuse;           /* take none; neither of the two: that is not known yet */
+	usec_t returned; /* UTC, not 0: members have returned all that we stamped until then; keep
+			    it for the next start */
+	bool announce;   /* take traffic: it was ready once, and the forwarder is well */
+	bool refuse;     /* take none; neither of the two: that is not known yet */
 };
 
 /* 0, -ENOMEM or -EINVAL. */

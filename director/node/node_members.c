@@ -263,7 +263,8 @@ static void link_settle(struct node *node, unsigned int i, struct now now)
 
 	if (node->streams[i].phase == NODE_STREAM_READY) {
 		sync_stream_status(node->sync, i, now, &status);
-		link->reached |= status.synced && status.behind == 0;
+		link->heard |= status.synced && status.behind == 0;
+		link->reached |= link->heard;
 	} else {
 		link->reached |= now.mono > link->lost + PATIENCE ||
 				 now.mono > link->first + PATIENCE_FLAPPING;
@@ -388,10 +389,31 @@ void node_members_settle(struct node *node, struct now now)
 	}
 }
 
+/* Every member that we know of, reachable or not, has returned what we stamped in earlier lives,
+ * and it is in the kernel. */
+static void returned_update(struct node *node, struct now now)
+{
+	struct sync_status status;
+	struct endpoint endpoint;
+	unsigned int cursor = 0;
+
+	node_members_settle(node, now);
+	for (unsigned int i = 0; i < node->links_len; i++) {
+		if (node->links[i].member && !node->links[i].heard)
+			return;
+	}
+	sync_status(node->sync, &status);
+	if (node->met && node->read && status.joined && status.complete &&
+	    !membership_unanswered(node->membership, &cursor, &endpoint))
+		node->returned = status.stamped;
+}
+
 void node_members_tick(struct node *node, struct now now)
 {
 	node->searching = node_members_alone(node) &&
 			  (node->wait_alone || now.mono <= node->started + PATIENCE);
+	if (!node->returned)
+		returned_update(node, now);
 	sync_set_draining(node->sync, node->draining);
 	node->drained = node->draining && !node->adopting && all_acknowledged(node, now);
 	say_phase(node, now);

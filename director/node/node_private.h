@@ -51,7 +51,8 @@ struct link {
 	usec_t redial, backoff;
 	usec_t first; /* when it was heard of */
 	usec_t lost;  /* when a stream to it was lost, or it was heard of */
-	bool reached; /* its entries were complete once, or it was waited for long enough */
+	bool heard;   /* its entries were complete once */
+	bool reached; /* that, or it was waited for long enough */
 };
 
 /* Reasons of our own, beside the session's and sync's. */
@@ -144,6 +145,7 @@ struct node {
 	bool followed;  /* every member's own entries were complete */
 	struct node_kernel kernel;
 	uint64_t templates_cursor; /* of the walk */
+	usec_t returned;           /* UTC, as the updates say */
 	usec_t started, ready_since, tick;
 	enum member_phase phase; /* as last given to membership */
 	uint64_t config;

@@ -88,6 +88,12 @@ static void epoch_wanted(void *context, uint64_t epoch)
 	(void)epoch;
 }
 
+static void returned(void *context, usec_t wall)
+{
+	(void)context;
+	(void)wall;
+}
+
 static void captured(void *context, const uint8_t *payload, size_t len)
 {
 	struct director *director = context;
@@ -235,6 +241,7 @@ static int open_node(struct director *director, uint8_t number, unsigned int pro
 		.roster = nothing,
 		.done = nothing,
 		.epoch_wanted = epoch_wanted,
+		.returned = returned,
 	};
 
 	if (probe_ms)

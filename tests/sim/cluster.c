@@ -58,6 +58,7 @@ struct director {
 	bool adopt;      /* the connections are to be read again */
 	bool unread;     /* they are not read at a start */
 	uint64_t wanted; /* epoch to start again with; 0: none */
+	usec_t returned; /* on the disk */
 	struct kernel_model *kernel;
 };
 
@@ -369,6 +370,8 @@ static void step(struct cluster *cluster, unsigned int d, struct node_event even
 		director->output.bits[i] |= update.output.bits[i];
 	director->adopt |= update.adopt;
 	director->wanted = MAX(director->wanted, update.epoch_wanted);
+	if (update.returned)
+		director->returned = update.returned;
 	BITS_EACH (i, update.close.bits, NODE_STREAMS_MAX)
 		closes(cluster, d, i);
 	send_datagrams(cluster, d);
@@ -534,6 +537,7 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 		.profile = membership_default,
 		.now = director_now(cluster, d),
 		.before = director->began,
+		.returned = director->returned,
 		.syncid = SYNCID,
 		.join_timeout = CLUSTER_JOIN_TIMEOUT * USEC_PER_SEC,
 		.wait_alone = cluster->wait_alone,
@@ -952,10 +956,10 @@ const char *cluster_difference(const struct cluster *cluster)
 			    first[i].info.hlc != other[i].info.hlc ||
 			    first[i].info.origin != other[i].info.origin)
 				snprintf(text, sizeof(text),
-					 "entry %u differs on d%u and d%u: states %u and %u, "
+					 "client port %u differs on d%u and d%u: states %u and %u, "
 					 "versions %llx and %llx",
-					 i, at + 1, d + 1, first[i].entry.state,
-					 other[i].entry.state,
+					 first[i].entry.flow.cport, at + 1, d + 1,
+					 first[i].entry.state, other[i].entry.state,
 					 (unsigned long long)first[i].info.hlc,
 					 (unsigned long long)other[i].info.hlc);
 		}

@@ -39,6 +39,12 @@ static void test_rises(void **state)
 	assert_int_equal(epoch_next(scratch->dir, WALL, &first, error), 0);
 	assert_int_equal(first, 1800000001);
 	assert_in_range(epoch_taken(scratch->dir) / USEC_PER_SEC, time(NULL) - 2, time(NULL));
+	assert_int_equal(epoch_returned(scratch->dir), 0);
+	assert_int_equal(epoch_set_returned(scratch->dir, WALL + 1234), 0);
+	assert_int_equal(epoch_returned(scratch->dir), WALL + 1234);
+	assert_int_equal(epoch_set_returned(scratch->dir, 2 * WALL), 0);
+	assert_int_equal(epoch_returned(scratch->dir), 2 * WALL);
+	assert_int_equal(epoch_set_returned("/nowhere", WALL), -ENOENT);
 	/* Even with a clock that went back. */
 	for (uint64_t i = 1; i < 5; i++) {
 		assert_int_equal(epoch_next(scratch->dir, 0, &epoch, error), 0);

@@ -127,6 +127,12 @@ static void epoch_wanted(void *context, uint64_t epoch)
 	fail_msg("epoch %llu is wanted", (unsigned long long)epoch);
 }
 
+static void returned(void *context, usec_t wall)
+{
+	(void)context;
+	(void)wall;
+}
+
 static void closed(void *context)
 {
 	struct world *world = context;
@@ -156,6 +162,7 @@ static void node_start(struct world *world)
 		.roster = nothing,
 		.done = nothing,
 		.epoch_wanted = epoch_wanted,
+		.returned = returned,
 	};
 	char error[IO_STREAMS_ERROR_MAX];
 

@@ -87,6 +87,12 @@ static void epoch_wanted(void *context, uint64_t epoch)
 	fail_msg("epoch %llu is wanted", (unsigned long long)epoch);
 }
 
+static void returned(void *context, usec_t wall)
+{
+	(void)context;
+	(void)wall;
+}
+
 static int side_open(struct world *world, struct side *side, uint8_t number,
 		     const struct endpoint *join, char *error)
 {
@@ -113,6 +119,7 @@ static int side_open(struct world *world, struct side *side, uint8_t number,
 		.roster = roster,
 		.done = done,
 		.epoch_wanted = epoch_wanted,
+		.returned = returned,
 	};
 
 	return io_node_open(&options, &side->node, error);

@@ -84,6 +84,12 @@ static void epoch_wanted(void *context, uint64_t epoch)
 	exit(1);
 }
 
+static void returned(void *context, usec_t wall)
+{
+	(void)context;
+	(void)wall;
+}
+
 static void print_status(const struct member *member)
 {
 	struct membership_status status;
@@ -147,6 +153,7 @@ static bool member_open(struct member *member, const char *profile, const struct
 		.roster = roster,
 		.done = done,
 		.epoch_wanted = epoch_wanted,
+		.returned = returned,
 	};
 	char error[IO_STREAMS_ERROR_MAX];
 
