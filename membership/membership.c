@@ -256,8 +256,8 @@ static void own_timers(struct membership *m, usec_t *next)
 	if (epoch_wanted(m) && !m->twice.open)
 		return;
 	notice_incident_update(m, &m->twice, m->twice_at && m->now.mono < m->twice_at + TWICE_LASTS,
-			       0, MEMBERSHIP_IDENTITY_TWICE, MEMBERSHIP_IDENTITY_SINGLE, NULL,
-			       next);
+			       0, MEMBERSHIP_DUPLICATE_IDENTITY,
+			       MEMBERSHIP_DUPLICATE_IDENTITY_RESOLVED, NULL, next);
 	if (m->twice.open)
 		sooner(next, MAX(m->twice_at + TWICE_LASTS, m->now.mono + SEC));
 }

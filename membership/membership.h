@@ -201,9 +201,9 @@ enum membership_notice_type {
 	MEMBERSHIP_SPLIT_SUSPECTED, /* opens */
 	MEMBERSHIP_SPLIT_CONFIRMED, /* opens, if it was not suspected before */
 	MEMBERSHIP_SPLIT_HEALED,
-	MEMBERSHIP_IDENTITY_TWICE, /* opens: another process has our identity, or an old state of it
-				    */
-	MEMBERSHIP_IDENTITY_SINGLE,
+	MEMBERSHIP_DUPLICATE_IDENTITY, /* opens: another process has our identity, or an old state
+					* of it */
+	MEMBERSHIP_DUPLICATE_IDENTITY_RESOLVED,
 	MEMBERSHIP_PARTIAL_PARTITION, /* opens: some reach each other only through others, as both
 					 ends state: membership_cut() */
 	MEMBERSHIP_PARTITION_ENDED,
@@ -266,7 +266,7 @@ struct membership_status {
 	uint64_t split_incident; /* 0: none open */
 	bool split_confirmed;
 	uint64_t cut_incident; /* of a partial partition; 0: none open */
-	bool identity_twice;
+	bool duplicate_identity;
 	bool beyond;                /* the cluster is full, and has no place for this director */
 	unsigned int directors_max; /* that have one */
 	bool witness, witness_ok;   /* it is asked; it answers */

@@ -39,8 +39,8 @@ json_t *status_membership(const struct membership *membership, const char *direc
 			 (int)status.view, "roster", (int)status.roster, "away", (int)status.away,
 			 "quorum", quorum_name(status.quorum), "split", split, "partition",
 			 partition_make(membership, director), "health", (int)status.health,
-			 "phase", member_phase_name((int)status.phase), "identity_twice",
-			 status.identity_twice, "witness",
+			 "phase", member_phase_name((int)status.phase), "duplicate_identity",
+			 status.duplicate_identity, "witness",
 			 status.witness ? json_boolean(status.witness_ok) : json_null());
 }
 

@@ -253,13 +253,13 @@ static void sentence(const struct membership_notice *notice, const char *directo
 		    "another only through others.",
 		    s);
 		break;
-	case MEMBERSHIP_IDENTITY_TWICE:
+	case MEMBERSHIP_DUPLICATE_IDENTITY:
 		add(to,
 		    "Another process has the identity of %s: stop one, or make it an identity of "
 		    "its own with `lvsmesh keygen node`.",
 		    director);
 		break;
-	case MEMBERSHIP_IDENTITY_SINGLE:
+	case MEMBERSHIP_DUPLICATE_IDENTITY_RESOLVED:
 		add(to, "No other process has the identity of %s any more.", director);
 		break;
 	default:

@@ -255,7 +255,7 @@ void observer_injection(const char *director, const char *interface, usec_t unse
 			   "list ruleset).",
 			   director, interface);
 	else
-		event_init(&event, EVENT_INJECTION_WORKS, director,
+		event_init(&event, EVENT_INJECTION_RECOVERED, director,
 			   "The kernel of %s takes connections again.", director);
 	event_log_raise(log, &event, now);
 }
@@ -332,21 +332,21 @@ static int named_compare(const void *a, const void *b)
 	return r ? r : (int)x->failed - (int)y->failed;
 }
 
-static void name_twice(const struct observer_named *first, const struct observer_named *second,
-		       struct event_log *log, struct now now)
+static void duplicate_name(const struct observer_named *first, const struct observer_named *second,
+			   struct event_log *log, struct now now)
 {
 	const char *name = first->name;
 	struct event event;
 	char text[24];
 
 	if (second->failed)
-		event_init(&event, EVENT_NAME_TWICE, name,
+		event_init(&event, EVENT_DUPLICATE_NAME, name,
 			   "Two directors are named %s: %016" PRIx64 ", and %016" PRIx64
 			   ", which has failed: if %s was installed anew, `lvsmesh remove "
 			   "%016" PRIx64 "` makes the cluster forget the old one.",
 			   name, first->id, second->id, name, second->id);
 	else
-		event_init(&event, EVENT_NAME_TWICE, name,
+		event_init(&event, EVENT_DUPLICATE_NAME, name,
 			   "Two directors that answer are named %s, %016" PRIx64 " and %016" PRIx64
 			   ": make one of them an identity of another name with `lvsmesh keygen "
 			   "node`.",
@@ -359,7 +359,7 @@ static void name_twice(const struct observer_named *first, const struct observer
 	event_log_raise(log, &event, now);
 }
 
-static bool is_twice(const struct observer_named *named, unsigned int count, const char *name)
+static bool is_duplicate(const struct observer_named *named, unsigned int count, const char *name)
 {
 	for (unsigned int i = 0; i + 1 < count; i++)
 		if (strcmp(named[i].name, name) == 0)
@@ -375,13 +375,14 @@ void observer_names(struct observer_named *named, unsigned int count, struct eve
 	qsort(named, count, sizeof(*named), named_compare);
 	for (unsigned int i = 0; i + 1 < count; i++)
 		if (strcmp(named[i].name, named[i + 1].name) == 0)
-			name_twice(&named[i], &named[i + 1], log, now);
+			duplicate_name(&named[i], &named[i + 1], log, now);
 	for (unsigned int i = 0; (incident = event_log_incident(log, &i));) {
 		struct event event;
 
-		if (incident->kind != EVENT_NAME_TWICE || is_twice(named, count, incident->subject))
+		if (incident->kind != EVENT_DUPLICATE_NAME ||
+		    is_duplicate(named, count, incident->subject))
 			continue;
-		event_init(&event, EVENT_NAME_SINGLE, incident->subject,
+		event_init(&event, EVENT_DUPLICATE_NAME_RESOLVED, incident->subject,
 			   "Only one director is named %s.", incident->subject);
 		event_log_raise(log, &event, now);
 	}

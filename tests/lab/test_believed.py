@@ -9,7 +9,7 @@ from lab.host import wait_for
 from test_daemon import vips
 
 COUNT = 40
-FAILING, WORKS = "injection-failing", "injection-works"
+FAILING, WORKS = "injection-failing", "injection-recovered"
 # A filter that drops by default, as many hosts have one: connections from the tap pass, its datagrams do not.
 DEFAULT_DROP = ["-A INPUT -i lo -j ACCEPT", "-A INPUT -i eth0 -j ACCEPT", f"-A INPUT -i {TAP} -p tcp -j ACCEPT", "-P INPUT DROP"]
 OPEN = ["-P INPUT ACCEPT", "-F INPUT"]

@@ -20,7 +20,7 @@ ETH_P_ALL = 3
 PORT_BYTES = CLUSTER_PORT.to_bytes(2, "big")
 BURSTS, REPEATS, BURST = 5, 10, 15
 BAD = ("member-failed", "member-left", "quorum-lost", "split-brain-suspected", "split-brain-confirmed",
-       "identity-twice", "config-divergence")
+       "duplicate-identity", "config-divergence")
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_state_that_went_back(cluster):
     cluster.start_director(first)
     status, said = ended(cluster, first)
     assert status == FAILED and f"others know this director from epoch {before}" in said, said
-    assert "identity-twice" not in said
+    assert "duplicate-identity" not in said
     cluster.start_director(first)
     cluster.wait_ready([first])
     assert cluster.status(first)["epoch"] == epoch_of(epoch) == before + 1
@@ -126,7 +126,7 @@ def test_state_that_went_back(cluster):
     unharmed(cluster, cluster.directors)
 
 
-def test_one_identity_twice(cluster):
+def test_duplicate_identity(cluster):
     """d3's host gets d2's identity: both processes say so, and nobody is taken for dead."""
     first, second, third = cluster.directors
     assert cluster.stop_daemon(third) == DONE
@@ -138,11 +138,11 @@ def test_one_identity_twice(cluster):
     assert ended(cluster, third)[0] == FAILED
     cluster.start_director(third, node=twin)
     for d in second, third:
-        wait_for(lambda d=d: events(cluster, d, "identity-twice"), 30, f"{d.name} is told", 0.1)
-        assert cluster.status(d)["membership"]["identity_twice"]
+        wait_for(lambda d=d: events(cluster, d, "duplicate-identity"), 30, f"{d.name} is told", 0.1)
+        assert cluster.status(d)["membership"]["duplicate_identity"]
         assert any("identity" in p for p in cluster.status(d)["problems"])
     for d in first, second:
-        assert not events(cluster, d, *(set(BAD) - {"identity-twice"})), events(cluster, d)
+        assert not events(cluster, d, *(set(BAD) - {"duplicate-identity"})), events(cluster, d)
         assert vips(d)
     assert members(cluster, first)["d2"]["state"] == "alive"
     assert members(cluster, second)["d1"]["state"] == "alive"

@@ -10,7 +10,7 @@ from test_daemon import control, vips
 
 DONE, REFUSED, NO_DAEMON = 0, 1, 3
 BAD = {"member-failed", "member-left", "quorum-lost", "split-brain-suspected", "split-brain-confirmed",
-       "member-partly-reachable", "identity-twice", "config-divergence", "message-refused"}
+       "member-partly-reachable", "duplicate-identity", "config-divergence", "message-refused"}
 
 
 @pytest.fixture

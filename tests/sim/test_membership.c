@@ -474,7 +474,7 @@ static void test_a_paused_one_accuses_nobody(void **state)
 	finish(sim);
 }
 
-static void test_identity_twice(void **state)
+static void test_duplicate_identity(void **state)
 {
 	struct sim *sim;
 
@@ -483,10 +483,10 @@ static void test_identity_twice(void **state)
 		sim = cluster(70 + same, 4);
 		sim_clone(sim, 1, same);
 		sim_run(sim, 40 * S);
-		assert_int_equal(sim_count(sim, 1, MEMBERSHIP_IDENTITY_TWICE, -1, 0), 1);
+		assert_int_equal(sim_count(sim, 1, MEMBERSHIP_DUPLICATE_IDENTITY, -1, 0), 1);
 		/* A process that is not let in tries a higher epoch before it reports the
 		 * duplicate. */
-		assert_int_equal(sim_count(sim, 5, MEMBERSHIP_IDENTITY_TWICE, -1, 0), 1);
+		assert_int_equal(sim_count(sim, 5, MEMBERSHIP_DUPLICATE_IDENTITY, -1, 0), 1);
 		assert_true(sim_counter(sim, 0, "rollback") + sim_counter(sim, 2, "rollback") > 0);
 		finish(sim);
 	}
@@ -509,7 +509,7 @@ static void test_rolled_back_state(void **state)
 	sim_run(sim, 3 * S);
 	sim_start(sim, 2, SIM_ROLLBACK, 0);
 	assert_true(sim_until(sim, sim_whole, NULL, 15 * S));
-	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_IDENTITY_TWICE, -1, 0), 0);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_DUPLICATE_IDENTITY, -1, 0), 0);
 	finish(sim);
 }
 
@@ -531,7 +531,7 @@ static void test_two_rolled_back(void **state)
 	/* Until then each believes its roster. */
 	sim_run(sim, 6 * S);
 	assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
-	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_IDENTITY_TWICE, -1, 0), 0);
+	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_DUPLICATE_IDENTITY, -1, 0), 0);
 	finish(sim);
 }
 
@@ -943,7 +943,7 @@ int main(void)
 		cmocka_unit_test(test_no_false_failure),
 		cmocka_unit_test(test_stalled_members),
 		cmocka_unit_test(test_a_paused_one_accuses_nobody),
-		cmocka_unit_test(test_identity_twice),
+		cmocka_unit_test(test_duplicate_identity),
 		cmocka_unit_test(test_rolled_back_state),
 		cmocka_unit_test(test_two_rolled_back),
 		cmocka_unit_test(test_idle_traffic),

@@ -70,7 +70,8 @@ static void assert_versions(struct cluster *cluster, unsigned int count,
 			assert_int_equal(info.versions.max, spoken[b].max);
 		}
 		assert_int_equal(refused(cluster, a), 0);
-		for (int type = MEMBERSHIP_MEMBER_LEFT; type <= MEMBERSHIP_IDENTITY_SINGLE; type++)
+		for (int type = MEMBERSHIP_MEMBER_LEFT;
+		     type <= MEMBERSHIP_DUPLICATE_IDENTITY_RESOLVED; type++)
 			assert_int_equal(
 				cluster_noticed(cluster, a, (enum membership_notice_type)type), 0);
 	}

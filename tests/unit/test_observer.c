@@ -141,7 +141,7 @@ static void test_injection(void **state)
 	observer_injection("d1", "lvsmesh-tap", USEC_PER_SEC, world->log, world->now);
 	assert_string_equal(reported(world), "injection-failing d1,");
 	observer_injection("d1", "lvsmesh-tap", 0, world->log, world->now);
-	assert_string_equal(reported(world), "injection-works d1,");
+	assert_string_equal(reported(world), "injection-recovered d1,");
 }
 
 static void test_kernel_changed(void **state)
@@ -406,15 +406,15 @@ static void test_names(void **state)
 	struct world *world = *state;
 
 	assert_string_equal(named(world, false, 0), "");
-	assert_string_equal(named(world, true, 5), "name-twice d3,");
-	assert_non_null(strstr(event_log_find(world->log, EVENT_NAME_TWICE, "d3")->sentence,
+	assert_string_equal(named(world, true, 5), "duplicate-name d3,");
+	assert_non_null(strstr(event_log_find(world->log, EVENT_DUPLICATE_NAME, "d3")->sentence,
 			       "`lvsmesh remove 0000000000000007`"));
 	assert_string_equal(named(world, true, 5), "");
-	assert_string_equal(named(world, true, 0), "name-single d3,");
-	assert_string_equal(named(world, false, 5), "name-twice d3,");
+	assert_string_equal(named(world, true, 0), "duplicate-name-resolved d3,");
+	assert_string_equal(named(world, false, 5), "duplicate-name d3,");
 	assert_non_null(
-		strstr(event_log_find(world->log, EVENT_NAME_TWICE, "d3")->sentence, "keygen"));
-	assert_string_equal(named(world, false, 0), "name-single d3,");
+		strstr(event_log_find(world->log, EVENT_DUPLICATE_NAME, "d3")->sentence, "keygen"));
+	assert_string_equal(named(world, false, 0), "duplicate-name-resolved d3,");
 }
 
 /* Refusals that a network causes too are reported only when they are too many for that. */
