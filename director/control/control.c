@@ -5,15 +5,6 @@
 
 #include "director/service/kernel_conns.h"
 
-static const char *const commands[] = {
-	[CONTROL_STATUS] = "status",           [CONTROL_SERVICES] = "services",
-	[CONTROL_CONNECTIONS] = "connections", [CONTROL_PEERS] = "peers",
-	[CONTROL_RELOAD] = "reload",           [CONTROL_EVENTS] = "events",
-	[CONTROL_MEMBERS] = "members",         [CONTROL_DRAIN] = "drain",
-	[CONTROL_UNDRAIN] = "undrain",         [CONTROL_LEAVE] = "leave",
-	[CONTROL_REMOVE] = "remove",
-};
-
 static const struct {
 	const char *name, *text;
 } errors[CONTROL_E_MAX] = {
@@ -42,11 +33,6 @@ const char *control_error_name(int error)
 const char *control_error_text(int error)
 {
 	return error > 0 && error < CONTROL_E_MAX ? errors[error].text : "?";
-}
-
-const char *control_command_name(enum control_command command)
-{
-	return commands[command];
 }
 
 static bool address_parse(const char *text, struct endpoint *ret_endpoint)
@@ -184,60 +170,76 @@ bool control_filter_match(const struct control_filter *filter, const struct entr
 	       strcmp(filter->origin, id) == 0;
 }
 
-static int command_find(const char *name, enum control_command *ret_command)
+static int bool_parse(const json_t *value, int error, bool *ret_value)
 {
-	for (size_t i = 0; name && i < ARRAY_SIZE(commands); i++) {
-		if (strcmp(commands[i], name) == 0) {
-			*ret_command = (enum control_command)i;
-			return 0;
-		}
-	}
-	return -CONTROL_E_COMMAND;
+	*ret_value = json_is_true(value);
+	return json_is_boolean(value) ? 0 : -error;
 }
 
-static int field_parse(const char *key, const json_t *value, struct control_request *request)
+static int filter_field(const json_t *value, struct control_request *request)
 {
-	if (strcmp(key, "filter") == 0 && request->command == CONTROL_CONNECTIONS)
-		return json_is_string(value)
-			       ? control_filter_parse(json_string_value(value), &request->filter)
-			       : -CONTROL_E_FILTER;
-	if (strcmp(key, "follow") == 0 && request->command == CONTROL_EVENTS) {
-		request->follow = json_is_true(value);
-		return json_is_boolean(value) ? 0 : -CONTROL_E_FOLLOW;
-	}
-	if (strcmp(key, "evidence") == 0 && request->command == CONTROL_EVENTS) {
-		request->evidence = json_is_true(value);
-		return json_is_boolean(value) ? 0 : -CONTROL_E_EVIDENCE;
-	}
-	if (strcmp(key, "member") == 0 && request->command == CONTROL_REMOVE) {
-		const char *name = json_string_value(value);
+	const char *text = json_string_value(value);
 
-		if (!name || !*name || strlen(name) >= sizeof(request->member))
-			return -CONTROL_E_MEMBER;
-		strcpy(request->member, name);
-		return 0;
-	}
+	return text ? control_filter_parse(text, &request->filter) : -CONTROL_E_FILTER;
+}
+
+static int follow_field(const json_t *value, struct control_request *request)
+{
+	return bool_parse(value, CONTROL_E_FOLLOW, &request->follow);
+}
+
+static int evidence_field(const json_t *value, struct control_request *request)
+{
+	return bool_parse(value, CONTROL_E_EVIDENCE, &request->evidence);
+}
+
+static int member_field(const json_t *value, struct control_request *request)
+{
+	const char *name = json_string_value(value);
+
+	if (!name || !*name || strlen(name) >= sizeof(request->member))
+		return -CONTROL_E_MEMBER;
+	strcpy(request->member, name);
+	return 0;
+}
+
+static const struct {
+	const char *name;
+	enum control_field field;
+	int (*parse)(const json_t *value, struct control_request *request);
+} fields[] = {
+	{"filter", CONTROL_FILTER, filter_field},
+	{"follow", CONTROL_FOLLOW, follow_field},
+	{"evidence", CONTROL_EVIDENCE, evidence_field},
+	{"member", CONTROL_MEMBER, member_field},
+};
+
+static int field_parse(const char *name, const json_t *value, unsigned int allowed,
+		       struct control_request *request)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(fields); i++)
+		if (strcmp(fields[i].name, name) == 0 && fields[i].field & allowed)
+			return fields[i].parse(value, request);
 	return -CONTROL_E_FIELD;
 }
 
 static int object_parse(json_t *object, struct control_request *request)
 {
-	const char *key;
+	const char *name = json_string_value(json_object_get(object, "command")), *key;
+	unsigned int allowed;
 	json_t *value;
-	int r = command_find(json_string_value(json_object_get(object, "command")),
-			     &request->command);
 
-	if (r < 0)
-		return r;
+	if (!name || !control_command_find(name, &request->command))
+		return -CONTROL_E_COMMAND;
+	allowed = control_command_spec(request->command)->fields;
 	json_object_foreach(object, key, value)
 	{
-		if (strcmp(key, "command") == 0)
-			continue;
-		r = field_parse(key, value, request);
+		int r = strcmp(key, "command") == 0 ? 0 : field_parse(key, value, allowed, request);
+
 		if (r < 0)
 			return r;
 	}
-	return request->command == CONTROL_REMOVE && !*request->member ? -CONTROL_E_MEMBER : 0;
+	return allowed & CONTROL_MEMBER && !*request->member ? -CONTROL_E_MEMBER : 0;
 }
 
 int control_request_parse(const char *line, size_t len, struct control_request *ret_request)

@@ -4,26 +4,13 @@
 #ifndef DIRECTOR_CONTROL_CONTROL_H
 #define DIRECTOR_CONTROL_CONTROL_H
 
+#include "director/control/control_command.h"
 #include "director/service/service.h"
 #include "proto/endpoint.h"
 #include "sync/table/entry.h"
 
 /* A request is at most this long, its newline included. */
 #define CONTROL_REQUEST_MAX 4096
-
-enum control_command {
-	CONTROL_STATUS,
-	CONTROL_SERVICES,
-	CONTROL_CONNECTIONS,
-	CONTROL_PEERS,
-	CONTROL_RELOAD,
-	CONTROL_EVENTS,
-	CONTROL_MEMBERS,
-	CONTROL_DRAIN,
-	CONTROL_UNDRAIN,
-	CONTROL_LEAVE,
-	CONTROL_REMOVE,
-};
 
 /* Why a request was refused or a client closed; each is counted. */
 enum control_error {
@@ -81,8 +68,5 @@ struct control_request {
 
 /* line: without its newline. 0 or -CONTROL_E_*. */
 int control_request_parse(const char *line, size_t len, struct control_request *ret_request);
-
-/* "status", ... */
-const char *control_command_name(enum control_command command);
 
 #endif

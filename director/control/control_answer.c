@@ -44,6 +44,16 @@ struct control_answer {
 	size_t next;
 };
 
+struct refusal {
+	const char *error, *message; /* its name, and a sentence */
+};
+
+/* The piece of the answer that is being made. */
+struct piece {
+	unsigned int walked; /* entries looked at for it: they bound the search */
+	bool end;            /* without an item: there are no more */
+};
+
 static int line_set(struct control_answer *answer, json_t *object)
 {
 	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
@@ -59,14 +69,16 @@ static int line_set(struct control_answer *answer, json_t *object)
 	return 0;
 }
 
-static json_t *refusal(const char *error, const char *message)
+static json_t *refusal_json(const struct refusal *refusal)
 {
-	return json_pack("{s:b, s:s, s:o}", "ok", 0, "error", error, "message", text_json(message));
+	return json_pack("{s:b, s:s, s:o}", "ok", 0, "error", refusal->error, "message",
+			 text_json(refusal->message));
 }
 
 size_t control_answer_refuse(int error, char *data, size_t cap)
 {
-	json_t *object = refusal(control_error_name(error), control_error_text(error));
+	json_t *object = refusal_json(
+		&(struct refusal){control_error_name(error), control_error_text(error)});
 	size_t len = object ? json_dumpb(object, data, cap, JSON_COMPACT) : 0;
 
 	json_decref(object);
@@ -78,15 +90,20 @@ size_t control_answer_refuse(int error, char *data, size_t cap)
 
 /* Services: ours first, in the order of the configuration; then the foreign ones. */
 
-static int services_begin(struct control_answer *answer, const struct status_facts *facts,
-			  const char **ret_error)
+static int services_begin(struct control_answer *answer, struct now now,
+			  struct refusal *ret_refusal)
 {
+	struct status_facts facts;
 	int r = answer->source->services(answer->source->context, answer->asked, &answer->actual,
-					 ret_error);
+					 &ret_refusal->message);
 
-	if (r == 0)
-		answer->config = config_ref(facts->config);
-	return r;
+	(void)now;
+	ret_refusal->error = "kernel";
+	if (r < 0)
+		return r;
+	answer->source->facts(answer->source->context, &facts);
+	answer->config = config_ref(facts.config);
+	return 0;
 }
 
 static json_t *real_make(const struct real_server *real)
@@ -118,11 +135,13 @@ static json_t *service_make(const struct service *service, const char *name, boo
 		"connections", (json_int_t)service->counters.connections, "real_servers", reals);
 }
 
-static json_t *services_next(struct control_answer *answer)
+static json_t *services_next(struct control_answer *answer, struct now now, struct piece *piece)
 {
 	const struct service_set *configured = &answer->config->services;
 	const struct service_set *actual = &answer->actual->set;
 
+	(void)now;
+	(void)piece;
 	while (answer->next < configured->count + actual->count) {
 		size_t i = answer->next++;
 		const struct service *ours, *theirs;
@@ -141,13 +160,14 @@ static json_t *services_next(struct control_answer *answer)
 
 /* Members: ourselves first. */
 
-static json_t *members_next(struct control_answer *answer, struct now now)
+static json_t *members_next(struct control_answer *answer, struct now now, struct piece *piece)
 {
 	unsigned int cursor = (unsigned int)answer->cursor;
 	struct status_facts facts;
 	struct member_info info;
 	json_t *item = NULL;
 
+	(void)piece;
 	answer->source->facts(answer->source->context, &facts);
 	if (answer->next++ == 0)
 		return status_self(&facts, now);
@@ -159,13 +179,24 @@ static json_t *members_next(struct control_answer *answer, struct now now)
 
 /* Peers: those that are gone come last. */
 
-static json_t *peers_next(struct control_answer *answer, struct now now)
+static int peers_begin(struct control_answer *answer, struct now now, struct refusal *ret_refusal)
+{
+	struct status_facts facts;
+
+	(void)ret_refusal;
+	answer->source->facts(answer->source->context, &facts);
+	peers_collect(facts.node, now, &answer->peers);
+	return 0;
+}
+
+static json_t *peers_next(struct control_answer *answer, struct now now, struct piece *piece)
 {
 	unsigned int cursor = (unsigned int)answer->cursor;
 	struct status_facts facts;
 	json_t *item = NULL;
 	struct peer peer;
 
+	(void)piece;
 	if (answer->next < answer->peers.count)
 		return status_peer(&answer->peers.peers[answer->next++], now);
 	answer->source->facts(answer->source->context, &facts);
@@ -235,23 +266,38 @@ static json_t *entry_make(const struct entry *entry, const struct sync_info *inf
 			 "expires_s", (json_int_t)(left / USEC_PER_SEC));
 }
 
-/* The next connection that matches, if it comes soon enough; *walked bounds the search. */
-static json_t *connections_next(struct control_answer *answer, struct now now, unsigned int *walked,
-				bool *ret_end)
+static int connections_begin(struct control_answer *answer, struct now now,
+			     struct refusal *ret_refusal)
+{
+	struct status_facts facts;
+
+	answer->source->facts(answer->source->context, &facts);
+	if (!control_filter_service(&answer->request.filter, &facts.config->services)) {
+		ret_refusal->error = control_error_name(CONTROL_E_FILTER);
+		ret_refusal->message = "the configuration has no service of that name";
+		return -EINVAL;
+	}
+	peers_collect(facts.node, now, &answer->peers);
+	return 0;
+}
+
+/* The next connection that matches, if it comes soon enough. */
+static json_t *connections_next(struct control_answer *answer, struct now now, struct piece *piece)
 {
 	struct status_facts facts;
 	struct sync_info info;
 	struct entry entry;
 
 	answer->source->facts(answer->source->context, &facts);
-	while (*walked < WALK_MAX) {
+	piece->end = false;
+	while (piece->walked < WALK_MAX) {
 		const struct origin *origin;
 
 		if (!sync_walk(node_sync(facts.node), &answer->cursor, &entry, &info)) {
-			*ret_end = true;
+			piece->end = true;
 			return NULL;
 		}
-		++*walked;
+		piece->walked++;
 		origin = origin_find(answer, &facts, info.origin);
 		if (control_filter_match(&answer->request.filter, &entry, origin->name,
 					 origin->text, info.own))
@@ -287,12 +333,26 @@ static const struct event *event_earlier(struct control_answer *answer, const st
 	return told;
 }
 
-static json_t *events_next(struct control_answer *answer)
+static int events_begin(struct control_answer *answer, struct now now, struct refusal *ret_refusal)
+{
+	struct status_facts facts;
+
+	(void)now;
+	(void)ret_refusal;
+	answer->source->facts(answer->source->context, &facts);
+	answer->cursor = event_log_begin(facts.events);
+	answer->evidence = event_log_evidence_begin(facts.events);
+	return 0;
+}
+
+static json_t *events_next(struct control_answer *answer, struct now now, struct piece *piece)
 {
 	struct status_facts facts;
 	const struct event *event;
 	uint64_t lost = 0;
 
+	(void)now;
+	piece->end = !answer->request.follow;
 	answer->source->facts(answer->source->context, &facts);
 	event = event_earlier(answer, facts.events, &lost);
 	if (lost == 0)
@@ -301,140 +361,137 @@ static json_t *events_next(struct control_answer *answer)
 	return json_pack("{s:I}", "lost", (json_int_t)lost);
 }
 
-/* The line after the present one; when there is none yet, answer->line stays read up. */
-static int line_next(struct control_answer *answer, struct now now, unsigned int *walked)
-{
-	json_t *item = NULL;
-	bool end = true;
+/* Status, and the commands that act: one item. */
 
-	switch (answer->request.command) {
-	case CONTROL_STATUS:
-	case CONTROL_RELOAD:
-	case CONTROL_DRAIN:
-	case CONTROL_UNDRAIN:
-	case CONTROL_LEAVE:
-	case CONTROL_REMOVE:
-		item = answer->item;
-		answer->item = NULL;
-		break;
-	case CONTROL_MEMBERS:
-		item = members_next(answer, now);
-		break;
-	case CONTROL_PEERS:
-		item = peers_next(answer, now);
-		break;
-	case CONTROL_SERVICES:
-		item = services_next(answer);
-		break;
-	case CONTROL_CONNECTIONS:
-		end = false;
-		item = connections_next(answer, now, walked, &end);
-		break;
-	case CONTROL_EVENTS:
-		end = !answer->request.follow;
-		item = events_next(answer);
-		break;
-	}
+static int item_set(struct control_answer *answer, json_t *item)
+{
+	answer->item = item;
+	return item ? 0 : -ENOMEM;
+}
+
+static json_t *item_next(struct control_answer *answer, struct now now, struct piece *piece)
+{
+	json_t *item = answer->item;
+
+	(void)now;
+	(void)piece;
+	answer->item = NULL;
+	return item;
+}
+
+static int status_begin(struct control_answer *answer, struct now now, struct refusal *ret_refusal)
+{
+	struct status_facts facts;
+
+	(void)ret_refusal;
+	answer->source->facts(answer->source->context, &facts);
+	return item_set(answer, status_make(&facts, now));
+}
+
+static int act(struct control_answer *answer, struct refusal *ret_refusal)
+{
+	ret_refusal->error = "refused";
+	return answer->source->act(answer->source->context, &answer->request,
+				   &ret_refusal->message);
+}
+
+/* drain, undrain, leave */
+static int drain_begin(struct control_answer *answer, struct now now, struct refusal *ret_refusal)
+{
+	int r = act(answer, ret_refusal);
+	struct status_facts facts;
+	struct node_status status;
+
+	(void)now;
+	if (r < 0)
+		return r;
+	answer->source->facts(answer->source->context, &facts);
+	node_status(facts.node, &status);
+	return item_set(answer, json_pack("{s:b, s:b}", "draining", status.draining, "drained",
+					  status.drained));
+}
+
+static int remove_begin(struct control_answer *answer, struct now now, struct refusal *ret_refusal)
+{
+	int r = act(answer, ret_refusal);
+
+	(void)now;
+	return r < 0 ? r : item_set(answer, json_pack("{s:s}", "member", answer->request.member));
+}
+
+static int reload_begin(struct control_answer *answer, struct now now, struct refusal *ret_refusal)
+{
+	struct status_facts facts;
+	int r = answer->source->reload(answer->source->context, &answer->reload,
+				       &ret_refusal->message);
+
+	(void)now;
+	ret_refusal->error = "config";
+	if (r < 0)
+		return r;
+	answer->source->facts(answer->source->context, &facts);
+	return item_set(answer, json_pack("{s:o, s:s?}", "path", text_json(facts.config_path),
+					  "digest", facts.config_digest));
+}
+
+/* How each command is answered. */
+static const struct {
+	/* Prepares the data that the first line needs; NULL: none. 0; -EAGAIN: it is awaited, ask
+	 * again; or refused. */
+	int (*begin)(struct control_answer *answer, struct now now, struct refusal *ret_refusal);
+	/* The next item; NULL: no more, or none yet, as piece says. */
+	json_t *(*next)(struct control_answer *answer, struct now now, struct piece *piece);
+} handlers[CONTROL_COMMANDS] = {
+	[CONTROL_STATUS] = {status_begin, item_next},
+	[CONTROL_MEMBERS] = {NULL, members_next},
+	[CONTROL_PEERS] = {peers_begin, peers_next},
+	[CONTROL_SERVICES] = {services_begin, services_next},
+	[CONTROL_CONNECTIONS] = {connections_begin, connections_next},
+	[CONTROL_EVENTS] = {events_begin, events_next},
+	[CONTROL_DRAIN] = {drain_begin, item_next},
+	[CONTROL_UNDRAIN] = {drain_begin, item_next},
+	[CONTROL_LEAVE] = {drain_begin, item_next},
+	[CONTROL_REMOVE] = {remove_begin, item_next},
+	[CONTROL_RELOAD] = {reload_begin, item_next},
+};
+
+/* The line after the present one; when there is none yet, answer->line stays read up. */
+static int line_next(struct control_answer *answer, struct now now, struct piece *piece)
+{
+	json_t *item;
+
+	piece->end = true;
+	item = handlers[answer->request.command].next(answer, now, piece);
 	if (item) {
 		answer->count++;
 		return line_set(answer, item);
 	}
-	if (!end)
+	if (!piece->end)
 		return 0;
 	answer->ended = true;
 	return line_set(answer,
 			json_pack("{s:b, s:I}", "end", 1, "count", (json_int_t)answer->count));
 }
 
-static bool acts(enum control_command command)
-{
-	return command == CONTROL_DRAIN || command == CONTROL_UNDRAIN || command == CONTROL_LEAVE ||
-	       command == CONTROL_REMOVE;
-}
-
-static json_t *acted(const struct control_request *request, const struct status_facts *facts)
-{
-	struct node_status status;
-
-	if (request->command == CONTROL_RELOAD)
-		return json_pack("{s:o, s:s?}", "path", text_json(facts->config_path), "digest",
-				 facts->config_digest);
-	if (request->command == CONTROL_REMOVE)
-		return json_pack("{s:s}", "member", request->member);
-	node_status(facts->node, &status);
-	return json_pack("{s:b, s:b}", "draining", status.draining, "drained", status.drained);
-}
-
-/* Prepares the data that the command's first line needs. 0; -EAGAIN: it is awaited, ask again; or
- * refused, with its name and why. */
-static int answer_begin(struct control_answer *answer, struct now now, const char **ret_error,
-			const char **ret_message)
-{
-	const struct control_source *source = answer->source;
-	struct status_facts facts;
-	int r = 0;
-
-	if (acts(answer->request.command)) {
-		*ret_error = "refused";
-		r = source->act(source->context, &answer->request, ret_message);
-	} else if (answer->request.command == CONTROL_RELOAD) {
-		*ret_error = "config";
-		r = source->reload(source->context, &answer->reload, ret_message);
-	}
-	if (r < 0)
-		return r;
-	source->facts(source->context, &facts);
-	switch (answer->request.command) {
-	case CONTROL_STATUS:
-		answer->item = status_make(&facts, now);
-		return answer->item ? 0 : -ENOMEM;
-	case CONTROL_RELOAD:
-	case CONTROL_DRAIN:
-	case CONTROL_UNDRAIN:
-	case CONTROL_LEAVE:
-	case CONTROL_REMOVE:
-		answer->item = acted(&answer->request, &facts);
-		return answer->item ? 0 : -ENOMEM;
-	case CONTROL_MEMBERS:
-		break;
-	case CONTROL_SERVICES:
-		*ret_error = "kernel";
-		return services_begin(answer, &facts, ret_message);
-	case CONTROL_CONNECTIONS:
-		if (!control_filter_service(&answer->request.filter, &facts.config->services)) {
-			*ret_error = control_error_name(CONTROL_E_FILTER);
-			*ret_message = "the configuration has no service of that name";
-			return -EINVAL;
-		}
-		peers_collect(facts.node, now, &answer->peers);
-		break;
-	case CONTROL_PEERS:
-		peers_collect(facts.node, now, &answer->peers);
-		break;
-	case CONTROL_EVENTS:
-		answer->cursor = event_log_begin(facts.events);
-		answer->evidence = event_log_evidence_begin(facts.events);
-		break;
-	}
-	return 0;
-}
-
 /* Makes the first line, or finds that it has to wait. 0 or -ENOMEM. */
 static int head_make(struct control_answer *answer, struct now now)
 {
-	const char *error = NULL, *message = NULL;
-	int r = answer_begin(answer, now, &error, &message);
+	enum control_command command = answer->request.command;
+	struct refusal refusal = {0};
+	int r = 0;
 
+	if (handlers[command].begin)
+		r = handlers[command].begin(answer, now, &refusal);
 	answer->pending = r == -EAGAIN;
 	if (answer->pending)
 		return 0;
-	if (r < 0 && !message)
+	if (r < 0 && !refusal.message)
 		return r;
 	if (r == 0)
 		return line_set(answer, json_pack("{s:b, s:s}", "ok", 1, "command",
-						  control_command_name(answer->request.command)));
+						  control_command_spec(command)->name));
 	answer->ended = true;
-	return line_set(answer, refusal(error, message));
+	return line_set(answer, refusal_json(&refusal));
 }
 
 /* An empty line now and then as a keep-alive. */
@@ -452,7 +509,7 @@ static size_t reassure(struct control_answer *answer, struct now now, char *data
 size_t control_answer_read(struct control_answer *answer, struct now now, char *data, size_t cap,
 			   enum control_progress *ret_progress)
 {
-	unsigned int walked = 0;
+	struct piece piece = {0};
 	size_t len = 0;
 	bool wait = false;
 
@@ -467,9 +524,9 @@ size_t control_answer_read(struct control_answer *answer, struct now now, char *
 		memcpy(data + len, answer->line + answer->at, n);
 		answer->at += n;
 		len += n;
-		if (wait || answer->at < answer->len || answer->ended || walked >= WALK_MAX)
+		if (wait || answer->at < answer->len || answer->ended || piece.walked >= WALK_MAX)
 			break;
-		if (line_next(answer, now, &walked) < 0)
+		if (line_next(answer, now, &piece) < 0)
 			answer->ended = true;
 		wait = answer->request.follow && answer->at == answer->len;
 	}

@@ -1,31 +1,25 @@
 #include "director/ctl/ctl.h"
 
 #include <getopt.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "director/config/config.h"
+#include "director/control/control_command.h"
+#include "director/text.h"
 
-static const char usage[] =
+static const char usage_head[] =
 	"Usage: lvsmesh COMMAND [OPTION]...\n"
 	"\n"
 	"Without the daemon:\n"
 	"  keygen cluster DIR       make a cluster's key, to be kept offline\n"
 	"  keygen node NAME ...     make a director's identity\n"
 	"  check FILE               say whether a configuration is good\n"
-	"Of the lvsmeshd that runs here:\n"
-	"  status                   who am I, is the cluster whole, what is wrong\n"
-	"  members                  who the directors are, and who answers\n"
-	"  peers                    the other directors, and how far behind they are\n"
-	"  services                 services and their real servers\n"
-	"  connections [FILTER]...  connections that this director knows\n"
-	"  events [--follow]        what has happened\n"
-	"  drain [--wait]           give up the traffic, and stay\n"
-	"  undrain                  take traffic again\n"
-	"  leave [--wait]           drain, leave the cluster for good, and stop\n"
-	"  remove NAME              forget a director that has failed for good\n"
-	"  reload                   read the configuration again\n"
+	"Of the lvsmeshd that runs here:\n";
+
+static const char usage_tail[] =
 	"\n"
 	"  --json                   for programs: the fields are documented in lvsmesh(1)\n"
 	"  --control PATH           the daemon's socket (" CTL_SOCKET ")\n"
@@ -56,114 +50,27 @@ static const char help_check[] =
 	"Says whether lvsmeshd would take the configuration; if not, the line and what to write\n"
 	"instead. Nothing is changed. Exit status: 0 good, 1 refused.\n";
 
-static const char help_status[] = "Usage: lvsmesh status [--json] [--control PATH]\n"
-				  "\n"
-				  "One screen about this director, and what is wrong. Exit status: "
-				  "0 all is well, 1 something\n"
-				  "is wrong, 3 the daemon does not run.\n";
-
-static const char help_members[] =
-	"Usage: lvsmesh members [--json] [--control PATH]\n"
-	"\n"
-	"The directors that this one knows, itself first. STATE: what it holds of the other "
-	"(alive,\n"
-	"suspect, failed, absent: stopped as planned, gone: left for good, unproven: has not "
-	"answered\n"
-	"since our start); PHASE: what the other says of itself; UDP, TCP: each of its addresses\n"
-	"answers; RTT: of each; VERSIONS: of the protocol; EVIDENCE: what speaks for what when it "
-	"is\n"
-	"lost.\n";
-
-static const char help_drain[] = "Usage: lvsmesh drain [--wait] [--json] [--control PATH]\n"
-				 "\n"
-				 "Takes the VIPs off, so that the router sends the traffic to the "
-				 "others, and hands over all\n"
-				 "connections. The director stays a member.\n"
-				 "  --wait  until the others have all connections\n";
-
-static const char help_undrain[] = "Usage: lvsmesh undrain [--json] [--control PATH]\n"
-				   "\n"
-				   "Takes traffic again.\n";
-
-static const char help_leave[] = "Usage: lvsmesh leave [--wait] [--json] [--control PATH]\n"
-				 "\n"
-				 "Drains the director, makes the others forget it, and ends the "
-				 "daemon. To upgrade it, just\n"
-				 "restart it: no connection notices, and no alarm is raised.\n"
-				 "  --wait  until the daemon has ended\n";
-
-static const char help_remove[] =
-	"Usage: lvsmesh remove NAME [--json] [--control PATH]\n"
-	"\n"
-	"Makes the cluster forget a director that has failed and does not come back; NAME may be "
-	"an\n"
-	"id. A director that answers is refused: `lvsmesh leave` there does it.\n";
-
-static const char help_peers[] = "Usage: lvsmesh peers [--json] [--control PATH]\n"
-				 "\n"
-				 "The other directors. RECEIVED: entries that came from it, "
-				 "BEHIND: entries that it has and we\n"
-				 "have not; SENT: entries that it got from us, UNSENT: that wait "
-				 "for it; LAG: age of the oldest\n"
-				 "change that it has not acknowledged.\n";
-
-static const char help_services[] = "Usage: lvsmesh services [--json] [--control PATH]\n"
-				    "\n"
-				    "The services and real servers of this kernel: those of the "
-				    "configuration first, then those\n"
-				    "that lvsmesh leaves alone.\n";
-
-static const char help_connections[] =
-	"Usage: lvsmesh connections [FILTER]... [--json] [--control PATH]\n"
-	"\n"
-	"The connections that this director knows, its own and the other directors'. Each FILTER "
-	"must\n"
-	"match:\n"
-	"  ADDRESS[:PORT]         client, VIP or real server\n"
-	"  client=ADDRESS[:PORT]  vip=ADDRESS[:PORT]  real=ADDRESS[:PORT]\n"
-	"  service=NAME           of the configuration\n"
-	"  protocol=PROTOCOL      TCP, UDP, SCTP\n"
-	"  state=STATE            ESTABLISHED, FIN_WAIT, ...\n"
-	"  origin=DIRECTOR        the director whose kernel last carried it, by name or id\n"
-	"  own                    that is this one\n"
-	"  learned                that is another one\n";
-
-static const char help_events[] =
-	"Usage: lvsmesh events [--follow] [--evidence] [--json] [--control PATH]\n"
-	"\n"
-	"What has happened to this director and its cluster: the last events, oldest first, in "
-	"UTC.\n"
-	"The id in brackets is that of the incident, from the event that opens it to the one that\n"
-	"closes it.\n"
-	"  --follow    go on with those to come; with --json one line each\n"
-	"  --evidence  and among them who suspected whom, when, on what\n";
-
-static const char help_reload[] =
-	"Usage: lvsmesh reload [--control PATH]\n"
-	"\n"
-	"Reads the configuration again. A bad one is refused whole, and the running one stays.\n";
-
-static const struct command {
+static const struct {
 	const char *name, *help;
-	int (*alone)(int argc, char **argv);
-	int (*ask)(const struct ctl_options *options, int count, char **arguments);
-	int arguments; /* at most; -1: any number */
-	bool follows;  /* has --follow and --evidence */
-	bool waits;    /* has --wait */
-} commands[] = {
-	{"keygen", help_keygen, .alone = ctl_keygen},
-	{"check", help_check, .alone = ctl_check},
-	{"status", help_status, .ask = ctl_status},
-	{"members", help_members, .ask = ctl_members},
-	{"peers", help_peers, .ask = ctl_peers},
-	{"services", help_services, .ask = ctl_services},
-	{"connections", help_connections, .ask = ctl_connections, .arguments = -1},
-	{"events", help_events, .ask = ctl_events, .follows = true},
-	{"drain", help_drain, .ask = ctl_drain, .waits = true},
-	{"undrain", help_undrain, .ask = ctl_undrain},
-	{"leave", help_leave, .ask = ctl_leave, .waits = true},
-	{"remove", help_remove, .ask = ctl_remove, .arguments = 1},
-	{"reload", help_reload, .ask = ctl_reload},
+	int (*run)(int argc, char **argv);
+} local_commands[] = {
+	{"keygen", help_keygen, ctl_keygen},
+	{"check", help_check, ctl_check},
+};
+
+/* How the answer to each command of the daemon is shown. */
+static int (*const shows[CONTROL_COMMANDS])(const struct ctl_options *options, json_t *request) = {
+	[CONTROL_STATUS] = ctl_status,
+	[CONTROL_MEMBERS] = ctl_members,
+	[CONTROL_PEERS] = ctl_peers,
+	[CONTROL_SERVICES] = ctl_services,
+	[CONTROL_CONNECTIONS] = ctl_connections,
+	[CONTROL_EVENTS] = ctl_events,
+	[CONTROL_DRAIN] = ctl_drain,
+	[CONTROL_UNDRAIN] = ctl_undrain,
+	[CONTROL_LEAVE] = ctl_leave,
+	[CONTROL_REMOVE] = ctl_remove,
+	[CONTROL_RELOAD] = ctl_reload,
 };
 
 void ctl_error(const char *format, ...)
@@ -196,57 +103,110 @@ int ctl_check(int argc, char **argv)
 	return CTL_DONE;
 }
 
-static int option_refuse(const struct command *command, const char *option)
+static void usage_print(FILE *out)
 {
-	ctl_error("%s does not take --%s; see `lvsmesh %s --help`", command->name, option,
-		  command->name);
+	fputs(usage_head, out);
+	for (unsigned int i = 0; i < CONTROL_COMMANDS; i++) {
+		const struct control_command_spec *spec =
+			control_command_spec((enum control_command)i);
+		char text[64];
+
+		snprintf(text, sizeof(text), "%s %s", spec->name,
+			 spec->arguments ? spec->arguments : "");
+		fprintf(out, "  %-24s %s\n", text, spec->summary);
+	}
+	fputs(usage_tail, out);
+}
+
+static int option_refuse(const struct control_command_spec *spec, const char *option)
+{
+	ctl_error("%s does not take --%s; see `lvsmesh %s --help`", spec->name, option, spec->name);
 	return CTL_USAGE;
 }
 
-static int command_ask(const struct command *command, int argc, char **argv)
+static int options_parse(const struct control_command_spec *spec, int argc, char **argv,
+			 struct ctl_options *options)
 {
 	static const struct option table[] = {
 		{"json", no_argument, NULL, 'j'},     {"control", required_argument, NULL, 'c'},
 		{"follow", no_argument, NULL, 'f'},   {"wait", no_argument, NULL, 'w'},
 		{"evidence", no_argument, NULL, 'e'}, {0},
 	};
-	struct ctl_options options = {.control = CTL_SOCKET};
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", table, NULL)) != -1) {
 		if (c == 'j')
-			options.json = true;
+			options->json = true;
 		else if (c == 'c')
-			options.control = optarg;
-		else if (c == 'f' && command->follows)
-			options.follow = true;
+			options->control = optarg;
+		else if (c == 'f' && spec->fields & CONTROL_FOLLOW)
+			options->follow = true;
 		else if (c == 'f')
-			return option_refuse(command, "follow");
-		else if (c == 'w' && command->waits)
-			options.wait = true;
+			return option_refuse(spec, "follow");
+		else if (c == 'w' && spec->waits)
+			options->wait = true;
 		else if (c == 'w')
-			return option_refuse(command, "wait");
-		else if (c == 'e' && command->follows)
-			options.evidence = true;
+			return option_refuse(spec, "wait");
+		else if (c == 'e' && spec->fields & CONTROL_EVIDENCE)
+			options->evidence = true;
 		else if (c == 'e')
-			return option_refuse(command, "evidence");
+			return option_refuse(spec, "evidence");
 		else
 			return CTL_USAGE;
 	}
-	if (command->arguments >= 0 && argc - optind > command->arguments) {
-		ctl_error("%s takes no argument %s; see `lvsmesh %s --help`", command->name,
-			  argv[optind + command->arguments], command->name);
-		return CTL_USAGE;
-	}
-	return command->ask(&options, argc - optind, argv + optind);
+	return CTL_DONE;
 }
 
-static const struct command *command_find(const char *name)
+/* Takes the arguments behind the options into the request. */
+static int arguments_take(const struct control_command_spec *spec, int count, char **arguments,
+			  json_t *request)
 {
-	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
-		if (strcmp(commands[i].name, name) == 0)
-			return &commands[i];
-	return NULL;
+	int most = spec->fields & CONTROL_FILTER ? INT_MAX : spec->fields & CONTROL_MEMBER ? 1 : 0;
+	char filter[2048] = "";
+
+	if (count > most) {
+		ctl_error("%s takes no argument %s; see `lvsmesh %s --help`", spec->name,
+			  arguments[most], spec->name);
+		return CTL_USAGE;
+	}
+	if (spec->fields & CONTROL_MEMBER && count == 0) {
+		ctl_error("%s takes the name of a director; see `lvsmesh %s --help`", spec->name,
+			  spec->name);
+		return CTL_USAGE;
+	}
+	if (spec->fields & CONTROL_MEMBER)
+		json_object_set_new(request, "member", text_json(arguments[0]));
+	for (int i = 0; i < count; i++) {
+		if (strlen(filter) + strlen(arguments[i]) + 2 > sizeof(filter)) {
+			ctl_error("the filter is too long");
+			return CTL_USAGE;
+		}
+		strcat(strcat(filter, i ? " " : ""), arguments[i]);
+	}
+	if (spec->fields & CONTROL_FILTER)
+		json_object_set_new(request, "filter", text_json(filter));
+	return CTL_DONE;
+}
+
+static int command_ask(enum control_command command, int argc, char **argv)
+{
+	const struct control_command_spec *spec = control_command_spec(command);
+	struct ctl_options options = {.control = CTL_SOCKET, .command = spec->name};
+	int r = options_parse(spec, argc, argv, &options);
+	json_t *request;
+
+	if (r != CTL_DONE)
+		return r;
+	request = json_pack("{s:s}", "command", spec->name);
+	if (spec->fields & CONTROL_FOLLOW)
+		json_object_set_new(request, "follow", json_boolean(options.follow));
+	if (spec->fields & CONTROL_EVIDENCE)
+		json_object_set_new(request, "evidence", json_boolean(options.evidence));
+	r = arguments_take(spec, argc - optind, argv + optind, request);
+	if (r == CTL_DONE)
+		return shows[command](&options, request);
+	json_decref(request);
+	return r;
 }
 
 static bool wants_help(int argc, char **argv)
@@ -266,31 +226,42 @@ static int finish(int status)
 	return CTL_REFUSED;
 }
 
+static int command_run(int argc, char **argv)
+{
+	bool help = wants_help(argc - 1, argv + 1);
+	enum control_command command;
+
+	for (size_t i = 0; i < sizeof(local_commands) / sizeof(local_commands[0]); i++) {
+		if (strcmp(local_commands[i].name, argv[1]) != 0)
+			continue;
+		if (!help)
+			return local_commands[i].run(argc - 1, argv + 1);
+		fputs(local_commands[i].help, stdout);
+		return CTL_DONE;
+	}
+	if (control_command_find(argv[1], &command)) {
+		if (!help)
+			return command_ask(command, argc - 1, argv + 1);
+		fputs(control_command_spec(command)->help, stdout);
+		return CTL_DONE;
+	}
+	if (wants_help(argc, argv)) {
+		usage_print(stdout);
+		return CTL_DONE;
+	}
+	ctl_error("there is no command %s; see `lvsmesh --help`", argv[1]);
+	return CTL_USAGE;
+}
+
 int main(int argc, char **argv)
 {
-	const struct command *command;
-
 	if (argc < 2) {
-		fputs(usage, stderr);
+		usage_print(stderr);
 		return CTL_USAGE;
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		printf("lvsmesh %s\n", LVSMESH_VERSION);
 		return finish(CTL_DONE);
 	}
-	command = command_find(argv[1]);
-	if (!command && wants_help(argc, argv)) {
-		fputs(usage, stdout);
-		return finish(CTL_DONE);
-	}
-	if (!command) {
-		ctl_error("there is no command %s; see `lvsmesh --help`", argv[1]);
-		return CTL_USAGE;
-	}
-	if (wants_help(argc - 1, argv + 1)) {
-		fputs(command->help, stdout);
-		return finish(CTL_DONE);
-	}
-	return finish(command->alone ? command->alone(argc - 1, argv + 1)
-				     : command_ask(command, argc - 1, argv + 1));
+	return finish(command_run(argc, argv));
 }

@@ -16,6 +16,7 @@ enum ctl_exit {
 #define CTL_SOCKET "/run/lvsmesh/lvsmesh.sock"
 
 struct ctl_options {
+	const char *command; /* its name */
 	const char *control; /* the daemon's socket */
 	bool json;           /* for programs */
 	bool follow;
@@ -29,18 +30,18 @@ __attribute__((format(printf, 1, 2))) void ctl_error(const char *format, ...);
 int ctl_keygen(int argc, char **argv);
 int ctl_check(int argc, char **argv);
 
-/* Commands that ask the daemon. arguments: those behind the options. */
-int ctl_status(const struct ctl_options *options, int count, char **arguments);
-int ctl_peers(const struct ctl_options *options, int count, char **arguments);
-int ctl_services(const struct ctl_options *options, int count, char **arguments);
-int ctl_connections(const struct ctl_options *options, int count, char **arguments);
-int ctl_events(const struct ctl_options *options, int count, char **arguments);
-int ctl_members(const struct ctl_options *options, int count, char **arguments);
-int ctl_drain(const struct ctl_options *options, int count, char **arguments);
-int ctl_undrain(const struct ctl_options *options, int count, char **arguments);
-int ctl_leave(const struct ctl_options *options, int count, char **arguments);
-int ctl_remove(const struct ctl_options *options, int count, char **arguments);
-int ctl_reload(const struct ctl_options *options, int count, char **arguments);
+/* Commands of the daemon: send the request, which they take over, and show the answer. */
+int ctl_status(const struct ctl_options *options, json_t *request);
+int ctl_members(const struct ctl_options *options, json_t *request);
+int ctl_peers(const struct ctl_options *options, json_t *request);
+int ctl_services(const struct ctl_options *options, json_t *request);
+int ctl_connections(const struct ctl_options *options, json_t *request);
+int ctl_events(const struct ctl_options *options, json_t *request);
+int ctl_drain(const struct ctl_options *options, json_t *request);
+int ctl_undrain(const struct ctl_options *options, json_t *request);
+int ctl_leave(const struct ctl_options *options, json_t *request);
+int ctl_remove(const struct ctl_options *options, json_t *request);
+int ctl_reload(const struct ctl_options *options, json_t *request);
 
 /* One question to the daemon. */
 struct ctl_client;

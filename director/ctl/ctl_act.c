@@ -2,13 +2,11 @@
 #include <time.h>
 
 #include "director/ctl/ctl.h"
-#include "director/text.h"
 
 static const struct timespec turn = {.tv_nsec = 100 * 1000 * 1000};
 
 /* Sends a command that acts, and prints its result. */
-static int act(const struct ctl_options *options, const char *name, json_t *request,
-	       const char *done)
+static int act(const struct ctl_options *options, json_t *request, const char *done)
 {
 	struct ctl_client *client;
 	int r = ctl_client_open(options->control, request, &client);
@@ -16,7 +14,7 @@ static int act(const struct ctl_options *options, const char *name, json_t *requ
 	if (r != CTL_DONE)
 		return r;
 	if (options->json)
-		r = ctl_client_print(client, name);
+		r = ctl_client_print(client, options->command);
 	else
 		printf("%s\n", done);
 	fflush(stdout);
@@ -24,11 +22,9 @@ static int act(const struct ctl_options *options, const char *name, json_t *requ
 	return r;
 }
 
-int ctl_reload(const struct ctl_options *options, int count, char **arguments)
+int ctl_reload(const struct ctl_options *options, json_t *request)
 {
-	(void)count;
-	(void)arguments;
-	return act(options, "reload", json_pack("{s:s}", "command", "reload"), "Reloaded.");
+	return act(options, request, "Reloaded.");
 }
 
 /* 1: it is; 0: not yet; -1: nor will it be, which is printed. */
@@ -53,15 +49,13 @@ static int is_drained(const struct ctl_options *options)
 	return r;
 }
 
-int ctl_drain(const struct ctl_options *options, int count, char **arguments)
+int ctl_drain(const struct ctl_options *options, json_t *request)
 {
-	int r = act(options, "drain", json_pack("{s:s}", "command", "drain"),
+	int r = act(options, request,
 		    options->wait ? "Draining."
 				  : "Draining; `lvsmesh status` says when it is done.");
 	int drained = 0;
 
-	(void)count;
-	(void)arguments;
 	if (r != CTL_DONE || !options->wait)
 		return r;
 	while ((drained = is_drained(options)) == 0)
@@ -73,21 +67,16 @@ int ctl_drain(const struct ctl_options *options, int count, char **arguments)
 	return CTL_DONE;
 }
 
-int ctl_undrain(const struct ctl_options *options, int count, char **arguments)
+int ctl_undrain(const struct ctl_options *options, json_t *request)
 {
-	(void)count;
-	(void)arguments;
-	return act(options, "undrain", json_pack("{s:s}", "command", "undrain"),
-		   "The director takes traffic again.");
+	return act(options, request, "The director takes traffic again.");
 }
 
-int ctl_leave(const struct ctl_options *options, int count, char **arguments)
+int ctl_leave(const struct ctl_options *options, json_t *request)
 {
-	int r = act(options, "leave", json_pack("{s:s}", "command", "leave"),
+	int r = act(options, request,
 		    "Leaving: the daemon ends when the others have all connections.");
 
-	(void)count;
-	(void)arguments;
 	while (r == CTL_DONE && options->wait && ctl_client_answers(options->control))
 		nanosleep(&turn, NULL);
 	if (r == CTL_DONE && options->wait && !options->json)
@@ -95,13 +84,7 @@ int ctl_leave(const struct ctl_options *options, int count, char **arguments)
 	return r;
 }
 
-int ctl_remove(const struct ctl_options *options, int count, char **arguments)
+int ctl_remove(const struct ctl_options *options, json_t *request)
 {
-	if (count != 1) {
-		ctl_error("remove takes the name of a director; see `lvsmesh remove --help`");
-		return CTL_USAGE;
-	}
-	return act(options, "remove",
-		   json_pack("{s:s, s:o}", "command", "remove", "member", text_json(arguments[0])),
-		   "Removed.");
+	return act(options, request, "Removed.");
 }

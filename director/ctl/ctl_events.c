@@ -45,21 +45,16 @@ static int lines_print(struct ctl_client *client, bool json)
 	return r < 0 ? CTL_REFUSED : CTL_DONE;
 }
 
-int ctl_events(const struct ctl_options *options, int count, char **arguments)
+int ctl_events(const struct ctl_options *options, json_t *request)
 {
 	struct ctl_client *client;
-	int r = ctl_client_open(options->control,
-				json_pack("{s:s, s:b, s:b}", "command", "events", "follow",
-					  options->follow, "evidence", options->evidence),
-				&client);
+	int r = ctl_client_open(options->control, request, &client);
 
-	(void)count;
-	(void)arguments;
 	if (r != CTL_DONE)
 		return r;
 	if (options->follow)
 		ctl_client_wait(client);
-	r = options->json && !options->follow ? ctl_client_print(client, "events")
+	r = options->json && !options->follow ? ctl_client_print(client, options->command)
 					      : lines_print(client, options->json);
 	ctl_client_close(client);
 	return r;

@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "director/ctl/ctl.h"
-#include "director/text.h"
 
 /* Rows are laid out so many at a time: a million connections need little memory. */
 #define ROWS 512
@@ -62,9 +61,8 @@ static const char *number_of(const json_t *object, const char *key, struct numbe
 }
 
 /* Asks, and prints as JSON or calls row() for every item. */
-static int list(const struct ctl_options *options, json_t *request, const char *name,
-		const struct column *columns, size_t n_columns,
-		void (*row)(struct libscols_table *table, const json_t *item))
+static int list(const struct ctl_options *options, json_t *request, const struct column *columns,
+		size_t n_columns, void (*row)(struct libscols_table *table, const json_t *item))
 {
 	struct libscols_table *table;
 	struct ctl_client *client;
@@ -75,7 +73,7 @@ static int list(const struct ctl_options *options, json_t *request, const char *
 	if (r != CTL_DONE)
 		return r;
 	if (options->json) {
-		r = ctl_client_print(client, name);
+		r = ctl_client_print(client, options->command);
 		ctl_client_close(client);
 		return r;
 	}
@@ -177,11 +175,9 @@ static void member_row(struct libscols_table *table, const json_t *item)
 	}
 }
 
-int ctl_members(const struct ctl_options *options, int count, char **arguments)
+int ctl_members(const struct ctl_options *options, json_t *request)
 {
-	(void)count;
-	(void)arguments;
-	return list(options, json_pack("{s:s}", "command", "members"), "members", member_columns,
+	return list(options, request, member_columns,
 		    sizeof(member_columns) / sizeof(member_columns[0]), member_row);
 }
 
@@ -229,12 +225,10 @@ static void peer_row(struct libscols_table *table, const json_t *item)
 	row_add(table, texts, sizeof(texts) / sizeof(texts[0]));
 }
 
-int ctl_peers(const struct ctl_options *options, int count, char **arguments)
+int ctl_peers(const struct ctl_options *options, json_t *request)
 {
-	(void)count;
-	(void)arguments;
-	return list(options, json_pack("{s:s}", "command", "peers"), "peers", peer_columns,
-		    sizeof(peer_columns) / sizeof(peer_columns[0]), peer_row);
+	return list(options, request, peer_columns, sizeof(peer_columns) / sizeof(peer_columns[0]),
+		    peer_row);
 }
 
 static const struct column service_columns[] = {
@@ -286,11 +280,9 @@ static void service_row(struct libscols_table *table, const json_t *item)
 	}
 }
 
-int ctl_services(const struct ctl_options *options, int count, char **arguments)
+int ctl_services(const struct ctl_options *options, json_t *request)
 {
-	(void)count;
-	(void)arguments;
-	return list(options, json_pack("{s:s}", "command", "services"), "services", service_columns,
+	return list(options, request, service_columns,
 		    sizeof(service_columns) / sizeof(service_columns[0]), service_row);
 }
 
@@ -327,19 +319,8 @@ static void connection_row(struct libscols_table *table, const json_t *item)
 	row_add(table, texts, sizeof(texts) / sizeof(texts[0]));
 }
 
-int ctl_connections(const struct ctl_options *options, int count, char **arguments)
+int ctl_connections(const struct ctl_options *options, json_t *request)
 {
-	char filter[2048] = "";
-
-	for (int i = 0; i < count; i++) {
-		if (strlen(filter) + strlen(arguments[i]) + 2 > sizeof(filter)) {
-			ctl_error("the filter is too long");
-			return CTL_USAGE;
-		}
-		strcat(strcat(filter, i ? " " : ""), arguments[i]);
-	}
-	return list(options,
-		    json_pack("{s:s, s:o}", "command", "connections", "filter", text_json(filter)),
-		    "connections", connection_columns,
+	return list(options, request, connection_columns,
 		    sizeof(connection_columns) / sizeof(connection_columns[0]), connection_row);
 }

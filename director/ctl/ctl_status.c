@@ -3,14 +3,12 @@
 #include "director/ctl/ctl.h"
 #include "director/ctl/ctl_screen.h"
 
-int ctl_status(const struct ctl_options *options, int count, char **arguments)
+int ctl_status(const struct ctl_options *options, json_t *request)
 {
 	struct ctl_client *client;
 	json_t *status;
-	int r = ctl_client_open(options->control, json_pack("{s:s}", "command", "status"), &client);
+	int r = ctl_client_open(options->control, request, &client);
 
-	(void)count;
-	(void)arguments;
 	if (r != CTL_DONE)
 		return r;
 	if (ctl_client_next(client, &status) != 1) {

@@ -19,9 +19,12 @@ static void test_commands(void **state)
 	char line[64];
 
 	(void)state;
-	for (int i = CONTROL_STATUS; i <= CONTROL_RELOAD; i++) {
-		snprintf(line, sizeof(line), "{\"command\": \"%s\"}",
-			 control_command_name((enum control_command)i));
+	for (int i = 0; i < CONTROL_COMMANDS; i++) {
+		const struct control_command_spec *spec =
+			control_command_spec((enum control_command)i);
+
+		snprintf(line, sizeof(line), "{\"command\": \"%s\"%s}", spec->name,
+			 spec->fields & CONTROL_MEMBER ? ", \"member\": \"d2\"" : "");
 		assert_int_equal(parse(line, &request), 0);
 		assert_int_equal(request.command, i);
 	}
