@@ -358,7 +358,7 @@ static json_t *events_next(struct control_answer *answer, struct now now, struct
 	if (lost == 0)
 		return event ? event_json(facts.events, event) : NULL;
 	/* the event itself comes with the next line */
-	return json_pack("{s:I}", "lost", (json_int_t)lost);
+	return json_pack("{s:I}", "missed", (json_int_t)lost);
 }
 
 /* Status, and the commands that act: one item. */

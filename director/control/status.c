@@ -39,7 +39,7 @@ static void problems_of_incidents(json_t *problems, const struct event_log *even
 		char time[EVENT_TIME_TEXT];
 
 		if (event_type(event->kind)->severity < EVENT_NOTICE)
-			problem(problems, "%s Since %s (%s).", event->sentence,
+			problem(problems, "%s Since %s (%s).", event->message,
 				event_time_format(event->time.wall, time),
 				event_type(event->kind)->name);
 	}
@@ -317,7 +317,7 @@ static json_t *counters_make(const struct status_facts *facts)
 static json_t *config_make(const struct status_facts *facts, struct now now)
 {
 	return json_pack("{s:o, s:s?, s:I, s:I, s:I, s:o}", "path", text_json(facts->config_path),
-			 "digest", facts->config_digest, "loaded_s", since(facts->loaded, now),
+			 "digest", facts->config_digest, "loaded_ago_s", since(facts->loaded, now),
 			 "reloads", number(facts->reloads), "reloads_refused",
 			 number(facts->reloads_refused), "last_error",
 			 text_json(facts->reload_error));
@@ -349,19 +349,19 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		"uptime_s", since(facts->started, now), "ready", node.ready, "waiting_for",
 		node.waiting_for, "announcing", facts->announcing, "forwarder", "ok",
 		facts->forwarder_ok, "for_s", since(facts->forwarder_since, now), "replication",
-		status_replication_name(status_replication(facts, &node, &peers)), "peers", "alive",
-		(int)peers.alive, "of", (int)(peers.count - peers.away), "away", (int)peers.away,
-		"worst_lag_ms", number(peers.lag / USEC_PER_MSEC), "services", "configured",
-		number(facts->config->services.count), "programmed", facts->programmed, "checked_s",
-		since(facts->programmed_at, now), "error", text_json(facts->program_error),
-		"membership",
+		status_replication_name(status_replication(facts, &node, &peers)), "peers",
+		"connected", (int)peers.alive, "expected", (int)(peers.count - peers.away), "away",
+		(int)peers.away, "worst_lag_ms", number(peers.lag / USEC_PER_MSEC), "services",
+		"configured", number(facts->config->services.count), "programmed",
+		facts->programmed, "checked_ago_s", since(facts->programmed_at, now), "error",
+		text_json(facts->program_error), "membership",
 		status_membership(node_membership(facts->node), facts->identity->certificate.name),
 		"draining", node.draining, "drained", node.drained, "entries",
-		status_entries(&node.sync), "config", config_make(facts, now), "adopted",
-		facts->adopted, "loop", "turn_max_us", number(facts->turn_longest),
-		"turn_lately_us", number(facts->turn_lately), "turn_lately_p999_us",
-		number(facts->turn_p999), "work_max_us", number(facts->work_longest),
-		"work_lately_us", number(facts->work_lately), "work_lately_p999_us",
+		status_entries(&node.sync), "config", config_make(facts, now), "adoption_done",
+		facts->adopted, "loop", "iteration_max_us", number(facts->turn_longest),
+		"iteration_recent_us", number(facts->turn_lately), "iteration_recent_p999_us",
+		number(facts->turn_p999), "cpu_max_us", number(facts->work_longest),
+		"cpu_recent_us", number(facts->work_lately), "cpu_recent_p999_us",
 		number(facts->work_p999), "counters", counters_make(facts), "incidents",
 		incidents_make(facts->events), "problems",
 		problems_make(facts, &node, &peers, now));

@@ -35,12 +35,12 @@ json_t *status_membership(const struct membership *membership, const char *direc
 	membership_status(membership, &status);
 	if (status.split_incident)
 		split = status.split_confirmed ? "confirmed" : "suspected";
-	return json_pack("{s:i, s:i, s:i, s:s, s:s?, s:o, s:i, s:s, s:b, s:o}", "view",
-			 (int)status.view, "roster", (int)status.roster, "away", (int)status.away,
-			 "quorum", quorum_name(status.quorum), "split", split, "partition",
-			 partition_make(membership, director), "health", (int)status.health,
-			 "phase", member_phase_name((int)status.phase), "duplicate_identity",
-			 status.duplicate_identity, "witness",
+	return json_pack("{s:i, s:i, s:i, s:s, s:s?, s:o, s:i, s:s, s:b, s:o}", "members_alive",
+			 (int)status.view, "members_total", (int)status.roster, "away",
+			 (int)status.away, "quorum", quorum_name(status.quorum), "split", split,
+			 "partition", partition_make(membership, director), "health_score",
+			 (int)status.health, "phase", member_phase_name((int)status.phase),
+			 "duplicate_identity", status.duplicate_identity, "witness",
 			 status.witness ? json_boolean(status.witness_ok) : json_null());
 }
 
@@ -64,17 +64,17 @@ json_t *status_self(const struct status_facts *facts, struct now now)
 	char id[STATUS_ID_TEXT];
 
 	membership_status(membership, &status);
-	return json_pack("{s:s, s:s, s:b, s:s, s:s, s:I, s:o, s:i, s:[I, I], s:o, s:I, s:I, s:b, "
-			 "s:b, s:i, s:[]}",
-			 "name", facts->identity->certificate.name, "id", status_id(status.id, id),
-			 "self", 1, "state", member_state_name(MEMBER_ALIVE), "phase",
-			 member_phase_name((int)status.phase), "for_s", since(facts->started, now),
-			 "addresses", own_addresses(facts->config), "health", (int)status.health,
-			 "versions", number(status.versions.min), number(status.versions.max),
-			 "config", config_text(config_digest_number(facts->config)), "epoch",
-			 number(status.epoch), "incarnation", number(status.incarnation),
-			 "partly_reachable", status.partial, "through_others", 0, "flaps", 0,
-			 "evidence");
+	return json_pack(
+		"{s:s, s:s, s:b, s:s, s:s, s:I, s:o, s:i, s:[I, I], s:o, s:I, s:I, s:b, "
+		"s:b, s:i, s:[]}",
+		"name", facts->identity->certificate.name, "id", status_id(status.id, id), "self",
+		1, "state", member_state_name(MEMBER_ALIVE), "phase",
+		member_phase_name((int)status.phase), "for_s", since(facts->started, now),
+		"addresses", own_addresses(facts->config), "health_score", (int)status.health,
+		"protocol_versions", number(status.versions.min), number(status.versions.max),
+		"config_digest", config_text(config_digest_number(facts->config)), "epoch",
+		number(status.epoch), "incarnation", number(status.incarnation), "partly_reachable",
+		status.partial, "indirect_only", 0, "flaps", 0, "evidence");
 }
 
 static json_t *addresses_make(const struct member_info *info)
@@ -115,10 +115,10 @@ json_t *status_member(const struct member_info *info, struct now now)
 			 "name", info->name, "id", status_id(info->id, id), "self", 0, "state",
 			 member_state_name((int)info->state), "phase",
 			 member_phase_name((int)info->phase), "for_s", since(info->since, now),
-			 "addresses", addresses_make(info), "health", "versions",
-			 number(info->versions.min), number(info->versions.max), "config",
+			 "addresses", addresses_make(info), "health_score", "protocol_versions",
+			 number(info->versions.min), number(info->versions.max), "config_digest",
 			 config_text(info->config), "epoch", number(info->epoch), "incarnation",
 			 number(info->incarnation), "partly_reachable", info->partial,
-			 "through_others", info->through_others, "flaps", (int)info->flaps,
+			 "indirect_only", info->through_others, "flaps", (int)info->flaps,
 			 "evidence", evidence_make(info->evidence));
 }

@@ -44,7 +44,7 @@ json_t *status_entries(const struct sync_status *sync)
 		const char *name;
 		uint64_t value;
 	} values[] = {
-		{"held", sync->entries},
+		{"total", sync->entries},
 		{"own", sync->entries_own},
 		{"position", sync->position},
 		{"inject_pending", sync->inject_pending},
@@ -55,27 +55,27 @@ json_t *status_entries(const struct sync_status *sync)
 		{"stale", sync->stale},
 		{"expired", sync->expired},
 		{"injected", sync->injected},
-		{"injected_again", sync->injected_again},
+		{"inject_retries", sync->injected_again},
 		{"repaired_kernel", sync->repaired},
 		{"repaired", sync->mended},
-		{"relayed", sync->relayed},
-		{"compared", sync->compared},
+		{"orphans_learned", sync->relayed},
+		{"tables_compared", sync->compared},
 		{"join_shares", sync->join_shares},
 		{"join_shares_done", sync->join_shares_done},
 		{"join_entries", sync->join_entries},
-		{"differed", sync->differed},
-		{"both_changed", sync->both_changed},
+		{"parts_differed", sync->differed},
+		{"concurrent_updates", sync->both_changed},
 		{"conflicts", sync->conflicts},
 		{"refused_full", sync->refused_full},
 		{"refused_entry", sync->refused_entry},
-		{"batches_in", sync->batches_in},
-		{"batches_out", sync->batches_out},
+		{"batches_received", sync->batches_in},
+		{"batches_sent", sync->batches_out},
 		{"young", sync->young},
-		{"waiting", sync->waiting},
+		{"flood_waiting", sync->waiting},
 		{"local", sync->local},
-		{"withheld", sync->withheld},
-		{"spared", sync->spared},
-		{"shed", sync->shed},
+		{"local_total", sync->withheld},
+		{"young_ended", sync->spared},
+		{"flood_shed", sync->shed},
 		{"templates_differ", sync->templates_differ},
 		{"templates_replaced", sync->templates_replaced},
 		{"templates_ignored", sync->templates_ignored},
@@ -86,7 +86,7 @@ json_t *status_entries(const struct sync_status *sync)
 		json_object_set_new(object, values[i].name, json_integer(number(values[i].value)));
 	json_object_set_new(object, "joined", json_boolean(sync->joined));
 	json_object_set_new(object, "complete", json_boolean(sync->complete));
-	json_object_set_new(object, "join_ended", json_boolean(sync->join_ended));
+	json_object_set_new(object, "join_timed_out", json_boolean(sync->join_ended));
 	return object;
 }
 
@@ -116,15 +116,15 @@ json_t *status_peer(const struct peer *peer, struct now now)
 		peer->out.phase == NODE_STREAM_READY ? &peer->out : &peer->in;
 	char where[ENDPOINT_TEXT], id[STATUS_ID_TEXT];
 
-	return json_pack("{s:s?, s:s?, s:s?, s:b, s:s, s:o, s:s?, s:o, s:o, s:I, s:o, s:o}", "name",
-			 *peer->name ? peer->name : NULL, "id",
-			 peer->id ? status_id(peer->id, id) : NULL, "address",
-			 peer->where.ip.family ? endpoint_format(&peer->where, where) : NULL,
-			 "alive", peer->alive, "state", peer->state, "for_s",
-			 stream->since ? json_integer(since(stream->since, now)) : json_null(),
-			 "why", peer->why, "epoch",
-			 stream->epoch ? json_integer(number(stream->epoch)) : json_null(),
-			 "version", stream->version ? json_integer(stream->version) : json_null(),
-			 "held", number(peer->entries), "receive", receive_make(&peer->in), "send",
-			 send_make(&peer->out));
+	return json_pack(
+		"{s:s?, s:s?, s:s?, s:b, s:s, s:o, s:s?, s:o, s:o, s:I, s:o, s:o}", "name",
+		*peer->name ? peer->name : NULL, "id", peer->id ? status_id(peer->id, id) : NULL,
+		"address", peer->where.ip.family ? endpoint_format(&peer->where, where) : NULL,
+		"connected", peer->alive, "state", peer->state, "for_s",
+		stream->since ? json_integer(since(stream->since, now)) : json_null(),
+		"close_reason", peer->why, "epoch",
+		stream->epoch ? json_integer(number(stream->epoch)) : json_null(),
+		"protocol_version", stream->version ? json_integer(stream->version) : json_null(),
+		"own_entries", number(peer->entries), "receive", receive_make(&peer->in), "send",
+		send_make(&peer->out));
 }

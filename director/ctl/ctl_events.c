@@ -12,17 +12,17 @@ static const char *text_of(const json_t *object, const char *key)
 
 static void event_print(const json_t *event)
 {
-	const json_t *lost = json_object_get(event, "lost");
+	const json_t *missed = json_object_get(event, "missed");
 
-	if (lost)
-		printf("... %lld events were missed\n", json_integer_value(lost));
+	if (missed)
+		printf("... %lld events were missed\n", json_integer_value(missed));
 	else if (json_is_null(json_object_get(event, "incident")))
 		printf("%s  %-8s %-21s %s\n", text_of(event, "time"), text_of(event, "severity"),
-		       text_of(event, "event"), text_of(event, "sentence"));
+		       text_of(event, "event"), text_of(event, "message"));
 	else
 		printf("%s  %-8s %-21s %s [%s %s]\n", text_of(event, "time"),
 		       text_of(event, "severity"), text_of(event, "event"),
-		       text_of(event, "sentence"), text_of(event, "role"),
+		       text_of(event, "message"), text_of(event, "role"),
 		       text_of(event, "incident"));
 }
 

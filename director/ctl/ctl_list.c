@@ -128,7 +128,7 @@ static void evidence_join(const json_t *item, char *text, size_t size)
 /* The protocol's versions: "1" or "1-2". */
 static void versions_join(const json_t *item, char *text, size_t size)
 {
-	const json_t *versions = json_object_get(item, "versions");
+	const json_t *versions = json_object_get(item, "protocol_versions");
 	json_int_t min = json_integer_value(json_array_get(versions, 0));
 	json_int_t max = json_integer_value(json_array_get(versions, 1));
 
@@ -161,8 +161,8 @@ static void member_row(struct libscols_table *table, const json_t *item)
 			self ? "" : yes_no(address, "udp"),
 			self ? "" : yes_no(address, "tcp"),
 			delay,
-			i ? "" : number_of(item, "health", &health),
-			i ? "" : text_of(item, "config"),
+			i ? "" : number_of(item, "health_score", &health),
+			i ? "" : text_of(item, "config_digest"),
 			i ? "" : versions,
 			i ? "" : number_of(item, "epoch", &epoch),
 			i ? "" : evidence,
@@ -192,8 +192,8 @@ static const struct column peer_columns[] = {
 	{"SENT", 0, SCOLS_FL_RIGHT},
 	{"UNSENT", 0, SCOLS_FL_RIGHT},
 	{"LAG", 0, SCOLS_FL_RIGHT},
-	{"HELD", 0, SCOLS_FL_RIGHT},
-	{"WHY", 0, 0},
+	{"OWN", 0, SCOLS_FL_RIGHT},
+	{"CLOSE REASON", 0, 0},
 };
 
 static void peer_row(struct libscols_table *table, const json_t *item)
@@ -201,7 +201,7 @@ static void peer_row(struct libscols_table *table, const json_t *item)
 	const json_t *receive = json_object_get(item, "receive");
 	const json_t *send = json_object_get(item, "send");
 	const char *name = text_of(item, "name");
-	struct number seconds, position, received, behind, sent, unsent, lag, held;
+	struct number seconds, position, received, behind, sent, unsent, lag, own;
 	char age[32], delay[32];
 	const char *texts[] = {
 		name ? name : text_of(item, "id"),
@@ -214,8 +214,9 @@ static void peer_row(struct libscols_table *table, const json_t *item)
 		number_of(send, "entries", &sent),
 		number_of(send, "behind", &unsent),
 		delay,
-		number_of(item, "held", &held),
-		json_is_true(json_object_get(item, "alive")) ? "" : text_of(item, "why"),
+		number_of(item, "own_entries", &own),
+		json_is_true(json_object_get(item, "connected")) ? ""
+								 : text_of(item, "close_reason"),
 	};
 
 	snprintf(age, sizeof(age), json_is_integer(json_object_get(item, "for_s")) ? "%s s" : "%s",

@@ -81,14 +81,14 @@ static const char *replication_of(const json_t *status)
 static void replication_print(FILE *out, const json_t *status)
 {
 	const json_t *peers = json_object_get(status, "peers");
-	json_int_t away = number_of(peers, "away"), of = number_of(peers, "of");
+	json_int_t away = number_of(peers, "away"), expected = number_of(peers, "expected");
 
 	fprintf(out, "  replication    %s", replication_of(status));
-	if (of > 0)
+	if (expected > 0)
 		fprintf(out, ": %lld of %lld peers connected, the slowest %lld ms behind",
-			number_of(peers, "alive"), of, number_of(peers, "worst_lag_ms"));
+			number_of(peers, "connected"), expected, number_of(peers, "worst_lag_ms"));
 	if (away > 0)
-		fprintf(out, "%s%lld away as announced", of > 0 ? "; " : ": ", away);
+		fprintf(out, "%s%lld away as announced", expected > 0 ? "; " : ": ", away);
 	fprintf(out, "\n");
 }
 
@@ -100,18 +100,18 @@ static void repairs_print(FILE *out, const json_t *status)
 	} texts[] = {
 		{"repaired", "were missing here"},
 		{"repaired_kernel", "were missing in the kernel"},
-		{"injected_again", "injected again"},
+		{"inject_retries", "injected again"},
 		{"conflicts", "in conflict"},
-		{"both_changed", "changed on both sides of a cut"},
+		{"concurrent_updates", "changed on both sides of a cut"},
 		{"refused_full", "refused for want of room"},
-		{"shed", "shed in floods"},
+		{"flood_shed", "shed in floods"},
 		{"templates_differ", "persistence templates differ"},
 	};
 	const json_t *entries = json_object_get(status, "entries");
 	const char *separator = "; ";
 
 	fprintf(out, "  tables         compared with those of peers: %lld",
-		number_of(entries, "compared"));
+		number_of(entries, "tables_compared"));
 	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
 		json_int_t value = number_of(entries, texts[i].name);
 
@@ -142,12 +142,12 @@ static void cluster_print(FILE *out, const json_t *status)
 	const json_t *entries = json_object_get(status, "entries");
 	const json_t *services = json_object_get(status, "services");
 	const json_t *config = json_object_get(status, "config");
-	json_int_t alone = number_of(entries, "young") + number_of(entries, "waiting") +
+	json_int_t alone = number_of(entries, "young") + number_of(entries, "flood_waiting") +
 			   number_of(entries, "local");
 	char age[64];
 
-	fprintf(out, "  members        %lld of %lld alive, ", number_of(membership, "view"),
-		number_of(membership, "roster"));
+	fprintf(out, "  members        %lld of %lld alive, ",
+		number_of(membership, "members_alive"), number_of(membership, "members_total"));
 	if (number_of(membership, "away") > 0)
 		fprintf(out, "%lld away as announced, ", number_of(membership, "away"));
 	fprintf(out, "%s", text_of(membership, "quorum"));
@@ -156,25 +156,25 @@ static void cluster_print(FILE *out, const json_t *status)
 	if (json_is_object(json_object_get(membership, "partition")))
 		fprintf(out, ", PARTIALLY CUT (%s)",
 			text_of(json_object_get(membership, "partition"), "cut"));
-	fprintf(out, "; health %lld (0: good)\n", number_of(membership, "health"));
+	fprintf(out, "; health %lld (0: good)\n", number_of(membership, "health_score"));
 	replication_print(out, status);
 	repairs_print(out, status);
 	drops_print(out, status);
 	fprintf(out,
 		"  connections    %lld known, %lld of them carried here; "
 		"%lld on their way into the kernel\n",
-		number_of(entries, "held"), number_of(entries, "own"),
+		number_of(entries, "total"), number_of(entries, "own"),
 		number_of(entries, "inject_pending") + number_of(entries, "inject_unconfirmed"));
 	if (alone > 0)
 		fprintf(out,
 			"                 %lld of those carried here are not replicated (%lld not "
 			"yet)\n",
-			alone, number_of(entries, "young") + number_of(entries, "waiting"));
+			alone, number_of(entries, "young") + number_of(entries, "flood_waiting"));
 	fprintf(out, "  services       %lld, %s %s ago", number_of(services, "configured"),
 		is_true(services, "programmed") ? "checked" : "NOT PROGRAMMED, tried",
-		age_of(services, "checked_s", age));
+		age_of(services, "checked_ago_s", age));
 	fprintf(out, "\n  configuration  %s (%.8s), read %s ago\n", text_of(config, "path"),
-		text_of(config, "digest"), age_of(config, "loaded_s", age));
+		text_of(config, "digest"), age_of(config, "loaded_ago_s", age));
 }
 
 /* Counters of messages that were refused. */

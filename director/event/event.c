@@ -129,16 +129,16 @@ const char *event_role_name(enum event_role role)
 void event_init(struct event *event, enum event_kind kind, const char *subject, const char *format,
 		...)
 {
-	char sentence[2 * EVENT_SENTENCE_MAX];
+	char message[2 * EVENT_MESSAGE_MAX];
 	va_list args;
 
 	memset(event, 0, sizeof(*event));
 	event->kind = kind;
 	text_copy(event->subject, sizeof(event->subject), subject);
 	va_start(args, format);
-	vsnprintf(sentence, sizeof(sentence), format, args);
+	vsnprintf(message, sizeof(message), format, args);
 	va_end(args);
-	text_copy(event->sentence, sizeof(event->sentence), sentence);
+	text_copy(event->message, sizeof(event->message), message);
 }
 
 static struct event_field *field_add(struct event *event, const char *name)

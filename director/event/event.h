@@ -95,7 +95,7 @@ const char *event_role_name(enum event_role role); /* "single", "opens", "worsen
 						    "evidence" */
 
 #define EVENT_SUBJECT_MAX 64
-#define EVENT_SENTENCE_MAX 256
+#define EVENT_MESSAGE_MAX 256
 #define EVENT_FIELDS_MAX 10
 #define EVENT_TEXT_MAX 128
 
@@ -109,7 +109,7 @@ struct event_field {
 struct event {
 	enum event_kind kind;
 	char subject[EVENT_SUBJECT_MAX]; /* its subject: a member's name, ...; may be empty */
-	char sentence[EVENT_SENTENCE_MAX];
+	char message[EVENT_MESSAGE_MAX];
 	struct event_field fields[EVENT_FIELDS_MAX];
 
 	/* The rest is the event log's. */

@@ -19,15 +19,15 @@ json_t *event_json(const struct event_log *log, const struct event *event)
 	const struct event_type *type = event_type(event->kind);
 	char time[EVENT_TIME_TEXT], id[EVENT_ID_TEXT], incident[EVENT_ID_TEXT];
 	bool told = event->role != EVENT_EVIDENCE;
-	json_t *object = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s, s:I, s:o}",
-				   "time", event_time_format(event->time.wall, time), "director",
-				   event_log_director(log), "event", type->name, "severity",
-				   event_severity_name(type->severity), "subject", event->subject,
-				   "sentence", event->sentence, "id",
-				   told ? event_log_id(log, event->id, id) : NULL, "incident",
-				   told ? event_log_id(log, event->incident, incident) : NULL,
-				   "role", event_role_name(event->role), "suppressed",
-				   (json_int_t)event->suppressed, "fields", fields_make(event));
+	json_t *object =
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s?, s:s?, s:s, s:I, s:o}", "time",
+			  event_time_format(event->time.wall, time), "director",
+			  event_log_director(log), "event", type->name, "severity",
+			  event_severity_name(type->severity), "subject", event->subject, "message",
+			  event->message, "id", told ? event_log_id(log, event->id, id) : NULL,
+			  "incident", told ? event_log_id(log, event->incident, incident) : NULL,
+			  "role", event_role_name(event->role), "suppressed",
+			  (json_int_t)event->suppressed, "fields", fields_make(event));
 
 	if (object && event->role == EVENT_CLOSES)
 		json_object_set_new(object, "lasted_s",

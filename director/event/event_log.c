@@ -96,13 +96,13 @@ static struct topic *topic_get(struct event_log *log, enum event_kind kind, cons
 
 static void sentence_count(struct event *event)
 {
-	size_t used = strlen(event->sentence);
+	size_t used = strlen(event->message);
 	char text[64];
 	int len =
 		snprintf(text, sizeof(text), " (%" PRIu32 " more not reported)", event->suppressed);
 
-	if (event->suppressed > 0 && used + (size_t)len < sizeof(event->sentence))
-		memcpy(event->sentence + used, text, (size_t)len + 1);
+	if (event->suppressed > 0 && used + (size_t)len < sizeof(event->message))
+		memcpy(event->message + used, text, (size_t)len + 1);
 }
 
 /* The topic's event is reported. */

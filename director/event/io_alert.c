@@ -40,11 +40,11 @@ static void print(const struct event_log *log, const struct event *event)
 	char incident[EVENT_ID_TEXT];
 
 	if (event->role == EVENT_EVIDENCE) {
-		io_log_info("%s: %s", type->name, event->sentence);
+		io_log_info("%s: %s", type->name, event->message);
 		return;
 	}
 	io_log_line((enum io_log_priority)type->severity, "%s: %s [%s %s]", type->name,
-		    event->sentence, event_role_name(event->role),
+		    event->message, event_role_name(event->role),
 		    event_log_id(log, event->incident, incident));
 }
 

@@ -28,8 +28,8 @@ __attribute__((format(printf, 2, 3))) static void add(struct text *text, const c
 const char *notices_evidence_name(unsigned int i)
 {
 	static const char *const names[] = {
-		"refused", "restarted", "other-address", "sync", "third",
-		"witness", "mutual",    "one-sided",     "udp",  "tcp",
+		"connection-refused", "restarted", "other-address", "replicating", "seen-by-others",
+		"witness-answers",    "mutual",    "one-sided",     "no-udp",      "no-tcp",
 	};
 
 	return i < ARRAY_SIZE(names) ? names[i] : NULL;
@@ -292,7 +292,7 @@ static void evidence_fields(const struct membership_notice *notice, const char *
 		event_number(event, "nacks", notice->nacks);
 	}
 	if (notice->duration)
-		event_number(event, "ms", (int64_t)(notice->duration / USEC_PER_MSEC));
+		event_number(event, "duration_ms", (int64_t)(notice->duration / USEC_PER_MSEC));
 }
 
 static void view_fields(const struct membership *membership, const char *director,
@@ -302,7 +302,7 @@ static void view_fields(const struct membership *membership, const char *directo
 
 	if (notice->type >= MEMBERSHIP_SPLIT_SUSPECTED && notice->type <= MEMBERSHIP_SPLIT_HEALED) {
 		names_here(membership, director, here, sizeof(here));
-		event_text(event, "here", here);
+		event_text(event, "this_side", here);
 	}
 	if (notice->type == MEMBERSHIP_PARTIAL_PARTITION) {
 		struct membership_cut cut;
@@ -311,9 +311,9 @@ static void view_fields(const struct membership *membership, const char *directo
 		event_number(event, "directors", cut.members);
 		event_number(event, "pairs", cut.pairs);
 	}
-	event_number(event, "view", notice->view);
-	event_number(event, "roster", notice->roster);
-	event_number(event, "lost", notice->lost);
+	event_number(event, "members_alive", notice->view);
+	event_number(event, "members_total", notice->roster);
+	event_number(event, "members_lost", notice->lost);
 	if (notice->flaps)
 		event_number(event, "flaps", notice->flaps);
 }
@@ -324,7 +324,7 @@ void notices_event(const struct membership *membership, const char *director,
 {
 	bool of_member = notice->member != 0 && notice->name[0];
 	bool evidence = notice->type >= MEMBERSHIP_SUSPECTED;
-	char text[EVENT_SENTENCE_MAX], names[EVENT_TEXT_MAX], accuser[EVENT_TEXT_MAX] = "";
+	char text[EVENT_MESSAGE_MAX], names[EVENT_TEXT_MAX], accuser[EVENT_TEXT_MAX] = "";
 	struct text to = {text, sizeof(text), 0}, of_accuser = {accuser, sizeof(accuser), 0};
 	enum event_kind kind = EVENT_KINDS;
 
@@ -351,12 +351,12 @@ void notices_event(const struct membership *membership, const char *director,
 		event_text(ret_event,
 			   notice->type == MEMBERSHIP_PARTIAL_PARTITION ? "cut"
 			   : of_member                                  ? "accusers"
-									: "there",
+									: "other_side",
 			   names);
 	if (evidence)
 		evidence_fields(notice, accuser, ret_event);
 	else
 		view_fields(membership, director, notice, ret_event);
 	if (notice->type == MEMBERSHIP_SPLIT_HEALED)
-		event_number(ret_event, "changed", (int64_t)changed);
+		event_number(ret_event, "concurrent_updates", (int64_t)changed);
 }

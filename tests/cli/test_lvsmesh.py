@@ -161,17 +161,17 @@ def ask(tmp_path, items, status, *arguments):
     ("of a later version", "of a later version"),
 ])
 def test_replication(word, text, tmp_path):
-    said, _ = ask(tmp_path, [{"replication": word, "peers": {"alive": 1, "of": 2, "worst_lag_ms": 7}}], DONE, "status")
+    said, _ = ask(tmp_path, [{"replication": word, "peers": {"connected": 1, "expected": 2, "worst_lag_ms": 7}}], DONE, "status")
     assert f"\n  replication    {text}: 1 of 2 peers connected, the slowest 7 ms behind\n" in said
 
 
 def test_what_went_wrong(tmp_path):
-    entries = {"compared": 12}
+    entries = {"tables_compared": 12}
     said, _ = ask(tmp_path, [{"entries": entries}], DONE, "status")
     assert "\n  tables         compared with those of peers: 12, nothing amiss\n" in said
     assert "dropped" not in said
-    entries |= {"repaired": 1, "repaired_kernel": 2, "injected_again": 3, "conflicts": 4, "both_changed": 5,
-                "refused_full": 6, "shed": 7}
+    entries |= {"repaired": 1, "repaired_kernel": 2, "inject_retries": 3, "conflicts": 4, "concurrent_updates": 5,
+                "refused_full": 6, "flood_shed": 7}
     counters = {"tap": {"capture_drops": 8, "inject_drops": 9}, "sync": {"entry": 10, "order": 0}}
     said, _ = ask(tmp_path, [{"entries": entries, "counters": counters, "problems": ["The sky."]}], REFUSED, "status")
     assert ("peers: 12; 1 were missing here, 2 were missing in the kernel, 3 injected again, 4 in conflict, "
@@ -183,14 +183,14 @@ def test_what_went_wrong(tmp_path):
 
 def test_peers(tmp_path):
     stream = {"synced": True, "position": 71, "behind": 3, "entries": 80, "bytes": 4000}
-    peers = [{"name": "d2", "id": "2", "address": "192.0.2.2:7946", "state": "ready", "alive": True, "for_s": 9,
-              "why": None, "held": 50, "receive": stream, "send": stream | {"behind": 4, "entries": 90, "lag_ms": 5}},
-             {"name": None, "id": "00ab", "address": None, "state": "gone", "alive": False, "for_s": None,
-              "why": None, "held": 6, "receive": None, "send": None}]
+    peers = [{"name": "d2", "id": "2", "address": "192.0.2.2:7946", "state": "ready", "connected": True, "for_s": 9,
+              "close_reason": None, "own_entries": 50, "receive": stream, "send": stream | {"behind": 4, "entries": 90, "lag_ms": 5}},
+             {"name": None, "id": "00ab", "address": None, "state": "gone", "connected": False, "for_s": None,
+              "close_reason": None, "own_entries": 6, "receive": None, "send": None}]
     said, request = ask(tmp_path, peers, DONE, "peers")
     assert request == {"command": "peers"}
     assert [line.split() for line in said.splitlines()] == [
-        "PEER ADDRESS STATE FOR POSITION RECEIVED BEHIND SENT UNSENT LAG HELD WHY".split(),
+        "PEER ADDRESS STATE FOR POSITION RECEIVED BEHIND SENT UNSENT LAG OWN CLOSE REASON".split(),
         "d2 192.0.2.2:7946 ready 9 s 71 80 3 90 4 5 ms 50".split(),
         "00ab - gone - - - - - - - 6 -".split()]
 

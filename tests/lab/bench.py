@@ -218,7 +218,7 @@ def joined(count):
         full, empty = t.directors
         flood.pour(t, full, count, t.vip(4), PORT)
         cluster.start_director(full)
-        wait_for(lambda: entries(cluster, full)["held"] == count, 300, "entries adopted", interval=0.1)
+        wait_for(lambda: entries(cluster, full)["total"] == count, 300, "entries adopted", interval=0.1)
         cluster.wait_ready([full], 60)
         started = time.monotonic()
         cluster.start_director(empty)
@@ -232,7 +232,7 @@ def joined(count):
 
 def entries(cluster, director):
     status = cluster.status(director)
-    return status["entries"] if status else {"held": 0, "injected": 0}
+    return status["entries"] if status else {"total": 0, "injected": 0}
 
 
 def bench_inject(figures, repeat):
@@ -244,7 +244,7 @@ def bench_inject(figures, repeat):
             conditions = {"entries": ENTRIES, "run": run}
             figures.write("cpu_us_per_entry", 1e6 * cpu / ENTRIES, "us", **conditions)
             figures.write("injected", status["entries"]["injected"], "entries", **conditions)
-            figures.write("injected_again", status["entries"]["injected_again"], "entries", **conditions)
+            figures.write("injected_again", status["entries"]["inject_retries"], "entries", **conditions)
             # An entry that ends while the kernel's list is read makes it skip another one.
             present = {flow[1] for _ in range(3) for flow in kernel_table(director)}
             figures.write("present", len(present & poured), "entries", **conditions)
@@ -359,9 +359,9 @@ def bench_loop(figures, repeat):
             conditions = {"services": LOOP_SERVICES, "reals": LOOP_REALS, "run": run}
 
             def measure(what, ended):
-                """Until `ended` says so; its turns of the 20 s before are told with it."""
+                """Until `ended` says so; the iterations of the 20 s before are written with it."""
                 began = time.monotonic()
-                most = dict.fromkeys(("turn_lately_us", "turn_lately_p999_us", "work_lately_us", "work_lately_p999_us"), 0)
+                most = dict.fromkeys(("iteration_recent_us", "iteration_recent_p999_us", "cpu_recent_us", "cpu_recent_p999_us"), 0)
                 while True:
                     over = ended()
                     turns = (cluster.status(director) or {"loop": {}})["loop"]
@@ -370,7 +370,7 @@ def bench_loop(figures, repeat):
                         break
                     time.sleep(1)
                 for name, value in most.items():
-                    metric = name.replace("_us", "_ms").replace("_lately_ms", "_max_ms").replace("_lately", "")
+                    metric = name.replace("iteration", "turn").replace("_us", "_ms").replace("_recent_ms", "_max_ms").replace("_recent", "")
                     figures.write(metric, value / 1000, "ms", what=what, **conditions)
                 figures.write("seconds", time.monotonic() - began, "s", what=what, **conditions)
 
@@ -399,7 +399,7 @@ def bench_loop(figures, repeat):
             director.run([program("lvsmeshd"), "-c", cluster.config(director), "--stop-threads"])
             flood.pour(t, director, LOOP_CONNECTIONS, t.vip(4), PORT)
             cluster.start_director(director, services=usual + many_services(LOOP_SERVICES, LOOP_REALS, weight=7))
-            measure("adoption", lambda: entries(cluster, director)["held"] >= LOOP_CONNECTIONS and programmed())
+            measure("adoption", lambda: entries(cluster, director)["total"] >= LOOP_CONNECTIONS and programmed())
 
 
 # For a person

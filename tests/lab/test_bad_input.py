@@ -47,7 +47,7 @@ def cluster(topology):
     for director in t.directors:
         assert cluster.daemons[director].running(), cluster.daemons[director].errors()
         assert len(kernel_table(director)) == COUNT
-        assert cluster.status(director)["entries"]["held"] == COUNT
+        assert cluster.status(director)["entries"]["total"] == COUNT
     cluster.fail(first)
     assert tools.check(client)["broken"] == 0
 
@@ -161,7 +161,7 @@ def test_a_foreign_cluster(cluster, tmp_path):
         (tmp_path / "state").mkdir()
     wait_for(lambda: cluster.status(second), 10, "the foreign director's status")
     wait_for(lambda: counter(cluster, second, "session", "cluster") > 0, 10, "counted there too")
-    assert cluster.status(first)["peers"]["alive"] == 0
+    assert cluster.status(first)["peers"]["connected"] == 0
     cluster.stop_daemon(second)
     cluster.start_director(second)
     cluster.wait_ready([second])

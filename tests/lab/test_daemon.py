@@ -86,7 +86,7 @@ def test_forwarding_needs_no_daemon(topology, how):
     # What came while nobody looked is known afterwards, here and at the others.
     cluster.start_director(d)
     cluster.wait_ready([d])
-    assert cluster.status(d)["adopted"]
+    assert cluster.status(d)["adoption_done"]
     wait_for(lambda: cluster.status(d)["problems"] == [], 10, "all is well", interval=0.1)
     assert len(held(cluster, d)) >= 40
     cluster.wait_replicated(40)
@@ -109,8 +109,8 @@ def test_status(topology):
     status = cluster.status(d)
     assert status["name"] == d.name
     assert status["replication"] == "works"
-    assert status["peers"] == {"alive": 2, "of": 2, "away": 0, "worst_lag_ms": status["peers"]["worst_lag_ms"]}
-    assert status["entries"]["held"] == 20
+    assert status["peers"] == {"connected": 2, "expected": 2, "away": 0, "worst_lag_ms": status["peers"]["worst_lag_ms"]}
+    assert status["entries"]["total"] == 20
     assert sum(cluster.status(x)["entries"]["own"] for x in t.directors) == 20
     assert all(value == 0 for reasons in ("session", "sync", "capture", "control", "packet", "adopt")
                for value in status["counters"][reasons].values()), status["counters"]
@@ -120,7 +120,7 @@ def test_status(topology):
     assert all(s["programmed"] and not s["foreign"] and len(s["real_servers"]) == 4 for s in services)
     origins = [c["origin"] for c in held(cluster, d).values()]
     peers = cluster.lvsmesh(d, "peers", "--json")["peers"]
-    assert {p["name"]: p["held"] for p in peers} == {x.name: origins.count(x.name) for x in t.directors[1:]}
+    assert {p["name"]: p["own_entries"] for p in peers} == {x.name: origins.count(x.name) for x in t.directors[1:]}
     names = set(origins)
     assert names <= {x.name for x in t.directors}
     for name in names:
@@ -132,12 +132,12 @@ def test_status(topology):
         assert len(listed) == count, whose
 
     cluster.kill_daemon(t.directors[2])
-    wait_for(lambda: cluster.status(d)["peers"]["alive"] == 1, 10, "the loss is seen")
+    wait_for(lambda: cluster.status(d)["peers"]["connected"] == 1, 10, "the loss is seen")
     code, said = control(cluster, d, ["status"])
     assert code == REFUSED and t.directors[2].name in said and "not connected both ways" in said, said
     assert "replication    INCOMPLETE: 1 of 2 peers" in said, said
     peers = {p["name"]: p for p in cluster.lvsmesh(d, "peers", "--json")["peers"]}
-    assert peers[t.directors[1].name]["alive"] and not peers[t.directors[2].name]["alive"]
+    assert peers[t.directors[1].name]["connected"] and not peers[t.directors[2].name]["connected"]
 
 
 def test_events(topology, tmp_path):
@@ -367,7 +367,7 @@ def test_strangers(topology):
     assert {name: control[name] for name in ("overlong", "json", "command", "field", "filter", "busy")} == {
         "overlong": 1, "json": 1, "command": 1, "field": 1, "filter": 1, "busy": 0}
     assert control["evicted"] >= 1
-    assert after["entries"]["held"] == before["entries"]["held"] and after["problems"] == []
+    assert after["entries"]["total"] == before["entries"]["total"] and after["problems"] == []
     assert tools.check(client)["broken"] == 0
 
 

@@ -113,7 +113,7 @@ def test_datagrams(flooded):
     print(f"{rate:.0f} datagrams/s: the others' daemons take {busy:.1%} of a processor, a connection is there after "
           f"{late * 1e3:.0f} ms")
     for director in others:
-        held = flooded.status(director)["entries"]["held"]
+        held = flooded.status(director)["entries"]["total"]
         # What a second allows may come at once.
         assert len(clients) < held < FLOOD_RATE * (time.monotonic() - began + 2)
         assert sum(flow[2][1] == PORT for flow in kernel_table(director)) == len(clients)
@@ -133,7 +133,7 @@ def test_syns(flooded):
     assert carried(first) > 0.9 * SYNS
     assert busy < idle + 0.25 and late < 10 * usual + 0.5
     for director in others:
-        assert flooded.status(director)["entries"]["held"] == len(kernel_table(director)) == len(clients)
+        assert flooded.status(director)["entries"]["total"] == len(kernel_table(director)) == len(clients)
     go_on(flooded, first, clients)
 
 

@@ -34,12 +34,12 @@ def test_evidence(cluster):
         assert [e["event"] for e in told] == ["suspected"] * (len(told) - 1) + ["member-failed"], told
         own, = [e for e in told if e["fields"].get("accuser") == d.name]
         assert own["role"] == "evidence" and own["severity"] == "info" and own["incident"] is None
-        assert own["fields"]["pings"] > 0 and "udp" in own["fields"]["evidence"], own
+        assert own["fields"]["pings"] > 0 and "no-udp" in own["fields"]["evidence"], own
         assert d.name in told[-1]["fields"]["accusers"]
         assert not events(cluster, d, "suspected")
         code, said = control(cluster, d, ["events", "--evidence"])
-        assert code == DONE and own["sentence"] in said, said
-        assert f"suspected: {own['sentence']}" in cluster.daemons[d].errors()
+        assert code == DONE and own["message"] in said, said
+        assert f"suspected: {own['message']}" in cluster.daemons[d].errors()
 
 
 def test_own_udp_dead(cluster):
@@ -49,7 +49,7 @@ def test_own_udp_dead(cluster):
     for d in cluster.directors:
         wait_for(lambda d=d: events(cluster, d, "member-partly-reachable", subject=deaf.name), 10, "it is told")
     told, = events(cluster, deaf, "member-partly-reachable", subject=deaf.name)
-    assert "Nobody answers" in told["sentence"], told
+    assert "Nobody answers" in told["message"], told
     assert members(cluster, deaf)[deaf.name]["partly_reachable"]
     deaf.run("iptables-legacy -F INPUT")
     for d in cluster.directors:
@@ -73,11 +73,11 @@ def test_installed_anew(cluster):
     for d in (first, second):
         wait_for(lambda d=d: events(cluster, d, "member-left", subject=anew.name), 10, f"{d.name} lets the old one go")
         wait_for(lambda d=d: members(cluster, d)[anew.name]["state"] == "alive", 10, f"{d.name} has the new one")
-        assert cluster.status(d)["membership"]["roster"] == 3
+        assert cluster.status(d)["membership"]["members_total"] == 3
         assert members(cluster, d)[anew.name]["id"] != old
     assert not [p for p in cluster.status(first)["problems"] if anew.name in p], cluster.status(first)["problems"]
     # Of three one more may fail.
     cluster.kill_daemon(anew)
     wait_for(lambda: members(cluster, first)[anew.name]["state"] == "failed", 10, "the new one has failed")
     assert cluster.status(first)["membership"]["quorum"] == "majority"
-    assert cluster.status(first)["membership"]["roster"] == 3
+    assert cluster.status(first)["membership"]["members_total"] == 3

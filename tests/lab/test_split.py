@@ -40,10 +40,10 @@ def opening(cluster, director, here, there, name):
     """The event that says so, with who is on which side; its evidence."""
     event = told(cluster, director, name)
     said = event["fields"]
-    assert set(said["here"].split(", ")) == {x.name for x in here}
-    assert set(said["there"].split(", ")) == {x.name for x in there}
-    assert (said["view"], said["roster"]) == (len(here), len(here) + len(there))
-    assert said["lost"] == len(there)
+    assert set(said["this_side"].split(", ")) == {x.name for x in here}
+    assert set(said["other_side"].split(", ")) == {x.name for x in there}
+    assert (said["members_alive"], said["members_total"]) == (len(here), len(here) + len(there))
+    assert said["members_lost"] == len(there)
     return said.get("evidence", "").split(", ")
 
 
@@ -55,7 +55,7 @@ def closed(cluster, director, *opening):
     assert len({e["incident"] for e in listed}) == 1
     assert [e["role"] for e in listed] == ["opens", *(["worsens"] * (len(opening) - 1)), "closes"]
     assert listed[-1]["lasted_s"] == pytest.approx(told_at(listed[-1]) - told_at(listed[0]), abs=2)
-    assert listed[-1]["fields"]["changed"] == 0
+    assert listed[-1]["fields"]["concurrent_updates"] == 0
     # Each held the other failed, in boots that still last.
     assert "mutual" in listed[-1]["fields"]["evidence"]
 
@@ -71,7 +71,7 @@ def test_two_and_two(make):
     for d in right:
         assert opening(cluster, d, right, left, SUSPECTED) == ["witness"]
     for d in t.directors:
-        assert told(cluster, d, "quorum-lost")["fields"]["view"] == 2
+        assert told(cluster, d, "quorum-lost")["fields"]["members_alive"] == 2
         status = cluster.status(d)
         assert status["membership"]["quorum"] == "half" and status["membership"]["split"]
         assert status["announcing"] and vips(d)
@@ -134,8 +134,8 @@ def test_a_pair(make):
     cluster.topology.cut([first], [second])
     assert opening(cluster, first, [first], [second], SUSPECTED) == [""]
     assert opening(cluster, second, [second], [first], SUSPECTED) == ["witness"]
-    assert "or d2 has crashed" in events(cluster, first, SUSPECTED)[0]["sentence"]
-    assert "the witness" in events(cluster, second, SUSPECTED)[0]["sentence"]
+    assert "or d2 has crashed" in events(cluster, first, SUSPECTED)[0]["message"]
+    assert "the witness" in events(cluster, second, SUSPECTED)[0]["message"]
     cluster.topology.cut()
     for d in cluster.directors:
         closed(cluster, d, SUSPECTED, CONFIRMED)
@@ -156,12 +156,12 @@ def test_a_bridge(make):
     for d, event in opened.items():
         assert told_at(event) - cut < 15
         assert event["fields"]["cut"] == "d2, d3 | d4, d5" and event["fields"]["pairs"] == 4, event
-        assert event["sentence"] == "Some directors reach each other only through others: d2, d3 | d4, d5."
+        assert event["message"] == "Some directors reach each other only through others: d2, d3 | d4, d5."
         status = cluster.status(d)
         assert status["membership"]["partition"] == {"cut": "d2, d3 | d4, d5", "directors": 4, "pairs": 4}
-        assert any(event["sentence"] in problem for problem in status["problems"])
+        assert any(event["message"] in problem for problem in status["problems"])
         away = right if d in left else left if d in right else []
-        assert {name for name, m in members(cluster, d).items() if m["through_others"]} == {x.name for x in away}
+        assert {name for name, m in members(cluster, d).items() if m["indirect_only"]} == {x.name for x in away}
     # As long as it took a cluster that knew nothing of links to call others failed.
     until = time.monotonic() + 10
     wait_for(lambda: time.monotonic() > until or any(events(cluster, d, *BAD) for d in t.directors), 20, interval=1)

@@ -117,7 +117,7 @@ def test_entries_end_with_the_kernels(topology):
     cluster.wait_ready([second])
 
     def only_the_living(directors):
-        return all((len(kernel_table(d)), len(kernel_templates(d)), cluster.status(d)["entries"]["held"]) == (10, 3, 13)
+        return all((len(kernel_table(d)), len(kernel_templates(d)), cluster.status(d)["entries"]["total"]) == (10, 3, 13)
                    for d in directors)
     # The timeout, as long again until the others are sure that no report of it is missing, and what a sweep takes.
     wait_for(lambda: only_the_living([first, second]), 40, "the others are gone", interval=0.2)

@@ -12,7 +12,7 @@ OLD, NEXT = [1, 1], [1, 2]
 
 def spoken(cluster, director):
     """{peer: version of the streams with it}."""
-    return {p["name"]: p["version"] for p in cluster.lvsmesh(director, "peers", "--json")["peers"] if p["alive"]}
+    return {p["name"]: p["protocol_version"] for p in cluster.lvsmesh(director, "peers", "--json")["peers"] if p["connected"]}
 
 
 def test_one_by_one(topology):
@@ -34,7 +34,7 @@ def test_one_by_one(topology):
         wait_for(lambda: all_alive(cluster, t.directors), 10, "all are alive", interval=0.1)
         for d in t.directors:
             others = [o for o in t.directors if o is not d]
-            assert {o.name: members(cluster, d)[o.name]["versions"] for o in t.directors} == \
+            assert {o.name: members(cluster, d)[o.name]["protocol_versions"] for o in t.directors} == \
                 {o.name: speaks[o] for o in t.directors}
             common = {o.name: min(speaks[d][1], speaks[o][1]) for o in others}
             wait_for(lambda d=d, common=common: spoken(cluster, d) == common, 10, "streams in the common version")

@@ -332,7 +332,7 @@ static void test_status(void **state)
 	assert_string_equal(text_of(status, "name"), "d1");
 	assert_int_equal(strlen(text_of(status, "id")), 16);
 	assert_int_equal(json_integer_value(json_object_get(status, "uptime_s")), 90);
-	assert_int_equal(json_unpack((json_t *)status, "{s:{s:I}, s:{s:{s:I}}}", "entries", "held",
+	assert_int_equal(json_unpack((json_t *)status, "{s:{s:I}, s:{s:{s:I}}}", "entries", "total",
 				     &held, "counters", "capture", "header", &captured),
 			 0);
 	assert_int_equal(held, ENTRIES);
@@ -452,10 +452,10 @@ static void test_peers(void **state)
 	lines_fini(&lines);
 
 	assert_string_equal(text_of(peer, "address"), "192.0.2.2:7946");
-	assert_true(json_is_false(json_object_get(peer, "alive")));
+	assert_true(json_is_false(json_object_get(peer, "connected")));
 	assert_true(json_is_object(json_object_get(peer, "receive")));
 	assert_true(json_is_null(json_object_get(peer, "send")));
-	assert_int_equal(json_integer_value(json_object_get(peer, "held")), 5);
+	assert_int_equal(json_integer_value(json_object_get(peer, "own_entries")), 5);
 	assert_true(json_is_null(json_object_get(peer, "epoch")));
 	json_decref(peer);
 
@@ -466,7 +466,7 @@ static void test_peers(void **state)
 	assert_string_equal(text_of(peer, "state"), "gone");
 	assert_true(json_is_null(json_object_get(peer, "address")));
 	assert_true(json_is_null(json_object_get(peer, "for_s")));
-	assert_int_equal(json_integer_value(json_object_get(peer, "held")), 7);
+	assert_int_equal(json_integer_value(json_object_get(peer, "own_entries")), 7);
 	json_decref(peer);
 }
 
@@ -564,15 +564,15 @@ static void test_entries(void **state)
 		"{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i,"
 		" s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i,"
 		" s:i, s:i, s:i, s:b, s:b, s:b}",
-		"held", 1, "own", 2, "position", 3, "inject_pending", 4, "inject_unconfirmed", 5,
+		"total", 1, "own", 2, "position", 3, "inject_pending", 4, "inject_unconfirmed", 5,
 		"captured", 6, "adopted", 7, "learned", 8, "stale", 9, "expired", 10, "injected",
-		11, "injected_again", 12, "repaired_kernel", 13, "repaired", 14, "relayed", 15,
-		"compared", 16, "differed", 17, "both_changed", 18, "conflicts", 19, "refused_full",
-		20, "refused_entry", 21, "batches_in", 22, "batches_out", 23, "young", 24,
-		"waiting", 25, "local", 26, "withheld", 27, "spared", 28, "shed", 29, "join_shares",
-		30, "join_shares_done", 31, "join_entries", 32, "templates_differ", 33,
-		"templates_replaced", 34, "templates_ignored", 35, "joined", 1, "complete", 1,
-		"join_ended", 0);
+		11, "inject_retries", 12, "repaired_kernel", 13, "repaired", 14, "orphans_learned",
+		15, "tables_compared", 16, "parts_differed", 17, "concurrent_updates", 18,
+		"conflicts", 19, "refused_full", 20, "refused_entry", 21, "batches_received", 22,
+		"batches_sent", 23, "young", 24, "flood_waiting", 25, "local", 26, "local_total",
+		27, "young_ended", 28, "flood_shed", 29, "join_shares", 30, "join_shares_done", 31,
+		"join_entries", 32, "templates_differ", 33, "templates_replaced", 34,
+		"templates_ignored", 35, "joined", 1, "complete", 1, "join_timed_out", 0);
 	json_t *entries = status_entries(&sync);
 
 	(void)state;
@@ -694,10 +694,10 @@ static void test_member(void **state)
 	(void)state;
 	assert_string_equal(text_of(member, "state"), "failed");
 	assert_string_equal(text_of(member, "phase"), "ready");
-	assert_string_equal(text_of(member, "config"), "00000000000000ab");
+	assert_string_equal(text_of(member, "config_digest"), "00000000000000ab");
 	assert_int_equal(json_integer_value(json_object_get(member, "for_s")), 3);
 	assert_int_equal(json_array_size(evidence), 2);
-	assert_string_equal(json_string_value(json_array_get(evidence, 1)), "tcp");
+	assert_string_equal(json_string_value(json_array_get(evidence, 1)), "no-tcp");
 	assert_true(json_is_true(json_object_get(address, "udp")));
 	assert_true(json_is_false(json_object_get(address, "tcp")));
 	assert_int_equal(json_integer_value(json_object_get(address, "rtt_us")), 150);
@@ -852,7 +852,7 @@ static void test_events(void **state)
 	assert_string_equal(text_of(item, "director"), "d1");
 	assert_string_equal(text_of(item, "severity"), "error");
 	assert_string_equal(text_of(item, "subject"), "d2");
-	assert_string_equal(text_of(item, "sentence"), "It happened to d2.");
+	assert_string_equal(text_of(item, "message"), "It happened to d2.");
 	assert_string_equal(text_of(item, "role"), "opens");
 	assert_string_equal(text_of(item, "id"), "d1-9-1");
 	assert_string_equal(text_of(item, "incident"), "d1-9-1");
@@ -919,7 +919,7 @@ static void test_follow(void **state)
 		event_add(world, EVENT_MEMBER_JOINED, name);
 	}
 	line = line_get(answer);
-	assert_int_equal(json_integer_value(json_object_get(line, "lost")), 5);
+	assert_int_equal(json_integer_value(json_object_get(line, "missed")), 5);
 	json_decref(line);
 	for (unsigned int i = 0; i < EVENT_LOG_KEPT; i++) {
 		line = line_get(answer);

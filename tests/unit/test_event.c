@@ -53,7 +53,7 @@ static void check_text(const char *text, const char *expected)
 
 	event_init(&event, EVENT_DRAINED, text, "%s", text);
 	assert_string_equal(event.subject, expected);
-	assert_string_equal(event.sentence, expected);
+	assert_string_equal(event.message, expected);
 }
 
 static void test_texts(void **state)
@@ -83,7 +83,7 @@ static void test_texts(void **state)
 	memset(text, 'x', sizeof(text) - 1);
 	text[sizeof(text) - 1] = '\0';
 	event_init(&event, EVENT_DRAINED, "", "%s%s%s", text, text, text);
-	assert_int_equal(strlen(event.sentence), EVENT_SENTENCE_MAX - 1);
+	assert_int_equal(strlen(event.message), EVENT_MESSAGE_MAX - 1);
 }
 
 static void test_fields(void **state)

@@ -141,7 +141,7 @@ static void test_held_back(void **state)
 	assert_string_equal(reported(world), "");
 	assert_int_equal(event_log_timeout(world->log, at(60)), USEC_NEVER);
 	assert_string_equal(reported(world), "member-failed opens 3 1@4,");
-	assert_string_equal(event_log_find(world->log, EVENT_MEMBER_FAILED, "d2")->sentence,
+	assert_string_equal(event_log_find(world->log, EVENT_MEMBER_FAILED, "d2")->message,
 			    "At 4. (1 more not reported)");
 	assert_true(raise_at(world, 64, "member-recovered", "d2"));
 	assert_string_equal(reported(world), "member-recovered closes 3 0@64,");

@@ -69,9 +69,9 @@ static void test_all(void **state)
 		assert_string_equal(event_type(event.kind)->name, name);
 		assert_int_equal(event_type(event.kind)->role == EVENT_EVIDENCE,
 				 type >= MEMBERSHIP_SUSPECTED);
-		assert_non_null(strchr(event.sentence, '.'));
-		assert_non_null(strchr(event.sentence, ' '));
-		assert_true(strcmp(event.sentence, name) != 0);
+		assert_non_null(strchr(event.message, '.'));
+		assert_non_null(strchr(event.message, ' '));
+		assert_true(strcmp(event.message, name) != 0);
 	}
 }
 
@@ -92,10 +92,10 @@ static void test_failed(void **state)
 
 	notices_event(world->membership, "d1", &notice, 0, &event);
 	assert_string_equal(event.subject, "d2");
-	assert_string_equal(event.sentence, "Member d2 has failed: its host answers, the daemon "
-					    "does not run; 2 of 3 are alive.");
+	assert_string_equal(event.message, "Member d2 has failed: its host answers, the daemon "
+					   "does not run; 2 of 3 are alive.");
 	assert_string_equal(field_text(&event, "id"), "0000000000000abc");
-	assert_string_equal(field_text(&event, "evidence"), "refused, witness");
+	assert_string_equal(field_text(&event, "evidence"), "connection-refused, witness-answers");
 	assert_string_equal(field_text(&event, "accusers"), "d1, 0000000000000def");
 }
 
@@ -109,15 +109,16 @@ static void test_split(void **state)
 		.roster = MEMBERSHIP_NOTICE_IDS + 1,
 		.id_count = MEMBERSHIP_NOTICE_IDS,
 	};
-	char text[EVENT_SENTENCE_MAX];
+	char text[EVENT_MESSAGE_MAX];
 	struct event event;
 
 	for (unsigned int i = 0; i < MEMBERSHIP_NOTICE_IDS; i++)
 		notice.ids[i] = i + 1;
 	notices_event(world->membership, "d1", &notice, 0, &event);
 	assert_string_equal(event.subject, "d1");
-	assert_string_equal(field_text(&event, "here"), "d1");
-	assert_memory_equal(field_text(&event, "there"), "0000000000000001, 0000000000000002,", 35);
+	assert_string_equal(field_text(&event, "this_side"), "d1");
+	assert_memory_equal(field_text(&event, "other_side"), "0000000000000001, 0000000000000002,",
+			    35);
 	assert_string_equal(field_text(&event, "evidence"), "mutual");
 
 	/* it claims no more than is known */
@@ -129,21 +130,21 @@ static void test_split(void **state)
 	snprintf(text, sizeof(text),
 		 "The cluster is split: d1 sees 1 of 2 members and the witness, and not %016llx.",
 		 (unsigned long long)notice.ids[0]);
-	assert_string_equal(event.sentence, text);
+	assert_string_equal(event.message, text);
 	notice.type = MEMBERSHIP_SPLIT_SUSPECTED;
 	notice.evidence = 0;
 	notices_event(world->membership, "d1", &notice, 0, &event);
 	snprintf(text, sizeof(text),
 		 "The cluster is split, or %016llx has crashed: d1 sees 1 of 2 members.",
 		 (unsigned long long)notice.ids[0]);
-	assert_string_equal(event.sentence, text);
+	assert_string_equal(event.message, text);
 }
 
 static const char *sentence_of(struct world *world, const struct membership_notice *notice,
 			       struct event *event)
 {
 	notices_event(world->membership, "d1", notice, 3, event);
-	return event->sentence;
+	return event->message;
 }
 
 static void test_evidence(void **state)
@@ -170,7 +171,7 @@ static void test_evidence(void **state)
 	assert_string_equal(event.subject, "d2");
 	assert_string_equal(field_text(&event, "accuser"), "d1");
 	assert_string_equal(field_text(&event, "accusers"), "0000000000000def, d1");
-	assert_string_equal(field_text(&event, "evidence"), "udp, tcp");
+	assert_string_equal(field_text(&event, "evidence"), "no-udp, no-tcp");
 	notice.accuser = 0xdef;
 	notice.pings = notice.evidence = 0;
 	notice.id_count = 1;

@@ -315,7 +315,7 @@ static void test_identity(void **state)
 	struct certificate certificate = {.name = "d1", .not_after = FIXTURE_SECONDS};
 	const struct {
 		uint64_t left;
-		const char *sentence; /* NULL: none */
+		const char *message; /* NULL: none */
 	} steps[] = {
 		{30 * DAY + 1, NULL},
 		{30 * DAY, "in less than 31 days"},
@@ -335,10 +335,10 @@ static void test_identity(void **state)
 		world->now.wall = (FIXTURE_SECONDS - steps[i].left) * USEC_PER_SEC;
 		observer_identity(&world->observer, &certificate, world->log, world->now);
 		assert_string_equal(reported(world),
-				    steps[i].sentence ? "identity-expiring d1," : "");
-		if (steps[i].sentence)
-			assert_non_null(strstr(event_log_next(world->log, &cursor, &lost)->sentence,
-					       steps[i].sentence));
+				    steps[i].message ? "identity-expiring d1," : "");
+		if (steps[i].message)
+			assert_non_null(strstr(event_log_next(world->log, &cursor, &lost)->message,
+					       steps[i].message));
 	}
 }
 
@@ -407,13 +407,13 @@ static void test_names(void **state)
 
 	assert_string_equal(named(world, false, 0), "");
 	assert_string_equal(named(world, true, 5), "duplicate-name d3,");
-	assert_non_null(strstr(event_log_find(world->log, EVENT_DUPLICATE_NAME, "d3")->sentence,
+	assert_non_null(strstr(event_log_find(world->log, EVENT_DUPLICATE_NAME, "d3")->message,
 			       "`lvsmesh remove 0000000000000007`"));
 	assert_string_equal(named(world, true, 5), "");
 	assert_string_equal(named(world, true, 0), "duplicate-name-resolved d3,");
 	assert_string_equal(named(world, false, 5), "duplicate-name d3,");
 	assert_non_null(
-		strstr(event_log_find(world->log, EVENT_DUPLICATE_NAME, "d3")->sentence, "keygen"));
+		strstr(event_log_find(world->log, EVENT_DUPLICATE_NAME, "d3")->message, "keygen"));
 	assert_string_equal(named(world, false, 0), "duplicate-name-resolved d3,");
 }
 
