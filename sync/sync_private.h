@@ -1,8 +1,8 @@
 /* Shared by sync's files, and private to them: sync.c (table, capture, injection), sync_stream.c
- * (streams), sink.c, gaps.c and answer.c (a peer that receives from us), source.c and ask.c (a peer
- * that we receive from), join.c and progress.c (the start, and journals that ended), digest.c
- * (anti-entropy), sync_policy.c (entries that are withheld), templates.c (persistence templates
- * that the kernel holds otherwise). */
+ * (streams), subscriber.c, gaps.c and answer.c (a peer that receives from us), subscription.c and
+ * ask.c (a peer that we receive from), join.c and progress.c (the start, and journals that ended),
+ * digest.c (anti-entropy), sync_policy.c (entries that are withheld), templates.c (persistence
+ * templates that the kernel holds otherwise). */
 #ifndef SYNC_SYNC_PRIVATE_H
 #define SYNC_SYNC_PRIVATE_H
 
@@ -325,7 +325,7 @@ void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wante
 /* sync_stream.c */
 void sync_stream_free(struct stream *stream);
 
-/* sink.c. output: the next frame, which is due; its length. */
+/* subscriber.c. output: the next frame, which is due; its length. */
 usec_t sink_time(const struct sync *sync, const struct stream *stream);
 size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data,
 		   uint8_t *ret_kind);
@@ -368,7 +368,7 @@ int answer_want(const struct sync *sync, struct stream *stream, const Lvsmesh__P
 usec_t answer_time(const struct sink *sink);
 size_t answer_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data);
 
-/* source.c */
+/* subscription.c */
 usec_t source_time(const struct stream *stream);
 size_t source_output(struct sync *sync, struct stream *stream, uint8_t *data, uint8_t *ret_kind);
 int source_begin(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Begin *message);

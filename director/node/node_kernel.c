@@ -1,6 +1,6 @@
-/* Compares the kernel's connections with ours periodically: see director/node/compare.h. Entries
- * that the kernel has lost are injected again; for connections that were never captured, the node
- * asks to read the kernel's list. */
+/* Compares the kernel's connections with ours periodically: see director/node/kernel_compare.h.
+ * Entries that the kernel has lost are injected again; for connections that were never captured,
+ * the node asks to read the kernel's list. */
 #include <errno.h>
 
 #include "director/node/node_private.h"

@@ -9,7 +9,7 @@
 
 #include "director/node/account.h"
 #include "director/node/admission.h"
-#include "director/node/compare.h"
+#include "director/node/kernel_compare.h"
 #include "director/node/node.h"
 #include "proto/session/session.h"
 #include "sync/kernel_wire.h"

@@ -214,7 +214,7 @@ void table_list_append(struct table *table, table_ref ref, enum table_list to, u
 void table_list_remove(struct table *table, table_ref ref);
 void table_list_change(struct table *table, table_ref ref, enum table_list to, uint64_t mark);
 
-/* table_path.c */
+/* table_binding.c */
 
 /* 0, -ENOMEM; uses table->hash_key. */
 int table_paths_init(struct table *table, uint32_t max);

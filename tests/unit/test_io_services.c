@@ -14,7 +14,7 @@
 
 #include "director/io_clock.h"
 #include "director/kernel/io_services_private.h"
-#include "director/node/compare.h"
+#include "director/node/kernel_compare.h"
 #include "tests/scratch.h"
 
 /* The kernel */

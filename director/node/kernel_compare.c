@@ -1,4 +1,4 @@
-#include "director/node/compare.h"
+#include "director/node/kernel_compare.h"
 
 #include <errno.h>
 #include <stdlib.h>

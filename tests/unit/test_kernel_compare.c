@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "director/node/compare.h"
+#include "director/node/kernel_compare.h"
 
 #define SERVERS 3
 
