@@ -49,15 +49,16 @@ static bool holds_any(const struct sync *sync, const struct answer *answer)
 	return false;
 }
 
-int answer_want(const struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Want *message)
+int answer_want(const struct sync *sync, struct sync_stream *stream,
+		const Lvsmesh__Pb__Want *message)
 {
 	struct answer *answer;
 	struct ranges ranges;
 	int r;
 
-	if (!stream->sink.begun)
+	if (!stream->subscriber.begun)
 		return -SYNC_E_KIND;
-	if (stream->sink.answer)
+	if (stream->subscriber.answer)
 		return -SYNC_E_ORDER;
 	r = ranges_read(message, &ranges);
 	if (r < 0)
@@ -67,7 +68,7 @@ int answer_want(const struct sync *sync, struct stream *stream, const Lvsmesh__P
 	answer = malloc(sizeof(*answer));
 	if (!answer)
 		return -SYNC_E_MEMORY;
-	stream->sink.answer = answer;
+	stream->subscriber.answer = answer;
 	*answer = (struct answer){
 		.ranges = ranges,
 		.skip_len = (unsigned int)message->n_skip,
@@ -82,9 +83,9 @@ int answer_want(const struct sync *sync, struct stream *stream, const Lvsmesh__P
 }
 
 /* One piece at a time, however fast the peer takes them: there is other work. */
-usec_t answer_time(const struct sink *sink)
+usec_t answer_time(const struct subscriber *subscriber)
 {
-	return sink->answer ? sink->answer_time + 1 : USEC_NEVER;
+	return subscriber->answer ? subscriber->answer_time + 1 : USEC_NEVER;
 }
 
 static bool wanted(const struct answer *answer, const struct table_meta *meta)
@@ -115,22 +116,22 @@ static bool collect(struct sync *sync, struct answer *answer, struct now now)
 	return answer->nothing;
 }
 
-size_t answer_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data)
+size_t answer_output(struct sync *sync, struct sync_stream *stream, struct now now, uint8_t *data)
 {
-	struct sink *sink = &stream->sink;
+	struct subscriber *subscriber = &stream->subscriber;
 	struct batch_head head = {
-		.first = stream->sink.sent,
-		.last = stream->sink.sent,
+		.first = stream->subscriber.sent,
+		.last = stream->subscriber.sent,
 		.wanted = true,
 	};
 
 	batch_clear(sync->batch);
-	head.wanted_end = collect(sync, sink->answer, now);
+	head.wanted_end = collect(sync, subscriber->answer, now);
 	if (head.wanted_end) {
-		free(sink->answer);
-		sink->answer = NULL;
+		free(subscriber->answer);
+		subscriber->answer = NULL;
 	}
-	sink->answer_time = now.mono;
+	subscriber->answer_time = now.mono;
 	stream->entries += batch_count(sync->batch);
 	return sync_batch_seal(sync, &head, data);
 }

@@ -47,16 +47,16 @@ static bool sum(const struct sync *sync, uint64_t horizon, uint64_t *cursor, boo
 /* Publishing */
 
 /* The next peer that has all entries older than the horizon. */
-static struct stream *next_peer(struct sync *sync, struct now now)
+static struct sync_stream *next_peer(struct sync *sync, struct now now)
 {
 	struct digest *digest = &sync->digest;
 
 	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
-		struct stream *stream = sync->streams[++digest->peer % SYNC_STREAMS_MAX];
-		const struct sink *sink = stream ? &stream->sink : NULL;
+		struct sync_stream *stream = sync->streams[++digest->peer % SYNC_STREAMS_MAX];
+		const struct subscriber *subscriber = stream ? &stream->subscriber : NULL;
 
-		if (stream && !stream->is_source && sink->begun && sink->acked >= sink->end &&
-		    sink_lag(sink, now) < LAG)
+		if (stream && !stream->is_subscription && subscriber->begun &&
+		    subscriber->acked >= subscriber->end && subscriber_lag(subscriber, now) < LAG)
 			return stream;
 	}
 	return NULL;
@@ -83,23 +83,23 @@ static void publish(struct sync *sync, struct now now)
 		memset(digest->sums, 0, sizeof(digest->sums));
 	}
 	if (digest->walking && sum(sync, digest->horizon, &digest->cursor, false, digest->sums)) {
-		struct stream *stream = next_peer(sync, now);
+		struct sync_stream *stream = next_peer(sync, now);
 
 		digest->walking = false;
 		digest->ended_horizon = digest->horizon;
 		memcpy(digest->ended, digest->sums, sizeof(digest->ended));
 		if (stream)
-			stream->sink.digest_due = true;
+			stream->subscriber.digest_due = true;
 	}
 }
 
-size_t digest_output(struct sync *sync, struct sink *sink, uint8_t *data)
+size_t digest_output(struct sync *sync, struct subscriber *subscriber, uint8_t *data)
 {
 	Lvsmesh__Pb__Sums message = LVSMESH__PB__SUMS__INIT;
 	const struct digest *digest = &sync->digest;
 	uint8_t sums[RANGES * 8];
 
-	sink->digest_due = false;
+	subscriber->digest_due = false;
 	for (unsigned int i = 0; i < RANGES; i++)
 		store_le64(sums + 8 * i, digest->ended[i]);
 	message.horizon = digest->ended_horizon;
@@ -125,42 +125,42 @@ static bool compare_now(struct sync *sync, uint64_t peer, struct now now)
 	return true;
 }
 
-int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Sums *message,
+int digest_receive(struct sync *sync, struct sync_stream *stream, const Lvsmesh__Pb__Sums *message,
 		   struct now now)
 {
-	struct source *source = &stream->source;
-	struct check *check = &sync->check;
+	struct subscription *subscription = &stream->subscription;
+	struct digest_compare *compare = &sync->compare;
 
-	if (!source->begun)
+	if (!subscription->begun)
 		return -SYNC_E_KIND;
 	if (message->sums.len != RANGES * 8)
 		return -SYNC_E_MALFORMED;
 	/* However often this peer sends its sums, the others have their turn. */
-	if (check->stream || !sync->join.complete || !source_caught_up(source) ||
+	if (compare->stream || !sync->join.complete || !subscription_caught_up(subscription) ||
 	    !compare_now(sync, stream->peer_id, now))
 		return 0;
-	check->stream = stream;
-	check->cursor = 0;
-	check->horizon = message->horizon;
+	compare->stream = stream;
+	compare->cursor = 0;
+	compare->horizon = message->horizon;
 	for (unsigned int i = 0; i < RANGES; i++)
-		check->sums[i] = load_le64(message->sums.data + 8 * i);
+		compare->sums[i] = load_le64(message->sums.data + 8 * i);
 	return 0;
 }
 
-static void note_parts(const struct check *check, struct ranges *ret_differ)
+static void note_parts(const struct digest_compare *compare, struct ranges *ret_differ)
 {
 	*ret_differ = (struct ranges){0};
 	for (unsigned int i = 0; i < RANGES; i++) {
-		if (check->sums[i] != 0)
+		if (compare->sums[i] != 0)
 			bits_add(ret_differ->bits, i);
 	}
 }
 
 /* The parts that differ, from where the last Want ended, so that all have their turn. */
-static unsigned int take_parts(struct check *check, struct ranges *differ,
+static unsigned int take_parts(struct digest_compare *compare, struct ranges *differ,
 			       uint32_t pairs[2 * WANT_PAIRS_MAX])
 {
-	unsigned int n = 0, from = check->from;
+	unsigned int n = 0, from = compare->from;
 
 	for (unsigned int i = 0; i < RANGES && n < 2 * WANT_PAIRS_MAX; i++) {
 		unsigned int at = (from + i) % RANGES;
@@ -170,50 +170,50 @@ static unsigned int take_parts(struct check *check, struct ranges *differ,
 		bits_remove(differ->bits, at);
 		pairs[n++] = at;
 		pairs[n++] = at;
-		check->from = at + 1;
+		compare->from = at + 1;
 	}
 	return n;
 }
 
-bool digest_take(struct sync *sync, struct stream *stream)
+bool digest_take(struct sync *sync, struct sync_stream *stream)
 {
-	struct source *source = &stream->source;
-	struct check *check = &sync->check;
+	struct subscription *subscription = &stream->subscription;
+	struct digest_compare *compare = &sync->compare;
 
-	if (check->stream == stream && check->ended) {
-		source->horizon = check->horizon;
-		note_parts(check, &source->differ);
+	if (compare->stream == stream && compare->ended) {
+		subscription->horizon = compare->horizon;
+		note_parts(compare, &subscription->differ);
 		sync->counters.compared++;
 	}
-	source->pairs_len = take_parts(check, &source->differ, source->pairs);
-	source->covered = 0;
-	sync->counters.differed += source->pairs_len / 2;
-	return source->pairs_len > 0;
+	subscription->pairs_len = take_parts(compare, &subscription->differ, subscription->pairs);
+	subscription->covered = 0;
+	sync->counters.differed += subscription->pairs_len / 2;
+	return subscription->pairs_len > 0;
 }
 
 /* Entries that always change differ in vain: we request the rest only while answers repair any. */
-void digest_answered(struct source *source)
+void digest_answered(struct subscription *subscription)
 {
-	if (source->covered == 0)
-		source->differ = (struct ranges){0};
+	if (subscription->covered == 0)
+		subscription->differ = (struct ranges){0};
 }
 
-void digest_dropped(struct sync *sync, const struct stream *stream)
+void digest_dropped(struct sync *sync, const struct sync_stream *stream)
 {
-	if (sync->check.stream == stream)
-		sync->check.stream = NULL;
+	if (sync->compare.stream == stream)
+		sync->compare.stream = NULL;
 }
 
 void digest_tick(struct sync *sync, struct now now)
 {
-	struct check *check = &sync->check;
+	struct digest_compare *compare = &sync->compare;
 
 	publish(sync, now);
-	if (!check->stream || !sum(sync, check->horizon, &check->cursor, true, check->sums))
+	if (!compare->stream || !sum(sync, compare->horizon, &compare->cursor, true, compare->sums))
 		return;
 	/* If the peer has another Want to answer first, the next comparison has to do. */
-	check->ended = true;
-	ask_next(sync, check->stream);
-	check->ended = false;
-	check->stream = NULL;
+	compare->ended = true;
+	ask_next(sync, compare->stream);
+	compare->ended = false;
+	compare->stream = NULL;
 }

@@ -17,10 +17,10 @@ static uint64_t acknowledged_by_all(const struct sync *sync, usec_t now)
 	uint64_t least = now < sync->gaps.born + AWAY ? 0 : UINT64_MAX;
 
 	STREAMS_EACH (i, sync) {
-		const struct stream *stream = sync->streams[i];
+		const struct sync_stream *stream = sync->streams[i];
 
-		if (!stream->is_source && stream->sink.subscribed)
-			least = MIN(least, stream->sink.acked);
+		if (!stream->is_subscription && stream->subscriber.subscribed)
+			least = MIN(least, stream->subscriber.acked);
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(sync->gaps.parted); i++) {
 		const struct parted *parted = &sync->gaps.parted[i];
@@ -97,12 +97,12 @@ table_ref gaps_read_next(const struct sync *sync, struct gap_reader *reader)
 	return meta.list == TABLE_JOURNAL ? 0 : ref;
 }
 
-void gaps_parted(struct sync *sync, const struct stream *stream)
+void gaps_parted(struct sync *sync, const struct sync_stream *stream)
 {
 	struct parted *parted = sync->gaps.parted, *place = &parted[0];
 
 	for (unsigned int i = 0; i < DIRECTORS_MAX && place->id != stream->peer_id; i++)
 		if (parted[i].id == stream->peer_id || parted[i].heard < place->heard)
 			place = &parted[i];
-	*place = (struct parted){stream->peer_id, stream->sink.acked, stream->heard};
+	*place = (struct parted){stream->peer_id, stream->subscriber.acked, stream->heard_at};
 }

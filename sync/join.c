@@ -5,9 +5,10 @@
 /* After this long without a donor there is nothing to be had. */
 #define ALONE (5 * USEC_PER_SEC)
 
-static bool is_donor(const struct stream *stream)
+static bool is_donor(const struct sync_stream *stream)
 {
-	return stream->is_source && stream->source.complete && source_caught_up(&stream->source);
+	return stream->is_subscription && stream->subscription.complete &&
+	       subscription_caught_up(&stream->subscription);
 }
 
 /* The number of entries on their way to the kernel. */
@@ -22,18 +23,18 @@ static uint64_t on_the_way(const struct sync *sync)
  * of the time before us have to be there. */
 void join_look(struct sync *sync)
 {
-	struct join *join = &sync->join;
+	struct sync_join *join = &sync->join;
 
 	if (join->complete || !join->done ||
 	    (sync->counters.injected < join->goal && on_the_way(sync) > 0))
 		return;
 	join->complete = true;
-	sink_tell(sync);
+	subscriber_heartbeat_now(sync);
 }
 
 static void join_done(struct sync *sync)
 {
-	struct join *join = &sync->join;
+	struct sync_join *join = &sync->join;
 
 	join->active = false;
 	join->done = true;
@@ -59,35 +60,36 @@ static bool least(struct journal *journal, const struct lost *lost)
 }
 
 /* The donor with that id: its entries are left out of the shares, as they come from itself. */
-static const struct source *find_skipped(const struct sync *sync, uint64_t id)
+static const struct subscription *find_skipped(const struct sync *sync, uint64_t id)
 {
 	STREAMS_EACH (i, sync) {
 		if (is_donor(sync->streams[i]) && sync->streams[i]->peer_id == id)
-			return &sync->streams[i]->source;
+			return &sync->streams[i]->subscription;
 	}
 	return NULL;
 }
 
 /* The peer's shares will hold what it has of journals that are gone. We shall have the least of
  * what all donors had. */
-static void see_donor(struct sync *sync, struct source *source)
+static void see_donor(struct sync *sync, struct subscription *subscription)
 {
-	struct join *join = &sync->join;
+	struct sync_join *join = &sync->join;
 	unsigned int len = 0;
 
-	if (source->donor)
+	if (subscription->donor)
 		return;
-	source->donor = true;
-	if (!join->seen_any && source->lost) {
-		join->seen_len = source->lost->len;
-		memcpy(join->seen, source->lost->journals, join->seen_len * sizeof(*join->seen));
+	subscription->donor = true;
+	if (!join->seen_any && subscription->lost) {
+		join->seen_len = subscription->lost->len;
+		memcpy(join->seen, subscription->lost->journals,
+		       join->seen_len * sizeof(*join->seen));
 	}
 	join->seen_any = true;
 	for (unsigned int i = 0; i < join->seen_len; i++) {
 		struct journal journal = join->seen[i];
-		const struct source *skipped = find_skipped(sync, journal.id);
+		const struct subscription *skipped = find_skipped(sync, journal.id);
 
-		if (least(&journal, source->lost) && !progress_now(sync, &journal) &&
+		if (least(&journal, subscription->lost) && !progress_now(sync, &journal) &&
 		    (!skipped || least(&journal, skipped->lost)))
 			join->seen[len++] = journal;
 	}
@@ -96,7 +98,7 @@ static void see_donor(struct sync *sync, struct source *source)
 
 void sync_join(struct sync *sync, struct now now)
 {
-	struct join *join = &sync->join;
+	struct sync_join *join = &sync->join;
 	unsigned int donors = 0;
 
 	if (join->active || join->done)
@@ -115,28 +117,28 @@ void sync_join(struct sync *sync, struct now now)
 
 void sync_join_end(struct sync *sync)
 {
-	struct join *join = &sync->join;
+	struct sync_join *join = &sync->join;
 
 	if (join->complete)
 		return;
 	if (!join->done)
 		join_done(sync);
 	join->ended = join->complete = true;
-	sink_tell(sync);
+	subscriber_heartbeat_now(sync);
 }
 
-bool join_take(struct sync *sync, struct stream *stream)
+bool join_take(struct sync *sync, struct sync_stream *stream)
 {
-	struct join *join = &sync->join;
+	struct sync_join *join = &sync->join;
 
 	if (!join->active || !is_donor(stream))
 		return false;
 	for (unsigned int i = 0; i < join->shares; i++) {
 		if (join->share[i] != SHARE_FREE)
 			continue;
-		see_donor(sync, &stream->source);
+		see_donor(sync, &stream->subscription);
 		join->share[i] = SHARE_TAKEN;
-		stream->source.share = i;
+		stream->subscription.share = i;
 		return true;
 	}
 	return false;
@@ -150,7 +152,7 @@ void join_share(const struct sync *sync, unsigned int share, uint32_t ret_range[
 
 void join_share_ended(struct sync *sync, unsigned int share, bool answered)
 {
-	struct join *join = &sync->join;
+	struct sync_join *join = &sync->join;
 
 	if (!join->active)
 		return;
@@ -162,14 +164,14 @@ void join_share_ended(struct sync *sync, unsigned int share, bool answered)
 
 void join_tick(struct sync *sync, struct now now)
 {
-	struct join *join = &sync->join;
+	struct sync_join *join = &sync->join;
 	bool alone = true;
 
 	join_look(sync);
 	if (!join->active)
 		return;
 	STREAMS_EACH (i, sync) {
-		struct stream *stream = sync->streams[i];
+		struct sync_stream *stream = sync->streams[i];
 
 		if (!is_donor(stream))
 			continue;

@@ -41,38 +41,39 @@ void progress_note(struct sync *sync, const struct journal *journal)
 bool progress_now(const struct sync *sync, const struct journal *journal)
 {
 	STREAMS_EACH (i, sync) {
-		const struct stream *stream = sync->streams[i];
+		const struct sync_stream *stream = sync->streams[i];
 
-		if (stream->is_source && stream->peer_id == journal->id && stream->source.begun &&
-		    stream->source.journal == journal->journal)
+		if (stream->is_subscription && stream->peer_id == journal->id &&
+		    stream->subscription.begun && stream->subscription.journal == journal->journal)
 			return true;
 	}
 	return journal->id == sync->identity->id && journal->journal == sync->journal;
 }
 
 /* A peer that hears that we are complete asks at once, and has to know what it will get. */
-usec_t progress_time(const struct sync *sync, const struct sink *sink)
+usec_t progress_time(const struct sync *sync, const struct subscriber *subscriber)
 {
-	if (sink->lost_said == sync->lost_changes)
-		return sink->lost_parts ? sink->lost_time + LOST_TURN : USEC_NEVER;
-	return sink->tell ? 0 : sink->lost_time + LOST_INTERVAL;
+	if (subscriber->lost_said == sync->lost_changes)
+		return subscriber->lost_parts ? subscriber->lost_time + LOST_TURN : USEC_NEVER;
+	return subscriber->heartbeat_due ? 0 : subscriber->lost_time + LOST_INTERVAL;
 }
 
-size_t progress_output(struct sync *sync, struct sink *sink, struct now now, uint8_t *data)
+size_t progress_output(struct sync *sync, struct subscriber *subscriber, struct now now,
+		       uint8_t *data)
 {
 	Lvsmesh__Pb__Lost message = LVSMESH__PB__LOST__INIT;
 	uint64_t columns[4][LOST_MAX];
-	unsigned int n = 0, before = 0, max = MIN(sink->lost_max, (unsigned int)LOST_MAX);
+	unsigned int n = 0, before = 0, max = MIN(subscriber->lost_max, (unsigned int)LOST_MAX);
 	bool more = false;
 
-	if (sink->lost_said != sync->lost_changes)
-		sink->lost_from = 0;
-	sink->lost_said = sync->lost_changes;
-	sink->lost_time = now.mono;
+	if (subscriber->lost_said != sync->lost_changes)
+		subscriber->lost_from = 0;
+	subscriber->lost_said = sync->lost_changes;
+	subscriber->lost_time = now.mono;
 	for (unsigned int i = 0; i < FOLLOWED_MAX && before < LOST_MAX && !more; i++) {
 		const struct journal *known = &sync->followed[i];
 
-		if (!known->id || progress_now(sync, known) || before++ < sink->lost_from)
+		if (!known->id || progress_now(sync, known) || before++ < subscriber->lost_from)
 			continue;
 		if (n == max) {
 			more = true;
@@ -83,8 +84,8 @@ size_t progress_output(struct sync *sync, struct sink *sink, struct now now, uin
 		columns[2][n] = known->position;
 		columns[3][n++] = known->hlc;
 	}
-	sink->lost_parts = more || sink->lost_from > 0;
-	sink->lost_from = more ? sink->lost_from + n : 0;
+	subscriber->lost_parts = more || subscriber->lost_from > 0;
+	subscriber->lost_from = more ? subscriber->lost_from + n : 0;
 	message.n_ids = message.n_journals = message.n_positions = message.n_hlcs = n;
 	message.ids = columns[0];
 	message.journals = columns[1];
@@ -93,12 +94,13 @@ size_t progress_output(struct sync *sync, struct sink *sink, struct now now, uin
 	return lvsmesh__pb__lost__pack(&message, data);
 }
 
-int progress_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Lost *message)
+int progress_receive(struct sync *sync, struct sync_stream *stream,
+		     const Lvsmesh__Pb__Lost *message)
 {
-	struct source *source = &stream->source;
+	struct subscription *subscription = &stream->subscription;
 	struct lost *lost = NULL;
 
-	if (!source->begun)
+	if (!subscription->begun)
 		return -SYNC_E_KIND;
 	if (message->n_ids > LOST_MAX || message->n_journals != message->n_ids ||
 	    message->n_positions != message->n_ids || message->n_hlcs != message->n_ids)
@@ -109,8 +111,8 @@ int progress_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb
 			return -SYNC_E_MEMORY;
 		lost->len = (unsigned int)message->n_ids;
 	}
-	free(source->lost);
-	source->lost = lost;
+	free(subscription->lost);
+	subscription->lost = lost;
 	for (unsigned int i = 0; i < message->n_ids; i++) {
 		lost->journals[i] = (struct journal){
 			.id = message->ids[i],

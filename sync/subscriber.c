@@ -12,11 +12,11 @@
 /* A batch that was made stays good for peers at its start: its ages are as of its time. */
 #define MADE_LIFETIME USEC_PER_SEC
 
-void sink_tell(struct sync *sync)
+void subscriber_heartbeat_now(struct sync *sync)
 {
 	STREAMS_EACH (i, sync) {
-		if (!sync->streams[i]->is_source)
-			sync->streams[i]->sink.tell = true;
+		if (!sync->streams[i]->is_subscription)
+			sync->streams[i]->subscriber.heartbeat_due = true;
 	}
 }
 
@@ -45,9 +45,9 @@ size_t sync_batch_seal(struct sync *sync, const struct batch_head *head, uint8_t
 }
 
 /* A subscriber that is behind catches up with the others, and then shares their batches. */
-static uint64_t collect_end(const struct sync *sync, const struct sink *sink)
+static uint64_t collect_end(const struct sync *sync, const struct subscriber *subscriber)
 {
-	return sink->sent < sync->front ? sync->front : UINT64_MAX;
+	return subscriber->sent < sync->front ? sync->front : UINT64_MAX;
 }
 
 /* Collects gaps up to the position given. False: not all fit; *from is how far it came. */
@@ -96,13 +96,13 @@ static uint64_t collect_journal(struct sync *sync, uint64_t from, uint64_t end, 
 }
 
 /* Makes the batch that starts where the stream stands. */
-static void make_batch(struct sync *sync, const struct sink *sink, struct now now)
+static void make_batch(struct sync *sync, const struct subscriber *subscriber, struct now now)
 {
 	struct made *made = &sync->made;
-	struct batch_head head = {.first = sink->sent};
+	struct batch_head head = {.first = subscriber->sent};
 
 	batch_clear(sync->batch);
-	head.last = collect_journal(sync, head.first, collect_end(sync, sink), now);
+	head.last = collect_journal(sync, head.first, collect_end(sync, subscriber), now);
 	made->valid = true;
 	made->whole = head.last == table_position(sync->table);
 	made->first = head.first;
@@ -116,58 +116,60 @@ static void make_batch(struct sync *sync, const struct sink *sink, struct now no
 	}
 }
 
-static bool made_fits(const struct sync *sync, const struct sink *sink, struct now now)
+static bool made_fits(const struct sync *sync, const struct subscriber *subscriber, struct now now)
 {
 	const struct made *made = &sync->made;
 
-	return made->valid && made->first == sink->sent && now.mono < made->time + MADE_LIFETIME;
+	return made->valid && made->first == subscriber->sent &&
+	       now.mono < made->time + MADE_LIFETIME;
 }
 
 /* Notes the position of a batch; without room it replaces the one noted last. */
-static void whole_sent(struct sink *sink, uint64_t position)
+static void whole_sent(struct subscriber *subscriber, uint64_t position)
 {
-	if (sink->wholes_len == SINK_WHOLE_MAX)
-		sink->wholes_len--;
-	sink->wholes[sink->wholes_len++] = position;
+	if (subscriber->wholes_len == SUBSCRIBER_WHOLE_MAX)
+		subscriber->wholes_len--;
+	subscriber->wholes[subscriber->wholes_len++] = position;
 }
 
-static void whole_acked(struct sink *sink)
+static void whole_acked(struct subscriber *subscriber)
 {
 	unsigned int n = 0;
 
-	while (n < sink->wholes_len && sink->wholes[n] <= sink->acked)
-		sink->whole = sink->wholes[n++];
-	sink->wholes_len -= n;
-	memmove(sink->wholes, sink->wholes + n, sink->wholes_len * sizeof(*sink->wholes));
+	while (n < subscriber->wholes_len && subscriber->wholes[n] <= subscriber->acked)
+		subscriber->whole = subscriber->wholes[n++];
+	subscriber->wholes_len -= n;
+	memmove(subscriber->wholes, subscriber->wholes + n,
+		subscriber->wholes_len * sizeof(*subscriber->wholes));
 }
 
-static size_t output_journal(struct sync *sync, struct stream *stream, struct now now,
+static size_t output_journal(struct sync *sync, struct sync_stream *stream, struct now now,
 			     uint8_t *data)
 {
 	const struct made *made = &sync->made;
-	struct sink *sink = &stream->sink;
+	struct subscriber *subscriber = &stream->subscriber;
 
-	if (!made_fits(sync, sink, now))
-		make_batch(sync, sink, now);
-	sink->sent = made->last;
+	if (!made_fits(sync, subscriber, now))
+		make_batch(sync, subscriber, now);
+	subscriber->sent = made->last;
 	if (made->whole)
-		whole_sent(sink, made->last);
+		whole_sent(subscriber, made->last);
 	stream->entries += made->entries;
 	memcpy(data, made->body, made->len);
 	return made->len;
 }
 
-uint64_t sink_unsent(const struct sync *sync, const struct sink *sink)
+uint64_t subscriber_unsent(const struct sync *sync, const struct subscriber *subscriber)
 {
 	uint64_t entries = table_list_count(sync->table, TABLE_JOURNAL);
 
-	return MIN(table_position(sync->table) - sink->sent, entries);
+	return MIN(table_position(sync->table) - subscriber->sent, entries);
 }
 
 /* When the journal's next batch is due: at once, if other subscribers have got it already. */
-static usec_t journal_time(const struct sync *sync, const struct sink *sink)
+static usec_t journal_time(const struct sync *sync, const struct subscriber *subscriber)
 {
-	uint64_t position = sink->sent;
+	uint64_t position = subscriber->sent;
 
 	if (table_position(sync->table) == position)
 		return USEC_NEVER;
@@ -176,152 +178,156 @@ static usec_t journal_time(const struct sync *sync, const struct sink *sink)
 	return sync->front_time + BATCH_INTERVAL;
 }
 
-static size_t output_begin(const struct sync *sync, struct sink *sink, uint8_t *data)
+static size_t output_begin(const struct sync *sync, struct subscriber *subscriber, uint8_t *data)
 {
 	Lvsmesh__Pb__Begin message = LVSMESH__PB__BEGIN__INIT;
 
-	sink->begun = true;
+	subscriber->begun = true;
 	message.journal = sync->journal;
-	message.start = sink->acked;
-	message.end = sink->end;
+	message.start = subscriber->acked;
+	message.end = subscriber->end;
 	message.origins = WANT_SKIP_MAX;
 	return lvsmesh__pb__begin__pack(&message, data);
 }
 
-static size_t output_heartbeat(const struct sync *sync, struct sink *sink, uint8_t *data)
+static size_t output_heartbeat(const struct sync *sync, struct subscriber *subscriber,
+			       uint8_t *data)
 {
 	Lvsmesh__Pb__Heartbeat message = LVSMESH__PB__HEARTBEAT__INIT;
 
-	sink->tell = false;
+	subscriber->heartbeat_due = false;
 	message.position = table_position(sync->table);
-	message.pending = sink_unsent(sync, sink);
+	message.pending = subscriber_unsent(sync, subscriber);
 	message.complete = sync->join.complete;
 	return lvsmesh__pb__heartbeat__pack(&message, data);
 }
 
-usec_t sink_time(const struct sync *sync, const struct stream *stream)
+usec_t subscriber_time(const struct sync *sync, const struct sync_stream *stream)
 {
-	const struct sink *sink = &stream->sink;
+	const struct subscriber *subscriber = &stream->subscriber;
 
-	if (!sink->subscribed)
+	if (!subscriber->subscribed)
 		return USEC_NEVER;
-	if (!sink->begun || sink->tell || sink->digest_due)
+	if (!subscriber->begun || subscriber->heartbeat_due || subscriber->digest_due)
 		return 0;
-	return MIN(MIN(journal_time(sync, sink), answer_time(sink)),
-		   MIN(progress_time(sync, sink), stream->said + HEARTBEAT));
+	return MIN(MIN(journal_time(sync, subscriber), answer_time(subscriber)),
+		   MIN(progress_time(sync, subscriber), stream->sent_at + HEARTBEAT));
 }
 
-size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data,
-		   uint8_t *ret_kind)
+size_t subscriber_output(struct sync *sync, struct sync_stream *stream, struct now now,
+			 uint8_t *data, uint8_t *ret_kind)
 {
-	struct sink *sink = &stream->sink;
+	struct subscriber *subscriber = &stream->subscriber;
 	size_t len;
 
-	if (!sink->begun) {
+	if (!subscriber->begun) {
 		*ret_kind = SYNC_KIND_BEGIN;
-		return output_begin(sync, sink, data);
+		return output_begin(sync, subscriber, data);
 	}
-	if (progress_time(sync, sink) <= now.mono) {
+	if (progress_time(sync, subscriber) <= now.mono) {
 		*ret_kind = SYNC_KIND_LOST;
-		return progress_output(sync, sink, now, data);
+		return progress_output(sync, subscriber, now, data);
 	}
-	if (!sink->tell && sink->digest_due && journal_time(sync, sink) > now.mono) {
+	if (!subscriber->heartbeat_due && subscriber->digest_due &&
+	    journal_time(sync, subscriber) > now.mono) {
 		*ret_kind = SYNC_KIND_SUMS;
-		return digest_output(sync, sink, data);
+		return digest_output(sync, subscriber, data);
 	}
 	*ret_kind = SYNC_KIND_BATCH;
-	if (!sink->tell && journal_time(sync, sink) <= now.mono) {
+	if (!subscriber->heartbeat_due && journal_time(sync, subscriber) <= now.mono) {
 		len = output_journal(sync, stream, now, data);
-	} else if (!sink->tell && answer_time(sink) <= now.mono) {
+	} else if (!subscriber->heartbeat_due && answer_time(subscriber) <= now.mono) {
 		len = answer_output(sync, stream, now, data);
 	} else {
 		*ret_kind = SYNC_KIND_HEARTBEAT;
-		return output_heartbeat(sync, sink, data);
+		return output_heartbeat(sync, subscriber, data);
 	}
 	stream->bytes += len;
 	return len;
 }
 
-usec_t sink_lag(const struct sink *sink, struct now now)
+usec_t subscriber_lag(const struct subscriber *subscriber, struct now now)
 {
-	return sink->whole < sink->mark && now.mono > sink->mark_time ? now.mono - sink->mark_time
-								      : 0;
+	return subscriber->whole < subscriber->mark && now.mono > subscriber->mark_time
+		       ? now.mono - subscriber->mark_time
+		       : 0;
 }
 
 /* How long it has acknowledged nothing, though there was something. */
-static usec_t stands_still(const struct sink *sink, struct now now)
+static usec_t stands_still(const struct subscriber *subscriber, struct now now)
 {
-	usec_t since = MAX(sink->mark_time, sink->moved);
+	usec_t since = MAX(subscriber->mark_time, subscriber->moved);
 
-	return sink->whole < sink->mark && now.mono > since ? now.mono - since : 0;
+	return subscriber->whole < subscriber->mark && now.mono > since ? now.mono - since : 0;
 }
 
-bool sink_joining(const struct sink *sink, struct now now)
+bool subscriber_joining(const struct subscriber *subscriber, struct now now)
 {
-	return sink->acked < sink->end && stands_still(sink, now) < SYNC_SILENCE;
+	return subscriber->acked < subscriber->end && stands_still(subscriber, now) < SYNC_SILENCE;
 }
 
-bool sink_stalled(const struct sink *sink, struct now now)
+bool subscriber_stalled(const struct subscriber *subscriber, struct now now)
 {
-	return stands_still(sink, now) >= SYNC_STALL;
+	return stands_still(subscriber, now) >= SYNC_STALL;
 }
 
 /* A subscriber that has acknowledged all up to its mark gets a new one: the tail, now. */
-static void mark(const struct sync *sync, struct sink *sink, struct now now)
+static void mark(const struct sync *sync, struct subscriber *subscriber, struct now now)
 {
-	if (sink->whole < sink->mark)
+	if (subscriber->whole < subscriber->mark)
 		return;
-	sink->mark = table_position(sync->table);
-	sink->mark_time = now.mono;
+	subscriber->mark = table_position(sync->table);
+	subscriber->mark_time = now.mono;
 }
 
-void sink_tick(struct sync *sync, struct now now)
+void subscriber_tick(struct sync *sync, struct now now)
 {
 	STREAMS_EACH (i, sync) {
-		struct stream *stream = sync->streams[i];
+		struct sync_stream *stream = sync->streams[i];
 
-		if (!stream->is_source && stream->sink.subscribed)
-			mark(sync, &stream->sink, now);
+		if (!stream->is_subscription && stream->subscriber.subscribed)
+			mark(sync, &stream->subscriber, now);
 	}
 }
 
 /* The peer's messages */
 
-int sink_subscribe(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Subscribe *message)
+int subscriber_subscribe(struct sync *sync, struct sync_stream *stream,
+			 const Lvsmesh__Pb__Subscribe *message)
 {
-	struct sink *sink = &stream->sink;
+	struct subscriber *subscriber = &stream->subscriber;
 
-	if (sink->subscribed)
+	if (subscriber->subscribed)
 		return -SYNC_E_KIND;
-	sink->subscribed = true;
-	sink->tell = true;
-	sink->lost_max = message->journals ? message->journals : ORIGINS_UNSAID;
-	sink->end = table_position(sync->table);
-	if (message->journal == sync->journal && message->position <= sink->end)
-		sink->sent = message->position;
+	subscriber->subscribed = true;
+	subscriber->heartbeat_due = true;
+	subscriber->lost_max = message->journals ? message->journals : ORIGINS_UNSAID;
+	subscriber->end = table_position(sync->table);
+	if (message->journal == sync->journal && message->position <= subscriber->end)
+		subscriber->sent = message->position;
 	else if (message->journal == sync->journal)
 		sync->refused[SYNC_E_POSITION]++;
-	sink->acked = sink->mark = sink->sent;
-	sync->gaps.all = MIN(sync->gaps.all, sink->acked);
-	sink->whole = sink->sent == sink->end ? sink->sent : 0;
+	subscriber->acked = subscriber->mark = subscriber->sent;
+	sync->gaps.all = MIN(sync->gaps.all, subscriber->acked);
+	subscriber->whole = subscriber->sent == subscriber->end ? subscriber->sent : 0;
 	return 0;
 }
 
-int sink_ack(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Ack *message,
-	     struct now now)
+int subscriber_ack(struct sync *sync, struct sync_stream *stream, const Lvsmesh__Pb__Ack *message,
+		   struct now now)
 {
-	struct sink *sink = &stream->sink;
+	struct subscriber *subscriber = &stream->subscriber;
 
-	if (!sink->begun)
+	if (!subscriber->begun)
 		return -SYNC_E_KIND;
-	if (message->position < sink->acked)
+	if (message->position < subscriber->acked)
 		return -SYNC_E_ORDER;
-	if (message->position > sink->sent)
+	if (message->position > subscriber->sent)
 		return -SYNC_E_POSITION;
-	if (message->position > sink->acked)
-		sink->moved = now.mono;
-	sink->acked = message->position;
-	whole_acked(sink);
-	mark(sync, sink, now);
+	if (message->position > subscriber->acked)
+		subscriber->moved = now.mono;
+	subscriber->acked = message->position;
+	whole_acked(subscriber);
+	mark(sync, subscriber, now);
 	return 0;
 }

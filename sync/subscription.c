@@ -10,114 +10,116 @@
 #define ACK_AFTER_BATCH (200 * USEC_PER_MSEC)
 #define ACK_IDLE USEC_PER_SEC
 
-bool source_caught_up(const struct source *source)
+bool subscription_caught_up(const struct subscription *subscription)
 {
-	return source->told && source->position >= source->end;
+	return subscription->heartbeat_seen && subscription->position >= subscription->end;
 }
 
 /* Our messages */
 
-static size_t output_subscribe(const struct sync *sync, struct stream *stream, uint8_t *data)
+static size_t output_subscribe(const struct sync *sync, struct sync_stream *stream, uint8_t *data)
 {
 	Lvsmesh__Pb__Subscribe message = LVSMESH__PB__SUBSCRIBE__INIT;
 	const struct journal *left = progress_find_followed(sync, stream->peer_id, 0);
 
-	stream->source.subscribed = true;
+	stream->subscription.subscribed = true;
 	message.journals = LOST_MAX;
 	if (left) {
-		message.journal = stream->source.journal = left->journal;
-		message.position = stream->source.position = left->streamed;
+		message.journal = stream->subscription.journal = left->journal;
+		message.position = stream->subscription.position = left->streamed;
 	}
 	return lvsmesh__pb__subscribe__pack(&message, data);
 }
 
-static size_t output_ack(struct source *source, uint8_t *data)
+static size_t output_ack(struct subscription *subscription, uint8_t *data)
 {
 	Lvsmesh__Pb__Ack message = LVSMESH__PB__ACK__INIT;
 
-	source->ack_after = ACK_IDLE;
-	message.position = source->position;
+	subscription->ack_after = ACK_IDLE;
+	message.position = subscription->position;
 	return lvsmesh__pb__ack__pack(&message, data);
 }
 
-usec_t source_time(const struct stream *stream)
+usec_t subscription_time(const struct sync_stream *stream)
 {
-	const struct source *source = &stream->source;
+	const struct subscription *subscription = &stream->subscription;
 
-	if (!source->subscribed)
+	if (!subscription->subscribed)
 		return 0;
-	if (!source->begun)
+	if (!subscription->begun)
 		return USEC_NEVER;
-	if (source->ask_due)
+	if (subscription->ask_due)
 		return 0;
-	return stream->said + source->ack_after;
+	return stream->sent_at + subscription->ack_after;
 }
 
-size_t source_output(struct sync *sync, struct stream *stream, uint8_t *data, uint8_t *ret_kind)
+size_t subscription_output(struct sync *sync, struct sync_stream *stream, uint8_t *data,
+			   uint8_t *ret_kind)
 {
-	struct source *source = &stream->source;
+	struct subscription *subscription = &stream->subscription;
 
-	if (!source->subscribed) {
+	if (!subscription->subscribed) {
 		*ret_kind = SYNC_KIND_SUBSCRIBE;
 		return output_subscribe(sync, stream, data);
 	}
-	if (source->ask_due) {
+	if (subscription->ask_due) {
 		*ret_kind = SYNC_KIND_WANT;
 		return ask_output(sync, stream, data);
 	}
 	*ret_kind = SYNC_KIND_ACK;
-	return output_ack(source, data);
+	return output_ack(subscription, data);
 }
 
 /* The peer's messages */
 
-int source_begin(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Begin *message)
+int subscription_begin(struct sync *sync, struct sync_stream *stream,
+		       const Lvsmesh__Pb__Begin *message)
 {
-	struct source *source = &stream->source;
+	struct subscription *subscription = &stream->subscription;
 
-	if (!source->subscribed || source->begun)
+	if (!subscription->subscribed || subscription->begun)
 		return -SYNC_E_KIND;
 	if (message->journal == 0 || message->start > message->end ||
-	    (message->start != 0 &&
-	     (message->journal != source->journal || message->start != source->position)))
+	    (message->start != 0 && (message->journal != subscription->journal ||
+				     message->start != subscription->position)))
 		return -SYNC_E_POSITION;
-	source->begun = true;
-	source->skip_max = message->origins ? message->origins : ORIGINS_UNSAID;
-	source->ack_after = ACK_IDLE;
-	source->journal = message->journal;
-	source->position = message->start;
-	source->end = message->end;
+	subscription->begun = true;
+	subscription->skip_max = message->origins ? message->origins : ORIGINS_UNSAID;
+	subscription->ack_after = ACK_IDLE;
+	subscription->journal = message->journal;
+	subscription->position = message->start;
+	subscription->end = message->end;
 	sync->lost_changes++;
 	return 0;
 }
 
-int source_heartbeat(struct sync *sync, struct stream *stream,
-		     const Lvsmesh__Pb__Heartbeat *message)
+int subscription_heartbeat(struct sync *sync, struct sync_stream *stream,
+			   const Lvsmesh__Pb__Heartbeat *message)
 {
-	struct source *source = &stream->source;
+	struct subscription *subscription = &stream->subscription;
 
-	if (!source->begun)
+	if (!subscription->begun)
 		return -SYNC_E_KIND;
-	if (message->position < source->position)
+	if (message->position < subscription->position)
 		return -SYNC_E_POSITION;
 	/* A complete publisher's journal also has what it learned of its own earlier lives. */
-	if (message->complete && !source->complete)
-		source->end = MAX(source->end, message->position);
-	source->told = true;
-	source->pending = message->pending;
-	source->complete = message->complete;
+	if (message->complete && !subscription->complete)
+		subscription->end = MAX(subscription->end, message->position);
+	subscription->heartbeat_seen = true;
+	subscription->pending = message->pending;
+	subscription->complete = message->complete;
 	ask_next(sync, stream);
 	return 0;
 }
 
 /* The batch that was read is the next one of this stream. */
-static int batch_check(const struct sync *sync, const struct source *source,
+static int batch_check(const struct sync *sync, const struct subscription *subscription,
 		       const struct batch_head *head, struct now now)
 {
-	bool asked = source->ask != ASK_NOTHING && !source->ask_due;
+	bool asked = subscription->ask != ASK_NOTHING && !subscription->ask_due;
 
 	if (head->wanted ? !asked || head->first != head->last
-			 : head->wanted_end || head->first != source->position ||
+			 : head->wanted_end || head->first != subscription->position ||
 				   head->last <= head->first)
 		return -SYNC_E_ORDER;
 	if (hlc_wall(batch_hlc_max(sync->reader)) > now.wall + SYNC_CLOCK_AHEAD)
@@ -125,7 +127,8 @@ static int batch_check(const struct sync *sync, const struct source *source,
 	return 0;
 }
 
-static uint64_t batch_merge(struct sync *sync, struct stream *stream, bool wanted, struct now now)
+static uint64_t batch_merge(struct sync *sync, struct sync_stream *stream, bool wanted,
+			    struct now now)
 {
 	struct merged merged;
 
@@ -133,50 +136,50 @@ static uint64_t batch_merge(struct sync *sync, struct stream *stream, bool wante
 	stream->entries += merged.read;
 	if (!wanted)
 		return merged.hlc;
-	if (stream->source.ask == ASK_SHARE)
+	if (stream->subscription.ask == ASK_SHARE)
 		sync->join.entries += merged.news;
-	else if (stream->source.ask == ASK_RELAY)
+	else if (stream->subscription.ask == ASK_RELAY)
 		sync->counters.relayed += merged.news;
 	else {
-		stream->source.covered += merged.covered;
+		stream->subscription.covered += merged.covered;
 		sync->counters.mended += merged.covered;
 	}
 	return merged.hlc;
 }
 
-static void journal_applied(struct sync *sync, struct stream *stream, uint64_t position,
+static void journal_applied(struct sync *sync, struct sync_stream *stream, uint64_t position,
 			    uint64_t hlc, struct now now)
 {
-	struct source *source = &stream->source;
+	struct subscription *subscription = &stream->subscription;
 
-	source->position = position;
-	source->pending = 0;
-	source->ack_after = now.mono < stream->said + ACK_WITH_BATCH ? ACK_AFTER_BATCH : 0;
+	subscription->position = position;
+	subscription->pending = 0;
+	subscription->ack_after = now.mono < stream->sent_at + ACK_WITH_BATCH ? ACK_AFTER_BATCH : 0;
 	progress_note(sync, &(struct journal){
 				    .id = stream->peer_id,
-				    .journal = source->journal,
+				    .journal = subscription->journal,
 				    .position = position,
 				    .streamed = position,
 				    /* Before the publisher is complete, its journal's order is not
 				     * that of the versions. */
-				    .hlc = source->complete ? hlc : 0,
+				    .hlc = subscription->complete ? hlc : 0,
 			    });
 	ask_next(sync, stream);
 }
 
-int source_batch(struct sync *sync, struct stream *stream, const uint8_t *body, size_t len,
-		 struct now now)
+int subscription_batch(struct sync *sync, struct sync_stream *stream, const uint8_t *body,
+		       size_t len, struct now now)
 {
 	struct batch_head head;
 	uint64_t hlc;
 	int r;
 
-	if (!stream->source.begun)
+	if (!stream->subscription.begun)
 		return -SYNC_E_KIND;
 	if (len < SIGNATURE_SIZE ||
 	    batch_read(sync->reader, body + SIGNATURE_SIZE, len - SIGNATURE_SIZE, &head) < 0)
 		return -SYNC_E_MALFORMED;
-	r = batch_check(sync, &stream->source, &head, now);
+	r = batch_check(sync, &stream->subscription, &head, now);
 	if (r < 0)
 		return r;
 	if (seal_record_verify(stream->peer, SYNC_KIND_BATCH, stream->peer_epoch, head.last,

@@ -19,7 +19,7 @@ int sync_new(const struct sync_options *options, struct sync **ret_sync)
 		.self = options->identity->id,
 		.adopted = hlc_found(options->started),
 		.entries_max = options->entries_max,
-		.paths_max = TABLE_PATHS_MAX,
+		.bindings_max = TABLE_BINDINGS_MAX,
 	};
 	struct sync *sync = calloc(1, sizeof(*sync));
 
@@ -65,13 +65,13 @@ static uint64_t mono_mark(struct now now)
 
 void sync_set_capture_floor(struct sync *sync, usec_t wall)
 {
-	sync->late = wall;
+	sync->capture_floor = wall;
 }
 
 /* 0: a peer has a newer one. */
-static uint64_t late_version(struct sync *sync, const struct entry *entry)
+static uint64_t floor_version(struct sync *sync, const struct entry *entry)
 {
-	uint64_t version = hlc_version(sync->late);
+	uint64_t version = hlc_version(sync->capture_floor);
 	table_ref ref = table_find(sync->table, &entry->flow);
 	struct table_meta meta;
 
@@ -109,7 +109,8 @@ static int capture_as(struct sync *sync, const struct entry *entry, enum table_l
 static int capture(struct sync *sync, const struct entry *entry, enum table_list list,
 		   struct now now)
 {
-	uint64_t hlc = sync->late ? late_version(sync, entry) : hlc_stamp(&sync->hlc, now.wall);
+	uint64_t hlc =
+		sync->capture_floor ? floor_version(sync, entry) : hlc_stamp(&sync->hlc, now.wall);
 
 	return capture_as(sync, entry, list, hlc, now);
 }
@@ -155,19 +156,19 @@ static bool kernel_had(const struct sync *sync, struct table_version version, st
  * between that did not get the entry, for a peer that had an older one may have set the kernel
  * back. */
 static bool kernel_knew(const struct sync *sync, const struct entry *kernel,
-			const struct entry *told, struct table_version version, struct now now)
+			const struct entry *stamped, struct table_version version, struct now now)
 {
-	if (!kernel_had(sync, version, now) || entry_agrees(kernel, told))
+	if (!kernel_had(sync, version, now) || entry_agrees(kernel, stamped))
 		return false;
 	return hlc_before(version.hlc, sync->returned) || !hlc_before(version.hlc, sync->before);
 }
 
 /* Newer than the version published in our earlier life, and not than others' captures since. */
-static void capture_found(struct sync *sync, const struct entry *entry, uint64_t told,
+static void capture_found(struct sync *sync, const struct entry *entry, uint64_t stamped,
 			  struct now now)
 {
-	hlc_observe(&sync->hlc, told + 1);
-	capture_as(sync, entry, TABLE_JOURNAL, told + 1, now);
+	hlc_observe(&sync->hlc, stamped + 1);
+	capture_as(sync, entry, TABLE_JOURNAL, stamped + 1, now);
 }
 
 /* Before we read this connection from the kernel, a peer returned the entry that we ourselves had
@@ -176,16 +177,16 @@ static void adopt_after_merge(struct sync *sync, const struct entry *entry, stru
 {
 	table_ref ref = table_find(sync->table, &entry->flow);
 	struct table_meta meta;
-	struct entry told;
+	struct entry stamped;
 
-	table_get(sync->table, ref, &told, &meta);
+	table_get(sync->table, ref, &stamped, &meta);
 	if (is_own(&meta))
 		return;
-	if (kernel_knew(sync, entry, &told, meta.version, now))
+	if (kernel_knew(sync, entry, &stamped, meta.version, now))
 		capture_found(sync, entry, meta.version.hlc, now);
-	else if (kernel_had(sync, meta.version, now) && entry_agrees(entry, &told) &&
+	else if (kernel_had(sync, meta.version, now) && entry_agrees(entry, &stamped) &&
 		 meta.list != TABLE_JOURNAL && !table_list_differs(meta.list))
-		table_settle(sync->table, ref);
+		table_mark_injected(sync->table, ref);
 	else
 		templates_found(sync, ref, entry);
 }
@@ -255,19 +256,19 @@ static void publish(struct sync *sync, const struct flow *flow, struct now now)
 /* A peer's entry took the place of one that our kernel had reported. since: the highest version
  * known when that peer was heard last before it was away, 0: it was not. */
 static void count_displaced(struct sync *sync, const struct entry *entry,
-			    struct table_version version, struct table_displaced met,
+			    struct table_version version, struct table_displaced displaced,
 			    uint64_t since)
 {
 	struct entry ours = *entry;
 	bool both;
 
-	if (!met.hlc || version.origin == sync->identity->id)
+	if (!displaced.hlc || version.origin == sync->identity->id)
 		return;
-	ours.state = met.state;
-	both = since && met.hlc > since && version.hlc > since;
+	ours.state = displaced.state;
+	both = since && displaced.hlc > since && version.hlc > since;
 	sync->counters.both_changed += both;
-	if (met.elsewhere && !policy_is_closing(entry) && !policy_is_closing(&ours) &&
-	    (both || hlc_wall(version.hlc - met.hlc) <= TABLE_REFRESH * USEC_PER_SEC))
+	if (displaced.elsewhere && !policy_is_closing(entry) && !policy_is_closing(&ours) &&
+	    (both || hlc_wall(version.hlc - displaced.hlc) <= TABLE_REFRESH * USEC_PER_SEC))
 		sync->counters.conflicts++;
 }
 
@@ -275,7 +276,7 @@ static void count_displaced(struct sync *sync, const struct entry *entry,
 static bool merge(struct sync *sync, const struct entry *entry, struct table_version version,
 		  uint32_t age, uint64_t since, struct now now)
 {
-	struct table_displaced met;
+	struct table_displaced displaced;
 	struct entry held;
 
 	if (!kernel_wire_valid(entry)) {
@@ -291,16 +292,16 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 		capture_found(sync, &held, version.hlc, now);
 		return false;
 	}
-	switch (table_merge(sync->table, entry, version, mono_seconds(now) - age, &met)) {
+	switch (table_merge(sync->table, entry, version, mono_seconds(now) - age, &displaced)) {
 	case TABLE_NEW:
 		if (sync->adopting && kernel_had(sync, version, now))
-			table_settle(sync->table, table_find(sync->table, &entry->flow));
+			table_mark_injected(sync->table, table_find(sync->table, &entry->flow));
 		sync->counters.learned++;
 		return true;
 	case TABLE_CHANGED:
-		count_displaced(sync, entry, version, met, since);
-		if (met.hlc)
-			gaps_note(sync, &entry->flow, met.position, now);
+		count_displaced(sync, entry, version, displaced, since);
+		if (displaced.hlc)
+			gaps_note(sync, &entry->flow, displaced.position, now);
 		sync->counters.learned++;
 		return true;
 	case TABLE_SAME:
@@ -331,12 +332,13 @@ static unsigned int read_group(struct sync *sync, struct entry *entries,
 	return n;
 }
 
-void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wanted, struct now now,
-		      struct merged *ret_merged)
+void sync_merge_batch(struct sync *sync, const struct sync_stream *stream, bool wanted,
+		      struct now now, struct merged *ret_merged)
 {
-	const struct source *source = &stream->source;
+	const struct subscription *subscription = &stream->subscription;
 	/* Only for entries that the peer captured while it was away. */
-	uint64_t since = wanted || source_caught_up(source) ? 0 : source->since_away;
+	uint64_t since =
+		wanted || subscription_caught_up(subscription) ? 0 : subscription->since_away;
 	struct table_version versions[TABLE_FETCH_MAX];
 	struct entry entries[TABLE_FETCH_MAX];
 	uint32_t ages[TABLE_FETCH_MAX];
@@ -351,8 +353,8 @@ void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wante
 			if (!merge(sync, &entries[i], versions[i], ages[i], since, now))
 				continue;
 			merged.news++;
-			merged.covered +=
-				digest_covers(versions[i], entries[i].timeout, source->horizon);
+			merged.covered += digest_covers(versions[i], entries[i].timeout,
+							subscription->horizon);
 		}
 	}
 	*ret_merged = merged;
@@ -361,7 +363,7 @@ void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wante
 void sync_tick(struct sync *sync, struct now now)
 {
 	sync->counters.expired += table_sweep(sync->table, mono_seconds(now), SWEEP_BUDGET);
-	sink_tick(sync, now);
+	subscriber_tick(sync, now);
 	gaps_tick(sync, now);
 	join_tick(sync, now);
 	ask_tick(sync);
@@ -467,7 +469,7 @@ void sync_injected(struct sync *sync)
 
 	sync->counters.injected += table_list_count(sync->table, TABLE_UNCONFIRMED);
 	while ((ref = table_list_head(sync->table, TABLE_UNCONFIRMED)))
-		table_settle(sync->table, ref);
+		table_mark_injected(sync->table, ref);
 	templates_injected(sync);
 	join_look(sync);
 }

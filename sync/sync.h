@@ -1,8 +1,9 @@
 /* Replication as a state machine without I/O: the table of entries, its journal, and a stream for
  * each peer and direction. PROTOCOL.md, "Sync", has the messages; ARCHITECTURE.md the data flow.
  *
- * A *source* is a stream on which we receive a peer's entries, a *sink* one on which a peer
- * receives ours. The session has authenticated the peer before (proto/session/session.h).
+ * A *subscription* is a stream that we dialed, on which a publisher's entries come to us; a
+ * *subscriber* one that we accepted, on which ours go to a peer. The session has authenticated the
+ * peer before (proto/session/session.h).
  *
  * It has no clock and no socket, and knows neither members nor services: its caller passes the
  * streams, the kernel's reports, and which flows are not to be replicated. It does not know how
@@ -99,8 +100,8 @@ void sync_adopting(struct sync *sync, bool adopting);
 /* Streams, numbered by the caller below SYNC_STREAMS_MAX; one that is open under the number is
  * closed before. peer: certificate of the director at the other end, borrowed until sync_close().
  * 0, or -ENOMEM: the stream is not open. */
-int sync_open(struct sync *sync, unsigned int stream, bool source, const struct certificate *peer,
-	      uint64_t peer_epoch, struct now now);
+int sync_open(struct sync *sync, unsigned int stream, bool subscription,
+	      const struct certificate *peer, uint64_t peer_epoch, struct now now);
 /* Does nothing if the stream is not open. Remembers how far the stream came. */
 void sync_close(struct sync *sync, unsigned int stream);
 
@@ -127,10 +128,10 @@ bool sync_stalled(const struct sync *sync, unsigned int stream, struct now now);
  */
 void sync_tick(struct sync *sync, struct now now);
 
-/* The start. Every stream that can be had as a source has its peer's journal (synced): now we ask
- * the peers that are complete, in shares, for entries that no journal brings, those of directors
- * that are gone. sync_status has the progress; without a complete peer it is done at once, or 5 s
- * after the last one was lost. A second call does nothing. */
+/* The start. Each subscription that can be had has its publisher's journal (synced): now we
+ * ask the peers that are complete, in shares, for entries that no journal brings, those of
+ * directors that are gone. sync_status has the progress; without a complete peer it is done at
+ * once, or 5 s after the last one was lost. A second call does nothing. */
 void sync_join(struct sync *sync, struct now now);
 /* Ends the start without the rest, and without waiting for the kernel to take what has come. */
 void sync_join_end(struct sync *sync);
@@ -139,7 +140,7 @@ void sync_join_end(struct sync *sync);
  * sync's. */
 void sync_policy(struct sync *sync, const struct policy_options *options);
 /* While true, no entry waits for its age or the rate limit: a draining director hands over all. */
-void sync_set_draining(struct sync *sync, bool hasten);
+void sync_set_draining(struct sync *sync, bool draining);
 /* When flows come of age, mono; USEC_NEVER. Then sync_mature() puts some of them, a bounded number,
  * at the journal's tail. */
 usec_t sync_mature_time(const struct sync *sync);
@@ -216,12 +217,13 @@ struct sync_status {
 };
 
 struct sync_stream_status {
-	bool synced;       /* source: has what there was when it began; sink: all is acknowledged */
-	bool joining;      /* sink: acknowledges, and not yet all that there was when it began */
-	uint64_t position; /* source: applied; sink: acknowledged */
-	uint64_t behind; /* entries: source: not yet received, by its last heartbeat; sink: not sent
-			  */
-	usec_t lag;      /* age of the oldest change that is not acknowledged (sink) */
+	bool synced;  /* subscription: has all that there was when it began; subscriber: has
+			 acknowledged  all */
+	bool joining; /* subscriber: acknowledges, and not yet all that there was when it began */
+	uint64_t position; /* subscription: applied; subscriber: acknowledged */
+	uint64_t behind; /* entries: subscription: not received, by its last heartbeat; subscriber:
+			    not sent */
+	usec_t lag;      /* subscriber: age of the oldest change that is not acknowledged */
 	uint64_t entries, bytes; /* of batches, in this stream */
 };
 

@@ -19,7 +19,7 @@ static bool has_room(const struct sync *sync, enum table_list list, uint32_t sha
 
 static usec_t min_age(const struct sync *sync)
 {
-	return sync->hasten ? 0 : sync->policy.min_age;
+	return sync->draining ? 0 : sync->policy.min_age;
 }
 
 static enum table_list place_local(const struct sync *sync)
@@ -118,9 +118,9 @@ void sync_policy(struct sync *sync, const struct policy_options *options)
 	sync->review = table_list_count(sync->table, TABLE_LOCAL);
 }
 
-void sync_set_draining(struct sync *sync, bool hasten)
+void sync_set_draining(struct sync *sync, bool draining)
 {
-	sync->hasten = hasten;
+	sync->draining = draining;
 }
 
 /* Moves the entry to the list where it belongs by now. */
@@ -149,7 +149,7 @@ static usec_t waiting_time(const struct sync *sync)
 {
 	if (!table_list_head(sync->table, TABLE_WAITING))
 		return USEC_NEVER;
-	return sync->hasten ? 0 : policy_admit_time(&sync->policy) + WAITING_INTERVAL;
+	return sync->draining ? 0 : policy_admit_time(&sync->policy) + WAITING_INTERVAL;
 }
 
 usec_t sync_mature_time(const struct sync *sync)
@@ -177,7 +177,7 @@ static bool mature_waiting(struct sync *sync, table_ref ref, struct now now)
 		put(sync, ref, place_local(sync), now);
 		return true;
 	}
-	if (!sync->hasten && !policy_admit(&sync->policy, now.mono))
+	if (!sync->draining && !policy_admit(&sync->policy, now.mono))
 		return false;
 	table_publish(sync->table, ref, hlc_stamp(&sync->hlc, now.wall));
 	return true;

@@ -62,26 +62,26 @@ struct answer {
 
 /* Batches that reached the journal's end as it was when they were made, and are not acknowledged.
  */
-#define SINK_WHOLE_MAX 64
+#define SUBSCRIBER_WHOLE_MAX 64
 
-struct sink {
+struct subscriber {
 	bool subscribed, begun;
-	bool tell;           /* a heartbeat is due at once */
+	bool heartbeat_due;  /* at once */
 	uint64_t sent;       /* up to there it was sent the journal */
 	uint64_t acked, end; /* the journal's tail when it subscribed */
 	/* It holds each change captured up to there, or a newer one: an entry that had changed
 	 * again when a batch was made, or had given way to a peer's, comes behind that batch. */
 	uint64_t whole;
 	unsigned int wholes_len;
-	uint64_t wholes[SINK_WHOLE_MAX]; /* the next values of whole, ascending */
-	uint64_t mark;                   /* the journal's tail at mark_time */
-	usec_t mark_time;                /* mono */
-	usec_t moved;                    /* mono, when it acknowledged more than before */
-	unsigned int lost_said;          /* sync->lost_changes when the last Lost was sent */
-	usec_t lost_time;                /* mono, when */
-	unsigned int lost_max;           /* journals that the subscriber takes in a Lost */
-	bool lost_parts;                 /* there are more: sent in turn */
-	unsigned int lost_from;          /* the first that is sent next */
+	uint64_t wholes[SUBSCRIBER_WHOLE_MAX]; /* the next values of whole, ascending */
+	uint64_t mark;                         /* the journal's tail at mark_time */
+	usec_t mark_time;                      /* mono */
+	usec_t moved;                          /* mono, when it acknowledged more than before */
+	unsigned int lost_said;                /* sync->lost_changes when the last Lost was sent */
+	usec_t lost_time;                      /* mono, when */
+	unsigned int lost_max;                 /* journals that the subscriber takes in a Lost */
+	bool lost_parts;                       /* there are more: sent in turn */
+	unsigned int lost_from;                /* the first that is sent next */
 	bool digest_due;
 	struct answer *answer; /* owned; NULL: no Want */
 	usec_t answer_time;    /* mono, of its last batch */
@@ -95,9 +95,9 @@ enum ask {
 	ASK_DIFFERENCE, /* parts of the key space whose sums differ */
 };
 
-struct source {
+struct subscription {
 	bool subscribed, begun;
-	bool told;        /* had a heartbeat */
+	bool heartbeat_seen;
 	bool complete;    /* by its last heartbeat */
 	usec_t ack_after; /* after the last frame sent */
 	uint64_t journal, position, end;
@@ -119,16 +119,16 @@ struct source {
 	struct lost *lost; /* owned: the publisher's last Lost; NULL: empty */
 };
 
-struct stream {
-	bool is_source;
+struct sync_stream {
+	bool is_subscription;
 	const struct certificate *peer;
 	uint64_t peer_id, peer_epoch;
-	usec_t heard, said; /* mono */
-	uint64_t heard_hlc; /* the highest version known then */
+	usec_t heard_at, sent_at; /* mono */
+	uint64_t heard_hlc;       /* the highest version known then */
 	uint64_t entries, bytes;
 	union {
-		struct source source;
-		struct sink sink;
+		struct subscription subscription;
+		struct subscriber subscriber;
 	};
 };
 
@@ -178,7 +178,7 @@ enum share {
 	SHARE_DONE,
 };
 
-struct join {
+struct sync_join {
 	bool active, done, complete, ended;
 	uint64_t goal; /* once counters.injected is this, all that came is in the kernel */
 	unsigned int shares, shares_done;
@@ -205,10 +205,10 @@ struct digest {
 
 /* The comparison with a peer's sums, one at a time: it lasts until the differing parts are known,
  * however long the peer then takes to answer. */
-struct check {
-	struct stream *stream; /* NULL: none */
-	bool ended;            /* the differing parts are known */
-	unsigned int from;     /* the part where the next Want starts */
+struct digest_compare {
+	struct sync_stream *stream; /* NULL: none */
+	bool ended;                 /* the differing parts are known */
+	unsigned int from;          /* the part where the next Want starts */
 	uint64_t horizon, cursor;
 	uint64_t sums[RANGES]; /* the peer's, less ours */
 };
@@ -253,26 +253,26 @@ struct sync {
 	uint8_t syncid;
 	bool adopting;
 	struct hlc hlc;
-	usec_t late; /* wall; 0: captured as it is reported */
+	usec_t capture_floor; /* wall; 0: captured as it is reported */
 	struct table *table;
 	struct policy policy;
-	bool hasten;
+	bool draining;
 	uint32_t review; /* how many of TABLE_LOCAL the policy has yet to judge again */
 	struct batch *batch;
 	struct batch_reader *reader;
 	struct made made;
 	uint64_t front;    /* how far in the journal any peer was sent, and when */
 	usec_t front_time; /* mono */
-	struct stream *streams[SYNC_STREAMS_MAX]; /* NULL: not open */
+	struct sync_stream *streams[SYNC_STREAMS_MAX]; /* NULL: not open */
 	uint64_t open[BITS_WORDS(SYNC_STREAMS_MAX)];
 	/* How far the peers' journals were applied, the last used first: it survives the streams.
 	 */
 	struct journal followed[FOLLOWED_MAX];
 	struct away away[FOLLOWED_MAX]; /* the last first */
 	unsigned int lost_changes;      /* how often those that we follow no more changed */
-	struct join join;
+	struct sync_join join;
 	struct digest digest;
-	struct check check;
+	struct digest_compare compare;
 	struct compared compared[DIRECTORS_MAX];
 	struct gaps gaps;
 	_Alignas(16) uint8_t memory[MESSAGE_MEMORY];
@@ -319,27 +319,28 @@ struct merged {
 };
 
 /* Merges the batch that the reader has read: part of an answer to a Want, or of the journal. */
-void sync_merge_batch(struct sync *sync, const struct stream *stream, bool wanted, struct now now,
-		      struct merged *ret_merged);
+void sync_merge_batch(struct sync *sync, const struct sync_stream *stream, bool wanted,
+		      struct now now, struct merged *ret_merged);
 
 /* sync_stream.c */
-void sync_stream_free(struct stream *stream);
+void sync_stream_free(struct sync_stream *stream);
 
 /* subscriber.c. output: the next frame, which is due; its length. */
-usec_t sink_time(const struct sync *sync, const struct stream *stream);
-size_t sink_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data,
-		   uint8_t *ret_kind);
-int sink_subscribe(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Subscribe *message);
-int sink_ack(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Ack *message,
-	     struct now now);
+usec_t subscriber_time(const struct sync *sync, const struct sync_stream *stream);
+size_t subscriber_output(struct sync *sync, struct sync_stream *stream, struct now now,
+			 uint8_t *data, uint8_t *ret_kind);
+int subscriber_subscribe(struct sync *sync, struct sync_stream *stream,
+			 const Lvsmesh__Pb__Subscribe *message);
+int subscriber_ack(struct sync *sync, struct sync_stream *stream, const Lvsmesh__Pb__Ack *message,
+		   struct now now);
 /* The age of the oldest change that the peer has not acknowledged. */
-usec_t sink_lag(const struct sink *sink, struct now now);
-bool sink_joining(const struct sink *sink, struct now now);
-bool sink_stalled(const struct sink *sink, struct now now);
-void sink_tick(struct sync *sync, struct now now);
-uint64_t sink_unsent(const struct sync *sync, const struct sink *sink);
+usec_t subscriber_lag(const struct subscriber *subscriber, struct now now);
+bool subscriber_joining(const struct subscriber *subscriber, struct now now);
+bool subscriber_stalled(const struct subscriber *subscriber, struct now now);
+void subscriber_tick(struct sync *sync, struct now now);
+uint64_t subscriber_unsent(const struct sync *sync, const struct subscriber *subscriber);
 /* Sends all peers a heartbeat at once: we are complete. */
-void sink_tell(struct sync *sync);
+void subscriber_heartbeat_now(struct sync *sync);
 /* Adds an entry to the batch being made, unless it has expired or is not shared. False: it is
  * full. */
 bool sync_batch_collect(struct sync *sync, table_ref ref, struct now now);
@@ -361,23 +362,26 @@ void gaps_read(const struct sync *sync, uint64_t position, struct gap_reader *re
  * again, or has ended. */
 table_ref gaps_read_next(const struct sync *sync, struct gap_reader *reader);
 /* The stream of a peer that was subscribed ends. */
-void gaps_parted(struct sync *sync, const struct stream *stream);
+void gaps_parted(struct sync *sync, const struct sync_stream *stream);
 
 /* answer.c */
-int answer_want(const struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Want *message);
-usec_t answer_time(const struct sink *sink);
-size_t answer_output(struct sync *sync, struct stream *stream, struct now now, uint8_t *data);
+int answer_want(const struct sync *sync, struct sync_stream *stream,
+		const Lvsmesh__Pb__Want *message);
+usec_t answer_time(const struct subscriber *subscriber);
+size_t answer_output(struct sync *sync, struct sync_stream *stream, struct now now, uint8_t *data);
 
 /* subscription.c */
-usec_t source_time(const struct stream *stream);
-size_t source_output(struct sync *sync, struct stream *stream, uint8_t *data, uint8_t *ret_kind);
-int source_begin(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Begin *message);
-int source_heartbeat(struct sync *sync, struct stream *stream,
-		     const Lvsmesh__Pb__Heartbeat *message);
-int source_batch(struct sync *sync, struct stream *stream, const uint8_t *body, size_t len,
-		 struct now now);
+usec_t subscription_time(const struct sync_stream *stream);
+size_t subscription_output(struct sync *sync, struct sync_stream *stream, uint8_t *data,
+			   uint8_t *ret_kind);
+int subscription_begin(struct sync *sync, struct sync_stream *stream,
+		       const Lvsmesh__Pb__Begin *message);
+int subscription_heartbeat(struct sync *sync, struct sync_stream *stream,
+			   const Lvsmesh__Pb__Heartbeat *message);
+int subscription_batch(struct sync *sync, struct sync_stream *stream, const uint8_t *body,
+		       size_t len, struct now now);
 /* Has all that there was when it began, and knows whether the peer is complete. */
-bool source_caught_up(const struct source *source);
+bool subscription_caught_up(const struct subscription *subscription);
 
 /* progress.c */
 /* NULL: not known. journal 0: the one that was followed last. */
@@ -385,32 +389,34 @@ const struct journal *progress_find_followed(const struct sync *sync, uint64_t i
 					     uint64_t journal);
 /* Notes it, unless more is known. */
 void progress_note(struct sync *sync, const struct journal *journal);
-/* Some source follows it now. */
+/* Some subscription follows it now. */
 bool progress_now(const struct sync *sync, const struct journal *journal);
-size_t progress_output(struct sync *sync, struct sink *sink, struct now now, uint8_t *data);
-usec_t progress_time(const struct sync *sync, const struct sink *sink);
-int progress_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Lost *message);
+size_t progress_output(struct sync *sync, struct subscriber *subscriber, struct now now,
+		       uint8_t *data);
+usec_t progress_time(const struct sync *sync, const struct subscriber *subscriber);
+int progress_receive(struct sync *sync, struct sync_stream *stream,
+		     const Lvsmesh__Pb__Lost *message);
 const struct journal *progress_find(const struct lost *lost, uint64_t id, uint64_t journal);
 
-/* ask.c: the next Want of a source. */
-void ask_next(struct sync *sync, struct stream *stream);
+/* ask.c: the next Want of a subscription. */
+void ask_next(struct sync *sync, struct sync_stream *stream);
 void ask_tick(struct sync *sync);
-size_t ask_output(struct sync *sync, struct stream *stream, uint8_t *data);
+size_t ask_output(struct sync *sync, struct sync_stream *stream, uint8_t *data);
 /* The answer has ended, or the stream. */
-void ask_ended(struct sync *sync, struct stream *stream);
-void ask_dropped(struct sync *sync, struct stream *stream);
+void ask_ended(struct sync *sync, struct sync_stream *stream);
+void ask_dropped(struct sync *sync, struct sync_stream *stream);
 
 /* digest.c */
 /* True for an entry that both directors have, unless something was lost. */
 bool digest_covers(struct table_version version, uint32_t timeout, uint64_t horizon);
 void digest_tick(struct sync *sync, struct now now);
-size_t digest_output(struct sync *sync, struct sink *sink, uint8_t *data);
-int digest_receive(struct sync *sync, struct stream *stream, const Lvsmesh__Pb__Sums *message,
+size_t digest_output(struct sync *sync, struct subscriber *subscriber, uint8_t *data);
+int digest_receive(struct sync *sync, struct sync_stream *stream, const Lvsmesh__Pb__Sums *message,
 		   struct now now);
-/* True if this peer holds something else: its source has the differing parts. */
-bool digest_take(struct sync *sync, struct stream *stream);
-void digest_answered(struct source *source);
-void digest_dropped(struct sync *sync, const struct stream *stream);
+/* True if this peer holds something else: its subscription has the differing parts. */
+bool digest_take(struct sync *sync, struct sync_stream *stream);
+void digest_answered(struct subscription *subscription);
+void digest_dropped(struct sync *sync, const struct sync_stream *stream);
 
 /* templates.c */
 void templates_tick(struct sync *sync, struct now now);
@@ -428,8 +434,8 @@ void templates_lost(struct sync *sync);
 void templates_status(const struct sync *sync, struct sync_status *status);
 
 /* join.c */
-/* A share for this source: false: there is none. */
-bool join_take(struct sync *sync, struct stream *stream);
+/* A share for this subscription: false: there is none. */
+bool join_take(struct sync *sync, struct sync_stream *stream);
 void join_share(const struct sync *sync, unsigned int share, uint32_t ret_range[2]);
 void join_share_ended(struct sync *sync, unsigned int share, bool answered);
 void join_tick(struct sync *sync, struct now now);

@@ -4,9 +4,9 @@
 #include "proto/arena.h"
 #include "sync/sync_private.h"
 
-static void stream_heard(const struct sync *sync, struct stream *stream, struct now now)
+static void stream_heard(const struct sync *sync, struct sync_stream *stream, struct now now)
 {
-	stream->heard = now.mono;
+	stream->heard_at = now.mono;
 	stream->heard_hlc = sync->hlc.last;
 }
 
@@ -19,12 +19,12 @@ static uint64_t away_since(const struct sync *sync, uint64_t id)
 }
 
 /* Notes nothing new for a stream that did not come to its journal's end. */
-static void away_note(struct sync *sync, const struct stream *stream)
+static void away_note(struct sync *sync, const struct sync_stream *stream)
 {
 	struct away *away = sync->away;
 	unsigned int i = 0;
 
-	if (!source_caught_up(&stream->source))
+	if (!subscription_caught_up(&stream->subscription))
 		return;
 	while (i < FOLLOWED_MAX - 1 && away[i].id && away[i].id != stream->peer_id)
 		i++;
@@ -32,35 +32,35 @@ static void away_note(struct sync *sync, const struct stream *stream)
 	away[0] = (struct away){stream->peer_id, stream->heard_hlc};
 }
 
-void sync_stream_free(struct stream *stream)
+void sync_stream_free(struct sync_stream *stream)
 {
-	if (stream->is_source)
-		free(stream->source.lost);
+	if (stream->is_subscription)
+		free(stream->subscription.lost);
 	else
-		free(stream->sink.answer);
+		free(stream->subscriber.answer);
 	free(stream);
 }
 
-int sync_open(struct sync *sync, unsigned int number, bool source, const struct certificate *peer,
-	      uint64_t peer_epoch, struct now now)
+int sync_open(struct sync *sync, unsigned int number, bool subscription,
+	      const struct certificate *peer, uint64_t peer_epoch, struct now now)
 {
-	struct stream *stream = malloc(sizeof(*stream));
+	struct sync_stream *stream = malloc(sizeof(*stream));
 
 	sync_close(sync, number);
 	if (!stream)
 		return -ENOMEM;
-	*stream = (struct stream){
-		.is_source = source,
+	*stream = (struct sync_stream){
+		.is_subscription = subscription,
 		.peer = peer,
 		.peer_id = certificate_id(peer),
 		.peer_epoch = peer_epoch,
-		.heard = now.mono,
-		.said = now.mono,
+		.heard_at = now.mono,
+		.sent_at = now.mono,
 	};
-	if (source)
-		stream->source.since_away = away_since(sync, stream->peer_id);
+	if (subscription)
+		stream->subscription.since_away = away_since(sync, stream->peer_id);
 	else
-		stream->sink.mark_time = now.mono;
+		stream->subscriber.mark_time = now.mono;
 	sync->streams[number] = stream;
 	bits_add(sync->open, number);
 	return 0;
@@ -68,16 +68,16 @@ int sync_open(struct sync *sync, unsigned int number, bool source, const struct 
 
 void sync_close(struct sync *sync, unsigned int number)
 {
-	struct stream *stream = sync->streams[number];
+	struct sync_stream *stream = sync->streams[number];
 
 	if (!stream)
 		return;
 	sync->streams[number] = NULL;
 	bits_remove(sync->open, number);
-	if (stream->is_source) {
+	if (stream->is_subscription) {
 		away_note(sync, stream);
 		ask_dropped(sync, stream);
-	} else if (stream->sink.subscribed) {
+	} else if (stream->subscriber.subscribed) {
 		gaps_parted(sync, stream);
 	}
 	sync_stream_free(stream);
@@ -85,38 +85,38 @@ void sync_close(struct sync *sync, unsigned int number)
 
 usec_t sync_output_time(const struct sync *sync, unsigned int number)
 {
-	const struct stream *stream = sync->streams[number];
+	const struct sync_stream *stream = sync->streams[number];
 
 	if (!stream)
 		return USEC_NEVER;
-	return stream->is_source ? source_time(stream) : sink_time(sync, stream);
+	return stream->is_subscription ? subscription_time(stream) : subscriber_time(sync, stream);
 }
 
 int sync_output(struct sync *sync, unsigned int number, struct now now, uint8_t *data,
 		uint8_t *ret_kind, size_t *ret_len)
 {
-	struct stream *stream = sync->streams[number];
+	struct sync_stream *stream = sync->streams[number];
 
 	if (sync_output_time(sync, number) > now.mono)
 		return -EAGAIN;
-	*ret_len = stream->is_source ? source_output(sync, stream, data, ret_kind)
-				     : sink_output(sync, stream, now, data, ret_kind);
-	stream->said = now.mono;
+	*ret_len = stream->is_subscription ? subscription_output(sync, stream, data, ret_kind)
+					   : subscriber_output(sync, stream, now, data, ret_kind);
+	stream->sent_at = now.mono;
 	return 0;
 }
 
 bool sync_silent(const struct sync *sync, unsigned int number, struct now now)
 {
-	const struct stream *stream = sync->streams[number];
+	const struct sync_stream *stream = sync->streams[number];
 
-	return stream && now.mono > stream->heard + SYNC_SILENCE;
+	return stream && now.mono > stream->heard_at + SYNC_SILENCE;
 }
 
 bool sync_stalled(const struct sync *sync, unsigned int number, struct now now)
 {
-	const struct stream *stream = sync->streams[number];
+	const struct sync_stream *stream = sync->streams[number];
 
-	return stream && !stream->is_source && sink_stalled(&stream->sink, now);
+	return stream && !stream->is_subscription && subscriber_stalled(&stream->subscriber, now);
 }
 
 /* The small messages, by kind from SYNC_KIND_SUBSCRIBE. */
@@ -133,14 +133,14 @@ static const struct message {
 	[SYNC_KIND_LOST - SYNC_KIND_SUBSCRIBE] = {&lvsmesh__pb__lost__descriptor, true},
 };
 
-static int receive_message(struct sync *sync, struct stream *stream, uint8_t kind,
+static int receive_message(struct sync *sync, struct sync_stream *stream, uint8_t kind,
 			   const ProtobufCMessage *message, struct now now)
 {
 	switch (kind) {
 	case SYNC_KIND_SUBSCRIBE:
-		return sink_subscribe(sync, stream, (const Lvsmesh__Pb__Subscribe *)message);
+		return subscriber_subscribe(sync, stream, (const Lvsmesh__Pb__Subscribe *)message);
 	case SYNC_KIND_ACK:
-		return sink_ack(sync, stream, (const Lvsmesh__Pb__Ack *)message, now);
+		return subscriber_ack(sync, stream, (const Lvsmesh__Pb__Ack *)message, now);
 	case SYNC_KIND_WANT:
 		return answer_want(sync, stream, (const Lvsmesh__Pb__Want *)message);
 	case SYNC_KIND_LOST:
@@ -148,13 +148,14 @@ static int receive_message(struct sync *sync, struct stream *stream, uint8_t kin
 	case SYNC_KIND_SUMS:
 		return digest_receive(sync, stream, (const Lvsmesh__Pb__Sums *)message, now);
 	case SYNC_KIND_BEGIN:
-		return source_begin(sync, stream, (const Lvsmesh__Pb__Begin *)message);
+		return subscription_begin(sync, stream, (const Lvsmesh__Pb__Begin *)message);
 	default:
-		return source_heartbeat(sync, stream, (const Lvsmesh__Pb__Heartbeat *)message);
+		return subscription_heartbeat(sync, stream,
+					      (const Lvsmesh__Pb__Heartbeat *)message);
 	}
 }
 
-static int receive(struct sync *sync, struct stream *stream, uint8_t kind, const uint8_t *body,
+static int receive(struct sync *sync, struct sync_stream *stream, uint8_t kind, const uint8_t *body,
 		   size_t len, struct now now)
 {
 	const struct message *known;
@@ -162,12 +163,12 @@ static int receive(struct sync *sync, struct stream *stream, uint8_t kind, const
 	struct arena arena;
 
 	if (kind == SYNC_KIND_BATCH)
-		return stream->is_source ? source_batch(sync, stream, body, len, now)
-					 : -SYNC_E_KIND;
+		return stream->is_subscription ? subscription_batch(sync, stream, body, len, now)
+					       : -SYNC_E_KIND;
 	if (kind < SYNC_KIND_SUBSCRIBE || kind >= SYNC_KIND_MAX)
 		return -SYNC_E_KIND;
 	known = &messages[kind - SYNC_KIND_SUBSCRIBE];
-	if (known->from_publisher != stream->is_source)
+	if (known->from_publisher != stream->is_subscription)
 		return -SYNC_E_KIND;
 	arena_init(&arena, sync->memory, sizeof(sync->memory));
 	message = protobuf_c_message_unpack(known->descriptor, &arena.allocator, len, body);
@@ -179,7 +180,7 @@ static int receive(struct sync *sync, struct stream *stream, uint8_t kind, const
 int sync_receive(struct sync *sync, unsigned int number, uint8_t kind, const uint8_t *body,
 		 size_t len, struct now now)
 {
-	struct stream *stream = sync->streams[number];
+	struct sync_stream *stream = sync->streams[number];
 	int r = receive(sync, stream, kind, body, len, now);
 
 	if (r < 0)
@@ -192,24 +193,25 @@ int sync_receive(struct sync *sync, unsigned int number, uint8_t kind, const uin
 void sync_stream_status(const struct sync *sync, unsigned int number, struct now now,
 			struct sync_stream_status *ret_status)
 {
-	const struct stream *stream = sync->streams[number];
-	const struct sink *sink;
+	const struct sync_stream *stream = sync->streams[number];
+	const struct subscriber *subscriber;
 
 	*ret_status = (struct sync_stream_status){0};
 	if (!stream)
 		return;
 	ret_status->entries = stream->entries;
 	ret_status->bytes = stream->bytes;
-	if (stream->is_source) {
-		ret_status->synced = source_caught_up(&stream->source);
-		ret_status->position = stream->source.position;
-		ret_status->behind = stream->source.pending;
+	if (stream->is_subscription) {
+		ret_status->synced = subscription_caught_up(&stream->subscription);
+		ret_status->position = stream->subscription.position;
+		ret_status->behind = stream->subscription.pending;
 		return;
 	}
-	sink = &stream->sink;
-	ret_status->position = sink->whole;
-	ret_status->behind = sink_unsent(sync, sink);
-	ret_status->joining = sink_joining(sink, now);
-	ret_status->synced = sink->begun && ret_status->behind == 0 && sink->acked == sink->sent;
-	ret_status->lag = sink_lag(sink, now);
+	subscriber = &stream->subscriber;
+	ret_status->position = subscriber->whole;
+	ret_status->behind = subscriber_unsent(sync, subscriber);
+	ret_status->joining = subscriber_joining(subscriber, now);
+	ret_status->synced = subscriber->begun && ret_status->behind == 0 &&
+			     subscriber->acked == subscriber->sent;
+	ret_status->lag = subscriber_lag(subscriber, now);
 }

@@ -13,7 +13,7 @@
 static_assert(offsetof(struct slot, caddr) + 4 <= SLOT_SIZE_V4, "IPv4's address");
 static_assert(offsetof(struct slot, caddr) + 16 <= SLOT_SIZE_V6, "IPv6's address");
 static_assert(SLOT_SIZE_V6 % _Alignof(struct slot) == 0, "alignment");
-static_assert(TABLE_PATHS_MAX < 1u << PATH_BITS, "struct slot");
+static_assert(TABLE_BINDINGS_MAX < 1u << BINDING_BITS, "struct slot");
 static_assert(TABLE_ORIGINS_MAX <= 1u << ORIGIN_BITS, "struct slot");
 static_assert(TABLE_TIMEOUT_MAX < 1u << TIMEOUT_BITS, "struct slot");
 static_assert(TABLE_STATES <= 1u << STATE_BITS, "struct slot");
@@ -33,8 +33,8 @@ int table_new(const struct table_options *options, struct table **ret_table)
 	memcpy(table->hash_key, options->hash_key, sizeof(table->hash_key));
 	if (slab_init(&table->v4, SLOT_SIZE_V4, max) < 0 ||
 	    slab_init(&table->v6, SLOT_SIZE_V6, max) < 0 ||
-	    slab_init(&table->options, sizeof(struct options), MIN(max, TABLE_PATHS_MAX)) < 0 ||
-	    table_paths_init(table, MIN(options->paths_max, TABLE_PATHS_MAX)) < 0 ||
+	    slab_init(&table->options, sizeof(struct options), MIN(max, TABLE_BINDINGS_MAX)) < 0 ||
+	    table_bindings_init(table, MIN(options->bindings_max, TABLE_BINDINGS_MAX)) < 0 ||
 	    table_index_init(table) < 0 || table_lists_init(table) < 0) {
 		table_free(table);
 		return -ENOMEM;
@@ -50,7 +50,7 @@ void table_free(struct table *table)
 	slab_fini(&table->v4);
 	slab_fini(&table->v6);
 	slab_fini(&table->options);
-	table_paths_fini(table);
+	table_bindings_fini(table);
 	table_index_fini(table);
 	table_lists_fini(table);
 	free(table);
@@ -58,30 +58,31 @@ void table_free(struct table *table)
 
 /* Slots */
 
-static void slot_drop_path(struct table *table, struct slot *slot)
+static void slot_drop_binding(struct table *table, struct slot *slot)
 {
-	table_path_give(table, slot_path(table, slot));
+	table_binding_give(table, slot_binding(table, slot));
 	if (slot->options)
-		slab_give(&table->options, slot->path);
+		slab_give(&table->options, slot->binding);
 	slot->options = 0;
-	slot->path = 0;
+	slot->binding = 0;
 }
 
-/* Takes a path, and a row of options if the entry has some. 0: no room. */
-static uint32_t path_new(struct table *table, const struct entry *entry, const struct path_key *key)
+/* Takes a binding, and a row of options if the entry has some. 0: no room. */
+static uint32_t binding_new(struct table *table, const struct entry *entry,
+			    const struct binding_key *key)
 {
-	uint32_t path = table_path_take(table, key), number = path;
+	uint32_t binding = table_binding_take(table, key), number = binding;
 	struct options *row;
 
-	if (!path || !entry->options)
-		return path;
+	if (!binding || !entry->options)
+		return binding;
 	number = slab_take(&table->options);
 	if (!number) {
-		table_path_give(table, path);
+		table_binding_give(table, binding);
 		return 0;
 	}
 	row = slab_at(&table->options, number);
-	row->path = path;
+	row->binding = binding;
 	row->options = *entry->options;
 	return number;
 }
@@ -89,19 +90,19 @@ static uint32_t path_new(struct table *table, const struct entry *entry, const s
 /* Stores all of the entry but its flow. False: no room, and nothing changed. */
 static bool slot_set(struct table *table, struct slot *slot, const struct entry *entry)
 {
-	struct path_key key;
+	struct binding_key key;
 
-	table_path_key(entry, &key);
+	table_binding_key(entry, &key);
 	/* Most changes are of the state alone. */
-	if (slot->path == 0 || entry->options || slot->options ||
-	    !path_key_same(slot_path_key(table, slot), &key)) {
-		uint32_t path = path_new(table, entry, &key);
+	if (slot->binding == 0 || entry->options || slot->options ||
+	    !binding_key_same(slot_binding_key(table, slot), &key)) {
+		uint32_t binding = binding_new(table, entry, &key);
 
-		if (!path)
+		if (!binding)
 			return false;
-		if (slot->path)
-			slot_drop_path(table, slot);
-		slot->path = path & TABLE_PATHS_MAX;
+		if (slot->binding)
+			slot_drop_binding(table, slot);
+		slot->binding = binding & TABLE_BINDINGS_MAX;
 		slot->options = entry->options != NULL;
 	}
 	slot->state = entry->state & (TABLE_STATES - 1u);
@@ -115,7 +116,7 @@ static void slot_free(struct table *table, table_ref ref)
 
 	table_list_remove(table, ref);
 	table_index_remove(table, ref);
-	slot_drop_path(table, slot);
+	slot_drop_binding(table, slot);
 	table->origins[slot->origin].entries--;
 	slab_give(ref & REF_V6 ? &table->v6 : &table->v4, ref & ~REF_V6);
 }
@@ -130,7 +131,7 @@ void table_publish(struct table *table, table_ref ref, uint64_t hlc)
 	table_list_change(table, ref, TABLE_JOURNAL, 0);
 }
 
-void table_settle(struct table *table, table_ref ref)
+void table_mark_injected(struct table *table, table_ref ref)
 {
 	const struct slot *slot = slot_at(table, ref);
 
@@ -182,7 +183,7 @@ static table_ref slot_new(struct table *table, const struct entry *entry, uint32
 	slot->cport = entry->flow.cport;
 	slot->taken = 1;
 	if (!table_index_add(table, ref, hash)) {
-		slot_drop_path(table, slot);
+		slot_drop_binding(table, slot);
 		slab_give(slab, number);
 		return 0;
 	}
@@ -203,14 +204,14 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 	const struct slot *slot = slot_at(table, ref);
 
 	if (ret_entry) {
-		const struct path_key *path = slot_path_key(table, slot);
+		const struct binding_key *binding = slot_binding_key(table, slot);
 
 		table_index_flow(table, ref, &ret_entry->flow);
-		memcpy(ret_entry->daddr, path->daddr, 16);
-		ret_entry->dport = path->dport;
+		memcpy(ret_entry->daddr, binding->daddr, 16);
+		ret_entry->dport = binding->dport;
 		ret_entry->state = slot->state;
-		ret_entry->flags = path->flags;
-		ret_entry->fwmark = path->fwmark;
+		ret_entry->flags = binding->flags;
+		ret_entry->fwmark = binding->fwmark;
 		ret_entry->timeout = slot->timeout;
 		ret_entry->options = slot_options(table, slot);
 	}
@@ -350,10 +351,10 @@ static bool slot_agrees(const struct table *table, table_ref ref, const struct e
 
 static bool is_elsewhere(const struct table *table, table_ref ref, const struct entry *entry)
 {
-	const struct path_key *path = slot_path_key(table, slot_at(table, ref));
+	const struct binding_key *binding = slot_binding_key(table, slot_at(table, ref));
 
-	return path->dport != entry->dport ||
-	       memcmp(path->daddr, entry->daddr, sizeof(path->daddr)) != 0;
+	return binding->dport != entry->dport ||
+	       memcmp(binding->daddr, entry->daddr, sizeof(binding->daddr)) != 0;
 }
 
 /* The kernel does not replace a template's real server. A template that was never written to the
@@ -380,8 +381,8 @@ static enum table_list inject_list(const struct table *table, table_ref ref,
 		       : TABLE_INJECT;
 }
 
-static struct table_displaced meet(const struct table *table, table_ref ref,
-				   const struct entry *entry)
+static struct table_displaced displace(const struct table *table, table_ref ref,
+				       const struct entry *entry)
 {
 	struct table_meta meta;
 	struct entry held;
@@ -399,27 +400,27 @@ static struct table_displaced meet(const struct table *table, table_ref ref,
 
 enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_version version, uint32_t refreshed,
-			      struct table_displaced *ret_met)
+			      struct table_displaced *ret_displaced)
 {
 	uint32_t hash = table_index_hash(table, &entry->flow);
 	table_ref ref = table_index_find(table, &entry->flow, hash);
 	enum table_result result = ref ? TABLE_CHANGED : TABLE_NEW;
-	struct table_displaced met = {0};
-	bool settled = false;
+	struct table_displaced displaced = {0};
+	bool injected = false;
 	struct slot *slot;
 	uint16_t origin;
 
 	if (ref) {
 		slot = slot_at(table, ref);
 		if (slot_list(slot) == TABLE_JOURNAL)
-			met = meet(table, ref, entry);
+			displaced = displace(table, ref, entry);
 		int order = version_compare(
 			version,
 			(struct table_version){slot->hlc, table->origins[slot->origin].id});
 
 		if (order <= 0)
 			return order == 0 ? TABLE_SAME : TABLE_STALE;
-		settled = slot->adopted && slot_agrees(table, ref, entry);
+		injected = slot->adopted && slot_agrees(table, ref, entry);
 	}
 	if (!origin_index(table, version.origin, &origin))
 		return TABLE_FULL;
@@ -440,9 +441,9 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 	slot->refreshed = refreshed;
 	slot->adopted = 0;
 	slot->returned = origin == 0;
-	if (settled)
-		table_settle(table, ref);
-	*ret_met = met;
+	if (injected)
+		table_mark_injected(table, ref);
+	*ret_displaced = displaced;
 	return result;
 }
 

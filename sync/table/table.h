@@ -50,14 +50,15 @@ struct table_options {
 	uint64_t self;    /* our director's id */
 	uint64_t adopted; /* the version of what is adopted, below all that is captured */
 	uint32_t entries_max;
-	uint32_t paths_max; /* different services, real servers, flags, fwmarks: any combination */
-	uint8_t hash_key[16]; /* random: clients can't make flows collide */
+	uint32_t bindings_max; /* different services, real servers, flags, fwmarks: any combination
+				*/
+	uint8_t hash_key[16];  /* random: clients can't make flows collide */
 };
 
 /* One table holds entries of at most this many directors at once. */
 #define TABLE_ORIGINS_MAX 1024
-/* Enough paths for any cluster, in at most 64 MiB; as many entries can have options. */
-#define TABLE_PATHS_MAX ((1u << 20) - 1)
+/* Enough bindings for any cluster, in at most 64 MiB; as many entries can have options. */
+#define TABLE_BINDINGS_MAX ((1u << 20) - 1)
 /* s, 48 days: a longer timeout is held as this. (ipvsadm sets at most 31 days.) */
 #define TABLE_TIMEOUT_MAX ((1u << 22) - 1)
 /* States are below. */
@@ -68,7 +69,7 @@ enum table_result {
 	TABLE_CHANGED, /* replaced an older version */
 	TABLE_SAME,    /* this very version was known */
 	TABLE_STALE,   /* a newer version is known: nothing changed */
-	TABLE_FULL,    /* entries_max, origins, paths or memory: nothing changed */
+	TABLE_FULL,    /* entries_max, origins, bindings or memory: nothing changed */
 };
 
 /* A slot's data besides the entry. */
@@ -119,11 +120,11 @@ struct table_displaced {
 /* Merges a peer's entry. When it wins it goes to TABLE_INJECT, or to TABLE_REPLACE where the kernel
  * may hold it with another real server (a template to TABLE_EVICT; one that is in such a list
  * already, with this real server, stays there), except that an adopted slot of the same destination
- * and state only takes the version, and is settled. refreshed: s, mono, as table_meta. ret_met is
- * written when the result is TABLE_NEW or TABLE_CHANGED. */
+ * and state only takes the version, and counts as injected. refreshed: s, mono, as table_meta.
+ * ret_displaced is written when the result is TABLE_NEW or TABLE_CHANGED. */
 enum table_result table_merge(struct table *table, const struct entry *entry,
 			      struct table_version version, uint32_t refreshed,
-			      struct table_displaced *ret_met);
+			      struct table_displaced *ret_displaced);
 
 /* Prefetches the cache lines that these flows need, so that a table larger than the caches does not
  * stall on each of them: call it before capturing, merging or finding them, at most TABLE_FETCH_MAX
@@ -159,7 +160,7 @@ table_ref table_list_head(const struct table *table, enum table_list list);
 void table_list_move(struct table *table, table_ref ref, enum table_list list);
 /* The kernel has it: to the journal's tail when the version is our own, else to TABLE_IDLE. Not
  * from the journal. */
-void table_settle(struct table *table, table_ref ref);
+void table_mark_injected(struct table *table, table_ref ref);
 /* All of one list to the tail of another, order kept. Not the journal. */
 void table_list_splice(struct table *table, enum table_list from, enum table_list to);
 

@@ -1,5 +1,5 @@
-/* Paths: a few thousand in a table of millions, each once. A hash table that doubles: with
- * TABLE_PATHS_MAX that takes some milliseconds at most. */
+/* Bindings: a few thousand in a table of millions, each once. A hash table that doubles: with
+ * TABLE_BINDINGS_MAX that takes some milliseconds at most. */
 #include <assert.h>
 #include <errno.h>
 #include <sodium.h>
@@ -7,45 +7,45 @@
 
 #include "sync/table/table_private.h"
 
-static_assert(sizeof(struct path_key) == 48, "no holes: it is compared and hashed as bytes");
-static_assert(sizeof(struct path) == 64, "a line of the cache");
+static_assert(sizeof(struct binding_key) == 48, "no holes: it is compared and hashed as bytes");
+static_assert(sizeof(struct binding) == 64, "a line of the cache");
 
 #define BUCKETS_MIN 256
 
 /* Multilinear hashing (Lemire & Kaser 2014, "Strongly universal string hashing is fast"), with
- * random keys, unknown to anyone who could choose paths. */
-static uint32_t key_hash(const struct table *table, const struct path_key *key)
+ * random keys, unknown to anyone who could choose bindings. */
+static uint32_t key_hash(const struct table *table, const struct binding_key *key)
 {
 	const uint8_t *bytes = (const uint8_t *)key;
 	uint64_t sum = 0;
 
-	for (size_t i = 0; i < PATH_WORDS; i++)
-		sum += table->path_keys[i] * load_le32(bytes + 4 * i);
+	for (size_t i = 0; i < BINDING_WORDS; i++)
+		sum += table->binding_keys[i] * load_le32(bytes + 4 * i);
 	return (uint32_t)(sum >> 32);
 }
 
-int table_paths_init(struct table *table, uint32_t max)
+int table_bindings_init(struct table *table, uint32_t max)
 {
-	table->path_buckets_len = BUCKETS_MIN;
-	table->path_buckets = calloc(BUCKETS_MIN, sizeof(*table->path_buckets));
-	if (!table->path_buckets || slab_init(&table->paths, sizeof(struct path), max))
+	table->binding_buckets_len = BUCKETS_MIN;
+	table->binding_buckets = calloc(BUCKETS_MIN, sizeof(*table->binding_buckets));
+	if (!table->binding_buckets || slab_init(&table->bindings, sizeof(struct binding), max))
 		return -ENOMEM;
-	for (size_t i = 0; i < PATH_WORDS; i++) {
+	for (size_t i = 0; i < BINDING_WORDS; i++) {
 		uint8_t hash[crypto_shorthash_BYTES], number = (uint8_t)i;
 
 		crypto_shorthash(hash, &number, 1, table->hash_key);
-		table->path_keys[i] = load_le64(hash);
+		table->binding_keys[i] = load_le64(hash);
 	}
 	return 0;
 }
 
-void table_paths_fini(struct table *table)
+void table_bindings_fini(struct table *table)
 {
-	slab_fini(&table->paths);
-	free(table->path_buckets);
+	slab_fini(&table->bindings);
+	free(table->binding_buckets);
 }
 
-void table_path_key(const struct entry *entry, struct path_key *ret_key)
+void table_binding_key(const struct entry *entry, struct binding_key *ret_key)
 {
 	memcpy(ret_key->vaddr, entry->flow.vaddr, 16);
 	memcpy(ret_key->daddr, entry->daddr, 16);
@@ -61,76 +61,76 @@ void table_path_key(const struct entry *entry, struct path_key *ret_key)
 
 static uint32_t *bucket_of(const struct table *table, uint32_t hash)
 {
-	return &table->path_buckets[hash & (table->path_buckets_len - 1)];
+	return &table->binding_buckets[hash & (table->binding_buckets_len - 1)];
 }
 
-static void path_link(struct table *table, uint32_t number)
+static void binding_link(struct table *table, uint32_t number)
 {
-	struct path *path = slab_at(&table->paths, number);
-	uint32_t *bucket = bucket_of(table, path->hash);
+	struct binding *binding = slab_at(&table->bindings, number);
+	uint32_t *bucket = bucket_of(table, binding->hash);
 
-	path->chain = *bucket;
+	binding->chain = *bucket;
 	*bucket = number;
 }
 
 /* Without memory, chains get longer. */
-static void paths_grow(struct table *table)
+static void bindings_grow(struct table *table)
 {
-	uint32_t len = table->path_buckets_len;
+	uint32_t len = table->binding_buckets_len;
 	uint32_t *buckets;
 
-	if (table->paths.count <= len)
+	if (table->bindings.count <= len)
 		return;
 	buckets = calloc((size_t)len * 2, sizeof(*buckets));
 	if (!buckets)
 		return;
-	free(table->path_buckets);
-	table->path_buckets = buckets;
-	table->path_buckets_len = len * 2;
-	for (uint32_t i = 1; i <= table->paths.top; i++) {
-		const struct path *path = slab_at(&table->paths, i);
+	free(table->binding_buckets);
+	table->binding_buckets = buckets;
+	table->binding_buckets_len = len * 2;
+	for (uint32_t i = 1; i <= table->bindings.top; i++) {
+		const struct binding *binding = slab_at(&table->bindings, i);
 
-		if (path->refs)
-			path_link(table, i);
+		if (binding->refs)
+			binding_link(table, i);
 	}
 }
 
-uint32_t table_path_take(struct table *table, const struct path_key *key)
+uint32_t table_binding_take(struct table *table, const struct binding_key *key)
 {
 	uint32_t hash = key_hash(table, key);
 	uint32_t number = *bucket_of(table, hash);
-	struct path *path;
+	struct binding *binding;
 
 	while (number) {
-		path = slab_at(&table->paths, number);
-		if (path->hash == hash && path_key_same(&path->key, key)) {
-			path->refs++;
+		binding = slab_at(&table->bindings, number);
+		if (binding->hash == hash && binding_key_same(&binding->key, key)) {
+			binding->refs++;
 			return number;
 		}
-		number = path->chain;
+		number = binding->chain;
 	}
-	number = slab_take(&table->paths);
+	number = slab_take(&table->bindings);
 	if (!number)
 		return 0;
-	path = slab_at(&table->paths, number);
-	path->refs = 1;
-	path->hash = hash;
-	path->key = *key;
-	path_link(table, number);
-	paths_grow(table);
+	binding = slab_at(&table->bindings, number);
+	binding->refs = 1;
+	binding->hash = hash;
+	binding->key = *key;
+	binding_link(table, number);
+	bindings_grow(table);
 	return number;
 }
 
-void table_path_give(struct table *table, uint32_t number)
+void table_binding_give(struct table *table, uint32_t number)
 {
-	struct path *path = slab_at(&table->paths, number);
+	struct binding *binding = slab_at(&table->bindings, number);
 	uint32_t *at;
 
-	if (--path->refs)
+	if (--binding->refs)
 		return;
-	at = bucket_of(table, path->hash);
+	at = bucket_of(table, binding->hash);
 	while (*at != number)
-		at = &((struct path *)slab_at(&table->paths, *at))->chain;
-	*at = path->chain;
-	slab_give(&table->paths, number);
+		at = &((struct binding *)slab_at(&table->bindings, *at))->chain;
+	*at = binding->chain;
+	slab_give(&table->bindings, number);
 }

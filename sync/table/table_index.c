@@ -113,31 +113,32 @@ static unsigned int line_count(const struct line *line)
 
 /* Only templates are told apart by it. */
 static uint32_t slot_pe_digest(const struct table *table, const struct slot *slot,
-			       const struct path_key *path)
+			       const struct binding_key *binding)
 {
 	const struct entry_options *options = slot_options(table, slot);
 
-	return options && path->template ? entry_pe_digest(options->pe_data, options->pe_data_len)
-					 : 0;
+	return options && binding->template
+		       ? entry_pe_digest(options->pe_data, options->pe_data_len)
+		       : 0;
 }
 
 void table_index_flow(const struct table *table, table_ref ref, struct flow *ret_flow)
 {
 	const struct slot *slot = slot_at(table, ref);
-	const struct path_key *path = slot_path_key(table, slot);
+	const struct binding_key *binding = slot_binding_key(table, slot);
 
 	memset(ret_flow, 0, sizeof(*ret_flow));
 	if (ref & REF_V6)
 		memcpy(ret_flow->caddr, slot->caddr, 16);
 	else
 		memcpy(ret_flow->caddr, slot->caddr, 4);
-	memcpy(ret_flow->vaddr, path->vaddr, 16);
+	memcpy(ret_flow->vaddr, binding->vaddr, 16);
 	ret_flow->cport = slot->cport;
-	ret_flow->vport = path->vport;
-	ret_flow->family = path->family;
-	ret_flow->protocol = path->protocol;
-	ret_flow->template = path->template;
-	ret_flow->pe_digest = slot_pe_digest(table, slot, path);
+	ret_flow->vport = binding->vport;
+	ret_flow->family = binding->family;
+	ret_flow->protocol = binding->protocol;
+	ret_flow->template = binding->template;
+	ret_flow->pe_digest = slot_pe_digest(table, slot, binding);
 }
 
 /* Inlined, which a memcmp() is not. */
@@ -149,16 +150,16 @@ static inline bool address_same(const uint8_t *a, const uint8_t *b)
 static bool slot_is(const struct table *table, table_ref ref, const struct flow *flow)
 {
 	const struct slot *slot = slot_at(table, ref);
-	const struct path_key *path;
+	const struct binding_key *binding;
 
 	if (slot->cport != flow->cport || load_le32(slot->caddr) != load_le32(flow->caddr))
 		return false;
-	path = slot_path_key(table, slot);
-	return path->family == flow->family && path->vport == flow->vport &&
-	       path->protocol == flow->protocol && path->template == flow->template &&
+	binding = slot_binding_key(table, slot);
+	return binding->family == flow->family && binding->vport == flow->vport &&
+	       binding->protocol == flow->protocol && binding->template == flow->template &&
 	       (!(ref & REF_V6) || address_same(slot->caddr, flow->caddr)) &&
-	       address_same(path->vaddr, flow->vaddr) &&
-	       slot_pe_digest(table, slot, path) == flow->pe_digest;
+	       address_same(binding->vaddr, flow->vaddr) &&
+	       slot_pe_digest(table, slot, binding) == flow->pe_digest;
 }
 
 /* A bit for each of a line's slots that has the tag. Without branches: no branch predictor could

@@ -11,7 +11,7 @@
 /* The widths of a slot's fields; limits follow from them. */
 #define TIMEOUT_BITS 22
 #define ORIGIN_BITS 10
-#define PATH_BITS 20
+#define BINDING_BITS 20
 #define STATE_BITS 4
 #define LIST_BITS 4
 
@@ -23,8 +23,8 @@ struct slot {
 	uint16_t position_high;
 	uint16_t cport;
 	uint32_t timeout : TIMEOUT_BITS;
-	uint32_t origin : ORIGIN_BITS; /* index in table->origins; 0: ourselves */
-	uint32_t path : PATH_BITS;     /* or, with options, a number in table.options */
+	uint32_t origin : ORIGIN_BITS;   /* index in table->origins; 0: ourselves */
+	uint32_t binding : BINDING_BITS; /* or, with options, a number in table.options */
 	uint32_t state : STATE_BITS;
 	uint32_t list : LIST_BITS; /* enum table_list */
 	uint32_t taken : 1;
@@ -34,9 +34,9 @@ struct slot {
 	uint8_t caddr[];
 };
 
-/* A path: the fields that all entries of one service, real server and state of flags share. It is
- * held as long as one of these entries is; key tells one path from another. */
-struct path_key {
+/* A binding: the fields that all entries of one service, real server and state of flags share. It
+ * is held as long as one of these entries is; key tells one binding from another. */
+struct binding_key {
 	uint8_t vaddr[16], daddr[16];
 	uint16_t vport, dport;
 	uint8_t family, protocol, template, zero;
@@ -44,7 +44,7 @@ struct path_key {
 };
 
 /* Inlined, which a memcmp() of that length is not. */
-static inline bool path_key_same(const struct path_key *a, const struct path_key *b)
+static inline bool binding_key_same(const struct binding_key *a, const struct binding_key *b)
 {
 	uint64_t differ = 0;
 
@@ -53,20 +53,20 @@ static inline bool path_key_same(const struct path_key *a, const struct path_key
 	return differ == 0;
 }
 
-#define PATH_WORDS (sizeof(struct path_key) / 4)
+#define BINDING_WORDS (sizeof(struct binding_key) / 4)
 
-struct path {
+struct binding {
 	uint32_t chain; /* next in the bucket; the slab's while free */
 	uint32_t refs;
 	uint32_t hash;
 	uint32_t zero;
-	struct path_key key;
+	struct binding_key key;
 };
 
-/* A slot with options refers to one of these in path's place. */
+/* A slot with options refers to one of these in binding's place. */
 struct options {
 	uint32_t free; /* the slab's */
-	uint32_t path;
+	uint32_t binding;
 	struct entry_options options;
 };
 
@@ -112,7 +112,7 @@ struct sweep {
 };
 
 struct table {
-	struct slab v4, v6, paths, options;
+	struct slab v4, v6, bindings, options;
 	struct list lists[TABLE_LISTS]; /* that of TABLE_IDLE has only its count */
 	uint64_t position;
 	uint32_t number; /* the last given out in lists other than the journal and TABLE_YOUNG */
@@ -126,9 +126,9 @@ struct table {
 	uint32_t entries_max;
 	struct sweep sweep_v4, sweep_v6;
 	struct fetched fetched[FETCHED];
-	uint32_t *path_buckets;
-	uint32_t path_buckets_len; /* a power of 2 */
-	uint64_t path_keys[PATH_WORDS];
+	uint32_t *binding_buckets;
+	uint32_t binding_buckets_len; /* a power of 2 */
+	uint64_t binding_keys[BINDING_WORDS];
 	/* An origin without entries may be replaced, but for the first, which is ours. */
 	struct table_origin origins[TABLE_ORIGINS_MAX];
 	uint16_t origins_len;
@@ -147,7 +147,7 @@ static inline size_t ref_address_size(table_ref ref)
 
 static inline struct options *slot_option_row(const struct table *table, const struct slot *slot)
 {
-	return slot->options ? slab_at(&table->options, slot->path) : NULL;
+	return slot->options ? slab_at(&table->options, slot->binding) : NULL;
 }
 
 static inline const struct entry_options *slot_options(const struct table *table,
@@ -158,19 +158,19 @@ static inline const struct entry_options *slot_options(const struct table *table
 	return row ? &row->options : NULL;
 }
 
-static inline uint32_t slot_path(const struct table *table, const struct slot *slot)
+static inline uint32_t slot_binding(const struct table *table, const struct slot *slot)
 {
 	const struct options *row = slot_option_row(table, slot);
 
-	return row ? row->path : slot->path;
+	return row ? row->binding : slot->binding;
 }
 
-static inline const struct path_key *slot_path_key(const struct table *table,
-						   const struct slot *slot)
+static inline const struct binding_key *slot_binding_key(const struct table *table,
+							 const struct slot *slot)
 {
-	const struct path *path = slab_at(&table->paths, slot_path(table, slot));
+	const struct binding *binding = slab_at(&table->bindings, slot_binding(table, slot));
 
-	return &path->key;
+	return &binding->key;
 }
 
 /* gcc removes calls of a function that only prefetches. */
@@ -217,12 +217,12 @@ void table_list_change(struct table *table, table_ref ref, enum table_list to, u
 /* table_binding.c */
 
 /* 0, -ENOMEM; uses table->hash_key. */
-int table_paths_init(struct table *table, uint32_t max);
-void table_paths_fini(struct table *table);
-void table_path_key(const struct entry *entry, struct path_key *ret_key);
-/* One more reference to the path; 0: too many, or no memory. */
-uint32_t table_path_take(struct table *table, const struct path_key *key);
-void table_path_give(struct table *table, uint32_t number);
+int table_bindings_init(struct table *table, uint32_t max);
+void table_bindings_fini(struct table *table);
+void table_binding_key(const struct entry *entry, struct binding_key *ret_key);
+/* One more reference to the binding; 0: too many, or no memory. */
+uint32_t table_binding_take(struct table *table, const struct binding_key *key);
+void table_binding_give(struct table *table, uint32_t number);
 
 /* table_index.c */
 

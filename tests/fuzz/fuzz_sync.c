@@ -1,6 +1,6 @@
-/* Frames from an authenticated peer, on a source and on a sink: the first byte is the kind, the
- * second chooses the stream; a batch is signed here, so that what is behind the signature is
- * reached. Then everything is read back: sent to another peer, and to the kernel. */
+/* Frames from an authenticated peer, on a subscription and on a subscriber: the first byte is the
+ * kind, the second chooses the stream; a batch is signed here, so that what is behind the signature
+ * is reached. Then everything is read back: sent to another peer, and to the kernel. */
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -9,8 +9,8 @@
 #include "sync/sync.h"
 #include "tests/identity_fixture.h"
 
-#define SOURCE 0
-#define SINK 1
+#define SUBSCRIPTION 0
+#define SUBSCRIBER 1
 
 static struct identity us, peer;
 static uint8_t body[SYNC_BODY_MAX];
@@ -22,7 +22,7 @@ static void drain(struct sync *sync, struct now now)
 	uint8_t kind;
 	size_t len;
 
-	for (int i = 0; i < 8 && sync_output(sync, SINK, now, body, &kind, &len) == 0; i++)
+	for (int i = 0; i < 8 && sync_output(sync, SUBSCRIBER, now, body, &kind, &len) == 0; i++)
 		assert(len <= SYNC_BODY_MAX);
 	while (sync_inject(sync, now, body, sizeof(body)) > 0)
 		;
@@ -45,18 +45,19 @@ static void open_streams(struct sync *sync, uint8_t kind, struct now now)
 	if (kind == SYNC_KIND_SUMS || kind == SYNC_KIND_LOST)
 		sync_join(sync, now);
 	sync_tick(sync, now);
-	sync_open(sync, SOURCE, true, &peer.certificate, 500, now);
-	sync_output(sync, SOURCE, now, body, &made, &len);
+	sync_open(sync, SUBSCRIPTION, true, &peer.certificate, 500, now);
+	sync_output(sync, SUBSCRIPTION, now, body, &made, &len);
 	if (kind != SYNC_KIND_BEGIN) {
-		sync_receive(sync, SOURCE, SYNC_KIND_BEGIN, begin, sizeof(begin), now);
-		sync_receive(sync, SOURCE, SYNC_KIND_HEARTBEAT, complete, sizeof(complete), now);
+		sync_receive(sync, SUBSCRIPTION, SYNC_KIND_BEGIN, begin, sizeof(begin), now);
+		sync_receive(sync, SUBSCRIPTION, SYNC_KIND_HEARTBEAT, complete, sizeof(complete),
+			     now);
 		sync_join(sync, now);
 		assert(made == SYNC_KIND_SUBSCRIBE);
-		sync_output(sync, SOURCE, now, body, &made, &len);
+		sync_output(sync, SUBSCRIPTION, now, body, &made, &len);
 	}
-	sync_open(sync, SINK, false, &peer.certificate, 500, now);
+	sync_open(sync, SUBSCRIBER, false, &peer.certificate, 500, now);
 	if (kind != SYNC_KIND_SUBSCRIBE)
-		sync_receive(sync, SINK, SYNC_KIND_SUBSCRIBE, NULL, 0, now);
+		sync_receive(sync, SUBSCRIBER, SYNC_KIND_SUBSCRIBE, NULL, 0, now);
 	drain(sync, now);
 }
 
@@ -103,15 +104,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		memcpy(body + SIGNATURE_SIZE, data + 2, size - 2);
 		seal_record_sign(&peer, SYNC_KIND_BATCH, 500, last_of(data + 2, size - 2),
 				 body + SIGNATURE_SIZE, size - 2, body);
-		sync_receive(sync, SOURCE, data[0], body, size - 2 + SIGNATURE_SIZE, now);
+		sync_receive(sync, SUBSCRIPTION, data[0], body, size - 2 + SIGNATURE_SIZE, now);
 	} else if (data[0] == SYNC_KIND_SUMS && data[1] == 2 && size >= 10) {
 		len = make_sums(data + 2, size - 2);
-		sync_receive(sync, SOURCE, data[0], body, len, now);
+		sync_receive(sync, SUBSCRIPTION, data[0], body, len, now);
 	} else {
 		sync_receive(sync, data[1] % 2, data[0], data + 2, size - 2, now);
 	}
 	sync_tick(sync, now);
-	sync_output(sync, SOURCE, now, body, &made, &len);
+	sync_output(sync, SUBSCRIPTION, now, body, &made, &len);
 	drain(sync, now);
 	now.mono += 100 * USEC_PER_SEC;
 	sync_tick(sync, now);

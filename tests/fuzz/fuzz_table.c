@@ -1,6 +1,6 @@
 /* Changes of the table, beside a model that does the same the slow way: four bytes each, what
  * happens, to which flow, with what, how new. Afterwards the two are equal, in every reader's eyes
- * too, and the table holds no entry, path or options besides. */
+ * too, and the table holds no entry, binding or options besides. */
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 #define FLOWS 48
 #define ENTRIES_MAX 40
-#define PATHS_MAX 24
+#define BINDINGS_MAX 24
 #define SELF 7
 #define ORIGINS 9 /* of merged ones: 5 to 8 */
 #define READERS 2
@@ -93,9 +93,9 @@ static void check_entry(const struct known *known, const struct entry *entry,
 	assert(meta->range == entry_flow_range(&entry->flow));
 }
 
-static void check_paths(const struct world *world)
+static void check_bindings(const struct world *world)
 {
-	struct path_key keys[FLOWS];
+	struct binding_key keys[FLOWS];
 	unsigned int count = 0, with_options = 0;
 
 	for (int i = 0; i < FLOWS; i++) {
@@ -103,13 +103,13 @@ static void check_paths(const struct world *world)
 
 		if (!world->known[i].held)
 			continue;
-		table_path_key(&world->known[i].entry, &keys[count]);
-		while (!path_key_same(&keys[at], &keys[count]))
+		table_binding_key(&world->known[i].entry, &keys[count]);
+		while (!binding_key_same(&keys[at], &keys[count]))
 			at++;
 		count += at == count;
 		with_options += world->known[i].entry.options != NULL;
 	}
-	assert(world->table->paths.count == count);
+	assert(world->table->bindings.count == count);
 	assert(world->table->options.count == with_options);
 }
 
@@ -145,7 +145,7 @@ static void check(const struct world *world)
 		seen++;
 	assert(seen == held(world) && seen == table_count(world->table));
 	assert(table_position(world->table) == world->position);
-	check_paths(world);
+	check_bindings(world);
 }
 
 static bool is_elsewhere(const struct known *known, const struct entry *entry)
@@ -160,8 +160,8 @@ static void apply(struct world *world, unsigned int flow, const struct entry *en
 	struct known *known = &world->known[flow];
 
 	if (result == TABLE_FULL) {
-		/* Full of entries, or of paths. */
-		assert(held(world) == ENTRIES_MAX || world->table->paths.count == PATHS_MAX);
+		/* Full of entries, or of bindings. */
+		assert(held(world) == ENTRIES_MAX || world->table->bindings.count == BINDINGS_MAX);
 		return;
 	}
 	if (merged && known->held) {
@@ -335,7 +335,7 @@ static void step(struct world *world, const uint8_t op[4])
 	struct entry entry = make_entry(flow, op[2]);
 	struct table_version version = {world->hlc - MIN(world->hlc, op[3] / 4), op[3] % 4 + 5};
 	uint64_t *read = &world->read[op[3] % READERS];
-	struct table_displaced met;
+	struct table_displaced displaced;
 
 	switch (op[0] % 15) {
 	case 0:
@@ -347,7 +347,7 @@ static void step(struct world *world, const uint8_t op[4])
 	case 2:
 	case 3:
 		apply(world, flow, &entry, version, TABLE_INJECT,
-		      table_merge(world->table, &entry, version, world->now, &met), true);
+		      table_merge(world->table, &entry, version, world->now, &displaced), true);
 		break;
 	case 4:
 		fetch(world, flow, op[2]);
@@ -389,7 +389,7 @@ static void step(struct world *world, const uint8_t op[4])
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct table_options table_options = {
-		.self = SELF, .entries_max = ENTRIES_MAX, .paths_max = PATHS_MAX};
+		.self = SELF, .entries_max = ENTRIES_MAX, .bindings_max = BINDINGS_MAX};
 	struct world world = {.hlc = 1000, .now = 1000};
 
 	if (size > 4096)

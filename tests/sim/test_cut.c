@@ -308,8 +308,8 @@ static size_t session_cut_at(size_t cut, size_t ret_dull[2])
 	UNTIL(&run, is_complete(run.subscriber));
 	for (unsigned int i = LEARNED; i < LEARNED + CHANGED; i++)
 		capture(&run, run.publisher, i, FIN_WAIT);
-	UNTIL(&run, caught_up(&run) &&
-			    run.wire.ends[0].sync->streams[0]->source.position == OWN + CHANGED);
+	UNTIL(&run, caught_up(&run) && run.wire.ends[0].sync->streams[0]->subscription.position ==
+					       OWN + CHANGED);
 	assert_equal_tables(&run);
 	forget(run.subscriber, 2);
 	run.dull[0] = run.said;

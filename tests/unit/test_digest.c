@@ -10,7 +10,7 @@
 #include "sync/sync.h"
 #include "tests/identity_fixture.h"
 
-#define SINK 4
+#define SUBSCRIBER 4
 #define FLOWS 40000 /* a walk over them takes some ticks */
 #define PARTS 4096
 
@@ -30,7 +30,7 @@ static bool take(struct sync *sync, usec_t seconds, uint64_t *ret_horizon, uint6
 	uint8_t kind;
 	size_t len;
 
-	while (sync_output(sync, SINK, at(seconds), body, &kind, &len) == 0) {
+	while (sync_output(sync, SUBSCRIBER, at(seconds), body, &kind, &len) == 0) {
 		Lvsmesh__Pb__Sums *message;
 
 		if (kind != SYNC_KIND_SUMS)
@@ -75,15 +75,15 @@ static void subscribe(struct sync *sync)
 	uint8_t small[64];
 	uint64_t horizon;
 
-	assert_int_equal(sync_open(sync, SINK, false, &peer.certificate, 500, at(100)), 0);
-	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_SUBSCRIBE, small,
+	assert_int_equal(sync_open(sync, SUBSCRIBER, false, &peer.certificate, 500, at(100)), 0);
+	assert_int_equal(sync_receive(sync, SUBSCRIBER, SYNC_KIND_SUBSCRIBE, small,
 				      lvsmesh__pb__subscribe__pack(&hello, small), at(100)),
 			 0);
 	for (unsigned int i = 0; i < 2; i++)
 		assert_false(take(sync, 100 + i, &horizon, sums));
 	sync_status(sync, &status);
 	ack.position = status.position;
-	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_ACK, small,
+	assert_int_equal(sync_receive(sync, SUBSCRIBER, SYNC_KIND_ACK, small,
 				      lvsmesh__pb__ack__pack(&ack, small), at(102)),
 			 0);
 }

@@ -12,7 +12,7 @@
 #include "sync/sync.h"
 #include "tests/identity_fixture.h"
 
-#define SOURCE 3
+#define SUBSCRIPTION 3
 #define MAX_ENTRIES 6400 /* of them 100 may wait, 800 be young, 1600 stay here */
 
 enum { ESTABLISHED = 1, SYN_RECV = 3, FIN_WAIT = 4, TIME_WAIT = 5, CLOSE = 6 };
@@ -412,18 +412,18 @@ static void test_bounds(void **state)
 
 static uint8_t body[SYNC_BODY_MAX];
 
-static void source_says(struct sync *sync, uint8_t kind)
+static void subscription_says(struct sync *sync, uint8_t kind)
 {
 	uint8_t its;
 	size_t len;
 
-	assert_int_equal(sync_output(sync, SOURCE, at(USEC_PER_SEC), body, &its, &len), 0);
+	assert_int_equal(sync_output(sync, SUBSCRIPTION, at(USEC_PER_SEC), body, &its, &len), 0);
 	assert_int_equal(its, kind);
 }
 
-static void source_hears(struct sync *sync, uint8_t kind, size_t len)
+static void subscription_hears(struct sync *sync, uint8_t kind, size_t len)
 {
-	assert_int_equal(sync_receive(sync, SOURCE, kind, body, len, at(USEC_PER_SEC)), 0);
+	assert_int_equal(sync_receive(sync, SUBSCRIPTION, kind, body, len, at(USEC_PER_SEC)), 0);
 }
 
 /* A peer's entry, its whole answer to a Want. */
@@ -435,21 +435,22 @@ static void hear(struct sync *sync, const struct entry *entry, struct table_vers
 	struct batch *batch;
 	size_t len;
 
-	sync_open(sync, SOURCE, true, &peer.certificate, 500, at(USEC_PER_SEC));
-	source_says(sync, SYNC_KIND_SUBSCRIBE);
+	sync_open(sync, SUBSCRIPTION, true, &peer.certificate, 500, at(USEC_PER_SEC));
+	subscription_says(sync, SYNC_KIND_SUBSCRIBE);
 	begin.journal = 5;
-	source_hears(sync, SYNC_KIND_BEGIN, lvsmesh__pb__begin__pack(&begin, body));
+	subscription_hears(sync, SYNC_KIND_BEGIN, lvsmesh__pb__begin__pack(&begin, body));
 	heartbeat.complete = true;
-	source_hears(sync, SYNC_KIND_HEARTBEAT, lvsmesh__pb__heartbeat__pack(&heartbeat, body));
+	subscription_hears(sync, SYNC_KIND_HEARTBEAT,
+			   lvsmesh__pb__heartbeat__pack(&heartbeat, body));
 	sync_join(sync, at(USEC_PER_SEC));
-	source_says(sync, SYNC_KIND_WANT);
+	subscription_says(sync, SYNC_KIND_WANT);
 	assert_int_equal(batch_new(&batch), 0);
 	assert_true(batch_add(batch, entry, version, 0));
 	len = batch_pack(batch, &head, body + SIGNATURE_SIZE);
 	batch_free(batch);
 	seal_record_sign(&peer, SYNC_KIND_BATCH, 500, 0, body + SIGNATURE_SIZE, len, body);
-	source_hears(sync, SYNC_KIND_BATCH, len + SIGNATURE_SIZE);
-	sync_close(sync, SOURCE);
+	subscription_hears(sync, SYNC_KIND_BATCH, len + SIGNATURE_SIZE);
+	sync_close(sync, SUBSCRIPTION);
 }
 
 /* A flow that a peer knows of is not withheld, whichever version wins. */

@@ -15,8 +15,8 @@
 #include "sync/table/hlc.h"
 #include "tests/identity_fixture.h"
 
-#define SOURCE 3
-#define SINK 4
+#define SUBSCRIPTION 3
+#define SUBSCRIBER 4
 #define FIRST_LOST 1000 /* of the directors that are gone */
 #define LOST_TOLD 150
 #define PEER_EPOCH 500
@@ -63,15 +63,15 @@ static int begin(struct sync *sync, uint64_t journal, uint64_t from, uint64_t en
 	message.start = from;
 	message.end = end;
 	len = lvsmesh__pb__begin__pack(&message, body);
-	return sync_receive(sync, SOURCE, SYNC_KIND_BEGIN, body, len, start);
+	return sync_receive(sync, SUBSCRIPTION, SYNC_KIND_BEGIN, body, len, start);
 }
 
-/* The frame that a source sends now. */
-static int source_says(struct sync *sync, size_t *ret_len)
+/* The frame that a subscription sends now. */
+static int subscription_says(struct sync *sync, size_t *ret_len)
 {
 	uint8_t kind;
 
-	assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, ret_len), 0);
+	assert_int_equal(sync_output(sync, SUBSCRIPTION, start, body, &kind, ret_len), 0);
 	return kind;
 }
 
@@ -83,34 +83,34 @@ static int heartbeat(struct sync *sync, uint64_t position, bool complete)
 	message.position = position;
 	message.complete = complete;
 	len = lvsmesh__pb__heartbeat__pack(&message, body);
-	return sync_receive(sync, SOURCE, SYNC_KIND_HEARTBEAT, body, len, start);
+	return sync_receive(sync, SUBSCRIPTION, SYNC_KIND_HEARTBEAT, body, len, start);
 }
 
-/* A source that has subscribed to a journal of 10. */
-static struct sync *make_source(void)
+/* A subscription that has subscribed to a journal of 10. */
+static struct sync *make_subscription(void)
 {
 	struct sync *sync = make_sync();
 	size_t len;
 
-	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
-	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	sync_open(sync, SUBSCRIPTION, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(subscription_says(sync, &len), SYNC_KIND_SUBSCRIBE);
 	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 10), 0);
 	assert_int_equal(heartbeat(sync, 10, false), 0);
 	return sync;
 }
 
-/* A source whose peer has no journal, but the whole table, which it was asked for. */
+/* A subscription whose peer has no journal, but the whole table, which it was asked for. */
 static struct sync *make_asking(void)
 {
 	struct sync *sync = make_sync();
 	size_t len;
 
-	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
-	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	sync_open(sync, SUBSCRIPTION, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(subscription_says(sync, &len), SYNC_KIND_SUBSCRIBE);
 	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
 	assert_int_equal(heartbeat(sync, 0, true), 0);
 	sync_join(sync, start);
-	assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
+	assert_int_equal(subscription_says(sync, &len), SYNC_KIND_WANT);
 	return sync;
 }
 
@@ -149,7 +149,7 @@ static int receive_at(struct sync *sync, const struct forged *forged, struct now
 	batch_free(batch);
 	seal_record_sign(forged->signer, SYNC_KIND_BATCH, forged->epoch, forged->head.last,
 			 body + SIGNATURE_SIZE, len, body);
-	return sync_receive(sync, SOURCE, SYNC_KIND_BATCH, body, len + SIGNATURE_SIZE, now);
+	return sync_receive(sync, SUBSCRIPTION, SYNC_KIND_BATCH, body, len + SIGNATURE_SIZE, now);
 }
 
 static int receive(struct sync *sync, const struct forged *forged)
@@ -168,7 +168,7 @@ static int receive_next(struct sync *sync, uint64_t position, usec_t mono)
 	forged.head.first = position - 1;
 	forged.head.last = position;
 	assert_int_equal(receive_at(sync, &forged, at(mono)), 0);
-	r = sync_output(sync, SOURCE, at(mono), body, &kind, &len);
+	r = sync_output(sync, SUBSCRIPTION, at(mono), body, &kind, &len);
 	assert_true(r < 0 || kind == SYNC_KIND_ACK);
 	return r;
 }
@@ -184,7 +184,7 @@ static uint64_t entries(const struct sync *sync)
 /* The batch is refused as a whole, counted under its name, and no entry is held. */
 static void assert_refused(struct forged forged, int error)
 {
-	struct sync *sync = forged.head.wanted ? make_asking() : make_source();
+	struct sync *sync = forged.head.wanted ? make_asking() : make_subscription();
 
 	assert_int_equal(receive(sync, &forged), -error);
 	assert_int_equal(sync_refused(sync, error), 1);
@@ -195,15 +195,15 @@ static void assert_refused(struct forged forged, int error)
 static void test_batches(void **state)
 {
 	struct forged forged = good_batch(false);
-	struct sync *sync = make_source();
+	struct sync *sync = make_subscription();
 	struct sync_stream_status status;
 
 	(void)state;
-	sync_stream_status(sync, SOURCE, start, &status);
+	sync_stream_status(sync, SUBSCRIPTION, start, &status);
 	assert_false(status.synced);
 	assert_int_equal(receive(sync, &forged), 0);
 	assert_int_equal(entries(sync), 1);
-	sync_stream_status(sync, SOURCE, start, &status);
+	sync_stream_status(sync, SUBSCRIPTION, start, &status);
 	assert_int_equal(status.position, 10);
 	assert_true(status.synced);
 	/* The journal goes on from there, and only from there. */
@@ -223,7 +223,7 @@ static void test_batches(void **state)
  * coming. */
 static void test_acks(void **state)
 {
-	struct sync *sync = make_source();
+	struct sync *sync = make_subscription();
 	usec_t mono = start.mono + USEC_PER_SEC;
 
 	(void)state;
@@ -236,7 +236,7 @@ static void test_acks(void **state)
 	assert_int_equal(receive_next(sync, 11, mono), 0);
 	mono += 10 * USEC_PER_MSEC;
 	assert_int_equal(receive_next(sync, 12, mono), -EAGAIN);
-	assert_in_range(sync_output_time(sync, SOURCE), mono + USEC_PER_MSEC,
+	assert_in_range(sync_output_time(sync, SUBSCRIPTION), mono + USEC_PER_MSEC,
 			mono + 200 * USEC_PER_MSEC);
 	sync_free(sync);
 }
@@ -245,23 +245,23 @@ static void test_acks(void **state)
 static void test_completes(void **state)
 {
 	struct forged forged = good_batch(false);
-	struct sync *sync = make_source();
+	struct sync *sync = make_subscription();
 	struct sync_stream_status status;
 
 	(void)state;
 	assert_int_equal(receive(sync, &forged), 0);
 	assert_int_equal(heartbeat(sync, 9, true), -SYNC_E_POSITION);
 	assert_int_equal(heartbeat(sync, 12, true), 0);
-	sync_stream_status(sync, SOURCE, start, &status);
+	sync_stream_status(sync, SUBSCRIPTION, start, &status);
 	assert_false(status.synced);
 	forged.head.first = 10;
 	forged.head.last = 12;
 	assert_int_equal(receive(sync, &forged), 0);
-	sync_stream_status(sync, SOURCE, start, &status);
+	sync_stream_status(sync, SUBSCRIPTION, start, &status);
 	assert_true(status.synced);
 	/* The journal goes on: a subscriber is synced without its new end. */
 	assert_int_equal(heartbeat(sync, 20, true), 0);
-	sync_stream_status(sync, SOURCE, start, &status);
+	sync_stream_status(sync, SUBSCRIPTION, start, &status);
 	assert_true(status.synced);
 	sync_free(sync);
 }
@@ -311,18 +311,18 @@ static void test_shares_lost(void **state)
 	size_t len;
 
 	(void)state;
-	sync_close(sync, SOURCE);
+	sync_close(sync, SUBSCRIPTION);
 	sync_tick(sync, now);
 	now.mono += 4 * USEC_PER_SEC;
 	sync_tick(sync, now);
-	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
-	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	sync_open(sync, SUBSCRIPTION, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(subscription_says(sync, &len), SYNC_KIND_SUBSCRIBE);
 	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
 	assert_int_equal(heartbeat(sync, 0, true), 0);
-	assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
+	assert_int_equal(subscription_says(sync, &len), SYNC_KIND_WANT);
 	now.mono += 4 * USEC_PER_SEC;
 	sync_tick(sync, now);
-	sync_close(sync, SOURCE);
+	sync_close(sync, SUBSCRIPTION);
 	now.mono += 4 * USEC_PER_SEC;
 	sync_tick(sync, now);
 	sync_status(sync, &status);
@@ -347,7 +347,7 @@ static void lost(struct sync *sync, uint64_t id, uint64_t position, uint64_t hlc
 	message.positions = &position;
 	message.hlcs = &hlc;
 	len = lvsmesh__pb__lost__pack(&message, body);
-	assert_int_equal(sync_receive(sync, SOURCE, SYNC_KIND_LOST, body, len, start), 0);
+	assert_int_equal(sync_receive(sync, SUBSCRIPTION, SYNC_KIND_LOST, body, len, start), 0);
 }
 
 static void assert_relay_asked(struct sync *sync, uint64_t origin, uint64_t since)
@@ -355,7 +355,7 @@ static void assert_relay_asked(struct sync *sync, uint64_t origin, uint64_t sinc
 	Lvsmesh__Pb__Want *want;
 	size_t len;
 
-	assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
+	assert_int_equal(subscription_says(sync, &len), SYNC_KIND_WANT);
 	want = lvsmesh__pb__want__unpack(NULL, len, body);
 	assert_true(want->origin == origin && want->since == since);
 	assert_int_equal(want->n_skip, 0);
@@ -366,7 +366,7 @@ static void assert_relay_asked(struct sync *sync, uint64_t origin, uint64_t sinc
 static void test_relay(void **state)
 {
 	struct forged forged = good_batch(true);
-	struct sync *sync = make_source();
+	struct sync *sync = make_subscription();
 	struct sync_status status;
 	uint8_t kind;
 	size_t len;
@@ -377,7 +377,7 @@ static void test_relay(void **state)
 	sync_join(sync, start);
 	lost(sync, 1234, 5, 50);
 	/* Not before its own journal has come. */
-	assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
+	assert_int_equal(sync_output(sync, SUBSCRIPTION, start, body, &kind, &len), -EAGAIN);
 	struct forged journal = good_batch(false);
 
 	assert_int_equal(receive(sync, &journal), 0);
@@ -385,10 +385,10 @@ static void test_relay(void **state)
 	assert_int_equal(receive(sync, &forged), 0);
 	sync_status(sync, &status);
 	assert_int_equal(status.relayed, 1);
-	assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
+	assert_int_equal(sync_output(sync, SUBSCRIPTION, start, body, &kind, &len), -EAGAIN);
 	/* We ask for more of the journal, not for less or as much. */
 	lost(sync, 1234, 5, 50);
-	assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
+	assert_int_equal(sync_output(sync, SUBSCRIPTION, start, body, &kind, &len), -EAGAIN);
 	lost(sync, 1234, 7, 60);
 	assert_relay_asked(sync, 1234, 50);
 	sync_free(sync);
@@ -413,7 +413,7 @@ static int sums(struct sync *sync, uint8_t *data, size_t data_len, unsigned int 
 	struct now now = start;
 
 	now.mono += round * 15 * USEC_PER_SEC;
-	return sums_at(sync, SOURCE, data, data_len, now);
+	return sums_at(sync, SUBSCRIPTION, data, data_len, now);
 }
 
 /* A missing entry is counted, unless it may have been on its way still, or have ended. */
@@ -433,14 +433,14 @@ static void test_mended(void **state)
 	(void)state;
 	sync_join(sync, start);
 	sync_tick(sync, start);
-	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
-	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	sync_open(sync, SUBSCRIPTION, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(subscription_says(sync, &len), SYNC_KIND_SUBSCRIBE);
 	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
 	assert_int_equal(heartbeat(sync, 0, true), 0);
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		assert_int_equal(sums(sync, data, sizeof(data), i), 0);
 		sync_tick(sync, start);
-		assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
+		assert_int_equal(subscription_says(sync, &len), SYNC_KIND_WANT);
 		forged.entry = make_entry(10 + i);
 		forged.entry.timeout = cases[i].timeout;
 		forged.version.hlc = (FIXTURE_WALL / 1000 << 16) + cases[i].above;
@@ -467,8 +467,8 @@ static void test_lying_sums(void **state)
 	sync_join(sync, start);
 	sync_tick(sync, start);
 	assert_int_equal(sync_capture(sync, &forged.entry, start), 0);
-	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
-	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	sync_open(sync, SUBSCRIPTION, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(subscription_says(sync, &len), SYNC_KIND_SUBSCRIBE);
 	assert_int_equal(sums(sync, data, 4096 * 8, 0), -SYNC_E_KIND);
 	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
 	assert_int_equal(heartbeat(sync, 0, true), 0);
@@ -480,9 +480,10 @@ static void test_lying_sums(void **state)
 
 		assert_int_equal(sums(sync, data, 4096 * 8, round), 0);
 		assert_int_equal(sums(sync, data, 4096 * 8, round), 0);
-		assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
+		assert_int_equal(sync_output(sync, SUBSCRIPTION, start, body, &kind, &len),
+				 -EAGAIN);
 		sync_tick(sync, start);
-		assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
+		assert_int_equal(subscription_says(sync, &len), SYNC_KIND_WANT);
 		want = lvsmesh__pb__want__unpack(NULL, len, body);
 		assert_int_equal(want->n_ranges, 128);
 		for (size_t i = 0; i < 128; i++)
@@ -497,7 +498,7 @@ static void test_lying_sums(void **state)
 	sync_free(sync);
 }
 
-/* A source with an empty journal, but a table to compare with. */
+/* A subscription with an empty journal, but a table to compare with. */
 static void open_comparable(struct sync *sync, unsigned int stream, const struct identity *who)
 {
 	Lvsmesh__Pb__Heartbeat told = LVSMESH__PB__HEARTBEAT__INIT;
@@ -535,29 +536,29 @@ static void test_silent_sums(void **state)
 	fixture_identity(1, 3, &other);
 	sync_join(sync, start);
 	sync_tick(sync, start);
-	open_comparable(sync, SOURCE, &peer);
-	open_comparable(sync, SOURCE + 2, &other);
-	assert_int_equal(sums_at(sync, SOURCE, data, sizeof(data), start), 0);
-	assert_int_equal(sums_at(sync, SOURCE + 2, data, sizeof(data), start), 0);
+	open_comparable(sync, SUBSCRIPTION, &peer);
+	open_comparable(sync, SUBSCRIPTION + 2, &other);
+	assert_int_equal(sums_at(sync, SUBSCRIPTION, data, sizeof(data), start), 0);
+	assert_int_equal(sums_at(sync, SUBSCRIPTION + 2, data, sizeof(data), start), 0);
 	sync_tick(sync, start);
-	assert_true(is_asked(sync, SOURCE));
-	assert_false(is_asked(sync, SOURCE + 2));
+	assert_true(is_asked(sync, SUBSCRIPTION));
+	assert_false(is_asked(sync, SUBSCRIPTION + 2));
 	/* The first peer's sums are not taken so soon again; the other's, which had no place,
 	 * are. */
-	assert_int_equal(sums_at(sync, SOURCE, data, sizeof(data), start), 0);
-	assert_int_equal(sums_at(sync, SOURCE + 2, data, sizeof(data), start), 0);
+	assert_int_equal(sums_at(sync, SUBSCRIPTION, data, sizeof(data), start), 0);
+	assert_int_equal(sums_at(sync, SUBSCRIPTION + 2, data, sizeof(data), start), 0);
 	sync_tick(sync, start);
-	assert_true(is_asked(sync, SOURCE + 2));
+	assert_true(is_asked(sync, SUBSCRIPTION + 2));
 	/* A peer gets no new Want before its answer, and that holds up no other either. */
 	later.mono += 15 * USEC_PER_SEC;
-	assert_int_equal(sums_at(sync, SOURCE, data, sizeof(data), later), 0);
+	assert_int_equal(sums_at(sync, SUBSCRIPTION, data, sizeof(data), later), 0);
 	sync_tick(sync, later);
-	assert_false(is_asked(sync, SOURCE));
-	sync_close(sync, SOURCE + 2);
-	open_comparable(sync, SOURCE + 2, &other);
-	assert_int_equal(sums_at(sync, SOURCE + 2, data, sizeof(data), later), 0);
+	assert_false(is_asked(sync, SUBSCRIPTION));
+	sync_close(sync, SUBSCRIPTION + 2);
+	open_comparable(sync, SUBSCRIPTION + 2, &other);
+	assert_int_equal(sums_at(sync, SUBSCRIPTION + 2, data, sizeof(data), later), 0);
 	sync_tick(sync, later);
-	assert_true(is_asked(sync, SOURCE + 2));
+	assert_true(is_asked(sync, SUBSCRIPTION + 2));
 	sync_free(sync);
 }
 
@@ -573,11 +574,12 @@ static void test_sums_of_new_streams(void **state)
 	sync_join(sync, start);
 	sync_tick(sync, start);
 	for (unsigned int round = 0; round < 5; round++) {
-		open_comparable(sync, SOURCE, &peer);
+		open_comparable(sync, SUBSCRIPTION, &peer);
 		assert_int_equal(
-			sums_at(sync, SOURCE, data, sizeof(data), round < 4 ? start : later), 0);
+			sums_at(sync, SUBSCRIPTION, data, sizeof(data), round < 4 ? start : later),
+			0);
 		sync_tick(sync, start);
-		assert_int_equal(is_asked(sync, SOURCE), round == 0 || round == 4);
+		assert_int_equal(is_asked(sync, SUBSCRIPTION), round == 0 || round == 4);
 	}
 	sync_free(sync);
 }
@@ -596,7 +598,7 @@ static void test_begin(void **state)
 		{PEER_JOURNAL + 1, 10, 11, SYNC_E_POSITION},
 	};
 	struct forged forged = good_batch(false);
-	struct sync *sync = make_source();
+	struct sync *sync = make_subscription();
 	struct sync_stream_status status;
 	Lvsmesh__Pb__Subscribe *said;
 	size_t len;
@@ -605,9 +607,9 @@ static void test_begin(void **state)
 	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 10), -SYNC_E_KIND);
 	assert_int_equal(receive(sync, &forged), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
+		sync_open(sync, SUBSCRIPTION, true, &peer.certificate, PEER_EPOCH, start);
 		assert_int_equal(begin(sync, PEER_JOURNAL, 0, 10), -SYNC_E_KIND);
-		assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+		assert_int_equal(subscription_says(sync, &len), SYNC_KIND_SUBSCRIBE);
 		said = lvsmesh__pb__subscribe__unpack(NULL, len, body);
 		assert_true(said->journal == PEER_JOURNAL && said->position == 10);
 		lvsmesh__pb__subscribe__free_unpacked(said, NULL);
@@ -617,14 +619,14 @@ static void test_begin(void **state)
 	}
 	assert_int_equal(begin(sync, PEER_JOURNAL, 10, 10), 0);
 	/* Whether that peer has more than its journal is not known yet. */
-	sync_stream_status(sync, SOURCE, start, &status);
+	sync_stream_status(sync, SUBSCRIPTION, start, &status);
 	assert_false(status.synced);
 	assert_int_equal(heartbeat(sync, 10, false), 0);
-	sync_stream_status(sync, SOURCE, start, &status);
+	sync_stream_status(sync, SUBSCRIPTION, start, &status);
 	assert_true(status.synced);
 	/* A peer that does not know the position any more sends all. */
-	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
-	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	sync_open(sync, SUBSCRIPTION, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(subscription_says(sync, &len), SYNC_KIND_SUBSCRIBE);
 	assert_int_equal(begin(sync, PEER_JOURNAL + 1, 0, 3), 0);
 	forged.head.last = 3;
 	assert_int_equal(receive(sync, &forged), 0);
@@ -660,7 +662,7 @@ static void test_refused_batches(void **state)
 /* Single entries are left out, and the batch goes on. */
 static void assert_left_out(struct forged forged, int error)
 {
-	struct sync *sync = forged.head.wanted ? make_asking() : make_source();
+	struct sync *sync = forged.head.wanted ? make_asking() : make_subscription();
 
 	assert_int_equal(receive(sync, &forged), 0);
 	assert_int_equal(entries(sync), 0);
@@ -706,12 +708,14 @@ static void test_every_bit(void **state)
 	for (size_t bit = 0; bit < len * 8; bit++) {
 		memcpy(body, good, len);
 		body[bit / 8] ^= (uint8_t)(1 << bit % 8);
-		assert_true(sync_receive(sync, SOURCE, SYNC_KIND_BATCH, body, len, start) < 0);
+		assert_true(sync_receive(sync, SUBSCRIPTION, SYNC_KIND_BATCH, body, len, start) <
+			    0);
 	}
 	for (size_t cut = 0; cut < len; cut++)
-		assert_true(sync_receive(sync, SOURCE, SYNC_KIND_BATCH, good, cut, start) < 0);
+		assert_true(sync_receive(sync, SUBSCRIPTION, SYNC_KIND_BATCH, good, cut, start) <
+			    0);
 	assert_int_equal(entries(sync), 0);
-	assert_int_equal(sync_receive(sync, SOURCE, SYNC_KIND_BATCH, good, len, start), 0);
+	assert_int_equal(sync_receive(sync, SUBSCRIPTION, SYNC_KIND_BATCH, good, len, start), 0);
 	assert_int_equal(entries(sync), 1);
 	sync_free(sync);
 }
@@ -735,7 +739,7 @@ static int subscribe_to(struct sync *sync, unsigned int stream, uint64_t journal
 
 static int subscribe(struct sync *sync, uint64_t journal, uint64_t position)
 {
-	return subscribe_to(sync, SINK, journal, position, start);
+	return subscribe_to(sync, SUBSCRIBER, journal, position, start);
 }
 
 static int ack(struct sync *sync, uint64_t position)
@@ -745,7 +749,7 @@ static int ack(struct sync *sync, uint64_t position)
 
 	message.position = position;
 	len = lvsmesh__pb__ack__pack(&message, body);
-	return sync_receive(sync, SINK, SYNC_KIND_ACK, body, len, start);
+	return sync_receive(sync, SUBSCRIBER, SYNC_KIND_ACK, body, len, start);
 }
 
 static int want_without(struct sync *sync, uint32_t *ranges, size_t n_ranges, uint64_t *skip,
@@ -759,7 +763,7 @@ static int want_without(struct sync *sync, uint32_t *ranges, size_t n_ranges, ui
 	message.n_skip = n_skip;
 	message.skip = skip;
 	len = lvsmesh__pb__want__pack(&message, body);
-	return sync_receive(sync, SINK, SYNC_KIND_WANT, body, len, start);
+	return sync_receive(sync, SUBSCRIBER, SYNC_KIND_WANT, body, len, start);
 }
 
 static int want(struct sync *sync, uint32_t *ranges, size_t n_ranges, size_t n_skip)
@@ -770,8 +774,8 @@ static int want(struct sync *sync, uint32_t *ranges, size_t n_ranges, size_t n_s
 }
 
 /* The next frame of the kind; what comes before it is passed over. */
-static int sink_next(struct sync *sync, unsigned int stream, uint8_t kind, struct now now,
-		     size_t *ret_len)
+static int subscriber_next(struct sync *sync, unsigned int stream, uint8_t kind, struct now now,
+			   size_t *ret_len)
 {
 	uint8_t got = 0;
 
@@ -782,12 +786,13 @@ static int sink_next(struct sync *sync, unsigned int stream, uint8_t kind, struc
 	return -EAGAIN;
 }
 
-static int sink_output(struct sync *sync, unsigned int stream, struct now now, size_t *ret_len)
+static int subscriber_output(struct sync *sync, unsigned int stream, struct now now,
+			     size_t *ret_len)
 {
-	return sink_next(sync, stream, SYNC_KIND_BATCH, now, ret_len);
+	return subscriber_next(sync, stream, SYNC_KIND_BATCH, now, ret_len);
 }
 
-/* A sink whose peer takes this many journals in a Lost; 0: not stated. */
+/* A subscriber whose peer takes this many journals in a Lost; 0: not stated. */
 static void subscribe_as(struct sync *sync, unsigned int stream, uint32_t journals)
 {
 	Lvsmesh__Pb__Subscribe message = LVSMESH__PB__SUBSCRIBE__INIT;
@@ -808,7 +813,7 @@ static unsigned int told_lost(struct sync *sync, unsigned int stream, usec_t aft
 	unsigned int count;
 	size_t len;
 
-	if (sink_next(sync, stream, SYNC_KIND_LOST, now, &len) < 0)
+	if (subscriber_next(sync, stream, SYNC_KIND_LOST, now, &len) < 0)
 		return 0;
 	message = lvsmesh__pb__lost__unpack(NULL, len, body);
 	count = (unsigned int)message->n_ids;
@@ -831,7 +836,7 @@ static void test_lost_of_an_older_build(void **state)
 		{0, {64, 64, 22}}, {100, {100, 50, 100}}, {256, {150, 0, 0}}, {1000, {150, 0, 0}}};
 	const usec_t turn = 10 * USEC_PER_SEC;
 	struct forged forged = good_batch(true), journal = good_batch(false);
-	struct sync *sync = make_source();
+	struct sync *sync = make_subscription();
 	size_t len;
 
 	(void)state;
@@ -839,20 +844,21 @@ static void test_lost_of_an_older_build(void **state)
 	assert_int_equal(receive(sync, &journal), 0);
 	for (uint64_t i = 0; i < LOST_TOLD; i++) {
 		lost(sync, FIRST_LOST + i, 5, 50);
-		assert_int_equal(source_says(sync, &len), SYNC_KIND_WANT);
+		assert_int_equal(subscription_says(sync, &len), SYNC_KIND_WANT);
 		assert_int_equal(receive(sync, &forged), 0);
 	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(cases); i++) {
 		bool told[LOST_TOLD] = {0};
 
-		subscribe_as(sync, SINK + i, cases[i].says);
+		subscribe_as(sync, SUBSCRIBER + i, cases[i].says);
 		for (unsigned int n = 0; n < 3; n++) {
 			/* All of them were sent: the next Lost starts with the first again. */
 			if (i == 1 && n == 2)
 				memset(told, 0, sizeof(told));
-			assert_int_equal(told_lost(sync, SINK + i, n * turn, told),
+			assert_int_equal(told_lost(sync, SUBSCRIBER + i, n * turn, told),
 					 cases[i].told[n]);
-			assert_int_equal(told_lost(sync, SINK + i, (n + 1) * turn - 1, told), 0);
+			assert_int_equal(told_lost(sync, SUBSCRIBER + i, (n + 1) * turn - 1, told),
+					 0);
 		}
 	}
 	sync_free(sync);
@@ -919,13 +925,13 @@ static void test_sink(void **state)
 		assert_int_equal(sync_capture(sync, &entry, start), 0);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
-		sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, start);
+		sync_open(sync, SUBSCRIBER, false, &peer.certificate, PEER_EPOCH, start);
 		/* The publisher sends no frame before the Subscribe. */
-		assert_int_equal(sync_output(sync, SINK, start, body, &kind, &len), -EAGAIN);
+		assert_int_equal(sync_output(sync, SUBSCRIBER, start, body, &kind, &len), -EAGAIN);
 		assert_int_equal(ack(sync, 0), -SYNC_E_KIND);
 		assert_int_equal(subscribe(sync, asked[i].journal, asked[i].position), 0);
 		assert_int_equal(ack(sync, 0), -SYNC_E_KIND);
-		assert_int_equal(sync_output(sync, SINK, start, body, &kind, &len), 0);
+		assert_int_equal(sync_output(sync, SUBSCRIBER, start, body, &kind, &len), 0);
 		assert_int_equal(kind, SYNC_KIND_BEGIN);
 		said = lvsmesh__pb__begin__unpack(NULL, len, body);
 		assert_true(said->journal == JOURNAL && said->end == 2);
@@ -935,18 +941,21 @@ static void test_sink(void **state)
 	assert_int_equal(sync_refused(sync, SYNC_E_POSITION), 1);
 	assert_int_equal(subscribe(sync, JOURNAL, 1), -SYNC_E_KIND);
 	assert_int_equal(ack(sync, 2), -SYNC_E_POSITION); /* not sent yet */
-	assert_int_equal(sink_output(sync, SINK, start, &len), 0);
+	assert_int_equal(subscriber_output(sync, SUBSCRIBER, start, &len), 0);
 	assert_int_equal(ack(sync, 2), 0);
 	assert_int_equal(ack(sync, 1), -SYNC_E_ORDER);
 	/* The other direction's kinds, unknown kinds, and what does not decode. */
-	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_BATCH, body, len, start), -SYNC_E_KIND);
-	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_HEARTBEAT, body, 0, start),
+	assert_int_equal(sync_receive(sync, SUBSCRIBER, SYNC_KIND_BATCH, body, len, start),
 			 -SYNC_E_KIND);
-	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_BEGIN, body, 0, start), -SYNC_E_KIND);
-	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_MAX, body, 0, start), -SYNC_E_KIND);
-	assert_int_equal(sync_receive(sync, SINK, 0, body, 0, start), -SYNC_E_KIND);
+	assert_int_equal(sync_receive(sync, SUBSCRIBER, SYNC_KIND_HEARTBEAT, body, 0, start),
+			 -SYNC_E_KIND);
+	assert_int_equal(sync_receive(sync, SUBSCRIBER, SYNC_KIND_BEGIN, body, 0, start),
+			 -SYNC_E_KIND);
+	assert_int_equal(sync_receive(sync, SUBSCRIBER, SYNC_KIND_MAX, body, 0, start),
+			 -SYNC_E_KIND);
+	assert_int_equal(sync_receive(sync, SUBSCRIBER, 0, body, 0, start), -SYNC_E_KIND);
 	memset(body, 0xff, 64);
-	assert_int_equal(sync_receive(sync, SINK, SYNC_KIND_ACK, body, 64, start),
+	assert_int_equal(sync_receive(sync, SUBSCRIBER, SYNC_KIND_ACK, body, 64, start),
 			 -SYNC_E_MALFORMED);
 	sync_free(sync);
 }
@@ -961,27 +970,27 @@ static void test_stalled(void **state)
 	size_t len;
 
 	(void)state;
-	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, now);
+	sync_open(sync, SUBSCRIBER, false, &peer.certificate, PEER_EPOCH, now);
 	assert_int_equal(subscribe(sync, 0, 0), 0);
-	assert_int_equal(sink_output(sync, SINK, now, &len), -EAGAIN);
+	assert_int_equal(subscriber_output(sync, SUBSCRIBER, now, &len), -EAGAIN);
 	/* No change waits to be acknowledged. */
 	now.mono += 2 * SYNC_STALL;
 	sync_tick(sync, now);
-	assert_false(sync_stalled(sync, SINK, now));
+	assert_false(sync_stalled(sync, SUBSCRIBER, now));
 	assert_int_equal(sync_capture(sync, &entry, now), 0);
 	sync_tick(sync, now);
 	now.mono += SYNC_STALL - 1;
-	assert_false(sync_stalled(sync, SINK, now));
+	assert_false(sync_stalled(sync, SUBSCRIBER, now));
 	now.mono++;
 	sync_tick(sync, now);
-	assert_true(sync_stalled(sync, SINK, now));
-	sync_stream_status(sync, SINK, now, &status);
+	assert_true(sync_stalled(sync, SUBSCRIBER, now));
+	sync_stream_status(sync, SUBSCRIBER, now, &status);
 	assert_int_equal(status.lag, SYNC_STALL);
 	assert_int_equal(status.behind, 1);
 	/* An ack of the change that was there all the time is enough. */
-	assert_int_equal(sink_output(sync, SINK, now, &len), 0);
+	assert_int_equal(subscriber_output(sync, SUBSCRIBER, now, &len), 0);
 	assert_int_equal(ack(sync, 1), 0);
-	assert_false(sync_stalled(sync, SINK, now));
+	assert_false(sync_stalled(sync, SUBSCRIBER, now));
 	sync_free(sync);
 }
 
@@ -994,10 +1003,10 @@ static void test_want(void **state)
 	size_t len;
 
 	(void)state;
-	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, start);
+	sync_open(sync, SUBSCRIBER, false, &peer.certificate, PEER_EPOCH, start);
 	assert_int_equal(want(sync, ranges, 2, 0), -SYNC_E_KIND);
 	assert_int_equal(subscribe(sync, JOURNAL, 0), 0);
-	assert_int_equal(sync_output(sync, SINK, start, body, &kind, &len), 0);
+	assert_int_equal(sync_output(sync, SUBSCRIBER, start, body, &kind, &len), 0);
 	assert_int_equal(want(sync, ranges, 0, 0), -SYNC_E_MALFORMED);
 	assert_int_equal(want(sync, ranges, 1, 0), -SYNC_E_MALFORMED);
 	assert_int_equal(want(sync, ranges, 130, 0), -SYNC_E_MALFORMED);
@@ -1029,7 +1038,7 @@ static unsigned int answered(struct sync *sync, struct now *now, unsigned int *r
 	assert_int_equal(batch_reader_new(&reader), 0);
 	for (; !head.wanted_end; batches++) {
 		now->mono++;
-		assert_int_equal(sink_output(sync, SINK, *now, &len), 0);
+		assert_int_equal(subscriber_output(sync, SUBSCRIBER, *now, &len), 0);
 		assert_int_equal(
 			batch_read(reader, body + SIGNATURE_SIZE, len - SIGNATURE_SIZE, &head), 0);
 		while (head.wanted && batch_next(reader, &entry, &version, &age))
@@ -1057,9 +1066,9 @@ static void test_want_nothing(void **state)
 
 		assert_int_equal(sync_capture(sync, &entry, now), 0);
 	}
-	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, now);
+	sync_open(sync, SUBSCRIBER, false, &peer.certificate, PEER_EPOCH, now);
 	assert_int_equal(subscribe(sync, JOURNAL, 20000), 0);
-	assert_int_equal(sink_next(sync, SINK, SYNC_KIND_BEGIN, now, &len), 0);
+	assert_int_equal(subscriber_next(sync, SUBSCRIBER, SYNC_KIND_BEGIN, now, &len), 0);
 	assert_int_equal(want_without(sync, ranges, 2, &us.id, 1), 0);
 	assert_int_equal(answered(sync, &now, &count), 1);
 	assert_int_equal(count, 0);
@@ -1122,7 +1131,7 @@ static unsigned int injected(struct sync *sync, struct entry list[2])
 static void test_end_elsewhere(void **state)
 {
 	struct forged forged = good_batch(false);
-	struct sync *sync = make_source();
+	struct sync *sync = make_subscription();
 	struct entry list[3];
 
 	(void)state;
@@ -1344,21 +1353,21 @@ static void test_from_start(void **state)
 
 		assert_int_equal(sync_capture(publisher, &entry, start), 0);
 	}
-	sync_open(publisher, SINK, false, &us.certificate, EPOCH, start);
-	assert_int_equal(subscribe_to(publisher, SINK, 0, 0, start), 0);
-	sync_open(subscriber, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
-	assert_int_equal(source_says(subscriber, &len), SYNC_KIND_SUBSCRIBE);
+	sync_open(publisher, SUBSCRIBER, false, &us.certificate, EPOCH, start);
+	assert_int_equal(subscribe_to(publisher, SUBSCRIBER, 0, 0, start), 0);
+	sync_open(subscriber, SUBSCRIPTION, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(subscription_says(subscriber, &len), SYNC_KIND_SUBSCRIBE);
 	for (unsigned int i = 0; i < 500; i++) {
 		later.mono += USEC_PER_MSEC;
-		while (sync_output(publisher, SINK, later, body, &kind, &len) == 0)
-			assert_int_equal(sync_receive(subscriber, SOURCE, kind, body, len, later),
-					 0);
+		while (sync_output(publisher, SUBSCRIBER, later, body, &kind, &len) == 0)
+			assert_int_equal(
+				sync_receive(subscriber, SUBSCRIPTION, kind, body, len, later), 0);
 	}
 	assert_int_equal(entries(subscriber), 20000);
 	sync_status(subscriber, &status);
 	assert_int_equal(status.stale, 0);
 	assert_int_equal(status.learned, 20000);
-	sync_stream_status(subscriber, SOURCE, later, &stream);
+	sync_stream_status(subscriber, SUBSCRIPTION, later, &stream);
 	assert_true(stream.synced);
 	sync_free(publisher);
 	sync_free(subscriber);
@@ -1372,7 +1381,7 @@ static void test_late(void **state)
 	struct now woke = {.mono = start.mono + 9 * USEC_PER_SEC,
 			   .wall = start.wall + 9 * USEC_PER_SEC};
 	struct entry first = make_entry(1), second = make_entry(2);
-	struct sync *sync = make_source();
+	struct sync *sync = make_subscription();
 	struct forged forged = good_batch(false);
 	struct sync_status status;
 
@@ -1418,19 +1427,19 @@ static void test_signed_once(void **state)
 	size_t len;
 
 	(void)state;
-	for (unsigned int stream = SINK; stream < SINK + 3; stream++)
+	for (unsigned int stream = SUBSCRIBER; stream < SUBSCRIBER + 3; stream++)
 		sync_open(sync, stream, false, &peer.certificate, PEER_EPOCH, start);
 	assert_int_equal(sync_capture(sync, &entry, start), 0);
-	for (unsigned int stream = SINK; stream < SINK + 3; stream++) {
+	for (unsigned int stream = SUBSCRIBER; stream < SUBSCRIBER + 3; stream++) {
 		assert_int_equal(subscribe_to(sync, stream, JOURNAL, 0, start), 0);
 	}
-	assert_int_equal(sink_output(sync, SINK, now, &len), 0);
-	assert_int_equal(sink_output(sync, SINK + 1, now, &len), 0);
+	assert_int_equal(subscriber_output(sync, SUBSCRIBER, now, &len), 0);
+	assert_int_equal(subscriber_output(sync, SUBSCRIBER + 1, now, &len), 0);
 	sync_status(sync, &status);
 	assert_int_equal(status.batches_out, 1);
 
 	now.mono += 100 * USEC_PER_SEC;
-	assert_int_equal(sink_output(sync, SINK + 2, now, &len), 0);
+	assert_int_equal(subscriber_output(sync, SUBSCRIBER + 2, now, &len), 0);
 	sync_free(sync);
 
 	/* The subscriber is the peer: what it injects has 100 s less. */
@@ -1439,13 +1448,13 @@ static void test_signed_once(void **state)
 	size_t subscribe_len;
 
 	assert_int_equal(sync_new(&options, &late), 0);
-	sync_open(late, SOURCE, true, &us.certificate, EPOCH, now);
-	assert_int_equal(sync_output(late, SOURCE, now, subscribe, &kind, &subscribe_len), 0);
+	sync_open(late, SUBSCRIPTION, true, &us.certificate, EPOCH, now);
+	assert_int_equal(sync_output(late, SUBSCRIPTION, now, subscribe, &kind, &subscribe_len), 0);
 	uint8_t *batch = malloc(len);
 
 	memcpy(batch, body, len);
 	assert_int_equal(begin(late, JOURNAL, 0, 1), 0);
-	assert_int_equal(sync_receive(late, SOURCE, SYNC_KIND_BATCH, batch, len, now), 0);
+	assert_int_equal(sync_receive(late, SUBSCRIPTION, SYNC_KIND_BATCH, batch, len, now), 0);
 	free(batch);
 	len = sync_inject(late, now, body, sizeof(body));
 	assert_int_equal(kernel_wire_read(&reader, body, len, 0), 0);
@@ -1460,7 +1469,7 @@ static void test_journal_gap(void **state)
 {
 	struct sync_options options = {
 		.identity = &peer, .epoch = PEER_EPOCH, .journal = PEER_JOURNAL, .entries_max = 10};
-	struct sync *publisher, *subscriber = make_source();
+	struct sync *publisher, *subscriber = make_subscription();
 	struct forged forged = good_batch(false);
 	struct entry brief = make_entry(2);
 	struct sync_stream_status status;
@@ -1478,13 +1487,14 @@ static void test_journal_gap(void **state)
 	sync_tick(publisher, later);
 	assert_int_equal(entries(publisher), 1);
 
-	sync_open(publisher, SINK, false, &us.certificate, EPOCH, later);
-	assert_int_equal(subscribe_to(publisher, SINK, PEER_JOURNAL, 10, later), 0);
-	assert_int_equal(sink_output(publisher, SINK, later, &len), 0);
-	assert_int_equal(sync_receive(subscriber, SOURCE, SYNC_KIND_BATCH, body, len, later), 0);
-	sync_stream_status(subscriber, SOURCE, later, &status);
+	sync_open(publisher, SUBSCRIBER, false, &us.certificate, EPOCH, later);
+	assert_int_equal(subscribe_to(publisher, SUBSCRIBER, PEER_JOURNAL, 10, later), 0);
+	assert_int_equal(subscriber_output(publisher, SUBSCRIBER, later, &len), 0);
+	assert_int_equal(sync_receive(subscriber, SUBSCRIPTION, SYNC_KIND_BATCH, body, len, later),
+			 0);
+	sync_stream_status(subscriber, SUBSCRIPTION, later, &status);
 	assert_int_equal(status.position, 11);
-	sync_stream_status(publisher, SINK, later, &status);
+	sync_stream_status(publisher, SUBSCRIBER, later, &status);
 	assert_int_equal(status.behind, 0);
 	sync_free(publisher);
 	sync_free(subscriber);
@@ -1512,17 +1522,17 @@ static void test_changed_again(void **state)
 
 		assert_int_equal(sync_capture(sync, &other, start), 0);
 	}
-	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, start);
+	sync_open(sync, SUBSCRIBER, false, &peer.certificate, PEER_EPOCH, start);
 	assert_int_equal(subscribe(sync, 0, 0), 0);
 	for (head.last = 0; head.last != 10001; now.mono += 10 * USEC_PER_MSEC) {
-		assert_int_equal(sink_output(sync, SINK, now, &len), 0);
+		assert_int_equal(subscriber_output(sync, SUBSCRIBER, now, &len), 0);
 		assert_int_equal(
 			batch_read(reader, body + SIGNATURE_SIZE, len - SIGNATURE_SIZE, &head), 0);
 		/* The entry changes again: acknowledging the first batches does not cover it. */
 		if (head.first == 0)
 			assert_int_equal(sync_capture(sync, &entry, start), 0);
 		assert_int_equal(ack(sync, head.last), 0);
-		sync_stream_status(sync, SINK, now, &status);
+		sync_stream_status(sync, SUBSCRIBER, now, &status);
 		assert_int_equal(status.position, head.last == 10001 ? 10001 : 0);
 	}
 	batch_reader_free(reader);
@@ -1558,7 +1568,7 @@ static void test_found_versions(void **state)
  * the journal leaves them out: others ask for all above it. */
 static void test_told_for_others(void **state)
 {
-	struct sync *sync = make_source();
+	struct sync *sync = make_subscription();
 	struct forged forged = good_batch(false);
 	Lvsmesh__Pb__Lost *lost;
 	size_t len;
@@ -1572,10 +1582,10 @@ static void test_told_for_others(void **state)
 	forged.version = (struct table_version){forged.version.hlc + 1000, 1234};
 	assert_int_equal(receive(sync, &forged), 0);
 	assert_int_equal(entries(sync), 2);
-	sync_close(sync, SOURCE);
-	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, start);
+	sync_close(sync, SUBSCRIPTION);
+	sync_open(sync, SUBSCRIBER, false, &peer.certificate, PEER_EPOCH, start);
 	assert_int_equal(subscribe(sync, 0, 0), 0);
-	assert_int_equal(sink_next(sync, SINK, SYNC_KIND_LOST, start, &len), 0);
+	assert_int_equal(subscriber_next(sync, SUBSCRIBER, SYNC_KIND_LOST, start, &len), 0);
 	lost = lvsmesh__pb__lost__unpack(NULL, len, body);
 	assert_int_equal(lost->n_ids, 1);
 	assert_int_equal(lost->positions[0], 10);
@@ -1593,8 +1603,9 @@ static void let_flow(struct sync *sync, unsigned int ms, bool both, struct now *
 
 		now->mono += USEC_PER_MSEC;
 		assert_int_equal(sync_capture(sync, &entry, *now), 0);
-		for (unsigned int stream = SINK; stream < (both ? SINK + 2 : SINK + 1); stream++)
-			while (sink_output(sync, stream, *now, &len) == 0)
+		for (unsigned int stream = SUBSCRIBER;
+		     stream < (both ? SUBSCRIBER + 2 : SUBSCRIBER + 1); stream++)
+			while (subscriber_output(sync, stream, *now, &len) == 0)
 				;
 	}
 }
@@ -1610,17 +1621,17 @@ static void test_falls_behind(void **state)
 
 	(void)state;
 	for (unsigned int i = 0; i < 2; i++) {
-		sync_open(sync, SINK + i, false, &peer.certificate, PEER_EPOCH, now);
-		assert_int_equal(subscribe_to(sync, SINK + i, 0, 0, now), 0);
+		sync_open(sync, SUBSCRIBER + i, false, &peer.certificate, PEER_EPOCH, now);
+		assert_int_equal(subscribe_to(sync, SUBSCRIBER + i, 0, 0, now), 0);
 	}
 	let_flow(sync, 20, true, &now);
 	let_flow(sync, 50, false, &now);
 	let_flow(sync, 8, true, &now);
-	sync_stream_status(sync, SINK + 1, now, &stream);
+	sync_stream_status(sync, SUBSCRIBER + 1, now, &stream);
 	assert_true(stream.behind <= 5);
 	sync_status(sync, &before);
 	let_flow(sync, 400, true, &now);
-	sync_stream_status(sync, SINK + 1, now, &stream);
+	sync_stream_status(sync, SUBSCRIBER + 1, now, &stream);
 	assert_true(stream.behind <= 5);
 	sync_status(sync, &after);
 	assert_in_range(after.batches_out - before.batches_out, 90, 101);
@@ -1655,8 +1666,8 @@ static void test_lying_journal(void **state)
 	size_t len;
 
 	(void)state;
-	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
-	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	sync_open(sync, SUBSCRIPTION, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(subscription_says(sync, &len), SYNC_KIND_SUBSCRIBE);
 	assert_int_equal(begin(sync, PEER_JOURNAL, 0, UINT64_MAX), 0);
 	for (uint64_t position = 1; position < UINT64_MAX / 4; position *= 4) {
 		forged.head.last = position;
@@ -1667,8 +1678,9 @@ static void test_lying_journal(void **state)
 		assert_int_equal(receive(sync, &forged), -SYNC_E_ORDER);
 		sync_join(sync, start);
 		sync_tick(sync, start);
-		assert_int_equal(sync_output(sync, SOURCE, start, body, &kind, &len), -EAGAIN);
-		sync_stream_status(sync, SOURCE, start, &status);
+		assert_int_equal(sync_output(sync, SUBSCRIPTION, start, body, &kind, &len),
+				 -EAGAIN);
+		sync_stream_status(sync, SUBSCRIPTION, start, &status);
 		assert_int_equal(status.position, position);
 		assert_false(status.synced);
 		forged.head.first = position;
@@ -1683,7 +1695,7 @@ static bool answer(struct sync *sync, const struct forged *forged)
 	uint8_t kind;
 	size_t len;
 
-	if (sync_output(sync, SOURCE, start, body, &kind, &len) < 0)
+	if (sync_output(sync, SUBSCRIPTION, start, body, &kind, &len) < 0)
 		return false;
 	assert_int_equal(kind, SYNC_KIND_WANT);
 	assert_int_equal(receive(sync, forged), 0);
@@ -1699,8 +1711,8 @@ static void test_lying_complete(void **state)
 	size_t len;
 
 	(void)state;
-	sync_open(sync, SOURCE, true, &peer.certificate, PEER_EPOCH, start);
-	assert_int_equal(source_says(sync, &len), SYNC_KIND_SUBSCRIBE);
+	sync_open(sync, SUBSCRIPTION, true, &peer.certificate, PEER_EPOCH, start);
+	assert_int_equal(subscription_says(sync, &len), SYNC_KIND_SUBSCRIBE);
 	assert_int_equal(begin(sync, PEER_JOURNAL, 0, 0), 0);
 	assert_int_equal(heartbeat(sync, 0, true), 0);
 	sync_join(sync, start);
@@ -1719,7 +1731,7 @@ static void test_lying_complete(void **state)
 static void test_lying_lost(void **state)
 {
 	struct forged forged = good_batch(true), journal = good_batch(false);
-	struct sync *sync = make_source();
+	struct sync *sync = make_subscription();
 	unsigned int wants = 0;
 
 	(void)state;
@@ -1756,9 +1768,9 @@ static void test_greedy(void **state)
 
 	(void)state;
 	assert_int_equal(batch_reader_new(&reader), 0);
-	sync_open(sync, SINK, false, &peer.certificate, PEER_EPOCH, now);
+	sync_open(sync, SUBSCRIBER, false, &peer.certificate, PEER_EPOCH, now);
 	assert_int_equal(subscribe(sync, JOURNAL, 0), 0);
-	assert_int_equal(sink_output(sync, SINK, now, &len), -EAGAIN);
+	assert_int_equal(subscriber_output(sync, SUBSCRIBER, now, &len), -EAGAIN);
 	for (unsigned int i = 1; i <= 50; i++) {
 		struct entry entry = make_entry(i);
 
@@ -1767,7 +1779,7 @@ static void test_greedy(void **state)
 		assert_int_equal(sync_capture(sync, &entry, now), 0);
 		now.mono += 10 * USEC_PER_MSEC;
 		for (unsigned int wanted = 0; wanted < 2; wanted++) {
-			assert_int_equal(sync_output(sync, SINK, now, body, &kind, &len), 0);
+			assert_int_equal(sync_output(sync, SUBSCRIBER, now, body, &kind, &len), 0);
 			assert_int_equal(kind, SYNC_KIND_BATCH);
 			assert_int_equal(batch_read(reader, body + SIGNATURE_SIZE,
 						    len - SIGNATURE_SIZE, &head),
@@ -1776,7 +1788,7 @@ static void test_greedy(void **state)
 			assert_int_equal(head.last, i);
 		}
 		assert_true(head.wanted_end);
-		assert_int_equal(sync_output(sync, SINK, now, body, &kind, &len), -EAGAIN);
+		assert_int_equal(sync_output(sync, SUBSCRIBER, now, body, &kind, &len), -EAGAIN);
 	}
 	batch_reader_free(reader);
 	sync_free(sync);

@@ -11,8 +11,10 @@
 
 static struct table *make_table(uint32_t max)
 {
-	struct table_options options = {
-		.self = SELF, .entries_max = max, .paths_max = TABLE_PATHS_MAX, .hash_key = {1}};
+	struct table_options options = {.self = SELF,
+					.entries_max = max,
+					.bindings_max = TABLE_BINDINGS_MAX,
+					.hash_key = {1}};
 	struct table *table;
 
 	assert_int_equal(table_new(&options, &table), 0);
@@ -87,9 +89,9 @@ static void check_journal(struct table *table, const struct model *model, uint64
 static enum table_result merge(struct table *table, const struct entry *entry,
 			       struct table_version version, uint32_t refreshed)
 {
-	struct table_displaced met;
+	struct table_displaced displaced;
 
-	return table_merge(table, entry, version, refreshed, &met);
+	return table_merge(table, entry, version, refreshed, &displaced);
 }
 
 static bool newer(struct table_version a, struct table_version b)
@@ -362,10 +364,10 @@ static struct entry make_path(unsigned int client, uint8_t server)
 	return entry;
 }
 
-/* A path is held as long as one entry takes it, and no longer. */
-static void test_paths(void **state)
+/* A binding is held as long as one entry takes it, and no longer. */
+static void test_bindings(void **state)
 {
-	struct table_options options = {.self = SELF, .entries_max = 1000, .paths_max = 3};
+	struct table_options options = {.self = SELF, .entries_max = 1000, .bindings_max = 3};
 	uint64_t hlc = 1;
 	struct table *table;
 	struct entry entry, held;
@@ -536,14 +538,14 @@ static void test_returned(void **state)
 	entry = make_entry(1, 1);
 	assert_int_equal(merge(table, &entry, (struct table_version){5, SELF}, 0), TABLE_NEW);
 	assert_int_equal(list_of(table, 1, &position), TABLE_INJECT);
-	table_settle(table, table_find(table, &entry.flow));
+	table_mark_injected(table, table_find(table, &entry.flow));
 	assert_int_equal(list_of(table, 1, &position), TABLE_JOURNAL);
 	assert_int_equal(position, 4);
 	/* Another's. */
 	entry = make_entry(2, 1);
 	assert_int_equal(merge(table, &entry, (struct table_version){5, 1}, 0), TABLE_NEW);
 	ref = table_find(table, &entry.flow);
-	table_settle(table, ref);
+	table_mark_injected(table, ref);
 	table_get(table, ref, NULL, &meta);
 	assert_int_equal(meta.list, TABLE_IDLE);
 	assert_false(meta.returned);
@@ -605,7 +607,7 @@ int main(void)
 		cmocka_unit_test(test_model),    cmocka_unit_test(test_readers),
 		cmocka_unit_test(test_sweep),    cmocka_unit_test(test_limits),
 		cmocka_unit_test(test_options),  cmocka_unit_test(test_adopted),
-		cmocka_unit_test(test_paths),    cmocka_unit_test(test_returned),
+		cmocka_unit_test(test_bindings), cmocka_unit_test(test_returned),
 		cmocka_unit_test(test_withheld), cmocka_unit_test(test_origins),
 		cmocka_unit_test(test_timeout),  cmocka_unit_test(test_tidy),
 		cmocka_unit_test(test_template),

@@ -82,12 +82,12 @@ static void ticks(struct world *world, unsigned int n)
 static void told(struct world *world, const struct entry *entry)
 {
 	struct table_version version = {world->version += 1ull << 20, 99};
-	struct table_displaced met;
+	struct table_displaced displaced;
 
 	hlc_observe(&world->sync->hlc, version.hlc);
-	assert_int_equal(
-		table_merge(world->sync->table, entry, version, mono_seconds(world->now), &met),
-		TABLE_CHANGED);
+	assert_int_equal(table_merge(world->sync->table, entry, version, mono_seconds(world->now),
+				     &displaced),
+			 TABLE_CHANGED);
 }
 
 /* Our kernel gave the client a real server, and then a peer publishes another one. */
