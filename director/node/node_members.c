@@ -405,7 +405,7 @@ static void returned_update(struct node *node, struct now now)
 	sync_status(node->sync, &status);
 	if (node->met && node->read && status.joined && status.complete &&
 	    !membership_unanswered(node->membership, &cursor, &endpoint))
-		node->returned = status.stamped;
+		node->returned = status.stamped + USEC_PER_MSEC; /* versions count milliseconds */
 }
 
 void node_members_tick(struct node *node, struct now now)

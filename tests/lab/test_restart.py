@@ -131,6 +131,33 @@ def test_the_other_daemons_restart(busy):
     nobody_noticed(cluster, client)
 
 
+def test_ends_of_two_lives_ago(busy):
+    """A connection that was captured two starts ago ends while the daemon is down: the kernel is right, not the peer."""
+    cluster, client = busy
+    t, director, other = cluster.topology, *cluster.directors
+    before = set(kernel_table(other))
+    late = more_connections(t, 20)
+    cluster.wait_replicated(COUNT + 20)
+    noted = cluster.state(director) / "returned"
+    earlier = noted.stat().st_mtime
+    cluster.kill_daemon(director)
+    cluster.start_director(director)
+    cluster.wait_ready([director])
+    wait_for(lambda: noted.stat().st_mtime > earlier, 10, "what the peer returned, noted")
+    cluster.kill_daemon(director)
+    late.kill()
+    wait_for(lambda: not established(director, before), 10, "the ends, in the kernel that carries")
+    cluster.start_director(director)
+    cluster.wait_ready([director])
+    wait_for(lambda: not established(other, before), 10, "the ends, in the other kernel")
+    assert not established(director, before)
+    nobody_noticed(cluster, client)
+
+
+def established(director, but):
+    return [flow for flow, (_, state) in kernel_table(director).items() if state == "ESTABLISHED" and flow not in but]
+
+
 STAY, END = 5000, 10000
 
 
