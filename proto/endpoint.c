@@ -27,7 +27,7 @@ static const char *v4_unusable(const uint8_t *bytes)
 	static const uint8_t broadcast[4] = {255, 255, 255, 255};
 
 	if (bytes[0] == 0)
-		return "an address of no host (0.0.0.0/8)";
+		return "not a host's address (0.0.0.0/8)";
 	if ((bytes[0] & 0xf0) == 0xe0)
 		return "a multicast address";
 	return memcmp(bytes, broadcast, 4) == 0 ? "the broadcast address" : NULL;
@@ -38,7 +38,7 @@ static const char *v6_unusable(const uint8_t *bytes)
 	static const uint8_t zero[16], mapped[12] = {[10] = 0xff, [11] = 0xff};
 
 	if (memcmp(bytes, zero, 16) == 0)
-		return "an address of no host (::)";
+		return "not a host's address (::)";
 	if (bytes[0] == 0xff)
 		return "a multicast address";
 	if (bytes[0] == 0xfe && (bytes[1] & 0xc0) == 0x80)

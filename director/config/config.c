@@ -45,8 +45,8 @@ static int read_path(const struct reader *reader, const char *section, const cha
 {
 	if (value[0] != '/')
 		return outline_refuse(reader->outline, reader->fault, at(reader, section, key),
-				      "%s \"%.64s\" is no absolute path; write /%.64s", key, value,
-				      value);
+				      "%s \"%.64s\" is not an absolute path; write /%.64s", key,
+				      value, value);
 	*ret_path = strdup(value);
 	return *ret_path ? 0 : -ENOMEM;
 }
@@ -81,9 +81,9 @@ static int read_interface(const struct reader *reader, outline_node_t node, cons
 		if (*c == '/' || *c == ':' || *c == '%' || isspace((unsigned char)*c))
 			valid = false;
 	if (!valid)
-		return outline_refuse(reader->outline, reader->fault, node,
-				      "\"%s\" is no name of an interface; write one like lvsmesh0",
-				      name);
+		return outline_refuse(
+			reader->outline, reader->fault, node,
+			"\"%s\" is not a valid interface name; write one like lvsmesh0", name);
 	snprintf(ret_name, IFNAMSIZ, "%s", name);
 	return 0;
 }
@@ -97,11 +97,12 @@ static int read_subnet(const struct reader *reader, const char *subnet, struct c
 	if (strcmp(subnet + length, "/30") != 0 || ip_addr_parse(network, &tap->local) < 0 ||
 	    tap->local.family != AF_INET || (tap->local.bytes[3] & 3) != 0 ||
 	    ip_addr_unusable(&tap->local))
-		return outline_refuse(
-			reader->outline, reader->fault, at(reader, "wire-tap", "subnet"),
-			"subnet \"%s\" is no IPv4 network of 4 unicast addresses; write one like "
-			"%s",
-			subnet, TAP_SUBNET_DEFAULT);
+		return outline_refuse(reader->outline, reader->fault,
+				      at(reader, "wire-tap", "subnet"),
+				      "subnet \"%s\" is not an IPv4 network of 4 unicast "
+				      "addresses; write one like "
+				      "%s",
+				      subnet, TAP_SUBNET_DEFAULT);
 	tap->prefix = 30;
 	tap->remote = tap->local;
 	tap->local.bytes[3] |= 1;
@@ -142,16 +143,15 @@ static int read_sync(const struct reader *reader, const struct raw_sync *raw,
 	    config_service_duration(raw->join_timeout, &sync->join_timeout) < 0)
 		return outline_refuse(reader->outline, reader->fault,
 				      at(reader, "sync", "join-timeout"),
-				      "join-timeout \"%s\" is no duration; write one like 120s, or "
-				      "0s to wait for "
-				      "ever",
+				      "join-timeout \"%s\" is not a valid duration; write one like "
+				      "120s, or 0s to wait for ever",
 				      raw->join_timeout);
 	if (!raw || !raw->min_age)
 		return 0;
 	if (config_service_duration(raw->min_age, &sync->min_age) < 0)
 		return outline_refuse(
 			reader->outline, reader->fault, at(reader, "sync", "min-age"),
-			"min-age \"%s\" is no duration; write one like 0s, 500ms or 5s",
+			"min-age \"%s\" is not a valid duration; write one like 0s, 500ms or 5s",
 			raw->min_age);
 	if (sync->min_age > MIN_AGE_MAX)
 		return outline_refuse(
@@ -168,7 +168,7 @@ static int read_control(const struct reader *reader, const struct raw_config *ra
 
 	if (control[0] != '/')
 		return outline_refuse(reader->outline, reader->fault, at(reader, NULL, "control"),
-				      "control \"%s\" is no absolute path; write %s", control,
+				      "control \"%s\" is not an absolute path; write %s", control,
 				      CONTROL_DEFAULT);
 	snprintf(config->control, sizeof(config->control), "%s", control);
 	return 0;
@@ -178,10 +178,10 @@ static int read_exec(const struct reader *reader, const struct raw_alerts *raw,
 		     struct config_alerts *alerts)
 {
 	if (raw->exec[0][0] != '/')
-		return outline_refuse(
-			reader->outline, reader->fault, at(reader, "alerts", "exec"),
-			"exec begins with \"%.64s\", no absolute path; write [/%.64s, ...]",
-			raw->exec[0], raw->exec[0]);
+		return outline_refuse(reader->outline, reader->fault, at(reader, "alerts", "exec"),
+				      "exec begins with \"%.64s\", which is not an absolute path; "
+				      "write [/%.64s, ...]",
+				      raw->exec[0], raw->exec[0]);
 	alerts->exec = calloc(raw->n_exec + 1, sizeof(*alerts->exec));
 	for (uint32_t i = 0; alerts->exec && i < raw->n_exec; i++) {
 		alerts->exec[i] = strdup(raw->exec[i]);
@@ -204,7 +204,7 @@ static int read_webhook(const struct reader *reader, const char *url, struct con
 	if (!valid)
 		return outline_refuse(reader->outline, reader->fault,
 				      at(reader, "alerts", "webhook"),
-				      "webhook is no URL of HTTP; write one like "
+				      "webhook is not an HTTP URL; write one like "
 				      "https://alerts.example/hook");
 	alerts->webhook = strdup(url);
 	return alerts->webhook ? 0 : -ENOMEM;

@@ -49,11 +49,12 @@ static int read_endpoints(const struct reader *reader, const char *key, char *co
 		int r;
 
 		if (endpoint_parse(texts[i], &endpoints[i]) < 0)
-			return outline_refuse(reader->outline, reader->fault,
-					      outline_item(reader->outline, list, i),
-					      "\"%s\" is no address with a port; write one like "
-					      "192.0.2.11:7946 or \"[2001:db8::11]:7946\"",
-					      texts[i]);
+			return outline_refuse(
+				reader->outline, reader->fault,
+				outline_item(reader->outline, list, i),
+				"\"%s\" is not an address with a port; write one like "
+				"192.0.2.11:7946 or \"[2001:db8::11]:7946\"",
+				texts[i]);
 		r = check_repeats(reader, list, endpoints, i);
 		if (r < 0)
 			return r;
@@ -87,7 +88,7 @@ static int read_witness(const struct reader *reader, const char *text, struct co
 	if (ip_addr_parse(text, &config->witness) < 0 || ip_addr_unusable(&config->witness))
 		return outline_refuse(
 			reader->outline, reader->fault, child(reader, "witness"),
-			"witness \"%s\" is no address; write one without a port, like "
+			"witness \"%s\" is not a valid address; write one without a port, like "
 			"192.0.2.1",
 			text);
 	return 0;
@@ -98,9 +99,10 @@ static int read_absence(const struct reader *reader, const char *text, struct co
 	uint32_t seconds = ABSENCE_DEFAULT;
 
 	if (text && (config_service_seconds(text, &seconds) < 0 || seconds == 0))
-		return outline_refuse(
-			reader->outline, reader->fault, child(reader, "absence"),
-			"absence \"%s\" is no duration of whole seconds; write one like 5m", text);
+		return outline_refuse(reader->outline, reader->fault, child(reader, "absence"),
+				      "absence \"%s\" is not a valid duration of whole seconds; "
+				      "write one like 5m",
+				      text);
 	if (seconds > ABSENCE_MAX)
 		return outline_refuse(reader->outline, reader->fault, child(reader, "absence"),
 				      "absence is longer than a day; write 24h or less");

@@ -113,7 +113,7 @@ static int read_fwmark(const struct reader *reader, const struct raw_service *ra
 	if (*raw->fwmark == 0)
 		return outline_refuse(reader->outline, reader->fault,
 				      child(reader, reader->node, "fwmark"),
-				      "fwmark 0 is no mark; write 1 or more");
+				      "fwmark 0 is not a valid mark; write 1 or more");
 	if (raw->protocol)
 		return outline_refuse(
 			reader->outline, reader->fault, child(reader, reader->node, "protocol"),
@@ -126,8 +126,8 @@ static int read_fwmark(const struct reader *reader, const struct raw_service *ra
 	else if (raw->n_reals == 0)
 		return outline_refuse(reader->outline, reader->fault,
 				      child(reader, reader->node, "fwmark"),
-				      "service %s has no real server that tells its family; write "
-				      "family: ipv4 or family: ipv6",
+				      "the family of service %s is unknown without a real server; "
+				      "write family: ipv4 or family: ipv6",
 				      service->name);
 	else if (config_service_address(raw->reals[0].address, &first) == 0)
 		service->key.vip.ip.family = first.ip.family;
@@ -156,7 +156,7 @@ static int read_key(const struct reader *reader, const struct raw_service *raw,
 	if (config_service_address(raw->address, vip) < 0)
 		return outline_refuse(
 			reader->outline, reader->fault, node,
-			"\"%s\" is no address with a port; write one like 203.0.113.10:443 "
+			"\"%s\" is not an address with a port; write one like 203.0.113.10:443 "
 			"or \"[2001:db8::10]:443\"",
 			raw->address);
 	/* Every port has to be asked for: a forgotten port must not take all ports. */
@@ -201,16 +201,17 @@ static int read_persistence(const struct reader *reader, const struct raw_servic
 	if (raw->persistence &&
 	    (config_service_seconds(raw->persistence, &service->persistence) < 0 ||
 	     service->persistence == 0))
-		return outline_refuse(
-			reader->outline, reader->fault, child(reader, reader->node, "persistence"),
-			"persistence \"%s\" is no duration of whole seconds; write one like "
-			"300s, 5m or 1h",
-			raw->persistence);
+		return outline_refuse(reader->outline, reader->fault,
+				      child(reader, reader->node, "persistence"),
+				      "persistence \"%s\" is not a valid duration of whole "
+				      "seconds; write one like "
+				      "300s, 5m or 1h",
+				      raw->persistence);
 	service->netmask = service_netmask_full(family);
 	if (raw->netmask && parse_netmask(raw->netmask, family, &service->netmask) < 0)
 		return outline_refuse(reader->outline, reader->fault,
 				      child(reader, reader->node, "persistence-netmask"),
-				      "\"%s\" is no netmask; write %s", raw->netmask,
+				      "\"%s\" is not a valid netmask; write %s", raw->netmask,
 				      family == AF_INET6
 					      ? "a prefix length, 1 to 128"
 					      : "one like 255.255.255.0, or its prefix length");
@@ -232,7 +233,7 @@ static int read_real(const struct reader *reader, const struct raw_service *raw,
 
 		return outline_refuse(
 			reader->outline, reader->fault, child(reader, item, "address"),
-			"\"%s\" is no address with a port; write one like 10.1.0.21:443 or "
+			"\"%s\" is not an address with a port; write one like 10.1.0.21:443 or "
 			"\"[2001:db8::21]:443\"",
 			from->address);
 	}

@@ -278,7 +278,7 @@ static int check_mapping(const struct check *check, const cyaml_schema_value_t *
 		if (!(field->value.flags & CYAML_FLAG_OPTIONAL) &&
 		    outline_child(check->outline, id, field->key) == 0)
 			return fault(check->fault, node->start_mark.line + 1,
-				     "%s lacks its key %s; write %s: and its value", name,
+				     "%s lacks the key %s; write %s: and its value", name,
 				     field->key, field->key);
 	return 0;
 }
@@ -358,7 +358,7 @@ static int check_scalar(const struct check *check, const cyaml_schema_value_t *s
 		for (unsigned int i = 0; choice_name(schema, i); i++)
 			if (strcmp(value, choice_name(schema, i)) == 0)
 				return 0;
-		return fault(check->fault, line, "there is no %s \"%.64s\"; write %s", name, value,
+		return fault(check->fault, line, "unknown %s \"%.64s\"; write %s", name, value,
 			     remedy(schema, value, text, sizeof(text)));
 	default:
 		if (length < schema->string.min)

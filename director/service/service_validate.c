@@ -35,7 +35,7 @@ static int validate_key(const struct service *service, struct service_fault *ret
 	if (key->vip.port == 0 && service->persistence == 0)
 		return fault(ret_fault, "address", -1,
 			     "a service on every port (port 0) needs persistence, or one client's "
-			     "connections part; write persistence: 300s");
+			     "connections go to different real servers; write persistence: 300s");
 	return 0;
 }
 
@@ -129,8 +129,8 @@ static int validate_real(const struct service *service, int index, struct servic
 			     host, endpoint_format(&wanted, text));
 	if (real->forwarding != FORWARDING_NAT && real->endpoint.port != vip->port)
 		return fault(ret_fault, "address", index,
-			     "with forwarding %s the real server gets the client's port, not %u; "
-			     "write %s, or forwarding: nat",
+			     "forwarding %s keeps the service's port, so the real server can't use "
+			     "port %u; write %s, or forwarding: nat",
 			     service_forwarding_name(real->forwarding), real->endpoint.port,
 			     vip->port ? endpoint_format(&wanted, text) : host);
 	if (real->weight > SERVICE_WEIGHT_MAX)

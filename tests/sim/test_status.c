@@ -279,7 +279,7 @@ static void nothing_captured(struct world *world)
 
 static void refused_reload(struct world *world)
 {
-	world->facts.reload_error = "lvsmesh.yaml:3: there is no scheduler \"xx\"; write one of rr";
+	world->facts.reload_error = "lvsmesh.yaml:3: unknown scheduler \"xx\"; write one of rr";
 }
 
 #define WORKS "  forwarder      works for N s\n"
@@ -368,8 +368,8 @@ static const struct {
 		 WRONG "  - The kernel's master sync thread has sent nothing for N s.\n"},
 	{"reload refused", refused_reload,
 	 READY WORKS WHOLE WRONG "  - The last reload was refused and the running configuration "
-				 "stays: lvsmesh.yaml:3: there "
-				 "is no scheduler \"xx\"; write one of rr\n"},
+				 "stays: lvsmesh.yaml:3: unknown "
+				 "scheduler \"xx\"; write one of rr\n"},
 };
 
 static void test_situations(void **state)
