@@ -183,11 +183,11 @@ bool digest_take(struct sync *sync, struct sync_stream *stream)
 	if (compare->stream == stream && compare->ended) {
 		subscription->horizon = compare->horizon;
 		note_parts(compare, &subscription->differ);
-		sync->counters.compared++;
+		sync->counters.tables_compared++;
 	}
 	subscription->pairs_len = take_parts(compare, &subscription->differ, subscription->pairs);
 	subscription->covered = 0;
-	sync->counters.differed += subscription->pairs_len / 2;
+	sync->counters.parts_differed += subscription->pairs_len / 2;
 	return subscription->pairs_len > 0;
 }
 

@@ -40,7 +40,7 @@ size_t sync_batch_seal(struct sync *sync, const struct batch_head *head, uint8_t
 
 	seal_record_sign(sync->identity, SYNC_KIND_BATCH, sync->epoch, head->last,
 			 data + SIGNATURE_SIZE, len, data);
-	sync->counters.batches_out++;
+	sync->counters.batches_sent++;
 	return SIGNATURE_SIZE + len;
 }
 

@@ -139,10 +139,10 @@ static uint64_t batch_merge(struct sync *sync, struct sync_stream *stream, bool 
 	if (stream->subscription.ask == ASK_SHARE)
 		sync->join.entries += merged.news;
 	else if (stream->subscription.ask == ASK_RELAY)
-		sync->counters.relayed += merged.news;
+		sync->counters.orphans_learned += merged.news;
 	else {
 		stream->subscription.covered += merged.covered;
-		sync->counters.mended += merged.covered;
+		sync->counters.repaired_from_peers += merged.covered;
 	}
 	return merged.hlc;
 }
@@ -187,7 +187,7 @@ int subscription_batch(struct sync *sync, struct sync_stream *stream, const uint
 		return -SYNC_E_SIGNATURE;
 
 	hlc = batch_merge(sync, stream, head.wanted, now);
-	sync->counters.batches_in++;
+	sync->counters.batches_received++;
 	stream->bytes += len;
 	if (!head.wanted)
 		journal_applied(sync, stream, head.last, hlc, now);

@@ -266,7 +266,7 @@ static void count_displaced(struct sync *sync, const struct entry *entry,
 		return;
 	ours.state = displaced.state;
 	both = since && displaced.hlc > since && version.hlc > since;
-	sync->counters.both_changed += both;
+	sync->counters.concurrent_updates += both;
 	if (displaced.elsewhere && !policy_is_closing(entry) && !policy_is_closing(&ours) &&
 	    (both || hlc_wall(version.hlc - displaced.hlc) <= TABLE_REFRESH * USEC_PER_SEC))
 		sync->counters.conflicts++;
@@ -411,16 +411,16 @@ static int inject_add(struct sync *sync, table_ref ref, struct now now,
 	return kernel_wire_add(writer, &entry);
 }
 
-static bool inject_repaired(struct sync *sync, struct now now, struct kernel_wire_writer *writer)
+static bool inject_reinjected(struct sync *sync, struct now now, struct kernel_wire_writer *writer)
 {
-	while (sync->repair_len > 0) {
-		table_ref ref = table_find(sync->table, &sync->repair[sync->repair_len - 1]);
+	while (sync->reinject_len > 0) {
+		table_ref ref = table_find(sync->table, &sync->reinject[sync->reinject_len - 1]);
 		int r = ref ? inject_add(sync, ref, now, writer) : -ENOENT;
 
 		if (r == -ENOSPC)
 			return false;
-		sync->counters.repaired += r == 0;
-		sync->repair_len--;
+		sync->counters.reinjected += r == 0;
+		sync->reinject_len--;
 	}
 	return true;
 }
@@ -445,21 +445,21 @@ size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap)
 			table_list_move(sync->table, ref,
 					r == -ENOENT ? TABLE_IDLE : TABLE_UNCONFIRMED);
 	}
-	if (r != -ENOSPC && inject_repaired(sync, now, &writer))
+	if (r != -ENOSPC && inject_reinjected(sync, now, &writer))
 		templates_inject(sync, now, &writer);
 	return kernel_wire_finish(&writer);
 }
 
 bool sync_inject_pending(const struct sync *sync)
 {
-	return inject_head(sync) || sync->repair_len > 0 || templates_pending(sync);
+	return inject_head(sync) || sync->reinject_len > 0 || templates_pending(sync);
 }
 
-int sync_repair(struct sync *sync, const struct flow *flow)
+int sync_reinject(struct sync *sync, const struct flow *flow)
 {
-	if (sync->repair_len == REPAIR_MAX)
+	if (sync->reinject_len == REINJECT_MAX)
 		return -EAGAIN;
-	sync->repair[sync->repair_len++] = *flow;
+	sync->reinject[sync->reinject_len++] = *flow;
 	return 0;
 }
 
@@ -481,7 +481,7 @@ bool sync_inject_awaited(const struct sync *sync)
 
 void sync_inject_lost(struct sync *sync)
 {
-	sync->counters.injected_again += table_list_count(sync->table, TABLE_UNCONFIRMED);
+	sync->counters.inject_retries += table_list_count(sync->table, TABLE_UNCONFIRMED);
 	table_list_splice(sync->table, TABLE_UNCONFIRMED, TABLE_REPLACE);
 	templates_lost(sync);
 }
@@ -500,13 +500,13 @@ void sync_status(const struct sync *sync, struct sync_status *ret_status)
 				     table_list_count(sync->table, TABLE_REPLACE);
 	ret_status->inject_unconfirmed = table_list_count(sync->table, TABLE_UNCONFIRMED);
 	ret_status->young = table_list_count(sync->table, TABLE_YOUNG);
-	ret_status->waiting = table_list_count(sync->table, TABLE_WAITING);
+	ret_status->flood_waiting = table_list_count(sync->table, TABLE_WAITING);
 	ret_status->local = table_list_count(sync->table, TABLE_LOCAL);
 	templates_status(sync, ret_status);
 	ret_status->refused_entry = sync->refused[SYNC_E_ENTRY];
 	ret_status->joined = sync->join.done;
 	ret_status->complete = sync->join.complete;
-	ret_status->join_ended = sync->join.ended;
+	ret_status->join_timed_out = sync->join.ended;
 	ret_status->join_shares = sync->join.shares;
 	ret_status->join_shares_done = sync->join.shares_done;
 	ret_status->join_entries = sync->join.entries;

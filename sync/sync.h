@@ -160,7 +160,7 @@ void sync_inject_lost(struct sync *sync);
 /* Injects an entry again that the kernel seems to have lost, whatever its origin. Not confirmed:
  * call it again if the kernel still lacks the entry. 0; -EAGAIN: enough of them wait to be
  * pulled. */
-int sync_repair(struct sync *sync, const struct flow *flow);
+int sync_reinject(struct sync *sync, const struct flow *flow);
 
 /* Persistence templates that the kernel holds with another real server than the table
  * (sync/templates.c). True: the caller goes through all connections that the kernel may have, gives
@@ -183,32 +183,32 @@ struct sync_status {
 	uint64_t inject_pending, inject_unconfirmed;
 	/* Since the start, entries: reported by the kernel; found in it; news from peers, and
 	 * entries of theirs that were none; ended, here or on the way here; confirmed in the
-	 * kernel; pulled again because the kernel dropped them, or had lost them
-	 * (sync_repair()). */
-	uint64_t captured, adopted, learned, stale, expired, injected, injected_again, repaired;
-	uint64_t compared, differed; /* tables of peers; parts of the key space in them */
-	uint64_t mended;             /* learned from these: they had been lost */
-	uint64_t relayed; /* of those learned: orphans, of dead directors, from peers that had more
-			     of their journals */
+	 * kernel; pulled again because the kernel dropped them, or because it had lost them
+	 * (sync_reinject()). */
+	uint64_t captured, adopted, learned, stale, expired, injected, inject_retries, reinjected;
+	uint64_t tables_compared, parts_differed; /* of peers; parts of the key space in them */
+	uint64_t repaired_from_peers; /* learned from these comparisons: they had been lost */
+	uint64_t orphans_learned; /* of those learned: entries of dead directors, from peers that
+				     had more of their journals */
 	/* Entries that our kernel reported, and a peer's newer version replaced: both directors
 	 * changed them while partitioned; they went on with another real server, then or within a
 	 * minute. Only the director whose version loses counts, so that the sum over all directors
 	 * is exact. */
-	uint64_t both_changed, conflicts;
+	uint64_t concurrent_updates, conflicts;
 	uint64_t refused_full, refused_entry; /* no room; SYNC_E_ENTRY */
-	uint64_t batches_out, batches_in;
-	bool joined;     /* every share of the start has come, or it ended without */
-	bool join_ended; /* by sync_join_end() */
-	bool complete;   /* and is in the kernel: what it holds is all that it could learn */
+	uint64_t batches_sent, batches_received;
+	bool joined;         /* every share of the start has come, or it ended without */
+	bool join_timed_out; /* by sync_join_end() */
+	bool complete;       /* and is in the kernel: what it holds is all that it could learn */
 	unsigned int join_shares, join_shares_done;
 	uint64_t join_entries; /* that came in them */
 	/* Ours, and withheld from the peers: too young; not established, and there are too many; of
 	 * a service that is not replicated, or ended young. */
-	uint64_t young, waiting, local;
-	uint64_t withheld; /* flows of services that are not replicated */
-	uint64_t spared;   /* that ended young */
-	uint64_t shed;     /* that were not established and too many, and are not held */
-	usec_t shed_time;  /* mono, the last time; 0: never */
+	uint64_t young, flood_waiting, local;
+	uint64_t local_total;   /* flows of services that are not replicated */
+	uint64_t young_ended;   /* that ended young */
+	uint64_t flood_shed;    /* that were not established and too many, and are not held */
+	usec_t flood_shed_time; /* mono, the last time; 0: never */
 	/* Templates that the kernel may hold with another real server; of those, the ones that have
 	 * differed for longer than a successful round takes. Since the start: replaced, and seen
 	 * so; ignored reports of those that had to end. */

@@ -35,14 +35,14 @@ static enum table_list place_old(struct sync *sync, const struct entry *entry, s
 		return TABLE_JOURNAL;
 	if (has_room(sync, TABLE_WAITING, WAITING_SHARE))
 		return TABLE_WAITING;
-	sync->counters.shed++;
-	sync->counters.shed_time = now.mono;
+	sync->counters.flood_shed++;
+	sync->counters.flood_shed_time = now.mono;
 	return TABLE_LISTS;
 }
 
 static enum table_list place_spared(struct sync *sync)
 {
-	sync->counters.spared++;
+	sync->counters.young_ended++;
 	return place_local(sync);
 }
 
@@ -53,7 +53,7 @@ static enum table_list place_new(struct sync *sync, const struct entry *entry, b
 	if (adopted && policy_is_half_open(entry))
 		return TABLE_LISTS;
 	if (policy_is_off(&sync->policy, entry)) {
-		sync->counters.withheld++;
+		sync->counters.local_total++;
 		return place_local(sync);
 	}
 	if (min_age(sync) > 0 && policy_is_closing(entry))

@@ -166,7 +166,7 @@ struct gaps {
 	struct parted parted[DIRECTORS_MAX];
 };
 
-#define REPAIR_MAX 256
+#define REINJECT_MAX 256
 /* The start: entries that no journal brings are requested from complete peers, a share each time;
  * from a single peer all at once, as it walks its whole table for each share. */
 #define SHARES_A_DONOR 4u
@@ -276,8 +276,8 @@ struct sync {
 	struct compared compared[DIRECTORS_MAX];
 	struct gaps gaps;
 	_Alignas(16) uint8_t memory[MESSAGE_MEMORY];
-	struct flow repair[REPAIR_MAX]; /* to be injected again */
-	unsigned int repair_len;
+	struct flow reinject[REINJECT_MAX]; /* to be injected again */
+	unsigned int reinject_len;
 	struct templates templates;
 	uint32_t entries_max;
 	struct sync_status counters; /* only what counts up */

@@ -201,11 +201,11 @@ static void problems_of_kernel(json_t *problems, const struct status_facts *fact
 			"IPVS has only %u buckets for %" PRIu64 " connections: set "
 			"conn_tab_bits=20 in /etc/modprobe.d/lvsmesh.conf and load ip_vs again.",
 			facts->table_size, node->sync.entries);
-	if (node->sync.shed_time && node->sync.shed_time + SHED_NOTICE > now.mono)
+	if (node->sync.flood_shed_time && node->sync.flood_shed_time + SHED_NOTICE > now.mono)
 		problem(problems,
 			"A flood of flows that are not established: %" PRIu64 " were not "
 			"replicated, being more than %u a second (sync.flood-rate).",
-			node->sync.shed, facts->config->sync.flood_rate);
+			node->sync.flood_shed, facts->config->sync.flood_rate);
 	if (node->sync.templates_late > 0)
 		problem(problems,
 			"The kernel holds %" PRIu64 " persistence templates with another real "
@@ -231,7 +231,7 @@ static void problems_of_self(json_t *problems, const struct status_facts *facts,
 	if (!node->ready && !node->draining)
 		problem(problems, "Not ready to take traffic: %s.",
 			node->waiting_for ? node->waiting_for : "starting");
-	if (node->sync.join_ended)
+	if (node->sync.join_timed_out)
 		problem(problems,
 			"It started without all entries of its peers: they had not come within "
 			"sync.join-timeout. Those that were missing come later.");

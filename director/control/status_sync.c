@@ -55,27 +55,27 @@ json_t *status_entries(const struct sync_status *sync)
 		{"stale", sync->stale},
 		{"expired", sync->expired},
 		{"injected", sync->injected},
-		{"inject_retries", sync->injected_again},
-		{"repaired_kernel", sync->repaired},
-		{"repaired", sync->mended},
-		{"orphans_learned", sync->relayed},
-		{"tables_compared", sync->compared},
+		{"inject_retries", sync->inject_retries},
+		{"reinjected", sync->reinjected},
+		{"repaired_from_peers", sync->repaired_from_peers},
+		{"orphans_learned", sync->orphans_learned},
+		{"tables_compared", sync->tables_compared},
 		{"join_shares", sync->join_shares},
 		{"join_shares_done", sync->join_shares_done},
 		{"join_entries", sync->join_entries},
-		{"parts_differed", sync->differed},
-		{"concurrent_updates", sync->both_changed},
+		{"parts_differed", sync->parts_differed},
+		{"concurrent_updates", sync->concurrent_updates},
 		{"conflicts", sync->conflicts},
 		{"refused_full", sync->refused_full},
 		{"refused_entry", sync->refused_entry},
-		{"batches_received", sync->batches_in},
-		{"batches_sent", sync->batches_out},
+		{"batches_received", sync->batches_received},
+		{"batches_sent", sync->batches_sent},
 		{"young", sync->young},
-		{"flood_waiting", sync->waiting},
+		{"flood_waiting", sync->flood_waiting},
 		{"local", sync->local},
-		{"local_total", sync->withheld},
-		{"young_ended", sync->spared},
-		{"flood_shed", sync->shed},
+		{"local_total", sync->local_total},
+		{"young_ended", sync->young_ended},
+		{"flood_shed", sync->flood_shed},
 		{"templates_differ", sync->templates_differ},
 		{"templates_replaced", sync->templates_replaced},
 		{"templates_ignored", sync->templates_ignored},
@@ -86,7 +86,7 @@ json_t *status_entries(const struct sync_status *sync)
 		json_object_set_new(object, values[i].name, json_integer(number(values[i].value)));
 	json_object_set_new(object, "joined", json_boolean(sync->joined));
 	json_object_set_new(object, "complete", json_boolean(sync->complete));
-	json_object_set_new(object, "join_timed_out", json_boolean(sync->join_ended));
+	json_object_set_new(object, "join_timed_out", json_boolean(sync->join_timed_out));
 	return object;
 }
 

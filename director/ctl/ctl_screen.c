@@ -98,8 +98,8 @@ static void repairs_print(FILE *out, const json_t *status)
 	static const struct {
 		const char *name, *text;
 	} texts[] = {
-		{"repaired", "were missing here"},
-		{"repaired_kernel", "were missing in the kernel"},
+		{"repaired_from_peers", "were missing here"},
+		{"reinjected", "were missing in the kernel"},
 		{"inject_retries", "injected again"},
 		{"conflicts", "in conflict"},
 		{"concurrent_updates", "changed on both sides of a cut"},

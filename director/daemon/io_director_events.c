@@ -85,13 +85,14 @@ static void watch_members(struct io_director *director, struct event_log *log, s
 static void watch_flood(struct io_director *director, const struct sync_status *sync,
 			struct now now)
 {
-	if (sync->shed == director->shed || now.mono < director->shed_logged + SHED_LOG_INTERVAL)
+	if (sync->flood_shed == director->shed ||
+	    now.mono < director->shed_logged + SHED_LOG_INTERVAL)
 		return;
 	io_log_warning("a flood of flows that are not established: %llu more were not replicated "
 		       "(sync.flood-rate %u a second)",
-		       (unsigned long long)(sync->shed - director->shed),
+		       (unsigned long long)(sync->flood_shed - director->shed),
 		       director->config->sync.flood_rate);
-	director->shed = sync->shed;
+	director->shed = sync->flood_shed;
 	director->shed_logged = now.mono;
 }
 

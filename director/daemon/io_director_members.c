@@ -25,9 +25,9 @@ void io_director_noticed(void *context, const struct membership_notice *notice)
 
 	node_status(io_node_get(director->node), &status);
 	if (notice->type == MEMBERSHIP_MEMBER_FAILED)
-		director->changed = status.sync.both_changed;
+		director->changed = status.sync.concurrent_updates;
 	notices_event(membership, director->config->node_name, notice,
-		      status.sync.both_changed - director->changed, &event);
+		      status.sync.concurrent_updates - director->changed, &event);
 	event_log_raise(io_alert_log(director->alert), &event, notice->now);
 	io_alert_kick(director->alert);
 }

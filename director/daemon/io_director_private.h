@@ -86,7 +86,7 @@ struct io_director {
 	uint64_t reloads, reloads_refused;
 	uint64_t shed;      /* flows, as last logged, and when */
 	usec_t shed_logged; /* mono */
-	uint64_t changed;   /* sync_status.both_changed when a member was lost last */
+	uint64_t changed;   /* sync_status.concurrent_updates when a member was lost last */
 	char reload_error[ERROR_MAX];
 	char act_error[ERROR_MAX];
 

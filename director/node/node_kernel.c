@@ -52,7 +52,7 @@ static bool look(struct node *node, const struct entry *entry, const struct sync
 	if (node->kernel.step == KERNEL_COUNT)
 		compare_count(compare, entry, sure);
 	else if (sure && age_of(entry, info, now) >= REPAIR_AGE && compare_lost(compare, entry))
-		return sync_repair(node->sync, &entry->flow) == 0;
+		return sync_reinject(node->sync, &entry->flow) == 0;
 	return true;
 }
 
@@ -103,7 +103,7 @@ static bool has_shed(const struct node *node, struct now now)
 	struct sync_status status;
 
 	sync_status(node->sync, &status);
-	return status.shed_time && now.mono < status.shed_time + SHED_LIFETIME;
+	return status.flood_shed_time && now.mono < status.flood_shed_time + SHED_LIFETIME;
 }
 
 void node_kernel_services(struct node *node, const struct node_event *event)

@@ -95,7 +95,7 @@ struct io_tap_status {
 
 	uint64_t injected_messages, injected_entries; /* again counts again */
 	uint64_t inject_drops;                        /* messages dropped by the kernel */
-	uint64_t injected_again;                      /* times that lost() was called */
+	uint64_t inject_retries;                      /* times that lost() was called */
 	uint64_t write_errors;
 
 	uint64_t beats, echoes;

@@ -210,7 +210,7 @@ bool io_tap_begin_again(struct io_tap *tap)
 	tap->missed = true;
 	tap->held = false;
 	pace_restart(&tap->pace, drops);
-	tap->status.injected_again++;
+	tap->status.inject_retries++;
 	tap->options.callbacks.lost(tap->options.ctx);
 	return true;
 }
@@ -354,7 +354,7 @@ static bool observe(struct io_tap *tap)
 		callbacks->confirmed(tap->options.ctx);
 		break;
 	case PACE_LOST:
-		tap->status.injected_again++;
+		tap->status.inject_retries++;
 		callbacks->lost(tap->options.ctx);
 		break;
 	}
@@ -377,7 +377,7 @@ static bool inject(struct io_tap *tap, bool *ret_failed)
 			return false;
 		tap_packet_sync_header(&tap->options.net, packet, len);
 		if (!io_tap_put(tap, packet, TAP_SYNC_HEADER + len)) {
-			tap->status.injected_again++;
+			tap->status.inject_retries++;
 			tap->options.callbacks.lost(tap->options.ctx);
 			*ret_failed = true;
 			return false;

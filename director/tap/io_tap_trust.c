@@ -41,7 +41,7 @@ static void release(struct io_tap *tap, bool arrived)
 	if (arrived) {
 		callbacks->confirmed(tap->options.ctx);
 	} else {
-		tap->status.injected_again++;
+		tap->status.inject_retries++;
 		callbacks->lost(tap->options.ctx);
 	}
 	io_tap_kick(tap);

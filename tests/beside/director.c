@@ -188,14 +188,14 @@ static void say_status(uv_signal_t *ask, int number)
 	node_status(io_node_get(director->node), &status);
 	qsort(director->probes, director->probe_count, sizeof(*director->probes), compare);
 	printf("{\"event\": \"status\", \"entries\": %llu, \"captured\": %llu, \"learned\": %llu, "
-	       "\"injected\": %llu, \"injected_again\": %llu, \"batches_out\": %llu, "
+	       "\"injected\": %llu, \"inject_retries\": %llu, \"batches_out\": %llu, "
 	       "\"batches_in\": %llu, \"probes\": %zu, \"probe_p50_ms\": %.3f, \"probe_p99_ms\": "
 	       "%.3f, \"probe_max_ms\": %.3f, \"failed\": %u, \"throttled\": %llu}\n",
 	       (unsigned long long)status.sync.entries, (unsigned long long)status.sync.captured,
 	       (unsigned long long)status.sync.learned, (unsigned long long)status.sync.injected,
-	       (unsigned long long)status.sync.injected_again,
-	       (unsigned long long)status.sync.batches_out,
-	       (unsigned long long)status.sync.batches_in, director->probe_count,
+	       (unsigned long long)status.sync.inject_retries,
+	       (unsigned long long)status.sync.batches_sent,
+	       (unsigned long long)status.sync.batches_received, director->probe_count,
 	       probe_ms(director, 50), probe_ms(director, 99), probe_ms(director, 100),
 	       director->failed, (unsigned long long)throttled(director));
 	director->probe_count = 0;

@@ -170,7 +170,7 @@ def test_what_went_wrong(tmp_path):
     said, _ = ask(tmp_path, [{"entries": entries}], DONE, "status")
     assert "\n  tables         compared with those of peers: 12, nothing amiss\n" in said
     assert "dropped" not in said
-    entries |= {"repaired": 1, "repaired_kernel": 2, "inject_retries": 3, "conflicts": 4, "concurrent_updates": 5,
+    entries |= {"repaired_from_peers": 1, "reinjected": 2, "inject_retries": 3, "conflicts": 4, "concurrent_updates": 5,
                 "refused_full": 6, "flood_shed": 7}
     counters = {"tap": {"capture_drops": 8, "inject_drops": 9}, "sync": {"entry": 10, "order": 0}}
     said, _ = ask(tmp_path, [{"entries": entries, "counters": counters, "problems": ["The sky."]}], REFUSED, "status")

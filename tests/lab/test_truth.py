@@ -12,8 +12,8 @@ COUNT = 60
 PERSISTENCE = 12  # s; the kernel does not report a template that lives for less than 10
 
 
-def repaired(cluster, director):
-    return cluster.status(director)["entries"]["repaired_kernel"]
+def reinjected(cluster, director):
+    return cluster.status(director)["entries"]["reinjected"]
 
 
 def lose(cluster, director, real):
@@ -44,11 +44,11 @@ def test_lost_and_unreported(topology):
     cluster.wait_replicated(COUNT)
     table = kernel_table(first)
     for director, real in zip(t.directors, t.reals):
-        assert repaired(cluster, director) == 0
+        assert reinjected(cluster, director) == 0
         lose(cluster, director, real)
     for director in t.directors:
         wait_for(lambda d=director: set(kernel_table(d)) >= set(table), 40, "connections are there again")
-        assert repaired(cluster, director) >= COUNT / len(t.reals)
+        assert reinjected(cluster, director) >= COUNT / len(t.reals)
     assert {flow: real for flow, (real, _) in kernel_table(second).items()} == \
         {flow: real for flow, (real, _) in table.items()}
     # The kernel is told not to report an established connection before its ninth packet, while lvsmeshd can't put that back.
@@ -127,7 +127,7 @@ def test_entries_end_with_the_kernels(topology):
     wait_for(lambda: only_the_living(t.directors), 10, "the third has the same", interval=0.2)
     tables = [{flow: real for flow, (real, _) in kernel_table(d).items()} for d in t.directors]
     assert tables[0] == tables[1] == tables[2]
-    assert all(repaired(cluster, d) == 0 for d in t.directors)
+    assert all(reinjected(cluster, d) == 0 for d in t.directors)
     cluster.fail(first)
     assert tools.check(living)["broken"] == 0
     late = tools.connect(t.client, tools.endpoint(t.vip(4), PORT), 6, sources=addresses[2::-1])

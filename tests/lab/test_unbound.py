@@ -39,7 +39,7 @@ def test_a_real_server_that_comes_later(topology):
     cluster.lvsmesh(second, "reload")
     wait_for(lambda: counted(second, added) == COUNT / 4, 40, "the kernel counts its connections", interval=0.1)
     # Which takes some rounds of the comparison with the kernel: they went by for the other, too.
-    assert [cluster.status(d)["entries"]["repaired_kernel"] for d in t.directors] == [0, COUNT / 4]
+    assert [cluster.status(d)["entries"]["reinjected"] for d in t.directors] == [0, COUNT / 4]
     assert counted(second, missing) is None
     cluster.fail(first)
     assert tools.check(client)["broken"] == 0

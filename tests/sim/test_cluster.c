@@ -270,7 +270,7 @@ static void test_forwarder(void **state)
 }
 
 /* Apart, two directors carry the same connections; some with different real servers. */
-static void test_both_changed(void **state)
+static void test_concurrent_updates(void **state)
 {
 	struct cluster *cluster = cluster_new(11, 2);
 	struct sync_status a, b;
@@ -298,15 +298,15 @@ static void test_both_changed(void **state)
 		if (i != 7)
 			cluster_carry(cluster, 1, &entry);
 	}
-	assert_int_equal(cluster_sync_status(cluster, 0).both_changed, 0);
+	assert_int_equal(cluster_sync_status(cluster, 0).concurrent_updates, 0);
 	cluster_cut(cluster, 0, 1, false);
 	cluster_run(cluster, 10 * USEC_PER_SEC);
 	assert_same(cluster);
 	a = cluster_sync_status(cluster, 0);
 	b = cluster_sync_status(cluster, 1);
-	assert_int_equal(a.both_changed, 7);
+	assert_int_equal(a.concurrent_updates, 7);
 	assert_int_equal(a.conflicts, 3);
-	assert_int_equal(b.both_changed, 0);
+	assert_int_equal(b.concurrent_updates, 0);
 	assert_int_equal(b.conflicts, 0);
 	/* While the two are connected, a flow that comes another way with its own real server is no
 	 * conflict. */
@@ -317,7 +317,7 @@ static void test_both_changed(void **state)
 	}
 	cluster_run(cluster, USEC_PER_SEC);
 	assert_int_equal(cluster_sync_status(cluster, 0).conflicts, 3);
-	assert_int_equal(cluster_sync_status(cluster, 0).both_changed, 7);
+	assert_int_equal(cluster_sync_status(cluster, 0).concurrent_updates, 7);
 	cluster_free(cluster);
 }
 
@@ -510,7 +510,7 @@ static void test_kernel_differs(void **state)
 	}
 	cluster_run(cluster, 60 * USEC_PER_SEC);
 	for (unsigned int d = 0; d < 3; d++) {
-		assert_int_equal(cluster_sync_status(cluster, d).repaired, 0);
+		assert_int_equal(cluster_sync_status(cluster, d).reinjected, 0);
 		assert_int_equal(cluster_sync_status(cluster, d).adopted, 0);
 	}
 	cluster_lose(cluster, 1, 2);
@@ -518,9 +518,9 @@ static void test_kernel_differs(void **state)
 	cluster_run(cluster, 8 * USEC_PER_SEC);
 	assert_same(cluster);
 	assert_int_equal(cluster_kernel_count(cluster, 1), 300);
-	assert_in_range(cluster_sync_status(cluster, 1).repaired, 100, 300);
-	assert_int_equal(cluster_sync_status(cluster, 0).repaired +
-				 cluster_sync_status(cluster, 2).repaired,
+	assert_in_range(cluster_sync_status(cluster, 1).reinjected, 100, 300);
+	assert_int_equal(cluster_sync_status(cluster, 0).reinjected +
+				 cluster_sync_status(cluster, 2).reinjected,
 			 0);
 
 	for (unsigned int i = 300; i < 500; i++) {
@@ -873,7 +873,7 @@ int main(void)
 		cmocka_unit_test(test_ready_interrupted),
 		cmocka_unit_test(test_moves),
 		cmocka_unit_test(test_forwarder),
-		cmocka_unit_test(test_both_changed),
+		cmocka_unit_test(test_concurrent_updates),
 		cmocka_unit_test(test_no_storm),
 		cmocka_unit_test(test_ended_elsewhere),
 		cmocka_unit_test(test_resumes),

@@ -284,10 +284,11 @@ static void assert_counters(const struct run *run)
 	}
 	/* Each once, the changes, and the one that was forgotten. */
 	assert_int_equal(at.learned, OWN + LEARNED + CHANGED + 1);
-	assert_int_equal(at.mended, 1);
-	assert_int_equal(at.relayed, 0);
+	assert_int_equal(at.repaired_from_peers, 1);
+	assert_int_equal(at.orphans_learned, 0);
 	assert_int_equal(of.learned, LEARNED);
-	assert_int_equal(at.both_changed + at.conflicts + of.both_changed + of.conflicts, 0);
+	assert_int_equal(
+		at.concurrent_updates + at.conflicts + of.concurrent_updates + of.conflicts, 0);
 	/* Entries that were merged and not acknowledged come again, once a cut. */
 	assert_true(at.stale <= run->cuts * (OWN + LEARNED));
 }
@@ -316,7 +317,7 @@ static size_t session_cut_at(size_t cut, size_t ret_dull[2])
 	do {
 		step(&run, run.publisher, run.subscriber);
 		sync_status(run.subscriber, &status);
-	} while (status.mended == 0 && status.compared < 20);
+	} while (status.repaired_from_peers == 0 && status.tables_compared < 20);
 	assert_equal_tables(&run);
 	assert_counters(&run);
 	if (cut == 0)

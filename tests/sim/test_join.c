@@ -146,16 +146,16 @@ static void test_half_delivered(void **state)
 	cluster_run(cluster, 200 * USEC_PER_MSEC);
 	for (unsigned int d = 1; d < 3; d++) {
 		assert_int_equal(cluster_sync_status(cluster, d).entries, 1200);
-		assert_int_equal(cluster_sync_status(cluster, d).relayed, 200);
+		assert_int_equal(cluster_sync_status(cluster, d).orphans_learned, 200);
 		assert_int_equal(cluster_sync_status(cluster, d).stale, 0);
 	}
-	assert_int_equal(cluster_sync_status(cluster, 3).relayed, 0);
+	assert_int_equal(cluster_sync_status(cluster, 3).orphans_learned, 0);
 	assert_same(cluster);
 	/* A director that starts later gets them too, and asks no peer a second time. */
 	cluster_start(cluster, 0);
 	cluster_run(cluster, 2 * USEC_PER_SEC);
 	assert_int_equal(cluster_sync_status(cluster, 0).join_entries, 1200);
-	assert_int_equal(cluster_sync_status(cluster, 0).relayed, 0);
+	assert_int_equal(cluster_sync_status(cluster, 0).orphans_learned, 0);
 	assert_int_equal(cluster_sync_status(cluster, 0).stale, 0);
 	assert_same(cluster);
 	cluster_free(cluster);
@@ -187,7 +187,7 @@ static void test_lost_behind_a_cut(void **state)
 	}
 	cluster_run(cluster, 5 * USEC_PER_SEC);
 	for (unsigned int d = 0; d < 2; d++)
-		assert_int_equal(cluster_sync_status(cluster, d).relayed, 100);
+		assert_int_equal(cluster_sync_status(cluster, d).orphans_learned, 100);
 	assert_same(cluster);
 	cluster_free(cluster);
 }
@@ -334,10 +334,10 @@ static void test_join_timeout(void **state)
 	cluster_lossy(cluster, 1);
 	cluster_run(cluster, (CLUSTER_JOIN_TIMEOUT - 1) * USEC_PER_SEC);
 	assert_false(is_ready(cluster, 3));
-	assert_false(cluster_sync_status(cluster, 3).join_ended);
+	assert_false(cluster_sync_status(cluster, 3).join_timed_out);
 	cluster_run(cluster, 2 * USEC_PER_SEC);
 	assert_true(is_ready(cluster, 3));
-	assert_true(cluster_sync_status(cluster, 3).join_ended);
+	assert_true(cluster_sync_status(cluster, 3).join_timed_out);
 	/* And gets the rest all the same. */
 	cluster_lossy(cluster, 0);
 	cluster_run(cluster, 5 * USEC_PER_SEC);
@@ -393,7 +393,7 @@ static void test_waits_alone(void **state)
 	node_status(cluster_node(cluster, 0), &status);
 	assert_true(status.ready);
 	assert_true(status.alone);
-	assert_false(status.sync.join_ended);
+	assert_false(status.sync.join_timed_out);
 	cluster_free(cluster);
 }
 
@@ -447,8 +447,8 @@ static void test_nothing_to_mend(void **state)
 	for (unsigned int d = 0; d < 3; d++) {
 		struct sync_status status = cluster_sync_status(cluster, d);
 
-		assert_true(status.compared >= 2);
-		assert_int_equal(status.mended, 0);
+		assert_true(status.tables_compared >= 2);
+		assert_int_equal(status.repaired_from_peers, 0);
 	}
 	cluster_run(cluster, USEC_PER_SEC);
 	cluster_free(cluster);
@@ -463,7 +463,7 @@ static void test_compares_with_all(void **state)
 	(void)state;
 	cluster_run(cluster, 20 * 60 * USEC_PER_SEC);
 	for (unsigned int d = 0; d < 5; d++)
-		assert_in_range(cluster_sync_status(cluster, d).compared, 30, 50);
+		assert_in_range(cluster_sync_status(cluster, d).tables_compared, 30, 50);
 	cluster_free(cluster);
 }
 
@@ -491,11 +491,11 @@ static void test_mends(void **state)
 	assert_int_equal(cluster_sync_status(cluster, 1).entries, 593);
 	cluster_run(cluster, 90 * USEC_PER_SEC);
 	status = cluster_sync_status(cluster, 1);
-	assert_int_equal(status.mended, 7);
-	assert_in_range(status.differed, 7, 20);
+	assert_int_equal(status.repaired_from_peers, 7);
+	assert_in_range(status.parts_differed, 7, 20);
 	assert_in_range(status.stale, 0, 20);
 	for (unsigned int d = 0; d < 3; d += 2)
-		assert_int_equal(cluster_sync_status(cluster, d).mended, 0);
+		assert_int_equal(cluster_sync_status(cluster, d).repaired_from_peers, 0);
 	assert_same(cluster);
 	cluster_free(cluster);
 }
@@ -515,7 +515,7 @@ static void test_mends_found(void **state)
 	assert_true(cluster_kernel(cluster, 1, &entry.flow, &held));
 	cluster_forget(cluster, 1, &entry.flow);
 	cluster_run(cluster, 90 * USEC_PER_SEC);
-	assert_int_equal(cluster_sync_status(cluster, 1).mended, 1);
+	assert_int_equal(cluster_sync_status(cluster, 1).repaired_from_peers, 1);
 	assert_same(cluster);
 	cluster_free(cluster);
 }
@@ -538,10 +538,11 @@ static void test_mends_all(void **state)
 
 		cluster_forget(cluster, 1, &entry.flow);
 	}
-	for (unsigned int i = 0; i < 60 && cluster_sync_status(cluster, 1).mended == 0; i++)
+	for (unsigned int i = 0; i < 60 && cluster_sync_status(cluster, 1).repaired_from_peers == 0;
+	     i++)
 		cluster_run(cluster, USEC_PER_SEC);
 	cluster_run(cluster, USEC_PER_SEC);
-	assert_int_equal(cluster_sync_status(cluster, 1).mended, 600);
+	assert_int_equal(cluster_sync_status(cluster, 1).repaired_from_peers, 600);
 	assert_same(cluster);
 	cluster_free(cluster);
 }

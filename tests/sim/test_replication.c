@@ -93,7 +93,7 @@ static void test_min_age(void **state)
 	cluster_start(cluster, 2);
 	cluster_run(cluster, USEC_PER_SEC);
 	assert_kernels(cluster, 15);
-	assert_int_equal(cluster_sync_status(cluster, 0).spared, 5);
+	assert_int_equal(cluster_sync_status(cluster, 0).young_ended, 5);
 	assert_int_equal(cluster_sync_status(cluster, 0).young, 1);
 	assert_null(cluster_difference(cluster));
 	cluster_free(cluster);
@@ -150,7 +150,7 @@ static void test_off(void **state)
 	cluster_run(cluster, 2 * USEC_PER_SEC);
 	carry(cluster, 0, 200, ESTABLISHED);
 	cluster_run(cluster, USEC_PER_SEC);
-	assert_int_equal(cluster_sync_status(cluster, 0).withheld, 1);
+	assert_int_equal(cluster_sync_status(cluster, 0).local_total, 1);
 	tell_policy(cluster, 0, off(false));
 	cluster_run(cluster, USEC_PER_SEC);
 	assert_kernels(cluster, 201);
@@ -193,12 +193,13 @@ static void test_flood(void **state)
 			assert_true(cluster_kernel(cluster, d, &entry.flow, &entry));
 	}
 	flooded = cluster_sync_status(cluster, 0);
-	assert_int_equal(flooded.shed + flooded.waiting + flooded.position, flows + established);
-	assert_in_range(flooded.waiting, WAITING_MAX - 30, WAITING_MAX);
+	assert_int_equal(flooded.flood_shed + flooded.flood_waiting + flooded.position,
+			 flows + established);
+	assert_in_range(flooded.flood_waiting, WAITING_MAX - 30, WAITING_MAX);
 	/* The flood ends, and the waiting entries arrive in their turn. */
 	cluster_run(cluster, 1200 * USEC_PER_MSEC);
-	assert_int_equal(cluster_sync_status(cluster, 0).waiting, 0);
-	assert_kernels(cluster, (unsigned int)(flows + established - flooded.shed));
+	assert_int_equal(cluster_sync_status(cluster, 0).flood_waiting, 0);
+	assert_kernels(cluster, (unsigned int)(flows + established - flooded.flood_shed));
 	assert_null(cluster_difference(cluster));
 	cluster_free(cluster);
 }
@@ -281,7 +282,7 @@ static void chaos(uint64_t seed)
 		fail_msg("seed %lu, all shared: %s", (unsigned long)seed, difference);
 	for (unsigned int d = 0; d < count; d++) {
 		assert_int_equal(cluster_sync_status(cluster, d).young, 0);
-		assert_int_equal(cluster_sync_status(cluster, d).waiting, 0);
+		assert_int_equal(cluster_sync_status(cluster, d).flood_waiting, 0);
 	}
 	cluster_free(cluster);
 }

@@ -76,7 +76,7 @@ static void assert_counts(const struct sync *sync, uint64_t position, uint64_t y
 
 	assert_int_equal(status.position, position);
 	assert_int_equal(status.young, young);
-	assert_int_equal(status.waiting, waiting);
+	assert_int_equal(status.flood_waiting, waiting);
 	assert_int_equal(status.local, local);
 }
 
@@ -237,7 +237,7 @@ static void test_spared(void **state)
 	tcp(sync, 0, FIN_WAIT, 2 * USEC_PER_SEC);
 	tcp(sync, 1, FIN_WAIT, 2 * USEC_PER_SEC);
 	tcp(sync, 7, CLOSE, 2 * USEC_PER_SEC);
-	assert_int_equal(status_of(sync).spared, 3);
+	assert_int_equal(status_of(sync).young_ended, 3);
 	sync_mature(sync, at(10 * USEC_PER_SEC));
 	assert_counts(sync, 1, 0, 0, 3);
 	/* A flow that is closing is not published; but one that goes on in its state lives. */
@@ -249,7 +249,7 @@ static void test_spared(void **state)
 	tcp(sync, 0, ESTABLISHED, 63 * USEC_PER_SEC);
 	assert_counts(sync, 2, 1, 0, 1);
 	assert_int_equal(sync_mature_time(sync), 65 * USEC_PER_SEC);
-	assert_int_equal(status_of(sync).spared, 3);
+	assert_int_equal(status_of(sync).young_ended, 3);
 	assert_int_equal(status_of(sync).entries_own, 4);
 	sync_free(sync);
 }
@@ -302,7 +302,7 @@ static void test_off(void **state)
 	tcp(sync, 3, ESTABLISHED, USEC_PER_SEC);
 	tcp(sync, 3, FIN_WAIT, USEC_PER_SEC);
 	assert_counts(sync, 1, 0, 0, 2);
-	assert_int_equal(status_of(sync).withheld, 2);
+	assert_int_equal(status_of(sync).local_total, 2);
 	/* Peers know of the first flow: its changes are published. Templates always are. */
 	tcp(sync, 1, FIN_WAIT, USEC_PER_SEC);
 	template.flow.template = 1;
@@ -317,7 +317,7 @@ static void test_off(void **state)
 	sync_adopt(sync, &other, at(USEC_PER_SEC));
 	sync_adopt(sync, &other, at(USEC_PER_SEC));
 	assert_counts(sync, 4, 0, 0, 3);
-	assert_int_equal(status_of(sync).withheld, 3);
+	assert_int_equal(status_of(sync).local_total, 3);
 	for (unsigned int i = 0; sync_walk(sync, &cursor, &held, &info); i++) {
 		assert_true(info.own);
 		assert_true(info.in_kernel);
@@ -350,32 +350,32 @@ static void test_flood(void **state)
 			tcp(sync, i++, ESTABLISHED, now);
 		if (sync_mature_time(sync) <= now)
 			sync_mature(sync, at(now));
-		assert_true(status_of(sync).waiting <= 100);
+		assert_true(status_of(sync).flood_waiting <= 100);
 	}
 	status = status_of(sync);
 	assert_in_range(status.position, 20 + 2000, 20 + 2110);
-	assert_int_equal(status.waiting, 100);
-	assert_int_equal(status.shed, 100000 + 20 - status.position - 100);
+	assert_int_equal(status.flood_waiting, 100);
+	assert_int_equal(status.flood_shed, 100000 + 20 - status.position - 100);
 	assert_int_equal(status.entries, status.position + 100);
-	assert_int_equal(status.shed_time, now - USEC_PER_MSEC);
+	assert_int_equal(status.flood_shed_time, now - USEC_PER_MSEC);
 	/* The flood ends: waiting flows come in order; one established sooner does not wait. */
-	while (status_of(sync).waiting > 0) {
+	while (status_of(sync).flood_waiting > 0) {
 		now = MAX(now, sync_mature_time(sync));
 		sync_mature(sync, at(now));
 	}
 	assert_in_range(now, 3 * USEC_PER_SEC, 3200 * USEC_PER_MSEC);
 	assert_int_equal(status_of(sync).position, status.position + 100);
-	while (status_of(sync).waiting == 0)
+	while (status_of(sync).flood_waiting == 0)
 		tcp(sync, i++, SYN_RECV, now);
 	status = status_of(sync);
 	tcp(sync, i - 1, ESTABLISHED, now);
 	assert_counts(sync, status.position + 1, 0, 0, 0);
-	assert_int_equal(status.shed, status_of(sync).shed);
+	assert_int_equal(status.flood_shed, status_of(sync).flood_shed);
 	/* No flow overtakes those that wait, though there would be room by now. */
-	while (status_of(sync).waiting == 0)
+	while (status_of(sync).flood_waiting == 0)
 		tcp(sync, i++, SYN_RECV, now);
 	tcp(sync, i++, SYN_RECV, now + 100 * USEC_PER_MSEC);
-	assert_int_equal(status_of(sync).waiting, 2);
+	assert_int_equal(status_of(sync).flood_waiting, 2);
 	sync_free(sync);
 }
 
@@ -395,7 +395,7 @@ static void test_bounds(void **state)
 	for (unsigned int n = 0; n < 102; n++)
 		tcp(sync, i++, SYN_RECV, USEC_PER_SEC);
 	assert_counts(sync, 2, 800, 100, 0);
-	assert_int_equal(status_of(sync).shed, 1);
+	assert_int_equal(status_of(sync).flood_shed, 1);
 	/* All young flows come of age at once, and are turned away as others. */
 	sync_mature(sync, at(2 * USEC_PER_SEC));
 	assert_counts(sync, 3, 0, 100, 0);
@@ -405,7 +405,7 @@ static void test_bounds(void **state)
 	for (unsigned int n = 0; n < 3 * MAX_ENTRIES; n++)
 		tcp(sync, i++, ESTABLISHED, 3 * USEC_PER_SEC);
 	assert_int_equal(status_of(sync).local, 1600);
-	assert_int_equal(status_of(sync).withheld, 3 * MAX_ENTRIES);
+	assert_int_equal(status_of(sync).local_total, 3 * MAX_ENTRIES);
 	assert_int_equal(status_of(sync).refused_full, 0);
 	sync_free(sync);
 }

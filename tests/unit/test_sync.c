@@ -384,7 +384,7 @@ static void test_relay(void **state)
 	assert_relay_asked(sync, 1234, 0);
 	assert_int_equal(receive(sync, &forged), 0);
 	sync_status(sync, &status);
-	assert_int_equal(status.relayed, 1);
+	assert_int_equal(status.orphans_learned, 1);
 	assert_int_equal(sync_output(sync, SUBSCRIPTION, start, body, &kind, &len), -EAGAIN);
 	/* We ask for more of the journal, not for less or as much. */
 	lost(sync, 1234, 5, 50);
@@ -417,12 +417,12 @@ static int sums(struct sync *sync, uint8_t *data, size_t data_len, unsigned int 
 }
 
 /* A missing entry is counted, unless it may have been on its way still, or have ended. */
-static void test_mended(void **state)
+static void test_repaired_from_peers(void **state)
 {
 	static const struct {
 		uint64_t above;
 		uint32_t timeout;
-		unsigned int mended;
+		unsigned int repaired;
 	} cases[] = {{1, 900, 0}, {0, 900, 1}, {0, 60, 1}, {0, 61, 2}};
 	static uint8_t data[4096 * 8] = {1};
 	struct forged forged = good_batch(true);
@@ -446,7 +446,7 @@ static void test_mended(void **state)
 		forged.version.hlc = (FIXTURE_WALL / 1000 << 16) + cases[i].above;
 		assert_int_equal(receive(sync, &forged), 0);
 		sync_status(sync, &status);
-		assert_int_equal(status.mended, cases[i].mended);
+		assert_int_equal(status.repaired_from_peers, cases[i].repaired);
 		assert_int_equal(status.learned, i + 1);
 	}
 	sync_free(sync);
@@ -492,9 +492,9 @@ static void test_lying_sums(void **state)
 		assert_int_equal(receive(sync, &forged), 0);
 	}
 	sync_status(sync, &status);
-	assert_int_equal(status.compared, 65);
-	assert_int_equal(status.differed, 65 * 64);
-	assert_int_equal(status.mended, 0);
+	assert_int_equal(status.tables_compared, 65);
+	assert_int_equal(status.parts_differed, 65 * 64);
+	assert_int_equal(status.repaired_from_peers, 0);
 	sync_free(sync);
 }
 
@@ -1108,7 +1108,7 @@ static void test_inject(void **state)
 	assert_false(sync_inject_pending(sync));
 	sync_status(sync, &status);
 	assert_int_equal(status.injected, 1);
-	assert_int_equal(status.injected_again, 1);
+	assert_int_equal(status.inject_retries, 1);
 	sync_free(sync);
 }
 
@@ -1290,7 +1290,7 @@ static void test_earlier_life(void **state)
 	sync_free(sync);
 }
 
-/* A lost entry is injected again, once for each sync_repair(), and keeps its place. */
+/* A lost entry is injected again, once for each sync_reinject(), and keeps its place. */
 static void test_repair(void **state)
 {
 	struct forged forged = good_batch(true);
@@ -1311,9 +1311,9 @@ static void test_repair(void **state)
 	sync_injected(sync);
 	assert_false(sync_inject_pending(sync));
 
-	assert_int_equal(sync_repair(sync, &own.flow), 0);
-	assert_int_equal(sync_repair(sync, &forged.entry.flow), 0);
-	assert_int_equal(sync_repair(sync, &other.flow), 0); /* not held */
+	assert_int_equal(sync_reinject(sync, &own.flow), 0);
+	assert_int_equal(sync_reinject(sync, &forged.entry.flow), 0);
+	assert_int_equal(sync_reinject(sync, &other.flow), 0); /* not held */
 	assert_true(sync_inject_pending(sync));
 	/* Room for one entry a message. */
 	while (sync_inject(sync, start, data, 60) > 0)
@@ -1323,8 +1323,8 @@ static void test_repair(void **state)
 	held(sync, &own, &info);
 	assert_true(info.own);
 	sync_status(sync, &status);
-	assert_int_equal(status.repaired, 2);
-	for (n = 0; sync_repair(sync, &own.flow) == 0; n++)
+	assert_int_equal(status.reinjected, 2);
+	for (n = 0; sync_reinject(sync, &own.flow) == 0; n++)
 		assert_in_range(n, 0, 100000);
 	assert_true(n > 0);
 	sync_free(sync);
@@ -1436,7 +1436,7 @@ static void test_signed_once(void **state)
 	assert_int_equal(subscriber_output(sync, SUBSCRIBER, now, &len), 0);
 	assert_int_equal(subscriber_output(sync, SUBSCRIBER + 1, now, &len), 0);
 	sync_status(sync, &status);
-	assert_int_equal(status.batches_out, 1);
+	assert_int_equal(status.batches_sent, 1);
 
 	now.mono += 100 * USEC_PER_SEC;
 	assert_int_equal(subscriber_output(sync, SUBSCRIBER + 2, now, &len), 0);
@@ -1634,7 +1634,7 @@ static void test_falls_behind(void **state)
 	sync_stream_status(sync, SUBSCRIBER + 1, now, &stream);
 	assert_true(stream.behind <= 5);
 	sync_status(sync, &after);
-	assert_in_range(after.batches_out - before.batches_out, 90, 101);
+	assert_in_range(after.batches_sent - before.batches_sent, 90, 101);
 	sync_free(sync);
 }
 
@@ -1807,7 +1807,7 @@ int main(void)
 		cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_shares_lost),
 		cmocka_unit_test(test_relay),
-		cmocka_unit_test(test_mended),
+		cmocka_unit_test(test_repaired_from_peers),
 		cmocka_unit_test(test_silent_sums),
 		cmocka_unit_test(test_sums_of_new_streams),
 		cmocka_unit_test(test_lying_sums),

@@ -168,12 +168,12 @@ static void print_status(const struct probe *probe, const char *event)
 	printf("{\"event\": \"%s\", \"captured_entries\": %lu, \"own_messages\": %lu, "
 	       "\"foreign\": %lu, \"refused\": %lu, \"capture_drops\": %lu, "
 	       "\"injected_messages\": %lu, \"injected_entries\": %lu, \"inject_drops\": %lu, "
-	       "\"injected_again\": %lu, \"write_errors\": %lu, \"beats\": %lu, \"echoes\": %lu, "
+	       "\"inject_retries\": %lu, \"write_errors\": %lu, \"beats\": %lu, \"echoes\": %lu, "
 	       "\"stalled\": %d, \"silent\": %d, \"blocked\": %d, \"thread_restarts\": %lu, "
 	       "\"table_size\": %u, \"table_small\": %d, \"wakes\": %lu}\n",
 	       event, s.captured_entries, s.own_messages, s.foreign_packets, refused,
 	       s.capture_drops, s.injected_messages, s.injected_entries, s.inject_drops,
-	       s.injected_again, s.write_errors, s.beats, s.echoes, s.stalled_since != 0,
+	       s.inject_retries, s.write_errors, s.beats, s.echoes, s.stalled_since != 0,
 	       s.silent_since != 0, s.blocked_since != 0, s.thread_restarts, s.table_size,
 	       s.table_small, s.wakes);
 }
