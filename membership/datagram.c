@@ -363,7 +363,7 @@ static uint64_t accused(const struct member *member)
 {
 	if (member->suspicion)
 		return member->suspicion->incarnation;
-	if (member->state == MEMBER_FAILED && member->failed_epoch == member->epoch)
+	if (member->state == STATE_FAILED && member->failed_epoch == member->epoch)
 		return member->incarnation;
 	return 0;
 }

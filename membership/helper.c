@@ -76,7 +76,7 @@ void helper_choose(struct membership *m, const struct member *subject,
 		struct member *member = candidate(m, subject, i);
 		unsigned int at = 0;
 
-		if (!member || member == subject || member->state != MEMBER_ALIVE ||
+		if (!member || member == subject || member->state != STATE_ALIVE ||
 		    helper_indirect(member) || links_down(member))
 			continue;
 		while (at < count && helpers[at] != member)

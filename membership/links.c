@@ -346,7 +346,7 @@ static void find_pairs(struct membership *m, const struct graph *graph)
 static void ways_lost(struct membership *m, const struct graph *graph, const uint8_t *had)
 {
 	for (unsigned int i = 0; i + 1 < graph->count; i++)
-		if (had[i] && !graph->of[i]->hops && graph->of[i]->state == MEMBER_ALIVE)
+		if (had[i] && !graph->of[i]->hops && graph->of[i]->state == STATE_ALIVE)
 			probe_start(m, graph->of[i], true);
 }
 
@@ -390,7 +390,7 @@ static unsigned int list_max(const struct membership *m)
 	for (unsigned int i = 0; i < m->member_cap; i++) {
 		const struct member *member = m->members[i];
 
-		if (member && member->in_roster && member->state != MEMBER_GONE)
+		if (member && member->in_roster && member->state != STATE_GONE)
 			takes = MIN(takes, MAX(member->takes, (unsigned int)STATEMENT_OLD_MAX));
 	}
 	return takes > others ? MIN((takes - others) / LINK_SIZE, (unsigned int)LINKS_MAX) : 0;
@@ -406,8 +406,8 @@ static bool fill_list(const struct membership *m, struct link_list *list, bool r
 	for (unsigned int i = 0; i < m->member_cap; i++) {
 		const struct member *member = m->members[i];
 
-		if (!member || !member->in_roster || member->state == MEMBER_GONE ||
-		    member->state == MEMBER_AWAY ||
+		if (!member || !member->in_roster || member->state == STATE_GONE ||
+		    member->state == STATE_AWAY ||
 		    (links_down(member) || !member_answers(member)) == reached)
 			continue;
 		if (list->count == max)
@@ -457,7 +457,7 @@ static void look(struct membership *m)
 		make_list(m, &list, links->direct < down);
 	if ((list.count != links->list.count || list.reached != links->list.reached ||
 	     memcmp(list.ids, links->list.ids, list.count * sizeof(*list.ids)) != 0) &&
-	    m->now.mono >= links->told_at + TELL_PAUSE && m->phase < MEMBER_LEAVING) {
+	    m->now.mono >= links->told_at + TELL_PAUSE && m->phase < PHASE_LEAVING) {
 		links->list = list;
 		links->told_at = m->now.mono;
 		record_own_state(m);

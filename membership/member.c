@@ -1,4 +1,4 @@
-/* A member's life: its states (unproven, alive, suspect, failed, absent, gone), the changes between
+/* A member's life: its states (unproven, alive, suspect, failed, away, gone), the changes between
  * them, and its timers. */
 #include <stdlib.h>
 
@@ -15,25 +15,23 @@
 
 const char *member_phase_name(int phase)
 {
-	static const char *const names[MEMBER_PHASE_MAX] = {
-		[MEMBER_JOINING] = "joining", [MEMBER_SYNCING] = "syncing",
-		[MEMBER_READY] = "ready",     [MEMBER_DRAINING] = "draining",
-		[MEMBER_LEAVING] = "leaving", [MEMBER_LEFT] = "left",
-		[MEMBER_ABSENT] = "absent",
+	static const char *const names[PHASE_MAX] = {
+		[PHASE_JOINING] = "joining",   [PHASE_SYNCING] = "syncing", [PHASE_READY] = "ready",
+		[PHASE_DRAINING] = "draining", [PHASE_LEAVING] = "leaving", [PHASE_LEFT] = "left",
+		[PHASE_ABSENT] = "absent",
 	};
 
-	return phase >= 0 && phase < MEMBER_PHASE_MAX ? names[phase] : "unknown";
+	return phase >= 0 && phase < PHASE_MAX ? names[phase] : "unknown";
 }
 
 const char *member_state_name(int state)
 {
-	static const char *const names[MEMBER_STATE_MAX] = {
-		[MEMBER_UNPROVEN] = "unproven", [MEMBER_ALIVE] = "alive",
-		[MEMBER_SUSPECT] = "suspect",   [MEMBER_FAILED] = "failed",
-		[MEMBER_AWAY] = "absent",       [MEMBER_GONE] = "gone",
+	static const char *const names[STATE_MAX] = {
+		[STATE_UNPROVEN] = "unproven", [STATE_ALIVE] = "alive", [STATE_SUSPECT] = "suspect",
+		[STATE_FAILED] = "failed",     [STATE_AWAY] = "away",   [STATE_GONE] = "gone",
 	};
 
-	return state >= 0 && state < MEMBER_STATE_MAX ? names[state] : "unknown";
+	return state >= 0 && state < STATE_MAX ? names[state] : "unknown";
 }
 
 unsigned int member_log2(unsigned int n)
@@ -47,14 +45,14 @@ unsigned int member_log2(unsigned int n)
 
 bool member_answers(const struct member *member)
 {
-	return member->state == MEMBER_ALIVE || member->state == MEMBER_SUSPECT;
+	return member->state == STATE_ALIVE || member->state == STATE_SUSPECT;
 }
 
 /* Is the member expected to answer, and doesn't? */
 static bool is_missing(const struct member *member)
 {
-	return member->state == MEMBER_FAILED ||
-	       (member->state == MEMBER_UNPROVEN && member->in_roster);
+	return member->state == STATE_FAILED ||
+	       (member->state == STATE_UNPROVEN && member->in_roster);
 }
 
 /* Identities are hashes already. */
@@ -135,7 +133,7 @@ static bool make_room(struct membership *m)
 	if (m->member_cap < MEMBERSHIP_MEMBERS_MAX)
 		return grow(m);
 	for (unsigned int i = 0; i < m->member_cap; i++)
-		if (m->members[i]->state == MEMBER_GONE &&
+		if (m->members[i]->state == STATE_GONE &&
 		    (!oldest || m->members[i]->since < oldest->since))
 			oldest = m->members[i];
 	if (oldest)
@@ -157,7 +155,7 @@ static struct member *add(struct membership *m, uint64_t id)
 		i++;
 	member->id = id;
 	member->index = i;
-	member->state = MEMBER_UNPROVEN;
+	member->state = STATE_UNPROVEN;
 	member->since = member->heard = m->now.mono;
 	/* Above whatever an earlier entry of the same peer has used. */
 	member->sequence = m->packets;
@@ -199,7 +197,7 @@ void member_remove(struct membership *m, struct member *member)
 	suspicion_clear(m, member);
 	m->digest -= member_digest(member);
 	member_roster_set(m, member, false);
-	member_state_set(m, member, MEMBER_GONE);
+	member_state_set(m, member, STATE_GONE);
 	for (unsigned int i = 0; i < m->order_count; i++)
 		if (m->order[i] == member->index) {
 			forget_order(m, i);
@@ -300,7 +298,7 @@ static uint64_t mix(uint64_t z)
 
 uint64_t member_digest(const struct member *member)
 {
-	if (!member->in_roster || member->state == MEMBER_GONE)
+	if (!member->in_roster || member->state == STATE_GONE)
 		return 0;
 	return mix(mix(mix(mix(member->id) + member->epoch) + member->incarnation) +
 		   member->serial);
@@ -344,10 +342,10 @@ void member_state_set(struct membership *m, struct member *member, enum member_s
 	if (member->state == state)
 		return;
 	m->alive_count -= member_answers(member);
-	m->away_count -= member->state == MEMBER_AWAY;
+	m->away_count -= member->state == STATE_AWAY;
 	m->missing_count -= is_missing(member);
 	m->digest -= member_digest(member);
-	if (member_answers(member) != (state == MEMBER_ALIVE || state == MEMBER_SUSPECT)) {
+	if (member_answers(member) != (state == STATE_ALIVE || state == STATE_SUSPECT)) {
 		m->view_changed = true;
 		m->view_at = m->now.mono;
 		/* The running check was for the state before. */
@@ -357,7 +355,7 @@ void member_state_set(struct membership *m, struct member *member, enum member_s
 	member->since = m->now.mono;
 	m->digest += member_digest(member);
 	m->missing_count += is_missing(member);
-	m->away_count += member->state == MEMBER_AWAY;
+	m->away_count += member->state == STATE_AWAY;
 	m->alive_count += member_answers(member);
 	if (member_answers(member))
 		order_add(m, member);
@@ -368,9 +366,9 @@ void member_state_set(struct membership *m, struct member *member, enum member_s
  * epoch. A member can't be probed before it has stated its addresses. */
 static bool may_be_alive(const struct member *member, uint64_t epoch)
 {
-	return member->path_count > 0 &&
-	       (epoch > member->epoch ||
-		(member->phase != MEMBER_LEFT && member->phase != MEMBER_ABSENT));
+	bool may_answer = member->phase != PHASE_LEFT && member->phase != PHASE_ABSENT;
+
+	return member->path_count > 0 && (epoch > member->epoch || may_answer);
 }
 
 static void back(struct membership *m, struct member *member, uint64_t epoch)
@@ -384,7 +382,7 @@ static void back(struct membership *m, struct member *member, uint64_t epoch)
 		member->paths[i].misses = member->paths[i].tcp_misses = 0;
 		member->paths[i].tcp_doubt = false;
 	}
-	member_state_set(m, member, MEMBER_ALIVE);
+	member_state_set(m, member, STATE_ALIVE);
 	member_roster_set(m, member, true);
 	if (!known)
 		notice_add(m, MEMBERSHIP_MEMBER_JOINED, member);
@@ -404,9 +402,9 @@ void member_alive(struct membership *m, struct member *member, uint64_t epoch)
 	if (!may_be_alive(member, epoch))
 		return;
 	member->answered = true;
-	if (member->state == MEMBER_SUSPECT)
+	if (member->state == STATE_SUSPECT)
 		suspicion_clear(m, member);
-	else if (member->state != MEMBER_ALIVE)
+	else if (member->state != STATE_ALIVE)
 		back(m, member, epoch);
 	probe_answered(m, member);
 }
@@ -443,7 +441,7 @@ void member_miss(struct membership *m, struct member *member)
 		member->evidence |= EVIDENCE_REFUSED;
 	member->hellos = 0;
 	member->hello_at = m->now.mono + chance_below(&m->chance, DIAL_FIRST);
-	member_state_set(m, member, MEMBER_FAILED);
+	member_state_set(m, member, STATE_FAILED);
 	/* A member that was missing from the start, or overstays its lease, is no sign of a
 	 * split. */
 	if (answered)
@@ -458,7 +456,7 @@ void member_left(struct membership *m, struct member *member)
 	probe_end(m, member);
 	member->left_state = member->state;
 	member->left_epoch = known ? member->epoch : 0;
-	member_state_set(m, member, MEMBER_GONE);
+	member_state_set(m, member, STATE_GONE);
 	member_roster_set(m, member, false);
 	if (known)
 		notice_add(m, MEMBERSHIP_MEMBER_LEFT, member);
@@ -489,7 +487,7 @@ static bool state_timer(struct membership *m, struct member *member, usec_t *nex
 	if (!member_answers(member))
 		tombstone_name(m, member);
 	switch (member->state) {
-	case MEMBER_UNPROVEN:
+	case STATE_UNPROVEN:
 		end = member->in_roster ? MAX(m->horizon, member->since + HEARSAY / 12)
 					: member->since + HEARSAY;
 		if (m->now.mono < end)
@@ -497,24 +495,24 @@ static bool state_timer(struct membership *m, struct member *member, usec_t *nex
 		else if (member->in_roster)
 			member_miss(m, member);
 		break;
-	case MEMBER_FAILED:
+	case STATE_FAILED:
 		redial(m, member, next);
 		break;
-	case MEMBER_AWAY:
+	case STATE_AWAY:
 		end = member->lease_end;
 		if (m->now.mono >= end)
 			member_miss(m, member);
 		else
 			redial(m, member, next);
 		break;
-	case MEMBER_GONE:
+	case STATE_GONE:
 		return tombstone_timer(m, member, next);
 	default:
 		break;
 	}
 	if (m->now.mono < end)
 		sooner(next, end);
-	else if (member->state == MEMBER_UNPROVEN) {
+	else if (member->state == STATE_UNPROVEN) {
 		member_remove(m, member);
 		return false;
 	}
@@ -526,7 +524,7 @@ static void incidents(struct membership *m, struct member *member, usec_t *next)
 	struct membership_notice *notice;
 	unsigned int down = 0;
 
-	notice_incident_update(m, &member->failed, member->state == MEMBER_FAILED, 0,
+	notice_incident_update(m, &member->failed, member->state == STATE_FAILED, 0,
 			       MEMBERSHIP_MEMBER_FAILED, MEMBERSHIP_MEMBER_RECOVERED, member, next);
 	for (unsigned int i = 0; i < member->path_count; i++) {
 		if (!(m->deaf >> i & 1))

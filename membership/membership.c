@@ -113,7 +113,7 @@ static void meta(struct membership *m, const struct membership_event *event)
 	bool changed = event->phase != m->phase || event->config != m->config;
 
 	m->position = event->position;
-	if (m->phase >= MEMBER_LEAVING || event->phase > MEMBER_DRAINING || !changed)
+	if (m->phase >= PHASE_LEAVING || event->phase > PHASE_DRAINING || !changed)
 		return;
 	m->phase = event->phase;
 	m->config = event->config;
@@ -123,21 +123,21 @@ static void meta(struct membership *m, const struct membership_event *event)
 
 static void go(struct membership *m, enum member_phase phase, usec_t lease)
 {
-	if (m->phase >= MEMBER_LEAVING)
+	if (m->phase >= PHASE_LEAVING)
 		return;
 	m->phase = phase;
 	m->lease = (uint32_t)(lease / SEC);
-	m->leave_at = phase == MEMBER_LEAVING ? m->now.mono + LEAVING_TIME : 0;
+	m->leave_at = phase == PHASE_LEAVING ? m->now.mono + LEAVING_TIME : 0;
 	m->done_at = m->now.mono + LEAVING_TIME + FAREWELL_TIME;
 	/* Empties the roster on the disk: no old member may come back with us. */
-	m->roster_changed |= phase == MEMBER_LEAVING;
+	m->roster_changed |= phase == PHASE_LEAVING;
 	record_own_state(m);
 }
 
 static void farewell(struct membership *m)
 {
 	m->leave_at = 0;
-	m->phase = MEMBER_LEFT;
+	m->phase = PHASE_LEFT;
 	record_own_state(m);
 	for (unsigned int i = 0; i < m->order_count && m->alive_count <= FAREWELL_DIRECT; i++)
 		datagram_push(
@@ -148,7 +148,7 @@ static void operator_removes(struct membership *m, uint64_t id)
 {
 	struct member *member = member_find(m, id);
 
-	if (!member || member->state == MEMBER_GONE)
+	if (!member || member->state == STATE_GONE)
 		refuse(m, REFUSED_UNKNOWN);
 	else if (member_answers(member))
 		refuse(m, REFUSED_REMOVAL);
@@ -162,7 +162,7 @@ static void sync_said(struct membership *m, const struct membership_event *event
 
 	if (!member)
 		return;
-	if (event->ok && member->state == MEMBER_FAILED)
+	if (event->ok && member->state == STATE_FAILED)
 		split_evidence(m, member, EVIDENCE_SYNC);
 	/* A stream that ends puts TCP in doubt: a dial finds out. */
 	if (!event->ok && member->sync_alive && member_answers(member) && member->path_count > 0)
@@ -194,10 +194,10 @@ static bool dispatch(struct membership *m, const struct membership_event *event)
 		meta(m, event);
 		break;
 	case MEMBERSHIP_LEAVE:
-		go(m, MEMBER_LEAVING, 0);
+		go(m, PHASE_LEAVING, 0);
 		break;
 	case MEMBERSHIP_ABSENCE:
-		go(m, MEMBER_ABSENT, event->lease);
+		go(m, PHASE_ABSENT, event->lease);
 		break;
 	case MEMBERSHIP_REMOVE:
 		operator_removes(m, event->member);

@@ -50,25 +50,25 @@ extern const struct membership_profile membership_default, membership_fast;
 
 /* The phase that a director states of itself, in its signed statement. */
 enum member_phase {
-	MEMBER_JOINING,
-	MEMBER_SYNCING,
-	MEMBER_READY,
-	MEMBER_DRAINING,
-	MEMBER_LEAVING,
-	MEMBER_LEFT,
-	MEMBER_ABSENT, /* planned: silent for no longer than its lease */
-	MEMBER_PHASE_MAX,
+	PHASE_JOINING,
+	PHASE_SYNCING,
+	PHASE_READY,
+	PHASE_DRAINING,
+	PHASE_LEAVING,
+	PHASE_LEFT,
+	PHASE_ABSENT, /* planned: silent for no longer than its lease */
+	PHASE_MAX,
 };
 
 /* The state in which this director holds another. */
 enum member_state {
-	MEMBER_UNPROVEN, /* heard of; has not answered in this boot of ours */
-	MEMBER_ALIVE,
-	MEMBER_SUSPECT,
-	MEMBER_FAILED,
-	MEMBER_AWAY, /* absent within its lease */
-	MEMBER_GONE, /* left or removed; remembered for a while */
-	MEMBER_STATE_MAX,
+	STATE_UNPROVEN, /* heard of; has not answered in this boot of ours */
+	STATE_ALIVE,
+	STATE_SUSPECT,
+	STATE_FAILED,
+	STATE_AWAY, /* as it announced (PHASE_ABSENT), within its lease */
+	STATE_GONE, /* left or removed; remembered for a while */
+	STATE_MAX,
 };
 
 const char *member_phase_name(int phase);
@@ -102,7 +102,7 @@ enum membership_event_type {
 	MEMBERSHIP_STREAM_OPENED, /* stream; peer, peer_epoch: the session is ready */
 	MEMBERSHIP_STREAM_FRAME,  /* stream; kind, data, len */
 	MEMBERSHIP_STREAM_CLOSED, /* stream: gone, or the dial failed: refused, self */
-	MEMBERSHIP_META,          /* phase (up to MEMBER_DRAINING), config; position: stated when
+	MEMBERSHIP_META,          /* phase (up to PHASE_DRAINING), config; position: stated when
 				     one of the two changes */
 	MEMBERSHIP_LEAVE,         /* for good */
 	MEMBERSHIP_ABSENCE,       /* for at most lease, as before an upgrade */

@@ -20,7 +20,7 @@ static int place_compare(const void *a, const void *b)
 /* Also one that has not answered us yet, or all would not count alike. */
 static bool has_claim(const struct member *member)
 {
-	return member && member->epoch && member->state != MEMBER_GONE;
+	return member && member->epoch && member->state != STATE_GONE;
 }
 
 static struct place last_place(const struct membership *m)

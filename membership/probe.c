@@ -448,7 +448,7 @@ bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint
 		pushpull_doubt(m, member);
 	}
 	m->accepted = true;
-	if (via && member->state == MEMBER_FAILED)
+	if (via && member->state == STATE_FAILED)
 		split_evidence(m, member, EVIDENCE_THIRD);
 	member_alive(m, member, epoch);
 	return true;
@@ -581,8 +581,8 @@ static void redial_next(struct membership *m)
 
 		m->missing_at = (m->missing_at + 1) % m->member_cap;
 		member = m->members[m->missing_at];
-		if (member && (member->state == MEMBER_FAILED || member->state == MEMBER_AWAY ||
-			       (member->state == MEMBER_UNPROVEN && member->in_roster) ||
+		if (member && (member->state == STATE_FAILED || member->state == STATE_AWAY ||
+			       (member->state == STATE_UNPROVEN && member->in_roster) ||
 			       (member_answers(member) && links_cut(member)))) {
 			redial(m, member);
 			return;

@@ -165,7 +165,7 @@ static void dial_failed(struct membership *m, struct stream *stream, bool refuse
 		return;
 	if (refused) {
 		member->refused_at = m->now.mono;
-		if (member->state == MEMBER_FAILED)
+		if (member->state == STATE_FAILED)
 			split_evidence(m, member, EVIDENCE_REFUSED);
 	}
 	/* The member does not answer pings here either, and is alive. */
@@ -257,7 +257,7 @@ static size_t make_digest(struct membership *m, uint8_t *data)
 			continue;
 		entry_store(at, member->id, member->epoch, member->incarnation, member->serial);
 		at += ENTRY_SIZE;
-		if (member->state == MEMBER_GONE) {
+		if (member->state == STATE_GONE) {
 			store_le64(gone_at, member->id);
 			gone_at += ID_SIZE;
 		}
@@ -316,7 +316,7 @@ static bool wanted(const struct stream *stream, const struct member *member, boo
 	entry = entry_find(stream, member->id);
 	*ret_certificate = !entry || load_le64(entry + 24) != member->serial;
 	/* A peer that has never heard of a member needs no tombstone of it. */
-	if (member->state == MEMBER_GONE)
+	if (member->state == STATE_GONE)
 		return entry && !entry_gone(stream, member->id);
 	return !entry || load_le64(entry + 8) < member->epoch ||
 	       (load_le64(entry + 8) == member->epoch &&
@@ -337,7 +337,7 @@ static unsigned int make_wants(const struct membership *m, const struct stream *
 		if (load_le64(entry) == m->identity->id || load_le64(entry) == stream->member)
 			continue;
 		if (entry_gone(stream, load_le64(entry)) &&
-		    (!member || member->state == MEMBER_GONE || member_answers(member)))
+		    (!member || member->state == STATE_GONE || member_answers(member)))
 			continue;
 		if (!member || entry_gone(stream, load_le64(entry)) ||
 		    load_le64(entry + 8) > member->epoch ||

@@ -62,7 +62,7 @@ static bool statement_parse(ProtobufCBinaryData body, struct statement *statemen
 	arena_init(&arena, memory, sizeof(memory));
 	message = lvsmesh__pb__statement__unpack(&arena.allocator, body.len, body.data);
 	if (!message || message->n_endpoints == 0 ||
-	    message->n_endpoints > MEMBERSHIP_ADDRESSES_MAX || message->phase >= MEMBER_PHASE_MAX ||
+	    message->n_endpoints > MEMBERSHIP_ADDRESSES_MAX || message->phase >= PHASE_MAX ||
 	    message->version_min > message->version_max || message->links.len % LINK_SIZE != 0 ||
 	    message->links.len > LINKS_MAX * LINK_SIZE)
 		return false;
@@ -102,7 +102,7 @@ void record_own_state(struct membership *m)
 	message.version_max = m->versions.max;
 	message.config = m->config;
 	message.position = m->position;
-	message.lease = m->phase == MEMBER_ABSENT ? m->lease : 0;
+	message.lease = m->phase == PHASE_ABSENT ? m->lease : 0;
 	message.certificate = m->identity->certificate.serial;
 	message.since = m->since;
 	message.statement_max = STATEMENT_MAX;
@@ -222,7 +222,7 @@ static bool store_statement(struct membership *m, struct member *member,
  * that got the two in another order never saw it leave. */
 static void unleave(struct membership *m, struct member *member)
 {
-	if (member->state != MEMBER_GONE || member->removal || member->left_epoch != member->epoch)
+	if (member->state != STATE_GONE || member->removal || member->left_epoch != member->epoch)
 		return;
 	member->left_epoch = 0;
 	member_state_set(m, member, member->left_state);
@@ -235,27 +235,27 @@ static void unleave(struct membership *m, struct member *member)
 static void judge(struct membership *m, struct member *member)
 {
 	member_busy(m, member);
-	if (member->phase == MEMBER_LEFT) {
-		if (member->state != MEMBER_GONE)
+	if (member->phase == PHASE_LEFT) {
+		if (member->state != STATE_GONE)
 			member_left(m, member);
 		return;
 	}
 	unleave(m, member);
-	if (member->phase == MEMBER_ABSENT) {
+	if (member->phase == PHASE_ABSENT) {
 		suspicion_clear(m, member);
 		member->lease_end = m->now.mono + member->lease * SEC;
 		member->hellos = 0;
 		member->hello_at = m->now.mono + AWAY_DIAL;
-		if (member->in_roster && member->state != MEMBER_GONE)
-			member_state_set(m, member, MEMBER_AWAY);
+		if (member->in_roster && member->state != STATE_GONE)
+			member_state_set(m, member, STATE_AWAY);
 		return;
 	}
-	if (member->state == MEMBER_SUSPECT)
+	if (member->state == STATE_SUSPECT)
 		suspicion_clear(m, member);
-	if (member->state == MEMBER_GONE) {
+	if (member->state == STATE_GONE) {
 		free(member->removal);
 		member->removal = NULL;
-		member_state_set(m, member, MEMBER_UNPROVEN);
+		member_state_set(m, member, STATE_UNPROVEN);
 		member->hellos = 0;
 		member->hello_at = 0;
 	}
@@ -364,7 +364,7 @@ static void take_statement(struct membership *m, struct member *from, bool strea
 		return;
 	}
 	/* A member that we don't know is not missed. */
-	if (!member && statement.phase == MEMBER_LEFT)
+	if (!member && statement.phase == PHASE_LEFT)
 		return;
 	member = statement_origin(m, record, &fresh);
 	if (!member) {

@@ -19,10 +19,10 @@ struct packed {
 /* A leaver empties its roster: it comes back as a newcomer, and brings no member back. */
 static bool is_kept(const struct membership *m, const struct member *member)
 {
-	if (m->phase == MEMBER_LEAVING || m->phase == MEMBER_LEFT)
+	if (m->phase == PHASE_LEAVING || m->phase == PHASE_LEFT)
 		return false;
-	return member->in_roster || (member->state == MEMBER_GONE && member->epoch > 0 &&
-				     (member->removal || member->phase == MEMBER_LEFT));
+	return member->in_roster || (member->state == STATE_GONE && member->epoch > 0 &&
+				     (member->removal || member->phase == PHASE_LEFT));
 }
 
 static struct packed *gather(const struct membership *m)
@@ -38,7 +38,7 @@ static struct packed *gather(const struct membership *m)
 		if (!member || !is_kept(m, member))
 			continue;
 		record_of_member(member, true, &packed->records[count++]);
-		if (member->state == MEMBER_GONE && member->removal)
+		if (member->state == STATE_GONE && member->removal)
 			tombstone_record(m, member, &packed->records[count++]);
 	}
 	for (size_t i = 0; i < count; i++)
@@ -47,7 +47,7 @@ static struct packed *gather(const struct membership *m)
 	packed->state.n_records = count;
 	packed->state.records = packed->pointers;
 	packed->state.done = true;
-	if (m->phase != MEMBER_LEAVING && m->phase != MEMBER_LEFT)
+	if (m->phase != PHASE_LEAVING && m->phase != PHASE_LEFT)
 		packed->state.since = m->since;
 	return packed;
 }
@@ -91,12 +91,12 @@ static void take(struct membership *m, const Lvsmesh__Pb__Record *record)
 		return;
 	if (record->epoch > 0)
 		record_take(m, NULL, true, record);
-	if (member_find(m, record->origin) == member && member->state == MEMBER_UNPROVEN) {
+	if (member_find(m, record->origin) == member && member->state == STATE_UNPROVEN) {
 		member_roster_set(m, member, true);
 		member_busy(m, member);
-		if (member->phase == MEMBER_ABSENT) {
+		if (member->phase == PHASE_ABSENT) {
 			member->lease_end = m->now.mono + member->lease * SEC;
-			member_state_set(m, member, MEMBER_AWAY);
+			member_state_set(m, member, STATE_AWAY);
 		}
 	}
 }

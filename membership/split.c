@@ -52,7 +52,7 @@ static void count_lost(const struct membership *m, struct lost *lost)
 			continue;
 		lost->all++;
 		lost->proof |= member->evidence & PROOF;
-		if (member->state == MEMBER_FAILED)
+		if (member->state == STATE_FAILED)
 			lost->missing++;
 	}
 	/* No proof: our side isn't the one that is cut off, but the others may have lost their
@@ -103,7 +103,7 @@ void split_back(struct membership *m, struct member *member, bool restarted)
 static bool failed_lately(const struct membership *m, const struct member *member)
 {
 	return member->failed_epoch &&
-	       (member->state == MEMBER_FAILED ||
+	       (member->state == STATE_FAILED ||
 		(member->back_at && m->now.mono < member->back_at + REMEMBERED));
 }
 

@@ -49,7 +49,7 @@ static void add_accuser(struct membership *m, struct member *member, const struc
 		 * subject and the first accuser. */
 		suspicion->expected = MIN(m->alive_count - 1, (unsigned int)CONFIRMATIONS);
 		member->suspicion = suspicion;
-		member_state_set(m, member, MEMBER_SUSPECT);
+		member_state_set(m, member, STATE_SUSPECT);
 	}
 	if (suspicion->count == ACCUSERS_MAX) {
 		/* Our own accusation lets us act: it takes the place of the last one. */
@@ -102,8 +102,8 @@ void suspicion_clear(struct membership *m, struct member *member)
 	free(member->suspicion);
 	member->suspicion = NULL;
 	probe_unhurried(m, member);
-	if (member->state == MEMBER_SUSPECT) {
-		member_state_set(m, member, MEMBER_ALIVE);
+	if (member->state == STATE_SUSPECT) {
+		member_state_set(m, member, STATE_ALIVE);
 		notice = notice_add(m, MEMBERSHIP_CLEARED, member);
 		notice->duration = m->now.mono - started;
 		notice->evidence = 0;
@@ -249,7 +249,7 @@ static void fail(struct membership *m, struct member *member)
 
 	member->suspicion = NULL;
 	probe_end(m, member);
-	if (member->phase == MEMBER_LEAVING) {
+	if (member->phase == PHASE_LEAVING) {
 		member_left(m, member);
 		free(suspicion);
 		return;

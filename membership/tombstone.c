@@ -20,7 +20,7 @@
 
 bool tombstone_removed(const struct member *member)
 {
-	return member->state == MEMBER_GONE && member->phase != MEMBER_LEFT;
+	return member->state == STATE_GONE && member->phase != PHASE_LEFT;
 }
 
 void tombstone_agreed(struct membership *m, struct member *member)
@@ -165,8 +165,8 @@ void tombstone_name(struct membership *m, struct member *member)
 static bool may_remove(const struct membership *m, const struct member *member)
 {
 	if (!member->answered)
-		return member->state == MEMBER_UNPROVEN || member->state == MEMBER_FAILED;
-	return member->state == MEMBER_FAILED && m->now.mono >= member->failed_at + REMOVAL_WAIT;
+		return member->state == STATE_UNPROVEN || member->state == STATE_FAILED;
+	return member->state == STATE_FAILED && m->now.mono >= member->failed_at + REMOVAL_WAIT;
 }
 
 static Lvsmesh__Pb__Removal *unpack(struct arena *arena, const Lvsmesh__Pb__Record *record)
@@ -190,7 +190,7 @@ void tombstone_take(struct membership *m, const Lvsmesh__Pb__Record *record)
 		return;
 	}
 	member = member_find(m, removal->subject);
-	if (!member || member->state == MEMBER_GONE || record->origin == m->identity->id)
+	if (!member || member->state == STATE_GONE || record->origin == m->identity->id)
 		return;
 	if (!origin || !member_answers(origin)) {
 		refuse(m, REFUSED_UNKNOWN);
@@ -232,6 +232,6 @@ void tombstone_load(struct membership *m, const Lvsmesh__Pb__Record *record)
 		return;
 	}
 	member_roster_set(m, member, false);
-	member_state_set(m, member, MEMBER_GONE);
+	member_state_set(m, member, STATE_GONE);
 	sign(m, member);
 }

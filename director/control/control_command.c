@@ -21,7 +21,7 @@ static const struct control_command_spec specs[CONTROL_COMMANDS] = {
 				"\n"
 				"The directors that this one knows, itself first. STATE: what it "
 				"holds of the other (alive,\n"
-				"suspect, failed, absent: stopped as planned, gone: left for good, "
+				"suspect, failed, away: stopped as planned, gone: left for good, "
 				"unproven: has not answered\n"
 				"since our start); PHASE: what the other says of itself; UDP, TCP: "
 				"each of its addresses\n"

@@ -73,10 +73,10 @@ static void problems_of_members(json_t *problems, const struct status_facts *fac
 	unsigned int cursor = 0;
 
 	while (membership_walk(membership, &cursor, &info)) {
-		if (info.state == MEMBER_UNPROVEN)
+		if (info.state == STATE_UNPROVEN)
 			problem(problems, "Member %s has not answered since this director started.",
 				info.name);
-		else if (info.state == MEMBER_FAILED &&
+		else if (info.state == STATE_FAILED &&
 			 !event_log_find(facts->events, EVENT_MEMBER_FAILED, info.name))
 			problem(problems, "Member %s has failed.", info.name);
 	}
@@ -91,7 +91,7 @@ static bool is_alive(const struct node *node, uint64_t id)
 	struct member_info info;
 
 	return id == 0 || !membership_find(node_membership(node), id, &info) ||
-	       info.state == MEMBER_ALIVE;
+	       info.state == STATE_ALIVE;
 }
 
 static void problems_of_peers(json_t *problems, const struct status_facts *facts,

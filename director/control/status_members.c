@@ -68,7 +68,7 @@ json_t *status_self(const struct status_facts *facts, struct now now)
 		"{s:s, s:s, s:b, s:s, s:s, s:I, s:o, s:i, s:[I, I], s:o, s:I, s:I, s:b, "
 		"s:b, s:i, s:[]}",
 		"name", facts->identity->certificate.name, "id", status_id(status.id, id), "self",
-		1, "state", member_state_name(MEMBER_ALIVE), "phase",
+		1, "state", member_state_name(STATE_ALIVE), "phase",
 		member_phase_name((int)status.phase), "for_s", since(facts->started, now),
 		"addresses", own_addresses(facts->config), "health_score", (int)status.health,
 		"protocol_versions", number(status.versions.min), number(status.versions.max),

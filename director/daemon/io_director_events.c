@@ -29,7 +29,7 @@ static void watch_config(struct io_director *director, struct event_log *log, st
 	size_t len = 0;
 
 	while (membership_walk(membership, &cursor, &info)) {
-		if (info.state != MEMBER_ALIVE || info.config == 0 || info.config == own)
+		if (info.state != STATE_ALIVE || info.config == 0 || info.config == own)
 			continue;
 		if (len < sizeof(names))
 			len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s",
@@ -56,9 +56,9 @@ static void watch_names(struct io_director *director, struct event_log *log, str
 
 	named[count++] = named_of(director->config->node_name, director->identity->id, false);
 	while (membership_walk(membership, &cursor, &info))
-		if (info.state == MEMBER_ALIVE || info.state == MEMBER_SUSPECT ||
-		    info.state == MEMBER_FAILED)
-			named[count++] = named_of(info.name, info.id, info.state == MEMBER_FAILED);
+		if (info.state == STATE_ALIVE || info.state == STATE_SUSPECT ||
+		    info.state == STATE_FAILED)
+			named[count++] = named_of(info.name, info.id, info.state == STATE_FAILED);
 	observer_names(named, count, log, now);
 }
 
@@ -76,7 +76,7 @@ static void watch_members(struct io_director *director, struct event_log *log, s
 		       now);
 	while (membership_walk(membership, &cursor, &info)) {
 		observer_throttled(info.name, node_throttled_last(node, info.id), log, now);
-		if (info.state != MEMBER_UNPROVEN)
+		if (info.state != STATE_UNPROVEN)
 			observer_place(info.name, false, info.beyond, status.directors_max, log,
 				       now);
 	}

@@ -161,7 +161,7 @@ static bool member_find(const struct membership *membership, const char *name,
 	while (membership_walk(membership, &cursor, &info)) {
 		if (strcmp(status_id(info.id, id), name) != 0 && strcmp(info.name, name) != 0)
 			continue;
-		if (!found || info.state == MEMBER_FAILED)
+		if (!found || info.state == STATE_FAILED)
 			*ret_info = info;
 		found = true;
 	}
@@ -173,10 +173,10 @@ static int remove_member(struct io_director *director, const char *name, const c
 	struct member_info info;
 
 	if (!member_find(node_membership(io_node_get(director->node)), name, &info) ||
-	    info.state == MEMBER_GONE)
+	    info.state == STATE_GONE)
 		return refuse(director, ret_error, "there is no member %s; see `lvsmesh members`",
 			      name);
-	if (info.state != MEMBER_FAILED && info.state != MEMBER_UNPROVEN)
+	if (info.state != STATE_FAILED && info.state != STATE_UNPROVEN)
 		return refuse(director, ret_error,
 			      "%s has not failed: `lvsmesh leave` on it makes it leave", name);
 	io_log_notice("removing %s for good, as asked", info.name);

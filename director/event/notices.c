@@ -127,7 +127,7 @@ static void names_here(const struct membership *membership, const char *director
 
 	add(&to, "%s", director);
 	while (membership_walk(membership, &cursor, &info))
-		if (info.state == MEMBER_ALIVE || info.state == MEMBER_SUSPECT)
+		if (info.state == STATE_ALIVE || info.state == STATE_SUSPECT)
 			add(&to, ", %s", info.name);
 }
 

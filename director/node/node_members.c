@@ -90,7 +90,7 @@ void node_members_addresses(struct node *node)
 	for (unsigned int i = 0; i < MEMBERSHIP_JOIN_MAX; i++)
 		admission_directors_add(node->admission, &node->join[i]);
 	while (membership_walk(node->membership, &cursor, &info)) {
-		if (info.state != MEMBER_GONE)
+		if (info.state != STATE_GONE)
 			member_addresses(node, &info);
 	}
 	admission_directors_end(node->admission);
@@ -146,7 +146,7 @@ static void link_update(struct node *node, const struct member_info *info, struc
 		link->first = link->lost = now.mono;
 		memcpy(link->name, info->name, sizeof(link->name));
 	}
-	link->alive = info->state == MEMBER_ALIVE || info->state == MEMBER_SUSPECT;
+	link->alive = info->state == STATE_ALIVE || info->state == STATE_SUSPECT;
 	link->endpoint = member_endpoint(info);
 	/* Dials that failed while it was down do not count for its new boot. */
 	if (link->alive && info->epoch > link->epoch) {
@@ -173,7 +173,7 @@ static void place_update(struct node *node)
 
 static bool is_linked(const struct node *node, const struct member_info *info)
 {
-	return info->state != MEMBER_GONE && !info->beyond && !node->beyond;
+	return info->state != STATE_GONE && !info->beyond && !node->beyond;
 }
 
 /* Closes the streams on which members without a place receive from us. */
@@ -358,10 +358,10 @@ static bool all_acknowledged(const struct node *node, struct now now)
 static enum member_phase phase_now(const struct node *node)
 {
 	if (node->draining)
-		return MEMBER_DRAINING;
+		return PHASE_DRAINING;
 	if (node->ready)
-		return MEMBER_READY;
-	return node->searching ? MEMBER_JOINING : MEMBER_SYNCING;
+		return PHASE_READY;
+	return node->searching ? PHASE_JOINING : PHASE_SYNCING;
 }
 
 static void say_phase(struct node *node, struct now now)
@@ -453,7 +453,7 @@ static void absence(struct node *node, const struct node_event *event)
 static void config_changed(struct node *node, const struct node_event *event)
 {
 	node->config = event->config;
-	node->phase = MEMBER_PHASE_MAX; /* say all of it again */
+	node->phase = PHASE_MAX; /* say all of it again */
 	say_phase(node, event->now);
 }
 

@@ -102,7 +102,7 @@ static enum member_state member_state_of(const struct node *node, uint64_t id)
 {
 	struct member_info info;
 
-	return membership_find(node_membership(node), id, &info) ? info.state : MEMBER_ALIVE;
+	return membership_find(node_membership(node), id, &info) ? info.state : STATE_ALIVE;
 }
 
 /* Its streams may take seconds longer to find that it does not answer. */
@@ -110,9 +110,9 @@ static void judge(const struct node *node, struct peer *peer)
 {
 	enum member_state state = member_state_of(node, peer->id);
 
-	peer->away = state == MEMBER_AWAY;
-	peer->state = peer->away ? "away" : state == MEMBER_FAILED ? "failed" : peer_state(peer);
-	peer->alive = state != MEMBER_FAILED && peer->in.phase == NODE_STREAM_READY &&
+	peer->away = state == STATE_AWAY;
+	peer->state = peer->away ? "away" : state == STATE_FAILED ? "failed" : peer_state(peer);
+	peer->alive = state != STATE_FAILED && peer->in.phase == NODE_STREAM_READY &&
 		      peer->out.phase == NODE_STREAM_READY;
 	peer->lags = peer_lags(peer);
 }

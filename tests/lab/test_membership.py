@@ -64,7 +64,7 @@ def test_restarted_one_by_one(cluster):
         others = [d for d in cluster.directors if d is not director]
         assert cluster.stop_daemon(director) == DONE
         for d in others:
-            wait_for(lambda d=d: members(cluster, d)[director.name]["state"] == "absent", 5, "known to be away")
+            wait_for(lambda d=d: members(cluster, d)[director.name]["state"] == "away", 5, "known to be away")
             assert cluster.status(d)["membership"]["away"] == 1
         cluster.start_director(director)
         cluster.wait_ready([director])

@@ -57,7 +57,7 @@ static struct sim *cluster(uint64_t seed, unsigned int count, bool quick)
 static bool all_failed(struct sim *sim, unsigned int count, unsigned int n)
 {
 	for (unsigned int i = 0; i < count; i++)
-		if (i != n && sim_state(sim, i, n) != MEMBER_FAILED)
+		if (i != n && sim_state(sim, i, n) != STATE_FAILED)
 			return false;
 	return true;
 }

@@ -92,7 +92,7 @@ void sim_check(struct sim *sim, unsigned int n)
 	if (status.view > status.roster + status.away)
 		fault(sim, n, "the view is larger than the roster");
 	while (membership_walk(core, &cursor, &info)) {
-		view += info.state == MEMBER_ALIVE || info.state == MEMBER_SUSPECT;
+		view += info.state == STATE_ALIVE || info.state == STATE_SUSPECT;
 		i = number_of(sim, info.id);
 		if (i < 0 || n >= sim->count) {
 			if (i < 0)
@@ -164,7 +164,7 @@ enum member_state sim_state(struct sim *sim, unsigned int at, unsigned int of)
 	struct member_info info;
 
 	if (!membership_find(sim->hosts[at].core, sim_id(sim, of), &info))
-		return MEMBER_STATE_MAX;
+		return STATE_MAX;
 	return info.state;
 }
 
@@ -186,8 +186,8 @@ bool sim_whole(struct sim *sim, void *unused)
 	for (unsigned int i = 0; i < sim->count; i++)
 		for (unsigned int j = 0; j < sim->count; j++)
 			if (i != j && sim_up(sim, i) && sim_up(sim, j) &&
-			    sim_state(sim, i, j) != MEMBER_ALIVE &&
-			    sim_state(sim, i, j) != MEMBER_SUSPECT)
+			    sim_state(sim, i, j) != STATE_ALIVE &&
+			    sim_state(sim, i, j) != STATE_SUSPECT)
 				return false;
 	return true;
 }

@@ -78,7 +78,7 @@ static void test_crash_is_found(void **state)
 	for (unsigned int c = 0; c < ARRAY_SIZE(counts); c++) {
 		for (unsigned int run = 0; run < RUNS; run++) {
 			int n = (int)(run % counts[c]);
-			struct all all = {counts[c], (unsigned int)n, MEMBER_FAILED};
+			struct all all = {counts[c], (unsigned int)n, STATE_FAILED};
 
 			sim = cluster(100 * c + run, counts[c]);
 			sim_run(sim, sim_random(sim, S));
@@ -168,7 +168,7 @@ static void test_leave_is_no_failure(void **state)
 
 	(void)state;
 	for (unsigned int c = 0; c < ARRAY_SIZE(counts); c++) {
-		struct all all = {counts[c], 1, MEMBER_GONE};
+		struct all all = {counts[c], 1, STATE_GONE};
 
 		sim = cluster(20 + c, counts[c]);
 		start = sim_now(sim);
@@ -201,7 +201,7 @@ static void test_absence_is_excused(void **state)
 		sim_run(sim, 500 * MS);
 		sim_crash(sim, n, false);
 		sim_run(sim, 10 * S);
-		assert_int_equal(sim_state(sim, (n + 1) % 5, n), MEMBER_AWAY);
+		assert_int_equal(sim_state(sim, (n + 1) % 5, n), STATE_AWAY);
 		sim_start(sim, n, SIM_KEEP, 0);
 		assert_true(sim_until(sim, sim_whole, NULL, 5 * S));
 		sim_run(sim, 2 * S);
@@ -280,7 +280,7 @@ static void test_cut_heals(void **state)
 			sim = cluster(50 + c + 10 * seed, counts[c]);
 			sim_partition(sim, half_of(counts[c], 0), true);
 			sim_run(sim, 30 * S + sim_random(sim, S));
-			assert_int_equal(sim_state(sim, 0, counts[c] - 1), MEMBER_FAILED);
+			assert_int_equal(sim_state(sim, 0, counts[c] - 1), STATE_FAILED);
 			sim_heal(sim);
 			start = sim_now(sim);
 			assert_true(sim_until(sim, sim_whole, NULL, 5 * S));
@@ -754,7 +754,7 @@ static void test_operator_removes(void **state)
 	struct sim *sim = cluster(140, 5);
 	struct membership_event event = {.type = MEMBERSHIP_REMOVE, .member = sim_id(sim, 4)};
 	struct membership_status status;
-	struct all all = {5, 4, MEMBER_GONE};
+	struct all all = {5, 4, STATE_GONE};
 
 	(void)state;
 	/* Not one that answers. */
@@ -887,7 +887,7 @@ static void test_missed_gossip_is_repaired(void **state)
 {
 	struct sim *sim = cluster(195, 3);
 	struct membership_event event = {
-		.type = MEMBERSHIP_META, .phase = MEMBER_READY, .config = 42};
+		.type = MEMBERSHIP_META, .phase = PHASE_READY, .config = 42};
 	struct member_info info;
 
 	(void)state;
@@ -902,7 +902,7 @@ static void test_missed_gossip_is_repaired(void **state)
 		if (i == 2)
 			continue;
 		assert_true(membership_find(sim_core(sim, i), sim_id(sim, 2), &info));
-		assert_int_equal(info.phase, MEMBER_READY);
+		assert_int_equal(info.phase, PHASE_READY);
 		assert_int_equal(info.config, 42);
 	}
 	finish(sim);
@@ -912,7 +912,7 @@ static void test_fast_profile(void **state)
 {
 	struct sim_options options = {.seed = 180, .count = 8, .profile = membership_fast};
 	struct sim *sim = sim_new(&options);
-	struct all all = {8, 3, MEMBER_FAILED};
+	struct all all = {8, 3, STATE_FAILED};
 	usec_t crash;
 
 	(void)state;

@@ -263,7 +263,7 @@ static bool all_miss(struct sim *sim, void *arg)
 	const struct seen *seen = arg;
 
 	for (unsigned int i = seen->first; i <= seen->last; i++)
-		if (sim_up(sim, i) && sim_state(sim, i, seen->of) != MEMBER_FAILED)
+		if (sim_up(sim, i) && sim_state(sim, i, seen->of) != STATE_FAILED)
 			return false;
 	return true;
 }
@@ -403,7 +403,7 @@ static void make_old(struct sim *sim, unsigned int n, struct membership_status l
 
 	memcpy(endpoint, at.ip.bytes, 4);
 	store_be16(endpoint + 4, at.port);
-	statement.phase = MEMBER_READY;
+	statement.phase = PHASE_READY;
 	statement.n_endpoints = 1;
 	statement.endpoints = &endpoints;
 	statement.version_min = statement.version_max = 1;

@@ -61,7 +61,7 @@ static unsigned int haunted(struct sim *sim, unsigned int n, unsigned int second
 
 		sim_run(sim, S);
 		for (unsigned int i = 0; i < ALL; i++)
-			if (i != n && sim_up(sim, i) && sim_state(sim, i, n) < MEMBER_GONE)
+			if (i != n && sim_up(sim, i) && sim_state(sim, i, n) < STATE_GONE)
 				seen = true;
 		count += seen;
 	}
@@ -73,7 +73,7 @@ static bool forgotten(struct sim *sim, void *arg)
 	unsigned int n = *(unsigned int *)arg;
 
 	for (unsigned int i = 0; i < ALL; i++)
-		if (i != n && sim_up(sim, i) && sim_state(sim, i, n) != MEMBER_STATE_MAX)
+		if (i != n && sim_up(sim, i) && sim_state(sim, i, n) != STATE_MAX)
 			return false;
 	return true;
 }
@@ -94,7 +94,7 @@ static void test_who_left_while_one_was_off(void **state)
 		sim_start(sim, i, SIM_KEEP, i ? 1 : 2);
 		sim_run(sim, HOUR);
 	}
-	assert_int_equal(sim_state(sim, 0, left), MEMBER_GONE);
+	assert_int_equal(sim_state(sim, 0, left), STATE_GONE);
 	sim_start(sim, 2, SIM_KEEP, 1);
 	assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
 	sim_run(sim, 60 * S);
@@ -134,9 +134,9 @@ static void test_a_newcomer_and_a_removed_one(void **state)
 	assert_int_equal(roster(sim, 2), 4);
 	sim_start(sim, 5, SIM_KEEP, 1);
 	assert_true(sim_until(sim, sim_whole, NULL, 10 * S));
-	assert_int_equal(sim_state(sim, 5, 4), MEMBER_STATE_MAX);
+	assert_int_equal(sim_state(sim, 5, 4), STATE_MAX);
 	assert_int_equal(haunted(sim, 4, 1800), 0);
-	assert_int_equal(sim_state(sim, 5, 4), MEMBER_STATE_MAX);
+	assert_int_equal(sim_state(sim, 5, 4), STATE_MAX);
 	finish(sim);
 }
 
@@ -151,7 +151,7 @@ static void test_a_tombstone_ends(void **state)
 	leave(sim, left);
 	for (unsigned int i = 0; i < 12; i++) {
 		sim_run(sim, HOUR / 2);
-		assert_true(i > 0 || sim_state(sim, 0, left) == MEMBER_GONE);
+		assert_true(i > 0 || sim_state(sim, 0, left) == STATE_GONE);
 		sim_crash(sim, 1 + i % 3, false);
 		sim_run(sim, 300 * MS);
 		sim_start(sim, 1 + i % 3, SIM_KEEP, 1);
@@ -206,11 +206,11 @@ static void test_an_expired_one_ends(void **state)
 	(void)state;
 	removed(sim, 0, gone);
 	sim_run(sim, 3 * HOUR);
-	assert_int_equal(sim_state(sim, 0, gone), MEMBER_GONE);
+	assert_int_equal(sim_state(sim, 0, gone), STATE_GONE);
 	for (unsigned int i = 0; i < 2; i++)
 		sim_clock(sim, i, 31 * 86400 * (int64_t)S);
 	sim_run(sim, 130 * S);
-	assert_int_equal(sim_state(sim, 0, gone), MEMBER_STATE_MAX);
+	assert_int_equal(sim_state(sim, 0, gone), STATE_MAX);
 	finish(sim);
 }
 
@@ -325,14 +325,14 @@ static void test_two_of_one_name_that_answer(void **state)
 	sim_crash(sim, 3, true);
 	sim_run(sim, 60 * S);
 	assert_int_equal(roster(sim, 0), 4);
-	assert_int_equal(sim_state(sim, 0, 3), MEMBER_FAILED);
+	assert_int_equal(sim_state(sim, 0, 3), STATE_FAILED);
 	/* The other way round it does. */
 	sim_start(sim, 3, SIM_KEEP, 1);
 	sim_run(sim, 30 * S);
 	sim_crash(sim, 2, true);
 	sim_run(sim, 60 * S);
 	assert_int_equal(roster(sim, 0), 3);
-	assert_int_equal(sim_state(sim, 0, 2), MEMBER_GONE);
+	assert_int_equal(sim_state(sim, 0, 2), STATE_GONE);
 	finish(sim);
 }
 

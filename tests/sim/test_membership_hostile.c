@@ -171,16 +171,16 @@ static void test_forged_words_of_others(void **state)
 	/* Forged: the subject's leave, its absence, another address, another boot. */
 	for (unsigned int i = 0; i < 3; i++) {
 		say_as_thief(sim, &stolen, STATEMENT, info.id, info.epoch, info.incarnation + 1 + i,
-			     body, statement(body, MEMBER_LEFT, SUBJECT));
+			     body, statement(body, PHASE_LEFT, SUBJECT));
 		say_as_thief(sim, &stolen, STATEMENT, info.id, info.epoch + 1, 1, body,
-			     statement(body, MEMBER_ABSENT, SUBJECT));
+			     statement(body, PHASE_ABSENT, SUBJECT));
 		say_as_thief(sim, &stolen, STATEMENT, info.id, UINT64_MAX, UINT64_MAX, body,
-			     statement(body, MEMBER_READY, THIEF));
+			     statement(body, PHASE_READY, THIEF));
 		sim_run(sim, S);
 	}
 	assert_int_equal(sim_counter(sim, 0, "signature") - before, 9);
 	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
-	assert_int_equal(info.phase, MEMBER_JOINING);
+	assert_int_equal(info.phase, PHASE_JOINING);
 	sim_run(sim, 10 * S);
 	unharmed(sim);
 }
@@ -253,7 +253,7 @@ static void test_repeated_accusations(void **state)
 /* Left, and something newer of the same epoch: the end does not depend on which is heard first. */
 static void test_any_order_of_leaving(void **state)
 {
-	static const enum member_phase phases[] = {MEMBER_READY, MEMBER_ABSENT};
+	static const enum member_phase phases[] = {PHASE_READY, PHASE_ABSENT};
 
 	(void)state;
 	for (unsigned int p = 0; p < ARRAY_SIZE(phases); p++) {
@@ -266,7 +266,7 @@ static void test_any_order_of_leaving(void **state)
 
 		assert_true(membership_find(sim_core(sim, 0), sim_id(sim, THIEF), &info));
 		sim_crash(sim, THIEF, true);
-		len[0] = statement(body[0], MEMBER_LEFT, THIEF);
+		len[0] = statement(body[0], PHASE_LEFT, THIEF);
 		len[1] = statement(body[1], phases[p], THIEF);
 		for (unsigned int to = 0; to < COUNT; to++)
 			for (unsigned int i = 0; to != THIEF && i < 2; i++) {
@@ -348,7 +348,7 @@ static void state_first(struct sim *sim, struct stolen *stolen, unsigned int of,
 	Lvsmesh__Pb__Datagram gossip = LVSMESH__PB__DATAGRAM__INIT;
 	Lvsmesh__Pb__Record record = LVSMESH__PB__RECORD__INIT, *records = &record;
 	uint8_t body[256], signature[SIGNATURE_SIZE];
-	size_t len = statement(body, MEMBER_READY, THIEF);
+	size_t len = statement(body, PHASE_READY, THIEF);
 
 	seal_record_sign(sim_identity(sim, THIEF), STATEMENT, stolen->epoch, sequence, body, len,
 			 signature);
@@ -400,7 +400,7 @@ static void test_a_forged_record_ends_its_datagram(void **state)
 	record.origin = sim_id(sim, SUBJECT);
 	record.epoch = stolen.epoch + 1;
 	record.sequence = 1;
-	record.body = bytes_of(body, statement(body, MEMBER_READY, SUBJECT));
+	record.body = bytes_of(body, statement(body, PHASE_READY, SUBJECT));
 	record.signature = bytes_of(signature, sizeof(signature));
 	for (unsigned int i = 0; i < ARRAY_SIZE(records); i++)
 		records[i] = &record;
@@ -430,7 +430,7 @@ static void test_records_in_a_relayed_packet(void **state)
 	record.origin = sim_id(sim, THIEF);
 	record.epoch = stolen[0].epoch;
 	record.sequence = before + 1;
-	record.body = bytes_of(body, statement(body, MEMBER_READY, THIEF));
+	record.body = bytes_of(body, statement(body, PHASE_READY, THIEF));
 	seal_record_sign(sim_identity(sim, THIEF), STATEMENT, record.epoch, record.sequence, body,
 			 record.body.len, signature);
 	record.signature = bytes_of(signature, sizeof(signature));
@@ -538,7 +538,7 @@ static bool is_failed(struct sim *sim, void *arg)
 {
 	(void)arg;
 	for (unsigned int i = 0; i < COUNT; i++)
-		if (i != THIEF && sim_state(sim, i, THIEF) != MEMBER_FAILED)
+		if (i != THIEF && sim_state(sim, i, THIEF) != STATE_FAILED)
 			return false;
 	return true;
 }
@@ -689,7 +689,7 @@ static void test_the_last_word_of_a_stranger(void **state)
 	record.kind = STATEMENT;
 	record.origin = stranger.id;
 	record.epoch = record.sequence = 5;
-	record.body = bytes_of(body, statement(body, MEMBER_LEFT, SUBJECT));
+	record.body = bytes_of(body, statement(body, PHASE_LEFT, SUBJECT));
 	seal_record_sign(&stranger, STATEMENT, 5, 5, body, record.body.len, signature);
 	record.signature = bytes_of(signature, sizeof(signature));
 	record.certificate = bytes_of(stranger.certificate.bytes, stranger.certificate.len);
@@ -749,10 +749,10 @@ static void test_forged_acks(void **state)
 		send_as_thief(sim, &stolen, 0, NACK, &body);
 		sim_run(sim, 10 * MS);
 	}
-	assert_int_equal(sim_state(sim, 0, SUBJECT), MEMBER_FAILED);
+	assert_int_equal(sim_state(sim, 0, SUBJECT), STATE_FAILED);
 	assert_true(sim_counter(sim, 0, "mac") + sim_counter(sim, 0, "nonce") >= 150);
 	sim_run(sim, 70 * S);
-	assert_int_equal(sim_state(sim, 0, SUBJECT), MEMBER_FAILED);
+	assert_int_equal(sim_state(sim, 0, SUBJECT), STATE_FAILED);
 	assert_true(sim_whole(sim, NULL));
 	sim_free(sim);
 }
@@ -810,7 +810,7 @@ static void test_replayed_history(void **state)
 	sim_run(sim, 5 * S);
 	replay(sim, recording, -1);
 	sim_run(sim, 5 * S);
-	assert_int_equal(sim_state(sim, 0, SUBJECT), MEMBER_GONE);
+	assert_int_equal(sim_state(sim, 0, SUBJECT), STATE_GONE);
 
 	/* The same to a member that starts anew without its state, and knows the others' boots by
 	 * now. */
@@ -827,8 +827,8 @@ static void test_replayed_history(void **state)
 	sim_start(sim, 0, SIM_LOST, 8);
 	replay(sim, recording, 0);
 	sim_run(sim, 5 * S);
-	assert_true(sim_state(sim, 0, SUBJECT) == MEMBER_GONE ||
-		    sim_state(sim, 0, SUBJECT) == MEMBER_STATE_MAX);
+	assert_true(sim_state(sim, 0, SUBJECT) == STATE_GONE ||
+		    sim_state(sim, 0, SUBJECT) == STATE_MAX);
 	assert_true(sim_whole(sim, NULL));
 	assert_null(sim_broken(sim));
 	sim_free(sim);

@@ -32,9 +32,9 @@ static void test_a_lease_has_an_end(void **state)
 	sim_run(sim, S);
 	sim_crash(sim, 2, true);
 	sim_run(sim, 3500 * S);
-	assert_int_equal(sim_state(sim, 0, 2), MEMBER_AWAY);
+	assert_int_equal(sim_state(sim, 0, 2), STATE_AWAY);
 	sim_run(sim, 160 * S);
-	assert_int_equal(sim_state(sim, 0, 2), MEMBER_FAILED);
+	assert_int_equal(sim_state(sim, 0, 2), STATE_FAILED);
 	finish(sim);
 }
 
@@ -49,7 +49,7 @@ static void test_silence_after_leaving(void **state)
 	sim_crash(sim, 2, true);
 	sim_run(sim, 20 * S);
 	for (unsigned int i = 0; i < 2; i++)
-		assert_int_equal(sim_state(sim, i, 2), MEMBER_GONE);
+		assert_int_equal(sim_state(sim, i, 2), STATE_GONE);
 	assert_int_equal(sim_count(sim, -1, MEMBERSHIP_MEMBER_FAILED, 2, 0), 0);
 	finish(sim);
 }
@@ -75,7 +75,7 @@ static void test_nacks_and_health(void **state)
 	(void)state;
 	sim_crash(sim, 7, true);
 	assert_int_equal(worst_health(sim, 0, 6 * S), 0);
-	assert_int_equal(sim_state(sim, 0, 7), MEMBER_FAILED);
+	assert_int_equal(sim_state(sim, 0, 7), STATE_FAILED);
 	sim_partition(sim, 1, true);
 	assert_true(worst_health(sim, 0, 2 * S) > 0);
 	finish(sim);

@@ -65,7 +65,7 @@ static void assert_versions(struct cluster *cluster, unsigned int count,
 			assert_int_equal(cluster_version(cluster, a, b), version);
 			assert_true(membership_find(node_membership(cluster_node(cluster, a)),
 						    cluster_identity(cluster, b)->id, &info));
-			assert_int_equal(info.state, MEMBER_ALIVE);
+			assert_int_equal(info.state, STATE_ALIVE);
 			assert_int_equal(info.versions.min, spoken[b].min);
 			assert_int_equal(info.versions.max, spoken[b].max);
 		}

@@ -427,8 +427,8 @@ static json_t *member_json(void)
 	const struct member_info info = {
 		.name = "d2",
 		.id = 2,
-		.state = MEMBER_FAILED,
-		.phase = MEMBER_READY,
+		.state = STATE_FAILED,
+		.phase = PHASE_READY,
 		.since = start.mono - 3 * USEC_PER_SEC,
 		.evidence = EVIDENCE_REFUSED | EVIDENCE_TCP,
 		.versions = {1, 2},

@@ -435,17 +435,17 @@ static void test_membership(void **state)
 	while (!datagrams_pass(&world->a) || !datagrams_pass(&world->b) || !world->a.roster)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_int_equal(world->a.joined, 1);
-	assert_int_equal(other_of(&world->a).state, MEMBER_ALIVE);
+	assert_int_equal(other_of(&world->a).state, STATE_ALIVE);
 
 	/* an announced stop is no failure; an unannounced one is */
 	io_node_absence(world->b.node, 60 * USEC_PER_SEC);
-	while (!world->b.done || other_of(&world->a).state != MEMBER_AWAY)
+	while (!world->b.done || other_of(&world->a).state != STATE_AWAY)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	side_close(&world->b);
 	while (!world->b.closed)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
-	while (other_of(&world->a).state != MEMBER_ALIVE)
+	while (other_of(&world->a).state != STATE_ALIVE)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_int_equal(world->a.failed, 0);
 	side_close(&world->b);
@@ -453,7 +453,7 @@ static void test_membership(void **state)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
 	world->b.done = false;
-	while (other_of(&world->a).state != MEMBER_ALIVE)
+	while (other_of(&world->a).state != STATE_ALIVE)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	io_node_leave(world->b.node);
 	while (!world->b.done || world->a.left == 0)

@@ -79,9 +79,9 @@ static void test_everything_has_a_name(void **state)
 	membership_free(m);
 	for (int j = 0; j < MEMBERSHIP_NOTICE_MAX; j++)
 		assert_string_not_equal(membership_notice_name(j), "unknown");
-	for (int j = 0; j < MEMBER_STATE_MAX; j++)
+	for (int j = 0; j < STATE_MAX; j++)
 		assert_string_not_equal(member_state_name(j), "unknown");
-	for (int j = 0; j < MEMBER_PHASE_MAX; j++)
+	for (int j = 0; j < PHASE_MAX; j++)
 		assert_string_not_equal(member_phase_name(j), "unknown");
 	assert_string_equal(membership_notice_name(MEMBERSHIP_NOTICE_MAX), "unknown");
 	assert_string_equal(member_phase_name(-1), "unknown");

@@ -134,7 +134,7 @@ static struct membership *start(struct large *large)
 			;
 	}
 	while (membership_walk(m, &cursor, &info))
-		failed += info.state == MEMBER_FAILED;
+		failed += info.state == STATE_FAILED;
 	assert_int_equal(failed, COUNT);
 	return m;
 }

@@ -171,7 +171,7 @@ static void record_statement(struct record *record, bool forged)
 	memcpy(endpoint, insider.own.ip.bytes, size);
 	store_be16(endpoint + size, insider.own.port);
 	message.boot = 1;
-	message.phase = MEMBER_READY;
+	message.phase = PHASE_READY;
 	message.n_endpoints = 1;
 	message.endpoints = &endpoints;
 	message.version_min = message.version_max = VERSION_WIRE;
