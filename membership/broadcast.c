@@ -1,5 +1,5 @@
-/* Gossip: the queue of news that pings and acks carry along (piggyback), newest first, each so
- * often that all members get it. */
+/* SWIM's gossip: the queue of news that pings and acks carry along (piggyback), newest first, each
+ * so often that all members get it. */
 #include "membership/membership_private.h"
 
 #define FANOUT 3

@@ -327,7 +327,7 @@ bool datagram_take(struct membership *m, const struct membership_event *event)
 static uint8_t version_for(const struct membership *m, const struct member *member)
 {
 	uint32_t version = version_common(m->versions, member->versions);
-	bool hello = member->check && member->check->stage == CHECK_HELLO;
+	bool hello = member->probe && member->probe->stage == PROBE_HELLO;
 
 	if (version && member_answers(member) && !hello && member->proven == member->epoch)
 		return (uint8_t)version;

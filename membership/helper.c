@@ -1,4 +1,4 @@
-/* Indirect probes: the members that are asked to ping another one for us. */
+/* SWIM's indirect probe: the members (helpers) that a ping-req asks to ping another one for us. */
 #include "membership/membership_private.h"
 
 #define HELPER_CANDIDATES 8

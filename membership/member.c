@@ -348,7 +348,7 @@ void member_state_set(struct membership *m, struct member *member, enum member_s
 	if (member_answers(member) != (state == STATE_ALIVE || state == STATE_SUSPECT)) {
 		m->view_changed = true;
 		m->view_at = m->now.mono;
-		/* The running check was for the state before. */
+		/* The running probe was for the state before. */
 		probe_end(m, member);
 	}
 	member->state = state;
@@ -416,7 +416,7 @@ static void say_hello(struct membership *m, struct member *member, usec_t *next)
 	if (m->now.mono >= member->hello_at) {
 		probe_hello(m, member);
 		if (member->hellos > 0)
-			probe_hello_around(m, member);
+			probe_hello_indirect(m, member);
 		member->hellos = (uint8_t)MIN(member->hellos + 1u, 200u);
 		/* The member may not know us: a session shows it our certificate. */
 		if (member->hellos >= HELLOS_BEFORE_DIAL && member->path_count > 0)
@@ -527,7 +527,7 @@ static void incidents(struct membership *m, struct member *member, usec_t *next)
 	notice_incident_update(m, &member->failed, member->state == STATE_FAILED, 0,
 			       MEMBERSHIP_MEMBER_FAILED, MEMBERSHIP_MEMBER_RECOVERED, member, next);
 	for (unsigned int i = 0; i < member->path_count; i++) {
-		if (!(m->deaf >> i & 1))
+		if (!(m->own_udp_failures >> i & 1))
 			down |= member->paths[i].udp_down ? EVIDENCE_UDP : 0u;
 		down |= member->paths[i].tcp_down ? EVIDENCE_TCP : 0u;
 	}
@@ -547,7 +547,7 @@ usec_t member_timers(struct membership *m, struct member *member)
 {
 	usec_t next = USEC_NEVER;
 
-	if (member->check)
+	if (member->probe)
 		probe_timer(m, member, &next);
 	if (member->suspicion)
 		suspicion_timer(m, member, &next);
@@ -561,8 +561,8 @@ usec_t member_timers(struct membership *m, struct member *member)
 			sooner(&next, member->verify_at);
 		}
 	}
-	if (member->check)
-		sooner(&next, MIN(member->check->next_ping, member->check->deadline));
+	if (member->probe)
+		sooner(&next, MIN(member->probe->next_ping, member->probe->deadline));
 	incidents(m, member, &next);
 	if (next == USEC_NEVER)
 		not_busy(m, member);

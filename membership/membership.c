@@ -82,16 +82,16 @@ int membership_new(const struct membership_options *options, struct membership *
 
 void membership_free(struct membership *m)
 {
-	struct check *check;
+	struct probe *probe;
 
 	if (!m)
 		return;
 	for (unsigned int i = 0; i < m->member_cap; i++)
 		if (m->members[i])
 			member_remove(m, m->members[i]);
-	while ((check = m->free_checks)) {
-		m->free_checks = check->next;
-		free(check);
+	while ((probe = m->free_probes)) {
+		m->free_probes = probe->next;
+		free(probe);
 	}
 	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++) {
 		free(m->streams[i].want);
@@ -213,14 +213,15 @@ static bool dispatch(struct membership *m, const struct membership_event *event)
 }
 
 /* After the members, which find out. */
-static void deaf_timer(struct membership *m, usec_t *next)
+static void own_udp_timer(struct membership *m, usec_t *next)
 {
 	struct membership_notice *notice;
 
 	if (m->alive_count == 0)
-		m->deaf = 0;
-	notice = notice_incident_update(m, &m->partial, m->deaf != 0, 0, MEMBERSHIP_MEMBER_PARTIAL,
-					MEMBERSHIP_MEMBER_WHOLE, NULL, next);
+		m->own_udp_failures = 0;
+	notice = notice_incident_update(m, &m->partial, m->own_udp_failures != 0, 0,
+					MEMBERSHIP_MEMBER_PARTIAL, MEMBERSHIP_MEMBER_WHOLE, NULL,
+					next);
 	if (notice)
 		notice->evidence = EVIDENCE_UDP;
 }
@@ -290,12 +291,12 @@ static usec_t timers(struct membership *m)
 	probe_timers(m, &next);
 	datagram_timers(m, &next);
 	member_all_timers(m, &next);
-	deaf_timer(m, &next);
+	own_udp_timer(m, &next);
 	pushpull_timers(m, &next);
 	links_timers(m, &next);
 	quorum_timers(m, &next);
 	split_timers(m, &next);
-	health_timers(m, &next);
+	local_health_timers(m, &next);
 	broadcast_timers(m, &next);
 	return next;
 }
@@ -320,7 +321,7 @@ void membership_step(struct membership *m, const struct membership_event *event,
 	late = m->running ? lateness(m, event) : 0;
 	m->running = true;
 	if (late >= m->profile.timeout / 2)
-		health_late(m, late);
+		local_health_late(m, late);
 	m->sender = 0;
 	refused = !dispatch(m, event);
 	/* A flood of refused datagrams costs no more than the refusals. */

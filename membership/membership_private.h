@@ -1,6 +1,6 @@
 /* Shared by the files of membership/ only. Each function is in the file of its prefix.
  *
- * A member is *busy* while something of it is due at a time: a check, a suspicion, a lease. Only
+ * A member is *busy* while something of it is due at a time: a probe, a suspicion, a lease. Only
  * busy members are looked at, when that time comes, or after they changed. */
 #ifndef MEMBERSHIP_MEMBERSHIP_PRIVATE_H
 #define MEMBERSHIP_MEMBERSHIP_PRIVATE_H
@@ -99,20 +99,20 @@ struct path {
 	bool udp_down, tcp_down;
 };
 
-enum check_stage {
-	CHECK_DIRECT = 1, /* pinging */
-	CHECK_AROUND,     /* asking helpers, and TCP */
-	CHECK_WATCH,      /* the member is judged, and its paths not yet */
-	CHECK_HELLO,      /* a ping to a member that is not expected to answer */
+enum probe_stage {
+	PROBE_DIRECT = 1, /* pinging */
+	PROBE_INDIRECT,   /* asking helpers, and TCP */
+	PROBE_WATCH,      /* the member is judged, and its paths not yet */
+	PROBE_HELLO,      /* a ping to a member that is not expected to answer */
 };
 
-struct check {
-	struct check *next; /* free list */
-	enum check_stage stage;
+struct probe {
+	struct probe *next; /* free list */
+	enum probe_stage stage;
 	uint64_t nonce; /* the low 8 bits: path and attempt */
 	usec_t started, pinged, next_ping, deadline;
 	uint8_t attempt;
-	bool deep;     /* goes on to CHECK_AROUND */
+	bool deep;     /* goes on to PROBE_INDIRECT */
 	bool answered; /* by any way */
 	bool dialled;  /* by TCP, too */
 	bool narrow;   /* only the helper that reached it before is asked */
@@ -206,7 +206,7 @@ struct member {
 	uint8_t hellos;
 	bool dial_wanted; /* by the hellos: it may not know us */
 	uint8_t mismatches;
-	struct check *check;
+	struct probe *probe;
 	struct suspicion *suspicion;
 
 	/* Its last failure, for the comparison of views. */
@@ -404,13 +404,13 @@ struct membership {
 	uint64_t packets; /* sent: where a new member's sequence starts */
 	uint64_t sender;  /* of the datagram that is being taken, or 0 */
 
-	struct check *free_checks;
+	struct probe *free_probes;
 	usec_t heard;    /* anything genuine, from any member */
 	bool silent;     /* and nothing since for so long that we may be alone */
 	uint64_t helper; /* the one that passed an ack on to us last */
 	unsigned int health;
 	usec_t healthier_at;
-	usec_t around_at; /* when one that is cut off from us is probed next */
+	usec_t indirect_at; /* when one that is cut off from us is probed next */
 	usec_t probe_at, redial_at, hot_until, gossip_at, gossip_last, sync_at, purge_at;
 	usec_t sync_interval, routine_at, tcp_at;
 	unsigned int verify_budget;
@@ -429,10 +429,10 @@ struct membership {
 	struct join joins[MEMBERSHIP_JOIN_MAX];
 	unsigned int join_count;
 
-	/* By number of the path: the last direct ack of any member; deaf: bits of paths on which no
-	 * member acks. */
+	/* By number of the path: the last direct ack of any member; own_udp_failures: bits of paths
+	 * on which no member acks. */
 	usec_t acked[MEMBERSHIP_ADDRESSES_MAX];
-	unsigned int deaf;
+	unsigned int own_udp_failures;
 	struct incident partial;
 
 	struct links links;
@@ -528,13 +528,13 @@ void probe_timers(struct membership *m, usec_t *next);
 void probe_start(struct membership *m, struct member *member, bool deep);
 void probe_hello(struct membership *m, struct member *member);
 /* Sends the ping of this moment's probe_hello() through a helper that may reach it. */
-void probe_hello_around(struct membership *m, struct member *member);
+void probe_hello_indirect(struct membership *m, struct member *member);
 void probe_end(struct membership *m, struct member *member);
 void probe_timer(struct membership *m, struct member *member, usec_t *next);
 /* via: the helper that passed the ack on, or NULL. False: no probe waits for this nonce. */
 bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint64_t epoch,
 	       const struct member *via);
-/* The member is no longer suspected: its check ends some time. */
+/* The member is no longer suspected: its probe ends some time. */
 void probe_unhurried(struct membership *m, struct member *member);
 void probe_nack(struct membership *m, struct member *helper, uint64_t subject);
 /* May a member's silence be that of links, and not its own? Yes if its links are known to be down,
@@ -542,7 +542,7 @@ void probe_nack(struct membership *m, struct member *helper, uint64_t subject);
 bool probe_doubts_links(const struct membership *m, const struct member *member);
 /* May a way to the member turn up while the lists of links spread? */
 bool probe_waits(const struct membership *m, const struct member *member);
-/* The member lives: its check has yet to find out which ways lead to it. */
+/* The member lives: its probe has yet to find out which ways lead to it. */
 void probe_answered(struct membership *m, struct member *member);
 /* Writes into the notice what was tried before we suspected the member. */
 void probe_evidence(const struct member *member, struct membership_notice *notice);
@@ -591,10 +591,10 @@ struct member *links_way(const struct membership *m, const struct member *member
 bool links_cut_lately(const struct membership *m, usec_t time);
 void links_timers(struct membership *m, usec_t *next);
 
-/* health.c */
-void health_add(struct membership *m, int points);
-void health_late(struct membership *m, usec_t late);
-void health_timers(struct membership *m, usec_t *next);
+/* local_health.c */
+void local_health_add(struct membership *m, int points);
+void local_health_late(struct membership *m, usec_t late);
+void local_health_timers(struct membership *m, usec_t *next);
 
 /* broadcast.c */
 void broadcast_add(struct membership *m, enum item_kind kind, uint64_t member, uint64_t accuser);

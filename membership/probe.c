@@ -1,10 +1,10 @@
-/* Probing: pings in random rounds, indirect probes through helpers, and dials over TCP, until a
- * member is suspected (SWIM). */
+/* SWIM's failure detector: pings in random rounds; without an ack, indirect probes (ping-req to
+ * helpers), and dials over TCP, until the member is suspected. */
 #include <stdlib.h>
 
 #include "membership/membership_private.h"
 
-/* The low bits of a nonce say which ping of a check it was. */
+/* The low bits of a nonce say which ping of a probe it was. */
 #define PATH_BITS 2
 #define ATTEMPT_BITS 6
 #define NONCE_MASK (~(uint64_t)((1 << (PATH_BITS + ATTEMPT_BITS)) - 1))
@@ -14,7 +14,7 @@
 #define TCP_LATELY SEC
 #define HELLO_PAUSE (20 * MSEC)
 #define REDIAL_HOT (10 * MSEC)
-#define AROUND_INTERVALS 3 /* for each hop, between probes of members that are cut off from us */
+#define INDIRECT_INTERVALS 3 /* a hop, between probes of members that are cut off from us */
 #define SWEEP_PAUSE (5 * SEC)
 #define SWEEP_ACKS (600 * MSEC) /* we know by then which members are out of our reach */
 #define SWEEP_TIME (4 * SEC)    /* all have heard who reaches whom */
@@ -34,78 +34,78 @@ usec_t probe_scaled(const struct membership *m, usec_t time)
 }
 
 /* Is it no surprise that it does not answer by itself? */
-static bool is_around(const struct membership *m, const struct member *member)
+static bool expects_no_ack(const struct membership *m, const struct member *member)
 {
 	return helper_indirect(member) || (m->links.any && links_down(member));
 }
 
-static struct check *check_new(struct membership *m, struct member *member)
+static struct probe *probe_new(struct membership *m, struct member *member)
 {
-	struct check *check = m->free_checks;
+	struct probe *probe = m->free_probes;
 
-	if (check)
-		m->free_checks = check->next;
+	if (probe)
+		m->free_probes = probe->next;
 	else
-		check = malloc(sizeof(*check));
-	if (!check)
+		probe = malloc(sizeof(*probe));
+	if (!probe)
 		return NULL;
-	memset(check, 0, sizeof(*check));
-	check->nonce = chance_next(&m->chance) & NONCE_MASK;
-	check->started = m->now.mono;
-	member->check = check;
+	memset(probe, 0, sizeof(*probe));
+	probe->nonce = chance_next(&m->chance) & NONCE_MASK;
+	probe->started = m->now.mono;
+	member->probe = probe;
 	member_busy(m, member);
-	return check;
+	return probe;
 }
 
 void probe_end(struct membership *m, struct member *member)
 {
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 
-	if (!check)
+	if (!probe)
 		return;
-	member->check = NULL;
-	check->next = m->free_checks;
-	m->free_checks = check;
+	member->probe = NULL;
+	probe->next = m->free_probes;
+	m->free_probes = probe;
 }
 
 static void send_pings(struct membership *m, struct member *member)
 {
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 
-	check->attempt = (uint8_t)((check->attempt + 1) % (1 << ATTEMPT_BITS));
-	check->pinged = m->now.mono;
-	check->next_ping = m->now.mono + probe_scaled(m, m->profile.timeout) / 2;
+	probe->attempt = (uint8_t)((probe->attempt + 1) % (1 << ATTEMPT_BITS));
+	probe->pinged = m->now.mono;
+	probe->next_ping = m->now.mono + probe_scaled(m, m->profile.timeout) / 2;
 	for (unsigned int i = 0; i < member->path_count; i++) {
-		if (check->paths >> i & 1)
+		if (probe->paths >> i & 1)
 			continue;
 		m->traffic.pings++;
 		datagram_push(m, (struct out){.kind = OUT_PING,
 					      .member = member->id,
-					      .nonce = check->nonce | i |
-						       (uint64_t)check->attempt << PATH_BITS,
+					      .nonce = probe->nonce | i |
+						       (uint64_t)probe->attempt << PATH_BITS,
 					      .remote = member->paths[i].endpoint,
 					      .local = (uint16_t)i});
 	}
 	/* One ping is enough to see that the member is within reach again. */
-	if (helper_indirect(member) && check->stage == CHECK_DIRECT)
-		check->next_ping = USEC_NEVER;
+	if (helper_indirect(member) && probe->stage == PROBE_DIRECT)
+		probe->next_ping = USEC_NEVER;
 }
 
 void probe_hello(struct membership *m, struct member *member)
 {
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 
-	if (member->path_count == 0 || (check && check->stage != CHECK_HELLO) ||
-	    (check && m->now.mono < check->pinged + HELLO_PAUSE))
+	if (member->path_count == 0 || (probe && probe->stage != PROBE_HELLO) ||
+	    (probe && m->now.mono < probe->pinged + HELLO_PAUSE))
 		return;
-	if (!check)
-		check = check_new(m, member);
-	if (!check)
+	if (!probe)
+		probe = probe_new(m, member);
+	if (!probe)
 		return;
-	check->stage = CHECK_HELLO;
-	check->deadline = m->now.mono + 2 * m->profile.timeout;
+	probe->stage = PROBE_HELLO;
+	probe->deadline = m->now.mono + 2 * m->profile.timeout;
 	send_pings(m, member);
-	check->next_ping = USEC_NEVER;
+	probe->next_ping = USEC_NEVER;
 }
 
 /* Has no other member answered on this path either? An ack of a ping that was in flight then does
@@ -125,9 +125,9 @@ static bool nobody_acks(const struct membership *m, unsigned int path, usec_t si
 }
 
 /* A member acks on this path again: if others still don't, the fault is theirs. */
-static void undeafen(struct membership *m, unsigned int path)
+static void own_udp_works(struct membership *m, unsigned int path)
 {
-	m->deaf &= ~(1u << path);
+	m->own_udp_failures &= ~(1u << path);
 	for (unsigned int i = 0; i < m->member_cap; i++) {
 		struct member *member = m->members[i];
 
@@ -179,25 +179,25 @@ static void sweep(struct membership *m)
 /* Pings that were not answered until the next ones are due. True: some path is still in doubt. */
 static bool count_misses(struct membership *m, struct member *member)
 {
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 	bool doubt = false;
 
 	for (unsigned int i = 0; i < member->path_count; i++) {
 		struct path *path = &member->paths[i];
 
-		if (check->paths >> i & 1)
+		if (probe->paths >> i & 1)
 			continue;
 		m->traffic.pings_lost++;
 		if (path->misses == 0)
-			path->missing = check->pinged;
+			path->missing = probe->pinged;
 		path->misses = (uint8_t)MIN(path->misses + 1, UINT8_MAX);
 		/* its earlier answers are no sign that another way is open now */
-		if (check->answered && member->heard > path->missing &&
+		if (probe->answered && member->heard > path->missing &&
 		    path->misses >= PATH_MISSES && !path->udp_down) {
 			path->udp_down = true;
 			m->view_changed = true;
 			if (nobody_acks(m, i, path->missing))
-				m->deaf |= 1u << i;
+				m->own_udp_failures |= 1u << i;
 		}
 		doubt |= !path->udp_down;
 	}
@@ -223,70 +223,70 @@ static bool heard_by_tcp(const struct membership *m, const struct member *member
 static void ask_helpers(struct membership *m, struct member *member, bool narrow)
 {
 	struct member *helpers[HELPERS];
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 	unsigned int count;
 
 	helper_choose(m, member, helpers, &count);
-	check->narrow = narrow && count > 0 && helpers[0]->id == member->helper;
-	if (check->narrow)
+	probe->narrow = narrow && count > 0 && helpers[0]->id == member->helper;
+	if (probe->narrow)
 		count = 1;
-	check->helpers = (uint8_t)count;
-	check->nacks = 0;
+	probe->helpers = (uint8_t)count;
+	probe->nacks = 0;
 	for (unsigned int i = 0; i < count; i++) {
-		check->helper[i] = helpers[i]->id;
+		probe->helper[i] = helpers[i]->id;
 		datagram_push(m, (struct out){.kind = OUT_PING_REQ,
 					      .member = member->id,
 					      .via = helpers[i]->id,
-					      .nonce = check->nonce});
+					      .nonce = probe->nonce});
 	}
 }
 
-static void go_around(struct membership *m, struct member *member)
+static void probe_indirectly(struct membership *m, struct member *member)
 {
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 
 	if (heard_by_tcp(m, member)) {
 		probe_answered(m, member);
 		return;
 	}
-	check->stage = CHECK_AROUND;
-	check->deadline = m->now.mono + probe_scaled(m, m->profile.timeout);
+	probe->stage = PROBE_INDIRECT;
+	probe->deadline = m->now.mono + probe_scaled(m, m->profile.timeout);
 	/* If each probe of this member takes a helper, the last helper will do. */
-	ask_helpers(m, member, helper_indirect(member) && !check->narrow);
+	ask_helpers(m, member, helper_indirect(member) && !probe->narrow);
 	if (links_cut(member))
 		return;
-	check->dialled = true;
+	probe->dialled = true;
 	for (unsigned int i = 0; i < member->path_count; i++)
 		pushpull_dial(m, member, &member->paths[i].endpoint, -1);
 }
 
 void probe_start(struct membership *m, struct member *member, bool deep)
 {
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 
-	if (check && check->stage != CHECK_HELLO) {
-		check->deep |= deep;
+	if (probe && probe->stage != PROBE_HELLO) {
+		probe->deep |= deep;
 		return;
 	}
 	probe_end(m, member);
-	check = check_new(m, member);
-	if (!check)
+	probe = probe_new(m, member);
+	if (!probe)
 		return;
-	check->deep = deep;
+	probe->deep = deep;
 	/* The redial tries, apart from this, whether the member is within reach again. */
 	if (deep && links_cut(member)) {
-		check->next_ping = USEC_NEVER;
-		go_around(m, member);
+		probe->next_ping = USEC_NEVER;
+		probe_indirectly(m, member);
 		return;
 	}
-	check->stage = CHECK_DIRECT;
-	check->deadline = m->now.mono + probe_scaled(m, m->profile.timeout);
+	probe->stage = PROBE_DIRECT;
+	probe->deadline = m->now.mono + probe_scaled(m, m->profile.timeout);
 	send_pings(m, member);
 }
 
 bool probe_doubts_links(const struct membership *m, const struct member *member)
 {
-	if (is_around(m, member))
+	if (expects_no_ack(m, member))
 		return true;
 	return m->now.mono < m->links.swept_at + SWEEP_ACKS && most_are_missing(m);
 }
@@ -308,44 +308,44 @@ bool probe_waits(const struct membership *m, const struct member *member)
  * our own. */
 static bool is_early(struct membership *m, const struct member *member)
 {
-	const struct check *check = member->check;
+	const struct probe *probe = member->probe;
 
-	if (check->helpers > 1 && check->nacks == 0)
+	if (probe->helpers > 1 && probe->nacks == 0)
 		sweep(m);
-	return check->narrow || probe_waits(m, member);
+	return probe->narrow || probe_waits(m, member);
 }
 
 /* No way has answered in time. */
 static void accuse(struct membership *m, struct member *member)
 {
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 
 	/* Helpers that live would have nacked. */
-	if (check->stage == CHECK_AROUND && check->nacks < check->helpers)
-		health_add(m, 1);
-	check->stage = CHECK_WATCH;
-	check->deadline = USEC_NEVER;
+	if (probe->stage == PROBE_INDIRECT && probe->nacks < probe->helpers)
+		local_health_add(m, 1);
+	probe->stage = PROBE_WATCH;
+	probe->deadline = USEC_NEVER;
 	if (links_cut(member))
-		check->next_ping = m->now.mono + probe_scaled(m, m->profile.timeout);
+		probe->next_ping = m->now.mono + probe_scaled(m, m->profile.timeout);
 	suspicion_own(m, member);
 }
 
 static void direct_over(struct membership *m, struct member *member)
 {
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 	usec_t timeout = probe_scaled(m, m->profile.timeout);
 	bool doubt = probe_doubts_links(m, member);
 
-	if (check->deep || (member->suspicion && doubt)) {
-		check->deep = true;
+	if (probe->deep || (member->suspicion && doubt)) {
+		probe->deep = true;
 		if (member->suspicion && !doubt)
 			suspicion_own(m, member);
-		go_around(m, member);
+		probe_indirectly(m, member);
 	} else if (member->suspicion) {
 		accuse(m, member);
-	} else if (m->now.mono < check->started + 5 * timeout / 2) {
+	} else if (m->now.mono < probe->started + 5 * timeout / 2) {
 		/* A helper's: an accusation may be on its way; or a sweep's, which takes some. */
-		check->deadline = check->started + 5 * timeout / 2;
+		probe->deadline = probe->started + 5 * timeout / 2;
 	} else {
 		probe_end(m, member);
 	}
@@ -353,56 +353,56 @@ static void direct_over(struct membership *m, struct member *member)
 
 void probe_timer(struct membership *m, struct member *member, usec_t *next)
 {
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 
-	if (m->now.mono >= check->next_ping && links_cut(member)) {
+	if (m->now.mono >= probe->next_ping && links_cut(member)) {
 		ask_helpers(m, member, false);
-		check->next_ping = m->now.mono + probe_scaled(m, m->profile.timeout);
-	} else if (m->now.mono >= check->next_ping) {
-		if (!count_misses(m, member) && check->stage == CHECK_WATCH && check->answered) {
+		probe->next_ping = m->now.mono + probe_scaled(m, m->profile.timeout);
+	} else if (m->now.mono >= probe->next_ping) {
+		if (!count_misses(m, member) && probe->stage == PROBE_WATCH && probe->answered) {
 			probe_end(m, member);
 			return;
 		}
 		send_pings(m, member);
 	}
-	if (m->now.mono >= check->deadline) {
-		if (check->stage == CHECK_DIRECT)
+	if (m->now.mono >= probe->deadline) {
+		if (probe->stage == PROBE_DIRECT)
 			direct_over(m, member);
-		else if (check->stage == CHECK_AROUND && is_early(m, member))
-			go_around(m, member);
-		else if (check->stage == CHECK_AROUND)
+		else if (probe->stage == PROBE_INDIRECT && is_early(m, member))
+			probe_indirectly(m, member);
+		else if (probe->stage == PROBE_INDIRECT)
 			accuse(m, member);
 		else
 			probe_end(m, member);
 	}
-	if (member->check)
-		sooner(next, MIN(member->check->next_ping, member->check->deadline));
+	if (member->probe)
+		sooner(next, MIN(member->probe->next_ping, member->probe->deadline));
 }
 
 void probe_answered(struct membership *m, struct member *member)
 {
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 	unsigned int all = (1u << member->path_count) - 1;
 
-	if (!check)
+	if (!probe)
 		return;
-	if (!check->answered && check->stage == CHECK_DIRECT)
-		health_add(m, -1);
-	check->answered = true;
-	if ((check->paths & all) == all || check->stage == CHECK_HELLO || helper_indirect(member)) {
+	if (!probe->answered && probe->stage == PROBE_DIRECT)
+		local_health_add(m, -1);
+	probe->answered = true;
+	if ((probe->paths & all) == all || probe->stage == PROBE_HELLO || helper_indirect(member)) {
 		probe_end(m, member);
 		return;
 	}
-	if (check->stage != CHECK_WATCH || check->deadline == USEC_NEVER) {
-		check->stage = CHECK_WATCH;
-		check->deadline = m->now.mono + WATCH_TIME;
+	if (probe->stage != PROBE_WATCH || probe->deadline == USEC_NEVER) {
+		probe->stage = PROBE_WATCH;
+		probe->deadline = m->now.mono + WATCH_TIME;
 	}
 }
 
 void probe_unhurried(struct membership *m, struct member *member)
 {
-	if (member->check && member->check->deadline == USEC_NEVER)
-		member->check->deadline = m->now.mono + WATCH_TIME;
+	if (member->probe && member->probe->deadline == USEC_NEVER)
+		member->probe->deadline = m->now.mono + WATCH_TIME;
 }
 
 /* The member acks our pings on this path again. */
@@ -424,27 +424,27 @@ static void up_again(struct membership *m, struct member *member, struct path *p
 bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint64_t epoch,
 	       const struct member *via)
 {
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 	unsigned int i = nonce & ((1 << PATH_BITS) - 1);
 	struct path *path = &member->paths[i];
 	uint32_t rtt;
 
-	if (!check || (nonce & NONCE_MASK) != check->nonce || i >= member->path_count)
+	if (!probe || (nonce & NONCE_MASK) != probe->nonce || i >= member->path_count)
 		return false;
 	if (via) {
 		member->helper = m->helper = via->id;
 	} else {
-		if (nonce == (check->nonce | i | (uint64_t)check->attempt << PATH_BITS)) {
-			rtt = (uint32_t)MIN(m->now.mono - check->pinged, 60 * SEC);
+		if (nonce == (probe->nonce | i | (uint64_t)probe->attempt << PATH_BITS)) {
+			rtt = (uint32_t)MIN(m->now.mono - probe->pinged, 60 * SEC);
 			path->rtt = path->rtt ? (7 * path->rtt + rtt) / 8 : MAX(rtt, 1u);
 		}
 		path->udp_heard = m->acked[i] = m->now.mono;
 		path->misses = 0;
-		if (m->deaf >> i & 1)
-			undeafen(m, i);
+		if (m->own_udp_failures >> i & 1)
+			own_udp_works(m, i);
 		if (path->udp_down)
 			up_again(m, member, path);
-		check->paths |= (uint8_t)(1u << i);
+		probe->paths |= (uint8_t)(1u << i);
 		pushpull_doubt(m, member);
 	}
 	m->accepted = true;
@@ -457,34 +457,34 @@ bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint
 void probe_nack(struct membership *m, struct member *helper, uint64_t subject)
 {
 	struct member *member = member_find(m, subject);
-	struct check *check = member ? member->check : NULL;
+	struct probe *probe = member ? member->probe : NULL;
 
-	for (unsigned int i = 0; check && i < check->helpers; i++)
-		if (check->helper[i] == helper->id) {
-			check->helper[i] = 0;
-			check->nacks++;
+	for (unsigned int i = 0; probe && i < probe->helpers; i++)
+		if (probe->helper[i] == helper->id) {
+			probe->helper[i] = 0;
+			probe->nacks++;
 		}
 }
 
 void probe_evidence(const struct member *member, struct membership_notice *notice)
 {
-	const struct check *check = member->check;
+	const struct probe *probe = member->probe;
 
-	if (!check)
+	if (!probe)
 		return;
-	notice->pings = check->attempt;
+	notice->pings = probe->attempt;
 	notice->evidence |= EVIDENCE_UDP;
-	notice->helpers = check->helpers;
-	notice->nacks = check->nacks;
-	if (member->refused_at >= check->started)
+	notice->helpers = probe->helpers;
+	notice->nacks = probe->nacks;
+	if (member->refused_at >= probe->started)
 		notice->evidence |= EVIDENCE_REFUSED;
-	else if (check->dialled)
+	else if (probe->dialled)
 		notice->evidence |= EVIDENCE_TCP;
 }
 
 static bool is_free(const struct member *member)
 {
-	return !member->check || member->check->stage == CHECK_HELLO;
+	return !member->probe || member->probe->stage == PROBE_HELLO;
 }
 
 /* The next in the round; each round has an order of its own. */
@@ -518,7 +518,7 @@ static struct member *next_target(struct membership *m)
 }
 
 /* The member behind a cut link that we have not heard for the longest. */
-static struct member *next_around(struct membership *m)
+static struct member *next_indirect(struct membership *m)
 {
 	struct member *oldest = NULL;
 
@@ -538,29 +538,29 @@ static struct member *next_member(struct membership *m)
 {
 	struct member *member = NULL;
 
-	if (m->links.cut > 0 && m->now.mono >= m->around_at)
-		member = next_around(m);
+	if (m->links.cut > 0 && m->now.mono >= m->indirect_at)
+		member = next_indirect(m);
 	if (!member)
 		return next_target(m);
-	m->around_at = m->now.mono + AROUND_INTERVALS * MAX(member->hops, 2u) *
-					     probe_scaled(m, m->profile.interval);
+	m->indirect_at = m->now.mono + INDIRECT_INTERVALS * MAX(member->hops, 2u) *
+					       probe_scaled(m, m->profile.interval);
 	return member;
 }
 
-void probe_hello_around(struct membership *m, struct member *member)
+void probe_hello_indirect(struct membership *m, struct member *member)
 {
-	struct check *check = member->check;
+	struct probe *probe = member->probe;
 	struct member *helpers[HELPERS];
 	unsigned int count;
 
-	if (!check || check->stage != CHECK_HELLO || check->pinged != m->now.mono)
+	if (!probe || probe->stage != PROBE_HELLO || probe->pinged != m->now.mono)
 		return;
 	helper_choose(m, member, helpers, &count);
 	if (count > 0)
 		datagram_push(m, (struct out){.kind = OUT_PING_REQ,
 					      .member = member->id,
 					      .via = helpers[0]->id,
-					      .nonce = check->nonce});
+					      .nonce = probe->nonce});
 }
 
 /* Pings it directly, and through a helper that may still reach it; others reach one that is only
@@ -569,7 +569,7 @@ static void redial(struct membership *m, struct member *member)
 {
 	probe_hello(m, member);
 	if (!member_answers(member))
-		probe_hello_around(m, member);
+		probe_hello_indirect(m, member);
 	else if (m->now.mono >= m->hot_until)
 		pushpull_dial(m, member, &member->paths[0].endpoint, -1);
 }
@@ -601,9 +601,9 @@ static void ask_all(struct membership *m)
 		if (member->suspicion)
 			suspicion_unscaled(m, member);
 		probe_start(m, member, true);
-		if (member->check && member->check->stage != CHECK_WATCH)
-			member->check->deadline =
-				MIN(member->check->deadline, m->now.mono + m->profile.timeout);
+		if (member->probe && member->probe->stage != PROBE_WATCH)
+			member->probe->deadline =
+				MIN(member->probe->deadline, m->now.mono + m->profile.timeout);
 		member_busy(m, member);
 	}
 }

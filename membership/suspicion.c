@@ -1,4 +1,6 @@
-/* Suspicion: accusations, the confirmations that shorten its time (Lifeguard), and refutation. */
+/* SWIM's suspicion: an accusation makes a member suspect; a newer incarnation of its refutes that;
+ * else it fails when its time is over, which other members' accusations confirm and so shorten
+ * (Lifeguard). */
 #include <stdlib.h>
 
 #include "membership/membership_private.h"
@@ -145,19 +147,19 @@ static void recent_commit(struct recent *recent, uint64_t epoch, uint64_t sequen
 	recent->taken |= (uint64_t)1 << (recent->highest - sequence);
 }
 
-/* Has our own check been unanswered for long enough to confirm at once? */
+/* Has our own probe been unanswered for long enough to confirm at once? */
 static bool unanswered(const struct membership *m, const struct member *member)
 {
-	const struct check *check = member->check;
+	const struct probe *probe = member->probe;
 
-	return check && check->stage != CHECK_HELLO && !check->answered &&
+	return probe && probe->stage != PROBE_HELLO && !probe->answered &&
 	       !probe_doubts_links(m, member) &&
-	       m->now.mono >= check->started + probe_scaled(m, m->profile.timeout);
+	       m->now.mono >= probe->started + probe_scaled(m, m->profile.timeout);
 }
 
 /* About ALL_WAYS of the members that verify a suspicion try all ways at once; all do if pings to a
  * path are known to fail. */
-static bool goes_around(struct membership *m, const struct member *member)
+static bool tries_all_ways(struct membership *m, const struct member *member)
 {
 	for (unsigned int i = 0; i < member->path_count; i++)
 		if (member->paths[i].udp_down)
@@ -171,12 +173,12 @@ static void verify(struct membership *m, struct member *member)
 		suspicion_own(m, member);
 		return;
 	}
-	if (member->check && member->check->stage != CHECK_HELLO)
+	if (member->probe && member->probe->stage != PROBE_HELLO)
 		return;
 	if (m->verify_budget == 0)
 		return;
 	m->verify_budget--;
-	probe_start(m, member, goes_around(m, member));
+	probe_start(m, member, tries_all_ways(m, member));
 }
 
 void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record)
@@ -275,8 +277,8 @@ void suspicion_timer(struct membership *m, struct member *member, usec_t *next)
 		fail(m, member);
 		return;
 	}
-	if (!member->check || member->check->stage == CHECK_HELLO)
-		probe_start(m, member, goes_around(m, member));
+	if (!member->probe || member->probe->stage == PROBE_HELLO)
+		probe_start(m, member, tries_all_ways(m, member));
 	suspicion->deadline = m->now.mono + probe_scaled(m, m->profile.timeout) / 4;
 	sooner(next, suspicion->deadline);
 }

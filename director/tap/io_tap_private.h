@@ -55,7 +55,7 @@ struct io_tap {
 	uint64_t device_drops; /* as the interface counts them */
 	bool missed;           /* and not said yet */
 	bool behind;           /* there is more to read than was read in one turn */
-	bool deaf;             /* packets were dropped since the last beat */
+	bool rx_dropped;       /* packets were dropped since the last beat */
 	bool was_stalled, was_silent, was_blocked, was_unseen;
 	struct io_tap_status status;
 

@@ -246,8 +246,8 @@ static void look_at_drops(struct io_tap *tap)
 	/* An interface that was made anew counts from 0. */
 	tap->status.capture_drops +=
 		tap->device_drops >= before ? tap->device_drops - before : tap->device_drops;
-	tap->deaf = tap->device_drops != before;
-	tap->missed |= tap->deaf;
+	tap->rx_dropped = tap->device_drops != before;
+	tap->missed |= tap->rx_dropped;
 }
 
 static void report_missed(struct io_tap *tap)
@@ -301,12 +301,12 @@ static void look_at_ipvs(struct io_tap *tap)
 	struct metronome_input input = {
 		.now = now(tap),
 		.captured = tap->captured,
-		.deaf = tap->behind || tap->deaf,
+		.rx_dropped = tap->behind || tap->rx_dropped,
 	};
 	ssize_t len = pread(tap->stats_fd, text, sizeof(text), 0);
 
 	tap->captured = 0;
-	tap->deaf = false;
+	tap->rx_dropped = false;
 	if (len > 0 && tap_proc_stats(text, (size_t)len, &input.conns, &input.packets) == 0)
 		beat(tap, &input);
 	if (!metronome_idle(&tap->metronome, now(tap)))

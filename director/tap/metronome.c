@@ -48,9 +48,9 @@ static unsigned int choose(const struct metronome *metronome, const struct metro
 	return 0;
 }
 
-static void watch_judge(struct metronome_watch *watch, usec_t now, bool deaf)
+static void watch_judge(struct metronome_watch *watch, usec_t now, bool rx_dropped)
 {
-	if (deaf && !watch->silent_since)
+	if (rx_dropped && !watch->silent_since)
 		watch->ticks = 0;
 	if (watch->ticks >= METRONOME_SILENCE_TICKS && !watch->silent_since &&
 	    now - watch->first >= METRONOME_SILENCE_AFTER)
@@ -75,8 +75,8 @@ unsigned int metronome_tick(struct metronome *metronome, const struct metronome_
 	unsigned int beats;
 
 	count(metronome, input);
-	watch_judge(&metronome->echo, input->now, input->deaf);
-	watch_judge(&metronome->sync, input->now, input->deaf);
+	watch_judge(&metronome->echo, input->now, input->rx_dropped);
+	watch_judge(&metronome->sync, input->now, input->rx_dropped);
 	beats = choose(metronome, input);
 	if (beats == 0)
 		return 0;

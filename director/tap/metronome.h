@@ -60,7 +60,7 @@ struct metronome_input {
 	unsigned int captured;
 	/* Answers may have been lost, or wait in the unread backlog: a daemon that has more to read
 	 * than it can is no proof against the kernel. */
-	bool deaf;
+	bool rx_dropped;
 };
 
 void metronome_init(struct metronome *metronome);

@@ -16,7 +16,7 @@ struct world {
 	struct metronome metronome;
 	usec_t now;
 	uint64_t conns, packets;
-	bool forwards, syncs, deaf;
+	bool forwards, syncs, rx_dropped;
 };
 
 static void world_init(struct world *world)
@@ -38,7 +38,7 @@ static unsigned int tick(struct world *world, usec_t after, unsigned int conns,
 							  .conns = world->conns,
 							  .packets = world->packets,
 							  .captured = captured,
-							  .deaf = world->deaf,
+							  .rx_dropped = world->rx_dropped,
 						  });
 	if (world->forwards) {
 		world->packets += beats;
@@ -285,16 +285,16 @@ static void test_overload_is_no_stall(void **state)
 	world_init(&world);
 	world.forwards = world.syncs = false;
 	for (unsigned int i = 0; i < 3000; i++) {
-		world.deaf = i % 200 == 0;
+		world.rx_dropped = i % 200 == 0;
 		tick(&world, TICK, 0, 100, 100);
 		assert_int_equal(world.metronome.echo.silent_since, 0);
 		assert_int_equal(world.metronome.sync.silent_since, 0);
 	}
-	world.deaf = false;
+	world.rx_dropped = false;
 	for (unsigned int i = 0; i < 1000; i++)
 		tick(&world, TICK, 0, 100, 100);
 	assert_int_not_equal(world.metronome.echo.silent_since, 0);
-	world.deaf = true;
+	world.rx_dropped = true;
 	tick(&world, TICK, 0, 100, 100);
 	assert_int_not_equal(world.metronome.echo.silent_since, 0);
 }

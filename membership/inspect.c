@@ -1,4 +1,5 @@
-/* Counters, refusals and members, for people. */
+/* The questions that a driver may ask: status, members, and counters of what was refused. They
+ * change nothing. */
 #include "membership/membership_private.h"
 
 static const char *const refusals[REFUSAL_MAX] = {
@@ -60,7 +61,7 @@ void membership_status(const struct membership *m, struct membership_status *ret
 	ret_status->directors_max = m->directors_max;
 	ret_status->witness = m->witness;
 	ret_status->witness_ok = m->witness_ok;
-	ret_status->partial = m->deaf != 0;
+	ret_status->partial = m->own_udp_failures != 0;
 }
 
 static void info_of(const struct membership *m, const struct member *member,

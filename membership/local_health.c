@@ -1,11 +1,11 @@
-/* Lifeguard's local health: a director that misses nacks, or whose loop is late, trusts its own
- * judgement less and waits longer. */
+/* Lifeguard's local health multiplier: a director that misses nacks, or whose loop is late, trusts
+ * its own judgement less: intervals, timeouts and suspicions grow (health + 1) fold. */
 #include "membership/membership_private.h"
 
 #define HEALTHIER_EVERY SEC
 
-/* Lifeguard's local health multiplier: how likely it is that a silence is our own fault. */
-void health_add(struct membership *m, int points)
+/* How likely it is that a silence is our own fault. */
+void local_health_add(struct membership *m, int points)
 {
 	int health = (int)m->health + points;
 
@@ -21,18 +21,18 @@ static void shift(usec_t *time, usec_t late)
 }
 
 /* We did not run for a while: no member could answer then, so that time does not count. */
-void health_late(struct membership *m, usec_t late)
+void local_health_late(struct membership *m, usec_t late)
 {
 	struct membership_notice *notice;
 
-	health_add(m, 1 + (int)MIN(late / m->profile.interval, (usec_t)HEALTH_MAX));
+	local_health_add(m, 1 + (int)MIN(late / m->profile.interval, (usec_t)HEALTH_MAX));
 	for (unsigned int i = 0; i < m->busy_count; i++) {
 		struct member *member = m->busy[i];
 
-		if (member->check) {
-			shift(&member->check->started, late);
-			shift(&member->check->next_ping, late);
-			shift(&member->check->deadline, late);
+		if (member->probe) {
+			shift(&member->probe->started, late);
+			shift(&member->probe->next_ping, late);
+			shift(&member->probe->deadline, late);
 		}
 		if (member->suspicion) {
 			shift(&member->suspicion->started, late);
@@ -55,13 +55,13 @@ void health_late(struct membership *m, usec_t late)
 }
 
 /* If there is no member to probe, only time improves our local health. */
-void health_timers(struct membership *m, usec_t *next)
+void local_health_timers(struct membership *m, usec_t *next)
 {
 	if (m->health == 0)
 		return;
 	if (m->now.mono >= m->healthier_at) {
 		m->healthier_at = m->now.mono + HEALTHIER_EVERY;
-		health_add(m, -1);
+		local_health_add(m, -1);
 	}
 	if (m->health > 0)
 		sooner(next, m->healthier_at);
