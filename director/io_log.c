@@ -47,7 +47,7 @@ void io_log_notify(const char *state)
 		return;
 	if (sendto(fd, state, strlen(state), MSG_NOSIGNAL, (struct sockaddr *)&address,
 		   (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len)) < 0)
-		io_log_warning("the service manager does not listen on %s", path);
+		io_log_warning("can't notify the service manager on %s", path);
 	close(fd);
 }
 

@@ -47,7 +47,7 @@ int state_file_load(const char *dir, const char *name, size_t cap, uint8_t **ret
 	int r;
 
 	if (!data) {
-		snprintf(error, STORE_ERROR_MAX, "%s/%s: no memory to read it", dir, name);
+		snprintf(error, STORE_ERROR_MAX, "%s/%s: out of memory", dir, name);
 		return -ENOMEM;
 	}
 	r = store_read(dir, name, false, data, cap, &len, error);
@@ -57,8 +57,8 @@ int state_file_load(const char *dir, const char *name, size_t cap, uint8_t **ret
 	}
 	r = state_file_check(data, len, ret_len);
 	if (r > 0)
-		snprintf(error, STORE_ERROR_MAX, "%s/%s is damaged: its sum does not fit", dir,
-			 name);
+		snprintf(error, STORE_ERROR_MAX, "%s/%s is damaged: its checksum does not match",
+			 dir, name);
 	data[*ret_len] = '\0';
 	*ret_data = data;
 	return r;
@@ -71,7 +71,7 @@ int state_file_save(const char *dir, const char *name, unsigned int mode, const 
 	int r;
 
 	if (!all) {
-		snprintf(error, STORE_ERROR_MAX, "%s/%s: no memory to write it", dir, name);
+		snprintf(error, STORE_ERROR_MAX, "%s/%s: out of memory", dir, name);
 		return -ENOMEM;
 	}
 	if (len > 0)

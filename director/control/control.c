@@ -10,18 +10,18 @@ static const struct {
 } errors[CONTROL_E_MAX] = {
 	[CONTROL_E_OVERLONG] = {"overlong", "the request is longer than 4096 bytes"},
 	[CONTROL_E_JSON] = {"json", "the request is not one line of JSON"},
-	[CONTROL_E_COMMAND] = {"command", "there is no such command"},
-	[CONTROL_E_FIELD] = {"field", "the command does not have such a field"},
+	[CONTROL_E_COMMAND] = {"command", "unknown command"},
+	[CONTROL_E_FIELD] = {"field", "unknown field for this command"},
 	[CONTROL_E_FILTER] = {"filter",
-			      "a filter is words like 192.0.2.1:80, client=ADDRESS, "
+			      "a filter consists of words like 192.0.2.1:80, client=ADDRESS, "
 			      "vip=ADDRESS, real=ADDRESS, service=NAME, protocol=PROTOCOL, "
 			      "state=STATE as the kernel writes it, origin=DIRECTOR, own, learned"},
-	[CONTROL_E_FOLLOW] = {"follow", "follow is true or false"},
-	[CONTROL_E_EVIDENCE] = {"evidence", "evidence is true or false"},
-	[CONTROL_E_MEMBER] = {"member", "member is the name or the id of one"},
-	[CONTROL_E_BUSY] = {"busy", "too many clients ask at once"},
+	[CONTROL_E_FOLLOW] = {"follow", "follow must be true or false"},
+	[CONTROL_E_EVIDENCE] = {"evidence", "evidence must be true or false"},
+	[CONTROL_E_MEMBER] = {"member", "member must be the name or the id of a director"},
+	[CONTROL_E_BUSY] = {"busy", "too many clients are connected"},
 	[CONTROL_E_SLOW] = {"slow", "the client took too long"},
-	[CONTROL_E_EVICTED] = {"evicted", "another client needed the place of this idle one"},
+	[CONTROL_E_EVICTED] = {"evicted", "the client was idle, and another one needed its place"},
 	[CONTROL_E_GONE] = {"gone", "the client closed the connection before it was answered"},
 };
 

@@ -6,28 +6,31 @@ static const struct control_command_spec specs[CONTROL_COMMANDS] = {
 	[CONTROL_STATUS] =
 		{
 			.name = "status",
-			.summary = "who am I, is the cluster whole, what is wrong",
+			.summary = "identity, cluster, traffic, and problems",
 			.help = "Usage: lvsmesh status [--json] [--control PATH]\n"
 				"\n"
-				"One screen about this director, and what is wrong. Exit status: 0 "
-				"all is well, 1 something\n"
-				"is wrong, 3 the daemon does not run.\n",
+				"One screen about this director, and its problems. Exit status: 0 "
+				"no "
+				"problem, 1 problems,\n"
+				"3 the daemon does not answer.\n",
 		},
 	[CONTROL_MEMBERS] =
 		{
 			.name = "members",
-			.summary = "who the directors are, and who answers",
+			.summary = "all directors, and whether they answer",
 			.help = "Usage: lvsmesh members [--json] [--control PATH]\n"
 				"\n"
-				"The directors that this one knows, itself first. STATE: what it "
-				"holds of the other (alive,\n"
-				"suspect, failed, away: stopped as planned, gone: left for good, "
-				"unproven: has not answered\n"
-				"since our start); PHASE: what the other says of itself; UDP, TCP: "
-				"each of its addresses\n"
-				"answers; RTT: of each; VERSIONS: of the protocol; EVIDENCE: what "
-				"speaks for what when it is\n"
-				"lost.\n",
+				"The directors that this one knows, itself first.\n"
+				"  STATE     this director's view of the other: alive, suspect, "
+				"failed, away (stopped as\n"
+				"            planned), gone (left for good), unproven (has not "
+				"answered since the start)\n"
+				"  PHASE     the other's own statement\n"
+				"  UDP, TCP  whether each of its addresses answers, and its RTT\n"
+				"  HEALTH    the health score: 0 is good\n"
+				"  VERSIONS  of the protocol\n"
+				"  EVIDENCE  the evidence about its loss, see EVENTS in "
+				"lvsmesh(1)\n",
 		},
 	[CONTROL_PEERS] =
 		{
@@ -35,11 +38,14 @@ static const struct control_command_spec specs[CONTROL_COMMANDS] = {
 			.summary = "the other directors, and how far behind they are",
 			.help = "Usage: lvsmesh peers [--json] [--control PATH]\n"
 				"\n"
-				"The other directors. RECEIVED: entries that came from it, BEHIND: "
-				"entries that it has and we\n"
-				"have not; SENT: entries that it got from us, UNSENT: that wait "
-				"for it; LAG: age of the oldest\n"
-				"change that it has not acknowledged.\n",
+				"The other directors, and the replication with each.\n"
+				"  POSITION         this director's position in the journal of the "
+				"peer\n"
+				"  RECEIVED BEHIND  entries received from it, and yet to come\n"
+				"  SENT UNSENT      entries sent to it, and yet to be sent\n"
+				"  LAG              age of the oldest change that it has not "
+				"acknowledged\n"
+				"  OWN              known connections that it carried last\n",
 		},
 	[CONTROL_SERVICES] =
 		{
@@ -69,39 +75,42 @@ static const struct control_command_spec specs[CONTROL_COMMANDS] = {
 				"  state=STATE            ESTABLISHED, FIN_WAIT, ...\n"
 				"  origin=DIRECTOR        the director whose kernel last carried "
 				"it, by name or id\n"
-				"  own                    that is this one\n"
-				"  learned                that is another one\n",
+				"  own                    this director carried it last\n"
+				"  learned                another director did\n",
 		},
 	[CONTROL_EVENTS] =
 		{
 			.name = "events",
 			.fields = CONTROL_FOLLOW | CONTROL_EVIDENCE,
 			.arguments = "[--follow]",
-			.summary = "what has happened",
+			.summary = "recent events",
 			.help = "Usage: lvsmesh events [--follow] [--evidence] [--json] [--control "
 				"PATH]\n"
 				"\n"
-				"What has happened to this director and its cluster: the last "
-				"events, oldest first, in UTC.\n"
-				"The id in brackets is that of the incident, from the event that "
-				"opens it to the one that\n"
-				"closes it.\n"
-				"  --follow    go on with those to come; with --json one line "
-				"each\n"
-				"  --evidence  and among them who suspected whom, when, on what\n",
+				"The last events of this director and its cluster, oldest first, "
+				"in "
+				"UTC. The id in brackets\n"
+				"is that of the incident, from the event that opens it to the one "
+				"that closes it.\n"
+				"  --follow    then print new events as they happen; with --json "
+				"one "
+				"line each\n"
+				"  --evidence  also print suspicions: who suspected whom, when, "
+				"and "
+				"why\n",
 		},
 	[CONTROL_DRAIN] =
 		{
 			.name = "drain",
 			.waits = true,
 			.arguments = "[--wait]",
-			.summary = "give up the traffic, and stay",
+			.summary = "move the traffic to the other directors, and stay a member",
 			.help = "Usage: lvsmesh drain [--wait] [--json] [--control PATH]\n"
 				"\n"
 				"Takes the VIPs off, so that the router sends the traffic to the "
 				"others, and hands over all\n"
 				"connections. The director stays a member.\n"
-				"  --wait  until the others have all connections\n",
+				"  --wait  return when the others have all connections\n",
 		},
 	[CONTROL_UNDRAIN] =
 		{
@@ -121,8 +130,8 @@ static const struct control_command_spec specs[CONTROL_COMMANDS] = {
 				"\n"
 				"Drains the director, makes the others forget it, and ends the "
 				"daemon. To upgrade it, just\n"
-				"restart it: no connection notices, and no alarm is raised.\n"
-				"  --wait  until the daemon has ended\n",
+				"restart it: no connection breaks, and no alarm is raised.\n"
+				"  --wait  return when the daemon has ended\n",
 		},
 	[CONTROL_REMOVE] =
 		{
@@ -134,8 +143,8 @@ static const struct control_command_spec specs[CONTROL_COMMANDS] = {
 				"\n"
 				"Makes the cluster forget a director that has failed and does not "
 				"come back; NAME may be an\n"
-				"id. A director that answers is refused: `lvsmesh leave` there "
-				"does it.\n",
+				"id. A director that answers is refused: run `lvsmesh leave` there "
+				"instead.\n",
 		},
 	[CONTROL_RELOAD] =
 		{

@@ -467,9 +467,9 @@ int io_control_open(uv_loop_t *loop, const char *path, const struct control_sour
 	}
 	if (r < 0) {
 		snprintf(error, IO_CONTROL_ERROR_MAX, "%s: %s%s", path, uv_strerror(r),
-			 r == -EADDRINUSE ? ": another lvsmeshd runs here, stop it or change "
+			 r == -EADDRINUSE ? ": another lvsmeshd runs here; stop it, or change "
 					    "`control`"
-			 : r == -EEXIST   ? ": it is no socket, move it or change `control`"
+			 : r == -EEXIST   ? ": it is not a socket; move it, or change `control`"
 					  : "");
 		return r;
 	}

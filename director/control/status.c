@@ -169,9 +169,9 @@ static void problems_of_changes(json_t *problems, const struct status_facts *fac
 				change->was, strerror(-change->error));
 		else
 			problem(problems,
-				"Another program changes %s again and again (%u times, the last "
-				"time it %s): lvsmeshd puts it back each time; find that program "
-				"and stop it.",
+				"Another program changes %s repeatedly (%u times, the last time it "
+				"%s), and lvsmeshd puts it back each time: find that program and "
+				"stop it.",
 				change->what, change->count, change->was);
 	}
 }
@@ -184,14 +184,14 @@ static void problems_of_kernel(json_t *problems, const struct status_facts *fact
 		problem(problems, "The services are not programmed: %s.",
 			facts->program_error ? facts->program_error : "not tried yet");
 	if (facts->vip_error)
-		problem(problems, "The VIPs can't be set: %s.", facts->vip_error);
+		problem(problems, "The VIPs can't be configured: %s.", facts->vip_error);
 	if (facts->adopt_error)
 		problem(problems, "The kernel's connections could not be read at start: %s.",
 			facts->adopt_error);
 	if (!facts->adopted && facts->announcing)
-		problem(problems, "The kernel's connections of before the start are still being "
-				  "read: those that only this director carried would be lost if "
-				  "it died now.");
+		problem(problems, "lvsmeshd is still reading the connections that the kernel had "
+				  "when it started: those that only this director carries would "
+				  "be lost if it died now.");
 	if (!facts->guarded)
 		problem(problems, "Any user of this host can put connections into the kernel "
 				  "through the wire tap: `modprobe -a sch_ingress cls_u32 "
@@ -203,15 +203,15 @@ static void problems_of_kernel(json_t *problems, const struct status_facts *fact
 			facts->table_size, node->sync.entries);
 	if (node->sync.flood_shed_time && node->sync.flood_shed_time + SHED_NOTICE > now.mono)
 		problem(problems,
-			"A flood of flows that are not established: %" PRIu64 " were not "
-			"replicated, being more than %u a second (sync.flood-rate).",
+			"Flood: %" PRIu64 " flows that were not established exceeded the limit of "
+			"%u a second (sync.flood-rate) and were not replicated.",
 			node->sync.flood_shed, facts->config->sync.flood_rate);
 	if (node->sync.templates_late > 0)
 		problem(problems,
-			"The kernel holds %" PRIu64 " persistence templates with another real "
-			"server than the other directors, or was not yet seen to have replaced "
-			"them: a client's new connections may go to either. They are replaced when "
-			"the client opens none through this director for a second.",
+			"%" PRIu64 " persistence templates in this kernel have another real server "
+			"than on the other directors, or are being replaced: new connections of "
+			"these clients may go to either. The kernel replaces a template once its "
+			"client has opened no connection through this director for a second.",
 			node->sync.templates_late);
 	if (facts->entries_max && node->sync.entries >= facts->entries_max)
 		problem(problems,
@@ -233,22 +233,21 @@ static void problems_of_self(json_t *problems, const struct status_facts *facts,
 			node->waiting_for ? node->waiting_for : "starting");
 	if (node->sync.join_timed_out)
 		problem(problems,
-			"It started without all entries of its peers: they had not come within "
-			"sync.join-timeout. Those that were missing come later.");
+			"This director started without all entries of its peers, which did not "
+			"arrive within sync.join-timeout. The missing entries will arrive later.");
 	if (facts->forwarder_ok && node->forwarder_trusted > now.mono)
 		problem(problems,
-			"The forwarder stalled again and again: VIPs stay off until it has been "
-			"well for %" PRIu64 " s more.",
+			"IPVS stalled repeatedly; VIPs stay down until it has been healthy for "
+			"another %" PRIu64 " s.",
 			(node->forwarder_trusted - now.mono) / USEC_PER_SEC + 1);
 	if (node->sync.stamped > now.wall + SYNC_CLOCK_AHEAD)
 		problem(problems,
-			"The clock was set back by more than an hour: peers refuse what this "
-			"director tells them; it starts again.");
+			"The clock was set back by more than an hour, so peers refuse the entries "
+			"of this director: lvsmeshd restarts.");
 	if (facts->roster_error)
 		problem(problems,
-			"The list of members can't be saved (%s): a restart would not know those "
-			"who "
-			"have joined since.",
+			"The list of members can't be saved (%s): after a restart lvsmeshd would "
+			"not know members that have joined since.",
 			facts->roster_error);
 	if (facts->reload_error)
 		problem(problems,

@@ -16,7 +16,7 @@ static const char usage_head[] =
 	"Without the daemon:\n"
 	"  keygen cluster DIR       make a cluster's key, to be kept offline\n"
 	"  keygen node NAME ...     make a director's identity\n"
-	"  check FILE               say whether a configuration is good\n"
+	"  check FILE               check a configuration\n"
 	"Of the lvsmeshd that runs here:\n";
 
 static const char usage_tail[] =
@@ -165,8 +165,8 @@ static int arguments_take(const struct control_command_spec *spec, int count, ch
 	char filter[2048] = "";
 
 	if (count > most) {
-		ctl_error("%s takes no argument %s; see `lvsmesh %s --help`", spec->name,
-			  arguments[most], spec->name);
+		ctl_error("unexpected argument '%s'; see `lvsmesh %s --help`", arguments[most],
+			  spec->name);
 		return CTL_USAGE;
 	}
 	if (spec->fields & CONTROL_MEMBER && count == 0) {
@@ -222,7 +222,7 @@ static int finish(int status)
 {
 	if (fflush(stdout) == 0 && !ferror(stdout))
 		return status;
-	ctl_error("the output could not be written");
+	ctl_error("can't write the output");
 	return CTL_REFUSED;
 }
 
@@ -249,7 +249,7 @@ static int command_run(int argc, char **argv)
 		usage_print(stdout);
 		return CTL_DONE;
 	}
-	ctl_error("there is no command %s; see `lvsmesh --help`", argv[1]);
+	ctl_error("unknown command '%s'; see `lvsmesh --help`", argv[1]);
 	return CTL_USAGE;
 }
 

@@ -40,7 +40,7 @@ static int is_drained(const struct ctl_options *options)
 	if (ctl_client_next(client, &status) == 1) {
 		r = json_is_true(json_object_get(status, "drained"));
 		if (!json_is_true(json_object_get(status, "draining"))) {
-			ctl_error("the director takes traffic again: somebody has undrained it");
+			ctl_error("the director takes traffic again: it was undrained meanwhile");
 			r = -1;
 		}
 		json_decref(status);

@@ -68,7 +68,7 @@ static int no_daemon(const char *path, int error)
 	if (error == EACCES || error == EPERM)
 		ctl_error("%s: %s: run it as root", path, strerror(error));
 	else
-		ctl_error("%s: %s: lvsmeshd does not run here (start it: systemctl start "
+		ctl_error("%s: %s: lvsmeshd is not running here (start it: systemctl start "
 			  "lvsmeshd), or listens elsewhere (--control PATH)",
 			  path, strerror(error));
 	return CTL_NO_DAEMON;
@@ -92,7 +92,7 @@ static int broken(const struct ctl_client *client)
 	if (errno == EAGAIN && !client->answered)
 		return no_answer();
 	if (errno == EAGAIN)
-		ctl_error("lvsmeshd's answer broke off: no more of it came for %d s",
+		ctl_error("lvsmeshd stopped in the middle of its answer: nothing came for %d s",
 			  ANSWER_TIMEOUT);
 	else
 		ctl_error("lost the connection to lvsmeshd: it exited, or closed the connection "

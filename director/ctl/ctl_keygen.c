@@ -36,7 +36,8 @@ static int keygen_cluster_run(int argc, char **argv)
 		ctl_error("%s", error);
 		return CTL_REFUSED;
 	}
-	printf("Made %s/cluster.key: keep it off the directors, whoever has it can make more.\n",
+	printf("Made %s/cluster.key: keep it off the directors: anyone who has it can make more of "
+	       "them.\n",
 	       argv[1]);
 	return CTL_DONE;
 }
@@ -233,7 +234,7 @@ static int keygen_node_run(int argc, char **argv)
 int ctl_keygen(int argc, char **argv)
 {
 	if (sodium_init() < 0) {
-		ctl_error("libsodium does not start");
+		ctl_error("can't initialise libsodium");
 		return CTL_REFUSED;
 	}
 	if (argc >= 2 && strcmp(argv[1], "cluster") == 0)

@@ -50,8 +50,8 @@ static void self_print(FILE *out, const json_t *status)
 		is_true(status, "drained")      ? "drained"
 		: is_true(status, "draining")   ? "draining"
 		: !is_true(status, "ready")     ? "not ready"
-		: is_true(status, "announcing") ? "ready, VIPs are on"
-						: "ready, VIPs are not on");
+		: is_true(status, "announcing") ? "ready, VIPs are up"
+						: "ready, VIPs are down");
 	fprintf(out, "  forwarder      %s for %s\n", is_true(forwarder, "ok") ? "works" : "STALLED",
 		age_of(forwarder, "for_s", age));
 }
@@ -64,11 +64,11 @@ static const char *replication_of(const json_t *status)
 	} texts[] = {
 		{"starting", "still starting"},
 		{"off", "off for all services"},
-		{"alone", "nobody to replicate to"},
+		{"alone", "no peer to replicate to"},
 		{"stalled", "STALLED"},
 		{"full", "TABLE IS FULL"},
 		{"incomplete", "INCOMPLETE"},
-		{"lagging", "LAGS"},
+		{"lagging", "LAGGING"},
 	};
 	const char *word = text_of(status, "replication");
 
@@ -98,12 +98,12 @@ static void repairs_print(FILE *out, const json_t *status)
 	static const struct {
 		const char *name, *text;
 	} texts[] = {
-		{"repaired_from_peers", "were missing here"},
-		{"reinjected", "were missing in the kernel"},
-		{"inject_retries", "injected again"},
-		{"conflicts", "in conflict"},
-		{"concurrent_updates", "changed on both sides of a cut"},
-		{"refused_full", "refused for want of room"},
+		{"repaired_from_peers", "repaired from peers"},
+		{"reinjected", "reinjected"},
+		{"inject_retries", "inject retries"},
+		{"conflicts", "conflicts"},
+		{"concurrent_updates", "concurrent updates"},
+		{"refused_full", "refused: table full"},
 		{"flood_shed", "shed in floods"},
 		{"templates_differ", "persistence templates differ"},
 	};
@@ -120,7 +120,7 @@ static void repairs_print(FILE *out, const json_t *status)
 		fprintf(out, "%s%lld %s", separator, value, texts[i].text);
 		separator = ", ";
 	}
-	fprintf(out, "%s\n", *separator == ';' ? ", nothing amiss" : "");
+	fprintf(out, "%s\n", *separator == ';' ? ", no faults" : "");
 }
 
 static void drops_print(FILE *out, const json_t *status)
@@ -131,8 +131,8 @@ static void drops_print(FILE *out, const json_t *status)
 
 	if (capture + inject > 0)
 		fprintf(out,
-			"                 dropped by the kernel: %lld packets on their way here, "
-			"%lld messages on their way into it\n",
+			"                 dropped by the kernel: %lld packets to be captured, "
+			"%lld messages to be injected\n",
 			capture, inject);
 }
 
@@ -154,15 +154,15 @@ static void cluster_print(FILE *out, const json_t *status)
 	if (json_is_string(json_object_get(membership, "split")))
 		fprintf(out, ", SPLIT %s", text_of(membership, "split"));
 	if (json_is_object(json_object_get(membership, "partition")))
-		fprintf(out, ", PARTIALLY CUT (%s)",
+		fprintf(out, ", PARTIAL PARTITION (%s)",
 			text_of(json_object_get(membership, "partition"), "cut"));
-	fprintf(out, "; health %lld (0: good)\n", number_of(membership, "health_score"));
+	fprintf(out, "; health score %lld (0: good)\n", number_of(membership, "health_score"));
 	replication_print(out, status);
 	repairs_print(out, status);
 	drops_print(out, status);
 	fprintf(out,
 		"  connections    %lld known, %lld of them carried here; "
-		"%lld on their way into the kernel\n",
+		"%lld not yet in the kernel\n",
 		number_of(entries, "total"), number_of(entries, "own"),
 		number_of(entries, "inject_pending") + number_of(entries, "inject_unconfirmed"));
 	if (alone > 0)
@@ -215,7 +215,7 @@ static void problems_print(FILE *out, const json_t *status)
 		fprintf(out, "\nAll is well.\n");
 		return;
 	}
-	fprintf(out, "\nWhat is wrong:\n");
+	fprintf(out, "\nProblems:\n");
 	json_array_foreach(problems, i, problem)
 		fprintf(out, "  - %s\n", json_string_value(problem));
 }

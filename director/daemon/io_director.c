@@ -47,7 +47,7 @@ static void want_announce(void *context, bool wanted)
 {
 	struct io_director *director = context;
 
-	io_log_notice(wanted ? "ready to take traffic" : "not to take traffic");
+	io_log_notice(wanted ? "ready to take traffic" : "withdrawing from traffic");
 	if (!director->stopping)
 		io_services_announce(director->services, wanted, director->forwarder_ok);
 }
@@ -181,7 +181,7 @@ static void forwarder_look(struct io_director *director)
 		return;
 	director->forwarder_ok = ok;
 	director->forwarder_since = clock_now().mono;
-	io_log_notice(ok ? "the kernel forwards" : "the kernel does not forward");
+	io_log_notice(ok ? "IPVS forwards the probe" : "IPVS does not forward the probe");
 	io_node_forwarder(director->node, ok);
 }
 
@@ -486,7 +486,7 @@ static int policy_start(struct io_director *director, char *error)
 	int r = config_policy(director->config, &policy);
 
 	if (r < 0)
-		snprintf(error, ERROR_MAX, "the node does not start: %s", uv_strerror(r));
+		snprintf(error, ERROR_MAX, "can't start the node: %s", uv_strerror(r));
 	else
 		io_node_config(director->node, config_digest_number(director->config), &policy);
 	return r;

@@ -88,8 +88,8 @@ static void watch_flood(struct io_director *director, const struct sync_status *
 	if (sync->flood_shed == director->shed ||
 	    now.mono < director->shed_logged + SHED_LOG_INTERVAL)
 		return;
-	io_log_warning("a flood of flows that are not established: %llu more were not replicated "
-		       "(sync.flood-rate %u a second)",
+	io_log_warning("flood: %llu more flows that were not established were not replicated "
+		       "(limit sync.flood-rate: %u a second)",
 		       (unsigned long long)(sync->flood_shed - director->shed),
 		       director->config->sync.flood_rate);
 	director->shed = sync->flood_shed;

@@ -69,8 +69,9 @@ static void tell_clock(struct io_director *director)
 	struct event event;
 
 	event_init(&event, EVENT_CLOCK_SET_BACK, name,
-		   "The clock of %s was set back by more than an hour: it starts again, for the "
-		   "others refuse what it stamped before. No connection notices.",
+		   "The clock of %s was set back by more than an hour: lvsmeshd restarts, because "
+		   "the other directors refuse the entries that it stamped before. No connection "
+		   "breaks.",
 		   name);
 	event_log_raise(io_alert_log(director->alert), &event, clock_now());
 	io_alert_kick(director->alert);
@@ -89,8 +90,8 @@ void io_director_epoch_wanted(void *context, uint64_t epoch)
 		tell_clock(director);
 	else
 		io_log_error("others know this director from epoch %" PRIu64 ", it runs in %" PRIu64
-			     ": its state was lost or rolled back; it "
-			     "ends, to start again in epoch %" PRIu64,
+			     ": its state was lost or rolled back; lvsmeshd "
+			     "restarts in epoch %" PRIu64,
 			     epoch - 1, director->epoch, epoch);
 	director->result = -ESTALE;
 	if (epoch_raise(director->config->state, epoch, error) < 0)
@@ -132,7 +133,7 @@ void io_director_absence(struct io_director *director)
 	bool again = director->stop_asked;
 
 	director->stop_asked = director->leaving = true;
-	io_log_notice("stopping; the kernel goes on forwarding");
+	io_log_notice("stopping; the kernel keeps forwarding");
 	if (again || !director->node) {
 		io_director_stop(director);
 		return;
@@ -174,11 +175,11 @@ static int remove_member(struct io_director *director, const char *name, const c
 
 	if (!member_find(node_membership(io_node_get(director->node)), name, &info) ||
 	    info.state == STATE_GONE)
-		return refuse(director, ret_error, "there is no member %s; see `lvsmesh members`",
+		return refuse(director, ret_error, "unknown member %s; see `lvsmesh members`",
 			      name);
 	if (info.state != STATE_FAILED && info.state != STATE_UNPROVEN)
 		return refuse(director, ret_error,
-			      "%s has not failed: `lvsmesh leave` on it makes it leave", name);
+			      "%s has not failed: run `lvsmesh leave` on it instead", name);
 	io_log_notice("removing %s for good, as asked", info.name);
 	io_node_remove(director->node, info.id);
 	return 0;

@@ -81,7 +81,7 @@ static void take(struct io_director *director, struct config *config,
 	io_node_config(director->node, config_digest_number(config), policy);
 	io_node_join(director->node, config->join, (unsigned int)config->n_join);
 	if (io_alert_config(director->alert, &config->alerts) < 0)
-		io_log_error("alerts: out of memory: they go where they went before");
+		io_log_error("alerts: out of memory: the former settings stay in use");
 	config_free(old);
 	io_log_notice("reloaded %s: %zu services", director->config_path, config->services.count);
 }
@@ -112,7 +112,7 @@ static void read_done(uv_work_t *work, int status)
 	if (key)
 		snprintf(text, sizeof(text),
 			 "%s: %s can't change while lvsmeshd runs; restart it, no connection "
-			 "notices",
+			 "breaks",
 			 director->config_path, key);
 	else
 		snprintf(text, sizeof(text), "out of memory");

@@ -24,7 +24,7 @@ static const char usage[] =
 	"One director of an lvsmesh cluster; see lvsmeshd(8).\n"
 	"\n"
 	"  -c, --config FILE  the configuration (" CONFIG_PATH ")\n"
-	"  -n, --check        say whether the configuration is good, and exit\n"
+	"  -n, --check        check the configuration, and exit\n"
 	"      --stop-threads stop the kernel's sync threads that a killed lvsmeshd "
 	"left, and exit\n"
 	"  -h, --help\n"
@@ -73,7 +73,7 @@ static int options_parse(int argc, char **argv, struct options *options)
 		}
 	}
 	if (optind < argc) {
-		fprintf(stderr, "lvsmeshd: it takes no argument %s; see `lvsmeshd --help`\n",
+		fprintf(stderr, "lvsmeshd: unexpected argument '%s'; see `lvsmeshd --help`\n",
 			argv[optind]);
 		return EXIT_USAGE;
 	}
@@ -98,7 +98,7 @@ static int identity_get(const struct config *config, struct identity *identity)
 	/* it goes on forwarding all the same */
 	r = certificate_check_time(&identity->certificate, clock_now().wall);
 	if (r)
-		io_log_error("%s/certificate %s: peers will refuse us", config->identity,
+		io_log_error("%s/certificate %s: peers will refuse this director", config->identity,
 			     certificate_error_text(r));
 	return EXIT_OK;
 }
@@ -176,7 +176,7 @@ int main(int argc, char **argv)
 		return r;
 	}
 	if (sodium_init() < 0) {
-		io_log_error("libsodium does not start");
+		io_log_error("can't initialise libsodium");
 		config_free(config);
 		return EXIT_REFUSED;
 	}

@@ -57,9 +57,9 @@ static void failure_log(struct io_webhook *webhook, CURLcode result, long status
 		return;
 	webhook->failing = true;
 	if (result == CURLE_OK)
-		io_log_warning("the webhook does not take events: it answers %ld", status);
+		io_log_warning("the webhook refuses events: HTTP status %ld", status);
 	else
-		io_log_warning("the webhook does not take events: %s", curl_easy_strerror(result));
+		io_log_warning("the webhook fails: %s", curl_easy_strerror(result));
 }
 
 static void next(struct io_webhook *webhook);
@@ -87,7 +87,7 @@ static void attempt_failed(struct io_webhook *webhook)
 		event_end(webhook);
 	} else if (webhook->tried >= webhook->options.attempts) {
 		webhook->counts.given_up++;
-		io_log_warning("the webhook did not take an event in %u attempts: it is given up",
+		io_log_warning("the webhook failed %u times for one event, which is dropped",
 			       webhook->tried);
 		event_end(webhook);
 	} else {
@@ -107,7 +107,7 @@ static void attempt_done(struct io_curl_transfer *transfer, CURLcode result)
 	case TAKEN:
 		webhook->counts.done++;
 		if (webhook->failing)
-			io_log_notice("the webhook takes events again");
+			io_log_notice("the webhook has recovered");
 		webhook->failing = false;
 		event_end(webhook);
 		break;

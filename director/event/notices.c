@@ -52,11 +52,11 @@ static const char *evidence_text(unsigned int evidence)
 	if (evidence & EVIDENCE_RESTARTED)
 		return ": it has been restarted";
 	if (evidence & EVIDENCE_REFUSED)
-		return ": its host answers, the daemon does not run";
+		return ": host is up, daemon is down";
 	if (evidence & EVIDENCE_THIRD)
-		return ": it does not answer us, but others";
+		return ": other directors still reach it";
 	if (evidence & EVIDENCE_SYNC)
-		return ": it does not answer, but its connections arrive";
+		return ": it answers no probe, but still sends its connections";
 	return "";
 }
 
@@ -135,20 +135,20 @@ static void names_here(const struct membership *membership, const char *director
 static void suspicion_text(const struct membership_notice *notice, const char *accuser,
 			   struct text *to)
 {
-	const char *tcp = notice->evidence & EVIDENCE_REFUSED ? ", and its host refuses TCP"
-			  : notice->evidence & EVIDENCE_TCP   ? ", nor does it by TCP"
+	const char *tcp = notice->evidence & EVIDENCE_REFUSED ? ", its host refuses TCP"
+			  : notice->evidence & EVIDENCE_TCP   ? ", none by TCP"
 							      : "";
 
-	add(to, "Member %s is suspected by %s", notice->name, accuser);
+	add(to, "%s suspects member %s", accuser, notice->name);
 	if (notice->pings) {
 		add(to, ": no answer to %u pings%s", notice->pings, tcp);
 		if (notice->helpers)
-			add(to, "; of %u others asked to try, %u found the same", notice->helpers,
-			    notice->nacks);
+			add(to, "; %u of %u helpers got no answer either", notice->nacks,
+			    notice->helpers);
 	}
 	add(to, ".");
 	if (notice->id_count > 1)
-		add(to, " %u directors say so by now.", notice->id_count);
+		add(to, " %u directors suspect it now.", notice->id_count);
 }
 
 static void evidence_sentence(const struct membership_notice *notice, const char *director,
@@ -164,7 +164,7 @@ static void evidence_sentence(const struct membership_notice *notice, const char
 		add(to, "Member %s is no longer suspected, after %.3f s.", notice->name, s);
 		break;
 	case MEMBERSHIP_REFUTED:
-		add(to, "%s was accused by %s, and refutes it.", director, accuser);
+		add(to, "%s suspected %s, which refuted that.", accuser, director);
 		break;
 	case MEMBERSHIP_PAUSED:
 		add(to, "%s did not run for %.1f s.", director, s);
@@ -178,13 +178,16 @@ static void evidence_sentence(const struct membership_notice *notice, const char
 static void partial_sentence(const struct membership_notice *notice, const char *director,
 			     struct text *to)
 {
+	bool udp = notice->evidence & EVIDENCE_UDP, tcp = notice->evidence & EVIDENCE_TCP;
+
 	if (*notice->name)
-		add(to, "Member %s answers, but not on every way%s%s.", notice->name,
-		    notice->evidence & EVIDENCE_UDP ? ": not by UDP" : "",
-		    notice->evidence & EVIDENCE_TCP ? ": not by TCP" : "");
+		add(to, "Member %s is reachable %s.", notice->name,
+		    udp && !tcp   ? "by TCP only"
+		    : tcp && !udp ? "by UDP only"
+				  : "only in part");
 	else
 		add(to,
-		    "Nobody answers %s by UDP, and all by TCP: look at its own interface, packet "
+		    "All members answer %s by TCP and none by UDP: check its interface, packet "
 		    "filter and routes.",
 		    director);
 }
@@ -199,27 +202,29 @@ static void sentence(const struct membership_notice *notice, const char *directo
 
 	switch (notice->type) {
 	case MEMBERSHIP_MEMBER_JOINED:
-		add(to, "Member %s has joined: %u of %u are alive.", name, view, roster);
+		add(to, "Member %s has joined: %u of %u members are alive.", name, view, roster);
 		break;
 	case MEMBERSHIP_MEMBER_LEFT:
-		add(to, "Member %s has left for good: %u of %u are alive.", name, view, roster);
+		add(to, "Member %s has left for good: %u of %u members are alive.", name, view,
+		    roster);
 		break;
 	case MEMBERSHIP_MEMBER_FAILED:
-		add(to, "Member %s has failed%s; %u of %u are alive.", name,
+		add(to, "Member %s has failed%s; %u of %u members are alive.", name,
 		    evidence_text(notice->evidence), view, roster);
 		break;
 	case MEMBERSHIP_MEMBER_RECOVERED:
-		add(to, "Member %s is alive again, after %.1f s: %u of %u are.", name, s, view,
-		    roster);
+		add(to, "Member %s is alive again after %.1f s: %u of %u members are alive.", name,
+		    s, view, roster);
 		break;
 	case MEMBERSHIP_MEMBER_PARTIAL:
 		partial_sentence(notice, director, to);
 		break;
 	case MEMBERSHIP_MEMBER_WHOLE:
 		if (*name)
-			add(to, "Member %s answers on every way again, after %.1f s.", name, s);
+			add(to, "Member %s is reachable by UDP and TCP again after %.1f s.", name,
+			    s);
 		else
-			add(to, "Others answer %s by UDP again, after %.1f s.", director, s);
+			add(to, "Other members answer %s by UDP again after %.1f s.", director, s);
 		break;
 	case MEMBERSHIP_QUORUM_LOST:
 		add(to, "Quorum is lost: %s sees %u of %u members.", director, view, roster);
@@ -234,7 +239,8 @@ static void sentence(const struct membership_notice *notice, const char *directo
 		break;
 	case MEMBERSHIP_SPLIT_CONFIRMED:
 		if (notice->evidence & EVIDENCE_MUTUAL)
-			add(to, "The cluster was split: %s and %s ran out of each other's reach.",
+			add(to,
+			    "The cluster was split: %s and %s were partitioned from each other.",
 			    director, names);
 		else
 			add(to, "The cluster is split: %s sees %u of %u members%s, and not %s.",
@@ -255,12 +261,12 @@ static void sentence(const struct membership_notice *notice, const char *directo
 		break;
 	case MEMBERSHIP_DUPLICATE_IDENTITY:
 		add(to,
-		    "Another process has the identity of %s: stop one, or make it an identity of "
-		    "its own with `lvsmesh keygen node`.",
+		    "Another process uses the identity of %s: stop one of them, or make another "
+		    "identity for it with `lvsmesh keygen node`.",
 		    director);
 		break;
 	case MEMBERSHIP_DUPLICATE_IDENTITY_RESOLVED:
-		add(to, "No other process has the identity of %s any more.", director);
+		add(to, "No other process uses the identity of %s any more.", director);
 		break;
 	default:
 		break;
@@ -338,7 +344,9 @@ void notices_event(const struct membership *membership, const char *director,
 	else
 		sentence(notice, director, *names ? names : "the others", &to);
 	if (notice->type == MEMBERSHIP_SPLIT_HEALED)
-		add(&to, " Of the connections that both sides changed, %" PRIu64 " of %s gave way.",
+		add(&to,
+		    " Both sides changed %" PRIu64 " connections of %s: the other side's change "
+		    "is kept.",
 		    changed, director);
 	event_init(ret_event, kind, of_member ? notice->name : director, "%s", text);
 	if (of_member)

@@ -11,12 +11,14 @@ void observer_drain(struct observer *observer, const char *director,
 	struct event event;
 
 	if (status->draining && !observer->draining) {
-		event_init(&event, EVENT_DRAINING, director, "%s gives up its traffic.", director);
+		event_init(&event, EVENT_DRAINING, director,
+			   "%s is draining: its traffic moves to the other directors.", director);
 		event_log_raise(log, &event, now);
 	}
 	if (status->draining && status->drained && !observer->drained) {
 		event_init(&event, EVENT_DRAINED, director,
-			   "%s is drained: the others have all its connections.", director);
+			   "%s is drained: the other directors have all its connections.",
+			   director);
 		event_log_raise(log, &event, now);
 	}
 	if (!status->draining && observer->draining) {
@@ -33,15 +35,16 @@ void observer_alone(const char *director, bool alone, usec_t uptime, struct even
 	struct event event;
 
 	if (!alone)
-		event_init(&event, EVENT_PEERS_FOUND, director, "%s is not alone any more.",
+		event_init(&event, EVENT_PEERS_FOUND, director, "Another director has answered %s.",
 			   director);
 	else if (uptime < OBSERVER_ALONE)
 		return;
 	else
-		event_init(&event, EVENT_PEERS_NOT_FOUND, director,
-			   "No other director has answered since %s started: nobody else has its "
-			   "connections.",
-			   director);
+		event_init(
+			&event, EVENT_PEERS_NOT_FOUND, director,
+			"No other director has answered since %s started, so its connections are "
+			"not replicated: check cluster.join and the network.",
+			director);
 	event_log_raise(log, &event, now);
 }
 
@@ -76,13 +79,15 @@ void observer_kernel_changed(struct observer *observer, const char *director, co
 	change->last = now.mono;
 	snprintf(change->was, sizeof(change->was), "%s", was);
 	if (r < 0)
-		event_init(&event, EVENT_KERNEL_CHANGED, what,
-			   "%s of %s %s, by another program or a person, and can't be put back: "
-			   "%s.",
-			   what, director, was, strerror(-r));
+		event_init(
+			&event, EVENT_KERNEL_CHANGED, what,
+			"%s of %s %s: another program or a person changed it, and lvsmeshd can't "
+			"put it back: %s.",
+			what, director, was, strerror(-r));
 	else
 		event_init(&event, EVENT_KERNEL_CHANGED, what,
-			   "%s of %s %s, by another program or a person: it has been put back.",
+			   "%s of %s %s: another program or a person changed it, and lvsmeshd has "
+			   "put it back.",
 			   what, director, was);
 	event_text(&event, "what", what);
 	event_text(&event, "was", was);
@@ -111,7 +116,7 @@ void observer_config(struct observer *observer, const char *director, const char
 	if (count == 0) {
 		observer->differs_since = 0;
 		event_init(&event, EVENT_CONFIG_CONVERGED, director,
-			   "All members that are alive have the services of %s.", director);
+			   "All live members have the same services as %s.", director);
 		event_log_raise(log, &event, now);
 		return;
 	}
@@ -120,8 +125,8 @@ void observer_config(struct observer *observer, const char *director, const char
 	if (now.mono - observer->differs_since < OBSERVER_DIVERGENCE)
 		return;
 	event_init(&event, EVENT_CONFIG_DIVERGENCE, director,
-		   "%s and %s have different services: clients may reach other real servers when "
-		   "they move.",
+		   "%s and %s have different services: a client that moves to another director may "
+		   "reach a different real server. Compare their configurations.",
 		   director, names);
 	event_text(&event, "members", names);
 	event_number(&event, "count", count);
@@ -140,12 +145,13 @@ void observer_replication(const struct peers *peers, struct event_log *log, stru
 			continue;
 		if (sync->lag > limit)
 			event_init(&event, EVENT_REPLICATION_LAGGING, peer->name,
-				   "Member %s is %" PRIu64 " s behind with our connections: those "
-				   "younger than that are lost if this director dies.",
+				   "Member %s is %" PRIu64 " s behind: connections younger than "
+				   "that are lost if this director dies.",
 				   peer->name, sync->lag / USEC_PER_SEC);
 		else if (sync->lag < PEER_LAG && !sync->joining)
 			event_init(&event, EVENT_REPLICATION_CAUGHT_UP, peer->name,
-				   "Member %s has all our connections again.", peer->name);
+				   "Member %s has caught up with the connections of this director.",
+				   peer->name);
 		else
 			continue;
 		event_text(&event, "member", peer->name);
@@ -166,9 +172,9 @@ void observer_conflicts(struct observer *observer, const char *director, uint64_
 	    (observer->conflicts && now.mono < observer->conflicts_at + OBSERVER_CONFLICTS))
 		return;
 	event_init(&event, EVENT_CONNECTION_CONFLICT, director,
-		   "%" PRIu64 " connection%s of %s w%s given another real server by another "
-		   "director: the later choice holds, and clients of the other may see a reset.",
-		   count, count == 1 ? "" : "s", director, count == 1 ? "as" : "ere");
+		   "Another director gave %" PRIu64 " connection%s of %s a different real server: "
+		   "the later choice holds, and the client may see a reset.",
+		   count, count == 1 ? "" : "s", director);
 	event_number(&event, "count", (int64_t)count);
 	event_number(&event, "total", (int64_t)conflicts);
 	event_log_raise(log, &event, now);
@@ -185,13 +191,15 @@ void observer_throttled(const char *member, usec_t last, struct event_log *log, 
 	if (now.mono < last + OBSERVER_THROTTLED)
 		event_init(
 			&event, EVENT_MEMBER_THROTTLED, member,
-			"Member %s makes this director more work than its share: its streams are "
-			"read slowly and its records left unverified. Look at the daemon on %s; if "
-			"its key was stolen, give it a new one.",
+			"Member %s is rate limited: it uses more than its share of this director's "
+			"CPU time. Look at the daemon on %s; if its key was stolen, give it a new "
+			"one.",
 			member, member);
 	else
-		event_init(&event, EVENT_MEMBER_UNTHROTTLED, member,
-			   "Member %s makes this director no more work than its share.", member);
+		event_init(
+			&event, EVENT_MEMBER_UNTHROTTLED, member,
+			"Member %s uses no more than its share of this director's CPU time again.",
+			member);
 	event_text(&event, "member", member);
 	event_log_raise(log, &event, now);
 }
@@ -206,17 +214,16 @@ void observer_place(const char *director, bool self, bool beyond, unsigned int d
 		return;
 	if (!beyond)
 		event_init(&event, EVENT_CLUSTER_HAS_ROOM, director,
-			   "%s has a place in the cluster, or wants none any more.", director);
+			   "%s has a place in the cluster, or is gone.", director);
 	else if (self)
-		event_init(
-			&event, EVENT_CLUSTER_FULL, director,
-			"The cluster is full: %u directors. %s has no place and takes no traffic, "
-			"until another leaves or is removed.",
-			directors, director);
+		event_init(&event, EVENT_CLUSTER_FULL, director,
+			   "The cluster is full (%u directors): %s takes no traffic until another "
+			   "director leaves or is removed.",
+			   directors, director);
 	else
 		event_init(&event, EVENT_CLUSTER_FULL, director,
-			   "The cluster is full: %u directors. %s has no place and takes no part: "
-			   "stop it, or remove another.",
+			   "The cluster is full (%u directors): %s takes no traffic and gets no "
+			   "connections. Stop it, or remove another director.",
 			   directors, director);
 	event_text(&event, "member", director);
 	event_number(&event, "directors", directors);
@@ -230,7 +237,7 @@ void observer_forwarder(const char *director, usec_t stalled_since, struct event
 
 	if (stalled_since) {
 		event_init(&event, EVENT_FORWARDER_STALLED, director,
-			   "The forwarder of %s is stalled: IPVS does not forward the probe.",
+			   "The forwarder of %s has stalled: IPVS does not forward the probe.",
 			   director);
 		event_number(&event, "stalled_ms",
 			     stalled_since < now.mono
@@ -249,14 +256,14 @@ void observer_injection(const char *director, const char *interface, usec_t unse
 	struct event event;
 
 	if (unseen_since)
-		event_init(&event, EVENT_INJECTION_FAILING, director,
-			   "What the other directors carry does not arrive in the kernel of %s: "
-			   "something drops UDP on %s (a packet filter: iptables -S INPUT, nft "
-			   "list ruleset).",
-			   director, interface);
+		event_init(
+			&event, EVENT_INJECTION_FAILING, director,
+			"Connections of the other directors don't arrive in the kernel of %s: a "
+			"packet filter may drop UDP on %s (iptables -S INPUT, nft list ruleset).",
+			director, interface);
 	else
 		event_init(&event, EVENT_INJECTION_RECOVERED, director,
-			   "The kernel of %s takes connections again.", director);
+			   "The kernel of %s takes injected connections again.", director);
 	event_log_raise(log, &event, now);
 }
 
@@ -267,8 +274,8 @@ void observer_conn_max(const char *director, uint64_t entries, uint64_t most, st
 
 	if (most && entries > most)
 		event_init(&event, EVENT_KERNEL_TABLE_FULL, director,
-			   "The kernel of %s takes no more than %" PRIu64 " connections, and "
-			   "%" PRIu64 " are known: the rest would break here; raise "
+			   "The kernel of %s holds at most %" PRIu64 " connections, and %" PRIu64
+			   " are known: the rest would break on this director. Raise "
 			   "net.ipv4.vs.conn_max.",
 			   director, most, entries);
 	else
@@ -347,9 +354,9 @@ static void duplicate_name(const struct observer_named *first, const struct obse
 			   name, first->id, second->id, name, second->id);
 	else
 		event_init(&event, EVENT_DUPLICATE_NAME, name,
-			   "Two directors that answer are named %s, %016" PRIx64 " and %016" PRIx64
-			   ": make one of them an identity of another name with `lvsmesh keygen "
-			   "node`.",
+			   "Two live directors are named %s, %016" PRIx64 " and %016" PRIx64
+			   ": make an identity with another name for one of them with `lvsmesh "
+			   "keygen node`.",
 			   name, first->id, second->id);
 	event_text(&event, "member", name);
 	snprintf(text, sizeof(text), "%016" PRIx64, first->id);
@@ -424,14 +431,14 @@ static const char *refusal_hint(const char *reason)
 	static const struct {
 		const char *reason, *hint;
 	} hints[] = {
-		{"version", ": of a program more than one version of the protocol away"},
-		{"no-common-version", ": of a program more than one version of the protocol away"},
-		{"cluster", ": of another cluster"},
-		{"certificate", ": not signed by our cluster key"},
-		{"expired", ": a certificate, or a clock, is out of date"},
+		{"version", ": the sender is more than one protocol version away"},
+		{"no-common-version", ": the sender is more than one protocol version away"},
+		{"cluster", ": the sender is in another cluster"},
+		{"certificate", ": this cluster's key has not signed the certificate"},
+		{"expired", ": a certificate has expired, or a clock is wrong"},
 		{"mac", ": forged or damaged"},
-		{"repeated", ": recorded, and played again"},
-		{"stale", ": recorded, and played again"},
+		{"repeated", ": replayed"},
+		{"stale", ": replayed"},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(hints); i++)
@@ -447,8 +454,8 @@ static void refused(const struct node_counter *counter, struct event_log *log, s
 
 	snprintf(subject, sizeof(subject), "%s/%s", counter->group, counter->name);
 	event_init(&event, EVENT_MESSAGE_REFUSED, subject,
-		   "Messages were refused for the reason %s, %" PRIu64 " since the start%s.",
-		   subject, counter->value, refusal_hint(counter->name));
+		   "This director refused messages (%s, %" PRIu64 " since it started)%s.", subject,
+		   counter->value, refusal_hint(counter->name));
 	event_text(&event, "group", counter->group);
 	event_text(&event, "reason", counter->name);
 	event_number(&event, "total", (int64_t)counter->value);

@@ -50,7 +50,7 @@ static void note(char *last, size_t size, const char *what, const char *text)
 	if (*text)
 		io_log_error("%s: %s", what, text);
 	else
-		io_log_notice("%s: all is well again", what);
+		io_log_notice("%s: recovered", what);
 }
 
 /* The newest configuration, all of it. */
@@ -211,7 +211,7 @@ static void vips_run(uv_work_t *work)
 static void vips_log(const char *interface, const struct vip_changes *changes)
 {
 	if (changes->added || changes->removed)
-		io_log_notice("%s: %u VIPs put on, %u taken off", interface, changes->added,
+		io_log_notice("%s: %u VIPs added, %u removed", interface, changes->added,
 			      changes->removed);
 }
 

@@ -59,7 +59,7 @@ static int say(struct ipvs_error *ret_error, int error, const char *what)
 		remedy = "run modprobe ip_vs";
 	} else if (error == -EAGAIN) {
 		why = "it kept changing";
-		remedy = "see who else programs IPVS here";
+		remedy = "find the other program that changes IPVS";
 	}
 	snprintf(ret_error->text, sizeof(ret_error->text), "%s: %s; %s", what, why, remedy);
 	return error;
@@ -271,7 +271,7 @@ static void blame(struct batch *batch, const struct plan_op *op, int error)
 	if (batch->error->failed++ > 0)
 		return;
 	batch->first_error = error;
-	snprintf(remedy, sizeof(remedy), "it is tried again every 5 seconds");
+	snprintf(remedy, sizeof(remedy), "lvsmeshd tries again every 5 seconds");
 	if (error == -EPERM) {
 		why = "not permitted";
 		snprintf(remedy, sizeof(remedy), "run lvsmeshd as root or with CAP_NET_ADMIN");
@@ -281,7 +281,7 @@ static void blame(struct batch *batch, const struct plan_op *op, int error)
 		snprintf(remedy, sizeof(remedy), "run modprobe ip_vs_%s%s%s", service->scheduler,
 			 service->engine[0] ? " and modprobe ip_vs_pe_" : "", service->engine);
 	} else if (error == -EINVAL && op->real) {
-		why = "the kernel takes it for no unicast address";
+		why = "not a unicast address, says the kernel";
 		snprintf(remedy, sizeof(remedy), "look at ip route get %s",
 			 ip_addr_format(&op->real->endpoint.ip, real));
 	}

@@ -212,7 +212,7 @@ static void elsewhere(struct work *work, const struct ip_addr *vip, int ifindex)
 	if_indextoname((unsigned int)ifindex, name);
 	work->first_error = -EADDRINUSE;
 	snprintf(work->error->text, sizeof(work->error->text),
-		 "%s is on %s too, where it still draws traffic; if it may go: ip address del %s "
+		 "%s is on %s too, where it still draws traffic; to remove it: ip address del %s "
 		 "dev %s",
 		 ip_addr_format(vip, text), name, text, name);
 }

@@ -408,8 +408,7 @@ int io_node_open(const struct io_node_options *options, struct io_node **ret_nod
 		r = node_new(&core, &node->node);
 
 	if (r < 0) {
-		snprintf(error, IO_STREAMS_ERROR_MAX, "the node does not start: %s",
-			 uv_strerror(r));
+		snprintf(error, IO_STREAMS_ERROR_MAX, "can't start the node: %s", uv_strerror(r));
 		free(node);
 		return r;
 	}

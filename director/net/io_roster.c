@@ -53,7 +53,7 @@ static void written(uv_work_t *work, int status)
 		roster->failure[0] = '\0';
 	else if (strcmp(roster->failure, roster->error) != 0) {
 		memcpy(roster->failure, roster->error, sizeof(roster->failure));
-		io_log_error("the roster is not saved: %s", roster->error);
+		io_log_error("can't save the roster: %s", roster->error);
 	}
 	if (roster->next.data)
 		write_start(roster);

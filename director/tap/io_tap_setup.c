@@ -122,7 +122,7 @@ static int refuse_others(struct io_tap *tap, char *error)
 		if (!*interfaces[role] || strcmp(interfaces[role], tap->interface) == 0)
 			continue;
 		snprintf(error, IO_TAP_ERROR,
-			 "an IPVS sync daemon runs on %s already; if nobody needs it: ipvsadm "
+			 "an IPVS sync daemon already runs on %s; if it is not needed: ipvsadm "
 			 "--stop-daemon %s",
 			 interfaces[role], roles[role]);
 		return -EBUSY;

@@ -28,8 +28,8 @@ def test_help():
     (["--json", ""], "can't write ``"),
     (["--json", "/"], "can't write `/`"),
     (["--json", "/nowhere/figures"], "can't write `/nowhere/figures`"),
-    (["--keep"], "no terminal"),
-    (["--compare", "--keep", "--quick"], "no terminal"),
+    (["--keep"], "not a terminal"),
+    (["--compare", "--keep", "--quick"], "not a terminal"),
 ])
 def test_refused(tmp_path, arguments, complaint):
     result = demo(*arguments, cwd=tmp_path)

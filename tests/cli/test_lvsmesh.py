@@ -153,11 +153,11 @@ def ask(tmp_path, items, status, *arguments):
     ("works", "works"),
     ("starting", "still starting"),
     ("off", "off for all services"),
-    ("alone", "nobody to replicate to"),
+    ("alone", "no peer to replicate to"),
     ("stalled", "STALLED"),
     ("full", "TABLE IS FULL"),
     ("incomplete", "INCOMPLETE"),
-    ("lagging", "LAGS"),
+    ("lagging", "LAGGING"),
     ("of a later version", "of a later version"),
 ])
 def test_replication(word, text, tmp_path):
@@ -168,17 +168,17 @@ def test_replication(word, text, tmp_path):
 def test_what_went_wrong(tmp_path):
     entries = {"tables_compared": 12}
     said, _ = ask(tmp_path, [{"entries": entries}], DONE, "status")
-    assert "\n  tables         compared with those of peers: 12, nothing amiss\n" in said
+    assert "\n  tables         compared with those of peers: 12, no faults\n" in said
     assert "dropped" not in said
     entries |= {"repaired_from_peers": 1, "reinjected": 2, "inject_retries": 3, "conflicts": 4, "concurrent_updates": 5,
                 "refused_full": 6, "flood_shed": 7}
     counters = {"tap": {"capture_drops": 8, "inject_drops": 9}, "sync": {"entry": 10, "order": 0}}
     said, _ = ask(tmp_path, [{"entries": entries, "counters": counters, "problems": ["The sky."]}], REFUSED, "status")
-    assert ("peers: 12; 1 were missing here, 2 were missing in the kernel, 3 injected again, 4 in conflict, "
-            "5 changed on both sides of a cut, 6 refused for want of room, 7 shed in floods\n") in said
-    assert "dropped by the kernel: 8 packets on their way here, 9 messages on their way into it\n" in said
+    assert ("peers: 12; 1 repaired from peers, 2 reinjected, 3 inject retries, 4 conflicts, "
+            "5 concurrent updates, 6 refused: table full, 7 shed in floods\n") in said
+    assert "dropped by the kernel: 8 packets to be captured, 9 messages to be injected\n" in said
     assert "refused        sync/entry 10\n" in said
-    assert said.endswith("What is wrong:\n  - The sky.\n")
+    assert said.endswith("Problems:\n  - The sky.\n")
 
 
 def test_peers(tmp_path):

@@ -103,7 +103,7 @@ def test_leave_and_remove(cluster):
     code, said = control(cluster, first, ["remove", second.name])
     assert code == REFUSED and "has not failed" in said, said
     code, said = control(cluster, first, ["remove", "nobody"])
-    assert code == REFUSED and "no member" in said, said
+    assert code == REFUSED and "unknown member" in said, said
     assert control(cluster, first, ["remove"])[0] == 2
     cluster.kill_daemon(second)
     wait_for(lambda: events(cluster, first, "member-failed", subject=second.name), 10, "it has failed")

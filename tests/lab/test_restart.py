@@ -91,7 +91,7 @@ def test_restart(busy, how):
     cluster.start_director(director)
     cluster.wait_ready([director])
     # The VIPs that it found were never off meanwhile.
-    assert not re.search(r"[1-9]\d* taken off", cluster.daemons[director].errors())
+    assert not re.search(r"[1-9]\d* removed", cluster.daemons[director].errors())
     assert cluster.status(director)["entries"]["total"] >= COUNT + 20
     cluster.wait_replicated(COUNT + 20)
     nobody_noticed(cluster, client)

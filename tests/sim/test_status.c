@@ -284,16 +284,16 @@ static void refused_reload(struct world *world)
 
 #define WORKS "  forwarder      works for N s\n"
 #define REST(_compared)                                                                            \
-	"  tables         compared with those of peers: " _compared ", nothing amiss\n"            \
-	"  connections    0 known, 0 of them carried here; 0 on their way into the kernel\n"       \
+	"  tables         compared with those of peers: " _compared ", no faults\n"                \
+	"  connections    0 known, 0 of them carried here; 0 not yet in the kernel\n"              \
 	"  services       1, checked N s ago\n"                                                    \
 	"  configuration  lvsmesh.yaml (01234567), read N s ago\n"
 #define WHOLE                                                                                      \
-	"  members        3 of 3 alive, majority; health 0 (0: good)\n"                            \
+	"  members        3 of 3 alive, majority; health score 0 (0: good)\n"                      \
 	"  replication    works: 2 of 2 peers connected, the slowest N ms behind\n" REST("1")
-#define READY "  traffic        ready, VIPs are on\n"
+#define READY "  traffic        ready, VIPs are up\n"
 #define WELL "\nAll is well.\n"
-#define WRONG "\nWhat is wrong:\n"
+#define WRONG "\nProblems:\n"
 #define UNANSWERED                                                                                 \
 	"  - No director has answered at 10.0.0.2:7946, 10.0.0.3:7946 since this one started: "    \
 	"correct cluster.join, or start that director.\n"
@@ -306,64 +306,65 @@ static const struct {
 	{"all is well", all_well, READY WORKS WHOLE WELL},
 	{"starting", starting,
 	 "  traffic        not ready\n" WORKS
-	 "  members        1 of 1 alive, majority; health 0 (0: good)\n"
+	 "  members        1 of 1 alive, majority; health score 0 (0: good)\n"
 	 "  replication    still starting\n" REST("0") WRONG
 	 "  - Not ready to take traffic: another director: none has answered yet.\n" UNANSWERED},
 	{"found nobody", found_nobody,
-	 READY WORKS "  members        1 of 1 alive, majority; health 0 (0: good)\n"
-		     "  replication    nobody to replicate to\n" REST("0") WRONG
-	 "  - No other director has answered since d1 started: nobody else has its "
-	 "connections. Since T (peers-not-found).\n" UNANSWERED},
+	 READY WORKS "  members        1 of 1 alive, majority; health score 0 (0: good)\n"
+		     "  replication    no peer to replicate to\n" REST("0") WRONG
+	 "  - No other director has answered since d1 started, so its connections are not "
+	 "replicated: check cluster.join and the network. Since T (peers-not-found).\n" UNANSWERED},
 	{"the others are away", others_away,
 	 READY WORKS
-	 "  members        1 of 3 alive, 2 away as announced, majority; health 0 (0: good)\n"
-	 "  replication    nobody to replicate to: 2 away as announced\n" REST("1") WRONG
+	 "  members        1 of 3 alive, 2 away as announced, majority; health score 0 (0: good)\n"
+	 "  replication    no peer to replicate to: 2 away as announced\n" REST("1") WRONG
 	 "  - All other directors are away, as they announced: if this one dies now, its "
 	 "connections are lost.\n"},
 	{"one is away", one_away,
 	 READY WORKS
-	 "  members        2 of 3 alive, 1 away as announced, majority; health 0 (0: good)\n"
+	 "  members        2 of 3 alive, 1 away as announced, majority; health score 0 (0: good)\n"
 	 "  replication    works: 1 of 1 peers connected, the slowest N ms behind; 1 away as "
 	 "announced\n" REST("1") WELL},
 	{"the others left", others_left,
-	 READY WORKS "  members        1 of 1 alive, majority; health 0 (0: good)\n"
-		     "  replication    nobody to replicate to\n" REST("1") WELL},
+	 READY WORKS "  members        1 of 1 alive, majority; health score 0 (0: good)\n"
+		     "  replication    no peer to replicate to\n" REST("1") WELL},
 	{"one failed", one_failed,
 	 READY WORKS
-	 "  members        2 of 3 alive, majority; health 0 (0: good)\n"
+	 "  members        2 of 3 alive, majority; health score 0 (0: good)\n"
 	 "  replication    INCOMPLETE: 1 of 2 peers connected, the slowest N ms behind\n" REST("1")
 		 WRONG "  - Member d2 has failed. Since T (member-failed).\n"},
 	{"one failed, and its streams are open still", one_silent,
 	 READY WORKS
-	 "  members        2 of 3 alive, majority; health 0 (0: good)\n"
+	 "  members        2 of 3 alive, majority; health score 0 (0: good)\n"
 	 "  replication    INCOMPLETE: 1 of 2 peers connected, the slowest N ms behind\n" REST("1")
 		 WRONG "  - Member d2 has failed. Since T (member-failed).\n"},
 	{"the clock is behind", clock_behind,
 	 READY WORKS
-	 "  members        3 of 3 alive, majority; health 0 (0: good)\n"
+	 "  members        3 of 3 alive, majority; health score 0 (0: good)\n"
 	 "  replication    INCOMPLETE: 1 of 2 peers connected, the slowest N ms behind\n" REST("1")
 		 WRONG "  - Peer d2 at 10.0.0.2:7946 is not connected both ways (receives only): "
 		       "clock-ahead.\n"},
 	{"two others do not reach each other", partly_cut,
 	 READY WORKS
-	 "  members        3 of 3 alive, majority, PARTIALLY CUT (d2 | d3); health 0 (0: good)\n"
+	 "  members        3 of 3 alive, majority, PARTIAL PARTITION (d2 | d3); health score 0 (0: "
+	 "good)\n"
 	 "  replication    works: 2 of 2 peers connected, the slowest N ms behind\n" REST("3") WRONG
 	 "  - Some directors reach each other only through others: d2 | d3. Since T "
 	 "(partial-partition).\n"},
 	{"in a minority, withdrawn", minority,
-	 "  traffic        ready, VIPs are not on\n" WORKS
-	 "  members        1 of 3 alive, minority; health 0 (0: good)\n"
+	 "  traffic        ready, VIPs are down\n" WORKS
+	 "  members        1 of 3 alive, minority; health score 0 (0: good)\n"
 	 "  replication    INCOMPLETE: 0 of 2 peers connected, the slowest N ms behind\n" REST("1")
 		 WRONG "  - Member d2 has failed.\n  - Member d3 has failed.\n"
 		       "  - This director takes no traffic: it is in a minority.\n"},
 	{"drained", drained, "  traffic        drained\n" WORKS WHOLE WELL},
 	{"forwarder stalled", stalled,
-	 "  traffic        ready, VIPs are not on\n  forwarder      STALLED for N s\n" WHOLE WRONG
-	 "  - The forwarder of d1 is stalled: IPVS does not forward the probe. Since T "
+	 "  traffic        ready, VIPs are down\n  forwarder      STALLED for N s\n" WHOLE WRONG
+	 "  - The forwarder of d1 has stalled: IPVS does not forward the probe. Since T "
 	 "(forwarder-stalled).\n"},
 	{"nothing captured", nothing_captured,
 	 READY WORKS
-	 "  members        3 of 3 alive, majority; health 0 (0: good)\n"
+	 "  members        3 of 3 alive, majority; health score 0 (0: good)\n"
 	 "  replication    STALLED: 2 of 2 peers connected, the slowest N ms behind\n" REST("1")
 		 WRONG "  - The kernel's master sync thread has sent nothing for N s.\n"},
 	{"reload refused", refused_reload,

@@ -392,7 +392,7 @@ static void test_text_from_outside(void **state)
 	status = json_array_get(lines.items, 0);
 	assert_true(has_problem(status, "stays: lvsmesh.yaml:3: \"caf?"));
 	assert_true(has_problem(status, "not programmed: ?."));
-	assert_true(has_problem(status, "VIPs can't be set: ????."));
+	assert_true(has_problem(status, "VIPs can't be configured: ????."));
 	assert_true(has_problem(status, "read at start: ???."));
 	assert_string_equal(text_of(json_object_get(status, "config"), "path"), "/etc/?t?.yaml");
 	lines_fini(&lines);

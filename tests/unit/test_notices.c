@@ -92,8 +92,8 @@ static void test_failed(void **state)
 
 	notices_event(world->membership, "d1", &notice, 0, &event);
 	assert_string_equal(event.subject, "d2");
-	assert_string_equal(event.message, "Member d2 has failed: its host answers, the daemon "
-					   "does not run; 2 of 3 are alive.");
+	assert_string_equal(event.message, "Member d2 has failed: host is up, daemon is down; "
+					   "2 of 3 members are alive.");
 	assert_string_equal(field_text(&event, "id"), "0000000000000abc");
 	assert_string_equal(field_text(&event, "evidence"), "connection-refused, witness-answers");
 	assert_string_equal(field_text(&event, "accusers"), "d1, 0000000000000def");
@@ -166,8 +166,8 @@ static void test_evidence(void **state)
 
 	assert_string_equal(
 		sentence_of(world, &notice, &event),
-		"Member d2 is suspected by d1: no answer to 4 pings, nor does it by "
-		"TCP; of 3 others asked to try, 2 found the same. 2 directors say so by now.");
+		"d1 suspects member d2: no answer to 4 pings, none by TCP; 2 of 3 helpers got no "
+		"answer either. 2 directors suspect it now.");
 	assert_string_equal(event.subject, "d2");
 	assert_string_equal(field_text(&event, "accuser"), "d1");
 	assert_string_equal(field_text(&event, "accusers"), "0000000000000def, d1");
@@ -176,7 +176,7 @@ static void test_evidence(void **state)
 	notice.pings = notice.evidence = 0;
 	notice.id_count = 1;
 	assert_string_equal(sentence_of(world, &notice, &event),
-			    "Member d2 is suspected by 0000000000000def.");
+			    "0000000000000def suspects member d2.");
 	notice = (struct membership_notice){.type = MEMBERSHIP_PAUSED,
 					    .duration = 2500 * USEC_PER_MSEC};
 	assert_string_equal(sentence_of(world, &notice, &event), "d1 did not run for 2.5 s.");
@@ -191,7 +191,8 @@ static void test_deaf(void **state)
 					   .evidence = EVIDENCE_UDP};
 	struct event event;
 
-	assert_non_null(strstr(sentence_of(world, &notice, &event), "Nobody answers d1 by UDP"));
+	assert_non_null(strstr(sentence_of(world, &notice, &event),
+			       "All members answer d1 by TCP and none by UDP"));
 	assert_string_equal(event.subject, "d1");
 	notice.type = MEMBERSHIP_MEMBER_WHOLE;
 	assert_non_null(strstr(sentence_of(world, &notice, &event), "by UDP again"));
