@@ -534,6 +534,74 @@ static void test_accused_and_partly_reachable(void **state)
 	sim_free(sim);
 }
 
+/* An accusation that `accuser` signed, into the core of d1. */
+static void accuse_first(struct sim *sim, unsigned int accuser, const struct member_info *subject)
+{
+	Lvsmesh__Pb__Datagram gossip = LVSMESH__PB__DATAGRAM__INIT;
+	Lvsmesh__Pb__Record record = LVSMESH__PB__RECORD__INIT, *records = &record;
+	Lvsmesh__Pb__Suspicion message = LVSMESH__PB__SUSPICION__INIT;
+	struct stolen stolen = {.sequence = 100000};
+	uint8_t body[64], signature[SIGNATURE_SIZE];
+	struct membership_status status;
+	size_t len;
+
+	membership_status(sim_core(sim, accuser), &status);
+	stolen.epoch = status.epoch;
+	message.subject = subject->id;
+	message.epoch = subject->epoch;
+	message.incarnation = subject->incarnation;
+	len = lvsmesh__pb__suspicion__pack(&message, body);
+	record.kind = SUSPICION;
+	record.origin = sim_id(sim, accuser);
+	record.epoch = status.epoch;
+	record.sequence = 1000;
+	record.body = bytes_of(body, len);
+	seal_record_sign(sim_identity(sim, accuser), SUSPICION, status.epoch, record.sequence, body,
+			 len, signature);
+	record.signature = bytes_of(signature, sizeof(signature));
+	gossip.records = &records;
+	gossip.n_records = 1;
+	step_first(sim, accuser, &stolen, GOSSIP, &gossip);
+}
+
+/* All others accuse a member that answers by TCP only, and now not even so. However many they are,
+ * a director fails a member only once its own probe has failed. */
+static void test_accused_by_all_others(void **state)
+{
+	struct sim *sim = cluster(23, COUNT);
+	const struct sim_notice *notices;
+	bool accused = false, failed = false;
+	struct member_info info;
+	size_t count;
+
+	(void)state;
+	for (unsigned int i = 0; i < COUNT; i++) {
+		sim_cut(sim, i, SUBJECT, SIM_UDP, 2, true);
+		sim_cut(sim, SUBJECT, i, SIM_UDP, 2, true);
+	}
+	sim_run(sim, 20 * S);
+	sim_forget_notices(sim);
+	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
+	sim_partition(sim, 1 << SUBJECT, true);
+	for (unsigned int i = SUBJECT + 1; i < COUNT; i++)
+		accuse_first(sim, i, &info);
+	sim_run(sim, 5 * S);
+	count = sim_notices(sim, &notices);
+	for (size_t i = 0; i < count; i++) {
+		const struct membership_notice *notice = &notices[i].notice;
+
+		if (notices[i].at != 0 || notice->member != info.id)
+			continue;
+		accused |=
+			notice->type == MEMBERSHIP_SUSPECTED && notice->accuser == sim_id(sim, 0);
+		failed |= notice->type == MEMBERSHIP_MEMBER_FAILED;
+		assert_true(accused || !failed);
+	}
+	assert_true(failed);
+	assert_true(sim_count(sim, 0, MEMBERSHIP_SUSPECTED, SUBJECT, 0) >= COUNT - 1);
+	sim_free(sim);
+}
+
 static bool is_failed(struct sim *sim, void *arg)
 {
 	(void)arg;
@@ -994,6 +1062,7 @@ int main(void)
 		cmocka_unit_test(test_any_order_of_leaving),
 		cmocka_unit_test(test_relays_beyond_the_output),
 		cmocka_unit_test(test_accused_and_partly_reachable),
+		cmocka_unit_test(test_accused_by_all_others),
 		cmocka_unit_test(test_an_accuser_that_does_not_answer),
 		cmocka_unit_test(test_an_accusation_told_again),
 		cmocka_unit_test(test_old_accusations),
