@@ -42,7 +42,7 @@ struct io_control {
 	struct control_source source;
 	struct client *clients[IO_CONTROL_CLIENTS];
 	size_t handles; /* the listener, next, and a client each */
-	uint64_t answered, refused[CONTROL_E_MAX];
+	uint64_t refused[CONTROL_E_MAX];
 	void (*done)(void *context);
 	void *context;
 };
@@ -222,7 +222,6 @@ static void request_take(struct client *client, size_t len)
 		refuse(client, CONTROL_E_BUSY);
 		return;
 	}
-	control->answered++;
 	if (control_answer_new(&control->source, &request, clock_now(), &client->answer) < 0)
 		client_close(client);
 	else
@@ -487,12 +486,7 @@ void io_control_close(struct io_control *control, void (*done)(void *context), v
 	listener_close(control);
 }
 
-uint64_t io_control_answered(const struct io_control *control)
+const uint64_t *io_control_refused(const struct io_control *control)
 {
-	return control->answered;
-}
-
-uint64_t io_control_refused(const struct io_control *control, int error)
-{
-	return control->refused[error];
+	return control->refused;
 }

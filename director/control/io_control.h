@@ -36,8 +36,7 @@ void io_control_wake(struct io_control *control);
  * freed. */
 void io_control_close(struct io_control *control, void (*done)(void *context), void *context);
 
-/* Requests answered, and by enum control_error, refused. */
-uint64_t io_control_answered(const struct io_control *control);
-uint64_t io_control_refused(const struct io_control *control, int error);
+/* Requests refused, by enum control_error. */
+const uint64_t *io_control_refused(const struct io_control *control);
 
 #endif

@@ -299,7 +299,7 @@ static json_t *incidents_make(const struct event_log *events)
 static json_t *counters_make(const struct status_facts *facts)
 {
 	json_t *groups = json_object();
-	struct node_counter counter;
+	struct counter counter;
 
 	for (unsigned int i = 0; facts->counter(facts->context, i, &counter); i++) {
 		json_t *group = json_object_get(groups, counter.group);

@@ -53,7 +53,7 @@ struct status_facts {
 	bool ftp_damaged;                            /* by this kernel: kernel_facts.h */
 
 	/* Counter number i from 0, of every group; false: no such. */
-	bool (*counter)(void *context, unsigned int i, struct node_counter *ret_counter);
+	bool (*counter)(void *context, unsigned int i, struct counter *ret_counter);
 	void *context;
 };
 
@@ -76,6 +76,8 @@ enum replication {
 enum replication status_replication(const struct status_facts *facts,
 				    const struct node_status *node, const struct peers *peers);
 const char *status_replication_name(enum replication replication); /* "starting", "off", ... */
+
+extern const struct counter_table status_entries_counters; /* of struct sync_status */
 
 /* One peer, as `peers` lists it; NULL: no memory. */
 json_t *status_peer(const struct peer *peer, struct now now);

@@ -38,52 +38,92 @@ const char *status_replication_name(enum replication replication)
 	return names[replication];
 }
 
+static const struct counter_row entries_rows[] = {
+	COUNTER_ROW(struct sync_status, entries, "total", COUNTER_NOW,
+		    "Connections that it knows."),
+	COUNTER_ROW(struct sync_status, entries_own, "own", COUNTER_NOW,
+		    "Those of them that this kernel last carried."),
+	COUNTER_ROW(struct sync_status, position, "position", COUNTER_TOTAL,
+		    "The journal's position: how many changes this director has recorded."),
+	COUNTER_ROW(struct sync_status, inject_pending, "inject_pending", COUNTER_NOW,
+		    "Waiting to be injected into the kernel."),
+	COUNTER_ROW(struct sync_status, inject_unconfirmed, "inject_unconfirmed", COUNTER_NOW,
+		    "Injected, and not yet known to be in the kernel."),
+	COUNTER_ROW(struct sync_status, captured, "captured", COUNTER_TOTAL,
+		    "Reported by the kernel."),
+	COUNTER_ROW(struct sync_status, adopted, "adopted", COUNTER_TOTAL,
+		    "Found in the kernel at the start, or when its connections were read again."),
+	COUNTER_ROW(struct sync_status, learned, "learned", COUNTER_TOTAL, "Learned from peers."),
+	COUNTER_ROW(struct sync_status, stale, "stale", COUNTER_TOTAL,
+		    "Refused, since as new a version was known."),
+	COUNTER_ROW(struct sync_status, expired, "expired", COUNTER_TOTAL,
+		    "Left out, or dropped, since their time had passed."),
+	COUNTER_ROW(struct sync_status, injected, "injected", COUNTER_TOTAL,
+		    "Confirmed to be in the kernel."),
+	COUNTER_ROW(struct sync_status, inject_retries, "inject_retries", COUNTER_TOTAL,
+		    "Injected again since the kernel dropped them."),
+	COUNTER_ROW(struct sync_status, reinjected, "reinjected", COUNTER_TOTAL,
+		    "Injected again since the kernel had lost them."),
+	COUNTER_ROW(struct sync_status, repaired_from_peers, "repaired_from_peers", COUNTER_TOTAL,
+		    "Learned since a comparison with a peer found them missing; 0 unless something "
+		    "went wrong."),
+	COUNTER_ROW(struct sync_status, orphans_learned, "orphans_learned", COUNTER_TOTAL,
+		    "Learned of directors that died, from others that knew more."),
+	COUNTER_ROW(struct sync_status, tables_compared, "tables_compared", COUNTER_TOTAL,
+		    "Comparisons with the tables of peers."),
+	COUNTER_ROW(struct sync_status, join_shares, "join_shares", COUNTER_NOW,
+		    "Parts of the table asked of peers at the start."),
+	COUNTER_ROW(struct sync_status, join_shares_done, "join_shares_done", COUNTER_NOW,
+		    "Those of them that have come."),
+	COUNTER_ROW(struct sync_status, join_entries, "join_entries", COUNTER_TOTAL,
+		    "Connections that came in them."),
+	COUNTER_ROW(struct sync_status, parts_differed, "parts_differed", COUNTER_TOTAL,
+		    "Parts of peers' tables that differed when they were compared."),
+	COUNTER_ROW(struct sync_status, concurrent_updates, "concurrent_updates", COUNTER_TOTAL,
+		    "Connections of this director that another one changed too, later, while they "
+		    "were out of touch."),
+	COUNTER_ROW(struct sync_status, conflicts, "conflicts", COUNTER_TOTAL,
+		    "Connections of this director that a later change by another one gave another "
+		    "real server."),
+	COUNTER_ROW(struct sync_status, refused_full, "refused_full", COUNTER_TOTAL,
+		    "Refused, since the table was full."),
+	COUNTER_ROW(struct sync_status, refused_entry, "refused_entry", COUNTER_TOTAL,
+		    "Refused, since no kernel would take them."),
+	COUNTER_ROW(struct sync_status, batches_received, "batches_received", COUNTER_TOTAL,
+		    "Batches from peers."),
+	COUNTER_ROW(struct sync_status, batches_sent, "batches_sent", COUNTER_TOTAL,
+		    "Batches to peers."),
+	COUNTER_ROW(struct sync_status, young, "young", COUNTER_NOW,
+		    "Own ones, not replicated yet: younger than the minimal age."),
+	COUNTER_ROW(struct sync_status, flood_waiting, "flood_waiting", COUNTER_NOW,
+		    "Own ones, not replicated yet: too many of their kind in a flood."),
+	COUNTER_ROW(
+		struct sync_status, local, "local", COUNTER_NOW,
+		"Own ones that are not replicated: of services with sync: off, or ended young."),
+	COUNTER_ROW(struct sync_status, local_total, "local_total", COUNTER_TOTAL,
+		    "Flows of services with sync: off."),
+	COUNTER_ROW(struct sync_status, young_ended, "young_ended", COUNTER_TOTAL,
+		    "Not replicated, since they ended young."),
+	COUNTER_ROW(struct sync_status, flood_shed, "flood_shed", COUNTER_TOTAL,
+		    "Too many in a flood; not listed either."),
+	COUNTER_ROW(struct sync_status, templates_differ, "templates_differ", COUNTER_NOW,
+		    "Persistence templates that are in the kernel with another real server, or "
+		    "were not yet seen to have been replaced there."),
+	COUNTER_ROW(struct sync_status, templates_replaced, "templates_replaced", COUNTER_TOTAL,
+		    "Persistence templates that the kernel was made to replace."),
+	COUNTER_ROW(struct sync_status, templates_ignored, "templates_ignored", COUNTER_TOTAL,
+		    "Reports of persistence templates that were to end."),
+};
+
+const struct counter_table status_entries_counters = COUNTER_ROWS("entries", entries_rows);
+
 json_t *status_entries(const struct sync_status *sync)
 {
-	const struct {
-		const char *name;
-		uint64_t value;
-	} values[] = {
-		{"total", sync->entries},
-		{"own", sync->entries_own},
-		{"position", sync->position},
-		{"inject_pending", sync->inject_pending},
-		{"inject_unconfirmed", sync->inject_unconfirmed},
-		{"captured", sync->captured},
-		{"adopted", sync->adopted},
-		{"learned", sync->learned},
-		{"stale", sync->stale},
-		{"expired", sync->expired},
-		{"injected", sync->injected},
-		{"inject_retries", sync->inject_retries},
-		{"reinjected", sync->reinjected},
-		{"repaired_from_peers", sync->repaired_from_peers},
-		{"orphans_learned", sync->orphans_learned},
-		{"tables_compared", sync->tables_compared},
-		{"join_shares", sync->join_shares},
-		{"join_shares_done", sync->join_shares_done},
-		{"join_entries", sync->join_entries},
-		{"parts_differed", sync->parts_differed},
-		{"concurrent_updates", sync->concurrent_updates},
-		{"conflicts", sync->conflicts},
-		{"refused_full", sync->refused_full},
-		{"refused_entry", sync->refused_entry},
-		{"batches_received", sync->batches_received},
-		{"batches_sent", sync->batches_sent},
-		{"young", sync->young},
-		{"flood_waiting", sync->flood_waiting},
-		{"local", sync->local},
-		{"local_total", sync->local_total},
-		{"young_ended", sync->young_ended},
-		{"flood_shed", sync->flood_shed},
-		{"templates_differ", sync->templates_differ},
-		{"templates_replaced", sync->templates_replaced},
-		{"templates_ignored", sync->templates_ignored},
-	};
 	json_t *object = json_object();
+	struct counter counter;
 
-	for (size_t i = 0; i < ARRAY_SIZE(values); i++)
-		json_object_set_new(object, values[i].name, json_integer(number(values[i].value)));
+	for (unsigned int i = 0; counter_get(&status_entries_counters, sync, &i, &counter); i++)
+		json_object_set_new(object, counter.name, json_integer(number(counter.value)));
 	json_object_set_new(object, "joined", json_boolean(sync->joined));
 	json_object_set_new(object, "complete", json_boolean(sync->complete));
 	json_object_set_new(object, "join_timed_out", json_boolean(sync->join_timed_out));

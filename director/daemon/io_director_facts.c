@@ -1,120 +1,24 @@
-#include <stdio.h>
-
 #include "director/daemon/io_director_private.h"
 #include "director/io_clock.h"
 
-/* Counters come in rows: each row serves its own numbers, and subtracts its length for the next
- * row. */
-
-static bool row_counter(const struct node_counter *row, unsigned int count, unsigned int *i,
-			struct node_counter *ret_counter)
+static bool counter(void *context, unsigned int i, struct counter *ret_counter)
 {
-	if (*i >= count) {
-		*i -= count;
-		return false;
-	}
-	*ret_counter = row[*i];
-	return true;
-}
-
-static bool tap_counter(const struct io_director *director, unsigned int *i,
-			struct node_counter *ret_counter)
-{
-	struct io_tap_status tap;
-
-	io_tap_status(director->tap, &tap);
-	const struct node_counter row[] = {
-		{"tap", "captured_messages", tap.captured_messages},
-		{"tap", "captured_entries", tap.captured_entries},
-		{"tap", "own_messages", tap.own_messages},
-		{"tap", "foreign_packets", tap.foreign_packets},
-		{"tap", "capture_drops", tap.capture_drops},
-		{"tap", "injected_messages", tap.injected_messages},
-		{"tap", "injected_entries", tap.injected_entries},
-		{"tap", "inject_drops", tap.inject_drops},
-		{"tap", "inject_retries", tap.inject_retries},
-		{"tap", "write_errors", tap.write_errors},
-		{"tap", "beats", tap.beats},
-		{"tap", "echoes", tap.echoes},
-		{"tap", "thread_restarts", tap.thread_restarts},
-	};
-	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
-}
-
-static bool packet_counter(const struct io_director *director, unsigned int *i,
-			   struct node_counter *ret_counter)
-{
-	struct node_counter row[TAP_E_MAX - 1];
-	struct io_tap_status tap;
-
-	io_tap_status(director->tap, &tap);
-	for (int e = 1; e < TAP_E_MAX; e++)
-		row[e - 1] =
-			(struct node_counter){"packet", tap_packet_error_name(e), tap.refused[e]};
-	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
-}
-
-static bool datagram_counter(const struct io_director *director, unsigned int *i,
-			     struct node_counter *ret_counter)
-{
-	struct io_datagrams_counts counts;
-
-	io_node_datagrams(director->node, &counts);
-	const struct node_counter row[] = {
-		{"datagram", "received", counts.received},
-		{"datagram", "sent", counts.sent},
-		{"datagram", "receive_errors", counts.receive_errors},
-		{"datagram", "send_errors", counts.send_errors},
-		{"datagram", "send_drops", counts.send_drops},
-	};
-	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
-}
-
-static bool adopt_counter(const struct io_director *director, unsigned int *i,
-			  struct node_counter *ret_counter)
-{
-	struct node_counter row[KERNEL_CONNS_E_MAX - 1];
-
-	for (int e = 1; e < KERNEL_CONNS_E_MAX; e++)
-		row[e - 1] = (struct node_counter){"adopt", kernel_conns_error_name(e),
-						   director->adopt_refused[e]};
-	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
-}
-
-static bool control_counter(const struct io_director *director, unsigned int *i,
-			    struct node_counter *ret_counter)
-{
-	struct node_counter row[CONTROL_E_MAX - 1];
-
-	for (int e = 1; e < CONTROL_E_MAX; e++)
-		row[e - 1] = (struct node_counter){"control", control_error_name(e),
-						   io_control_refused(director->control, e)};
-	return row_counter(row, ARRAY_SIZE(row), i, ret_counter);
-}
-
-static bool alert_counter(const struct io_director *director, unsigned int *i,
-			  struct node_counter *ret_counter)
-{
-	unsigned int count = 0;
-
-	if (io_alert_counter(director->alert, *i, ret_counter))
-		return true;
-	while (io_alert_counter(director->alert, count, ret_counter))
-		count++;
-	*i -= count;
-	return false;
-}
-
-static bool counter(void *context, unsigned int i, struct node_counter *ret_counter)
-{
+	static const struct counter_table adopt =
+		COUNTER_REASONS("adopt", kernel_conns_error_name, 1, KERNEL_CONNS_E_MAX);
+	static const struct counter_table control =
+		COUNTER_REASONS("control", control_error_name, 1, CONTROL_E_MAX);
 	const struct io_director *director = context;
+	struct io_datagrams_counts datagrams;
+	struct io_tap_status tap;
 
-	return tap_counter(director, &i, ret_counter) ||
-	       packet_counter(director, &i, ret_counter) ||
-	       datagram_counter(director, &i, ret_counter) ||
-	       adopt_counter(director, &i, ret_counter) ||
-	       control_counter(director, &i, ret_counter) ||
-	       alert_counter(director, &i, ret_counter) ||
+	io_tap_status(director->tap, &tap);
+	io_node_datagrams(director->node, &datagrams);
+	return counter_get(&io_tap_counters, &tap, &i, ret_counter) ||
+	       counter_get(&io_tap_packet_counters, tap.refused, &i, ret_counter) ||
+	       counter_get(&io_datagrams_counters, &datagrams, &i, ret_counter) ||
+	       counter_get(&adopt, director->adopt_refused, &i, ret_counter) ||
+	       counter_get(&control, io_control_refused(director->control), &i, ret_counter) ||
+	       io_alert_counter(director->alert, &i, ret_counter) ||
 	       node_counter(io_node_get(director->node), i, ret_counter);
 }
 

@@ -148,8 +148,47 @@ int io_alert_config(struct io_alert *alert, const struct config_alerts *config)
 	return r < 0 ? r : io_webhook_config(alert->webhook, config->webhook);
 }
 
-bool io_alert_counter(const struct io_alert *alert, unsigned int i,
-		      struct node_counter *ret_counter)
+static const struct counter_row event_rows[] = {
+	COUNTER_ROW(struct event_log_counts, reported, "reported", COUNTER_TOTAL, "Events."),
+	COUNTER_ROW(struct event_log_counts, evidence, "evidence", COUNTER_TOTAL,
+		    "Lines of evidence."),
+	COUNTER_ROW(struct event_log_counts, suppressed, "suppressed", COUNTER_TOTAL,
+		    "Events held back, and over or merged when they were due."),
+	COUNTER_ROW(struct event_log_counts, untracked, "untracked", COUNTER_TOTAL,
+		    "Events left out: more subjects than are kept."),
+};
+
+static const struct counter_row exec_rows[] = {
+	COUNTER_ROW(struct io_exec_counts, done, "done", COUNTER_TOTAL,
+		    "Runs of the program that exited with 0."),
+	COUNTER_ROW(struct io_exec_counts, failed, "failed", COUNTER_TOTAL,
+		    "Runs that did not start, or ended otherwise."),
+	COUNTER_ROW(struct io_exec_counts, timed_out, "timed_out", COUNTER_TOTAL,
+		    "Runs that lvsmeshd ended because they took too long."),
+	COUNTER_ROW(struct io_exec_counts, lost, "lost", COUNTER_TOTAL,
+		    "Events that were overwritten before the program got them."),
+};
+
+static const struct counter_row webhook_rows[] = {
+	COUNTER_ROW(struct io_webhook_counts, done, "done", COUNTER_TOTAL,
+		    "Events that the URL took."),
+	COUNTER_ROW(struct io_webhook_counts, retried, "retried", COUNTER_TOTAL,
+		    "Attempts after the first one of an event."),
+	COUNTER_ROW(struct io_webhook_counts, refused, "refused", COUNTER_TOTAL,
+		    "Events that the URL refused by its answer."),
+	COUNTER_ROW(struct io_webhook_counts, given_up, "given_up", COUNTER_TOTAL,
+		    "Events given up after the last attempt."),
+	COUNTER_ROW(struct io_webhook_counts, lost, "lost", COUNTER_TOTAL,
+		    "Events that were overwritten before they were sent."),
+};
+
+const struct counter_table io_alert_counters[IO_ALERT_COUNTERS] = {
+	COUNTER_ROWS("event", event_rows),
+	COUNTER_ROWS("alert-exec", exec_rows),
+	COUNTER_ROWS("alert-webhook", webhook_rows),
+};
+
+bool io_alert_counter(const struct io_alert *alert, unsigned int *i, struct counter *ret_counter)
 {
 	struct event_log_counts events;
 	struct io_exec_counts exec;
@@ -158,25 +197,9 @@ bool io_alert_counter(const struct io_alert *alert, unsigned int i,
 	event_log_counts(alert->log, &events);
 	io_exec_counts(alert->exec, &exec);
 	io_webhook_counts(alert->webhook, &webhook);
-	const struct node_counter rows[] = {
-		{"event", "reported", events.reported},
-		{"event", "evidence", events.evidence},
-		{"event", "suppressed", events.suppressed},
-		{"event", "untracked", events.untracked},
-		{"alert-exec", "done", exec.done},
-		{"alert-exec", "failed", exec.failed},
-		{"alert-exec", "timed_out", exec.timed_out},
-		{"alert-exec", "lost", exec.lost},
-		{"alert-webhook", "done", webhook.done},
-		{"alert-webhook", "retried", webhook.retried},
-		{"alert-webhook", "refused", webhook.refused},
-		{"alert-webhook", "given_up", webhook.given_up},
-		{"alert-webhook", "lost", webhook.lost},
-	};
-	if (i >= ARRAY_SIZE(rows))
-		return false;
-	*ret_counter = rows[i];
-	return true;
+	return counter_get(&io_alert_counters[0], &events, i, ret_counter) ||
+	       counter_get(&io_alert_counters[1], &exec, i, ret_counter) ||
+	       counter_get(&io_alert_counters[2], &webhook, i, ret_counter);
 }
 
 static void part_closed(void *context)

@@ -39,9 +39,10 @@ struct event_log *io_alert_log(struct io_alert *alert);
 void io_alert_kick(struct io_alert *alert);
 void io_alert_raise(struct io_alert *alert, const struct event *event);
 
-/* Counter number i from 0, groups "event", "alert-exec" and "alert-webhook"; false: no such. */
-bool io_alert_counter(const struct io_alert *alert, unsigned int i,
-		      struct node_counter *ret_counter);
+#define IO_ALERT_COUNTERS 3
+extern const struct counter_table io_alert_counters[IO_ALERT_COUNTERS];
+/* Counter number *i of these, as counter_get(). */
+bool io_alert_counter(const struct io_alert *alert, unsigned int *i, struct counter *ret_counter);
 
 /* Waits a moment for events that are to go out, then breaks off; done is called once when nothing
  * is left, and alert is freed. Nothing may be raised any more. */

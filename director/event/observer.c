@@ -447,7 +447,7 @@ static const char *refusal_hint(const char *reason)
 	return "";
 }
 
-static void refused(const struct node_counter *counter, struct event_log *log, struct now now)
+static void refused(const struct counter *counter, struct event_log *log, struct now now)
 {
 	char subject[EVENT_SUBJECT_MAX];
 	struct event event;
@@ -466,7 +466,7 @@ void observer_refused(struct observer *observer, const struct node *node, struct
 		      struct now now)
 {
 	bool minute = now.mono >= observer->minute_at + 60 * USEC_PER_SEC;
-	struct node_counter counter;
+	struct counter counter;
 
 	if (minute)
 		observer->minute_at = now.mono;

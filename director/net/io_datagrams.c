@@ -188,6 +188,19 @@ void io_datagrams_send(struct io_datagrams *datagrams, unsigned int local,
 		datagrams->counts.send_errors++;
 }
 
+static const struct counter_row counter_rows[] = {
+	COUNTER_ROW(struct io_datagrams_counts, received, "received", COUNTER_TOTAL, "Datagrams."),
+	COUNTER_ROW(struct io_datagrams_counts, sent, "sent", COUNTER_TOTAL, "Datagrams."),
+	COUNTER_ROW(struct io_datagrams_counts, receive_errors, "receive_errors", COUNTER_TOTAL,
+		    "Errors that the kernel reported, and datagrams longer than any of lvsmeshd."),
+	COUNTER_ROW(struct io_datagrams_counts, send_errors, "send_errors", COUNTER_TOTAL,
+		    "Datagrams that had no route."),
+	COUNTER_ROW(struct io_datagrams_counts, send_drops, "send_drops", COUNTER_TOTAL,
+		    "Datagrams dropped because the socket's buffer was full."),
+};
+
+const struct counter_table io_datagrams_counters = COUNTER_ROWS("datagram", counter_rows);
+
 void io_datagrams_counts(const struct io_datagrams *datagrams,
 			 struct io_datagrams_counts *ret_counts)
 {

@@ -6,6 +6,7 @@
 
 #include <uv.h>
 
+#include "director/counter.h"
 #include "proto/endpoint.h"
 
 struct io_datagrams;
@@ -43,6 +44,7 @@ struct io_datagrams_counts {
 
 void io_datagrams_counts(const struct io_datagrams *datagrams,
 			 struct io_datagrams_counts *ret_counts);
+extern const struct counter_table io_datagrams_counters; /* of struct io_datagrams_counts */
 
 /* Closes everything; done is called once when nothing is left, and datagrams is freed. */
 void io_datagrams_close(struct io_datagrams *datagrams, void (*done)(void *context), void *context);

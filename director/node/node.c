@@ -461,46 +461,6 @@ void node_status(const struct node *node, struct node_status *ret_status)
 	sync_status(node->sync, &ret_status->sync);
 }
 
-bool node_counter(const struct node *node, unsigned int i, struct node_counter *ret_counter)
-{
-	/* Errors count from 1, our own reasons from 0. */
-	if (i < SESSION_E_MAX - 1) {
-		*ret_counter = (struct node_counter){"session", session_error_name((int)i + 1),
-						     node->session_refused[i + 1]};
-		return true;
-	}
-	i -= SESSION_E_MAX - 1;
-	if (i < SYNC_E_MAX - 1) {
-		*ret_counter = (struct node_counter){"sync", sync_error_name((int)i + 1),
-						     sync_refused(node->sync, (int)i + 1)};
-		return true;
-	}
-	i -= SYNC_E_MAX - 1;
-	if (i < KERNEL_WIRE_E_MAX - 1) {
-		*ret_counter = (struct node_counter){"capture", kernel_wire_error_name((int)i + 1),
-						     node->capture_refused[i + 1]};
-		return true;
-	}
-	i -= KERNEL_WIRE_E_MAX - 1;
-	if (i < WHY_MAX) {
-		*ret_counter = (struct node_counter){"stream", node_close_reason_name(i),
-						     node->stream_closed[i]};
-		return true;
-	}
-	i -= WHY_MAX;
-	if (i == 0) {
-		*ret_counter = (struct node_counter){"account", "throttled", node->throttled};
-		return true;
-	}
-	i--;
-	struct membership_counter counter;
-
-	if (!membership_counter(node->membership, i, &counter))
-		return false;
-	*ret_counter = (struct node_counter){"membership", counter.name, counter.value};
-	return true;
-}
-
 const struct sync *node_sync(const struct node *node)
 {
 	return node->sync;

@@ -5,6 +5,7 @@
 #ifndef DIRECTOR_NODE_NODE_H
 #define DIRECTOR_NODE_NODE_H
 
+#include "director/counter.h"
 #include "director/service/service.h"
 #include "membership/membership.h"
 #include "proto/bits.h"
@@ -180,13 +181,6 @@ size_t node_roster_size(const struct node *node);
 size_t node_roster(const struct node *node, uint8_t *data, size_t cap);
 
 /* For people: everything below only reads. */
-struct node_counter {
-	const char *group; /* "session", "sync", "capture": refused; "stream": closed; "membership":
-			      refused */
-	const char *name;  /* the reason */
-	uint64_t value;
-};
-
 enum node_stream_phase {
 	NODE_STREAM_NONE,
 	NODE_STREAM_DIALLING,
@@ -223,8 +217,10 @@ struct node_status {
 void node_status(const struct node *node, struct node_status *ret_status);
 void node_stream_status(const struct node *node, unsigned int stream, struct now now,
 			struct node_stream_status *ret_status);
-/* Counter number i from 0; false: no such. All exist from the start, with value 0. */
-bool node_counter(const struct node *node, unsigned int i, struct node_counter *ret_counter);
+/* Counter number i from 0; false: no such. All exist from the start, with value 0. The groups are
+ * "session", "sync" and "capture": refused; "stream": closed; "account"; "membership": refused. */
+bool node_counter(const struct node *node, unsigned int i, struct counter *ret_counter);
+extern const struct counter_table node_counter_account; /* for lvsmesh(1) */
 /* Some member has used up its share of our work. */
 bool node_throttles(const struct node *node, struct now now);
 /* When that member used up its share of our work last, mono; 0: never. */

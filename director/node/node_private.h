@@ -170,7 +170,7 @@ static inline bool is_link(unsigned int number)
 void node_draw(struct node *node, void *data, size_t len);
 
 /* node_streams.c */
-const char *node_close_reason_name(unsigned int why);
+const char *node_close_reason_name(int why);
 void node_stream_dial(struct node *node, unsigned int number, const struct endpoint *remote,
 		      struct node_update *update, struct now now);
 void node_stream_opened(struct node *node, const struct node_event *event);

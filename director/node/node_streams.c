@@ -14,7 +14,7 @@ static const char *const why_names[WHY_MAX] = {
 	[WHY_FULL] = "full",
 };
 
-const char *node_close_reason_name(unsigned int why)
+const char *node_close_reason_name(int why)
 {
 	return why_names[why];
 }

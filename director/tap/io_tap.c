@@ -155,6 +155,39 @@ void io_tap_hurry(struct io_tap *tap)
 	io_tap_kick(tap);
 }
 
+static const struct counter_row counter_rows[] = {
+	COUNTER_ROW(struct io_tap_status, captured_messages, "captured_messages", COUNTER_TOTAL,
+		    "Messages from the kernel."),
+	COUNTER_ROW(struct io_tap_status, captured_entries, "captured_entries", COUNTER_TOTAL,
+		    "Connections in these."),
+	COUNTER_ROW(struct io_tap_status, own_messages, "own_messages", COUNTER_TOTAL,
+		    "Messages of lvsmeshd's own probe services."),
+	COUNTER_ROW(struct io_tap_status, foreign_packets, "foreign_packets", COUNTER_TOTAL,
+		    "Packets on the wire tap that no sync thread sent, such as IGMP."),
+	COUNTER_ROW(struct io_tap_status, capture_drops, "capture_drops", COUNTER_TOTAL,
+		    "Packets that the kernel dropped because lvsmeshd did not read them in time."),
+	COUNTER_ROW(struct io_tap_status, injected_messages, "injected_messages", COUNTER_TOTAL,
+		    "Messages to the kernel; one that is written again counts again."),
+	COUNTER_ROW(struct io_tap_status, injected_entries, "injected_entries", COUNTER_TOTAL,
+		    "Connections in these."),
+	COUNTER_ROW(struct io_tap_status, inject_drops, "inject_drops", COUNTER_TOTAL,
+		    "Messages that the kernel dropped; they are written again."),
+	COUNTER_ROW(struct io_tap_status, inject_retries, "inject_retries", COUNTER_TOTAL,
+		    "Times that all unconfirmed connections were written again."),
+	COUNTER_ROW(struct io_tap_status, write_errors, "write_errors", COUNTER_TOTAL,
+		    "Writes that failed."),
+	COUNTER_ROW(struct io_tap_status, beats, "beats", COUNTER_TOTAL,
+		    "Probe packets that made the kernel report changes at once."),
+	COUNTER_ROW(struct io_tap_status, echoes, "echoes", COUNTER_TOTAL,
+		    "Probe packets that IPVS forwarded back."),
+	COUNTER_ROW(struct io_tap_status, thread_restarts, "thread_restarts", COUNTER_TOTAL,
+		    "Restarts of the kernel's sync threads."),
+};
+
+const struct counter_table io_tap_counters = COUNTER_ROWS("tap", counter_rows);
+const struct counter_table io_tap_packet_counters =
+	COUNTER_REASONS("packet", tap_packet_error_name, 1, TAP_E_MAX);
+
 void io_tap_status(const struct io_tap *tap, struct io_tap_status *ret_status)
 {
 	*ret_status = tap->status;

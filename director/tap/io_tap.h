@@ -15,6 +15,7 @@
 
 #include <uv.h>
 
+#include "director/counter.h"
 #include "director/tap/tap_packet.h"
 
 #define IO_TAP_ERROR 256
@@ -117,5 +118,7 @@ struct io_tap_status {
 };
 
 void io_tap_status(const struct io_tap *tap, struct io_tap_status *ret_status);
+/* Of struct io_tap_status; the second of its `refused`. */
+extern const struct counter_table io_tap_counters, io_tap_packet_counters;
 
 #endif

@@ -79,9 +79,9 @@ static void do_raise(struct probe *probe, char **words)
 
 static void do_counters(const struct probe *probe)
 {
-	struct node_counter counter;
+	struct counter counter;
 
-	for (unsigned int i = 0; io_alert_counter(probe->alert, i, &counter); i++)
+	for (unsigned int i = 0, n = 0; io_alert_counter(probe->alert, &n, &counter); n = ++i)
 		printf("%s/%s %llu ", counter.group, counter.name,
 		       (unsigned long long)counter.value);
 	printf("\n");

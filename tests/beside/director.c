@@ -171,7 +171,7 @@ static double probe_ms(const struct director *director, unsigned int percent)
 /* How often some other director used up its share of our work. */
 static uint64_t throttled(const struct director *director)
 {
-	struct node_counter counter;
+	struct counter counter;
 
 	for (unsigned int i = 0; node_counter(io_node_get(director->node), i, &counter); i++)
 		if (strcmp(counter.group, "account") == 0)

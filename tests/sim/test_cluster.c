@@ -727,7 +727,7 @@ static void chaos_step(struct cluster *cluster, unsigned int count)
 /* Nothing that would alarm an operator is refused because directors come and go. */
 static void assert_nothing_alarming(struct cluster *cluster, unsigned int d)
 {
-	struct node_counter counter;
+	struct counter counter;
 
 	for (unsigned int i = 0; node_counter(cluster_node(cluster, d), i, &counter); i++)
 		if (counter.value &&

@@ -45,7 +45,7 @@ static int teardown(void **state)
 
 static uint64_t closed(struct world *world, const char *why)
 {
-	struct node_counter counter;
+	struct counter counter;
 
 	for (unsigned int i = 0; node_counter(cluster_node(world->cluster, 0), i, &counter); i++)
 		if (strcmp(counter.group, "stream") == 0 && strcmp(counter.name, why) == 0)

@@ -29,7 +29,7 @@ struct world {
 	struct now now;
 };
 
-static bool no_counter(void *context, unsigned int i, struct node_counter *ret_counter)
+static bool no_counter(void *context, unsigned int i, struct counter *ret_counter)
 {
 	(void)context;
 	(void)i;

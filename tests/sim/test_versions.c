@@ -14,7 +14,7 @@ static const struct version_range old = {1, 1}, next = {1, 2}, later = {2, 3};
 static uint64_t counted(struct cluster *cluster, unsigned int d, const char *group,
 			const char *name)
 {
-	struct node_counter counter;
+	struct counter counter;
 
 	for (unsigned int i = 0; node_counter(cluster_node(cluster, d), i, &counter); i++)
 		if (strcmp(counter.group, group) == 0 && strcmp(counter.name, name) == 0)

@@ -41,7 +41,7 @@ struct world {
 	unsigned int waits; /* so often the answer is not there yet */
 };
 
-static bool counter(void *context, unsigned int i, struct node_counter *ret_counter)
+static bool counter(void *context, unsigned int i, struct counter *ret_counter)
 {
 	struct world *world = context;
 

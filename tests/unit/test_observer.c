@@ -368,7 +368,7 @@ static void test_refused(void **state)
 	struct node_event event = {
 		.type = NODE_STREAM_OPENED, .stream = NODE_DIALLED_MAX, .now = world->now};
 	struct node_update update;
-	struct node_counter counter;
+	struct counter counter;
 	struct node *node = make_node(&identity);
 	unsigned int count = 0;
 

@@ -1,0 +1,36 @@
+#include "director/node/node_private.h"
+
+static const struct counter_row account_rows[] = {
+	COUNTER_ROW(struct node, throttled, "throttled", COUNTER_TOTAL,
+		    "Times that a member had used up its share of this director's work."),
+};
+
+/* Errors count from 1, our own reasons from 0. */
+static const struct counter_table session_table = COUNTER_REASONS("session", session_error_name, 1,
+								  SESSION_E_MAX),
+				  sync_table =
+					  COUNTER_REASONS("sync", sync_error_name, 1, SYNC_E_MAX),
+				  capture_table = COUNTER_REASONS("capture", kernel_wire_error_name,
+								  1, KERNEL_WIRE_E_MAX),
+				  stream_table = COUNTER_REASONS("stream", node_close_reason_name,
+								 0, WHY_MAX);
+const struct counter_table node_counter_account = COUNTER_ROWS("account", account_rows);
+
+bool node_counter(const struct node *node, unsigned int i, struct counter *ret_counter)
+{
+	uint64_t sync[SYNC_E_MAX];
+	struct membership_counter counter;
+
+	for (int error = 0; error < SYNC_E_MAX; error++)
+		sync[error] = sync_refused(node->sync, error);
+	if (counter_get(&session_table, node->session_refused, &i, ret_counter) ||
+	    counter_get(&sync_table, sync, &i, ret_counter) ||
+	    counter_get(&capture_table, node->capture_refused, &i, ret_counter) ||
+	    counter_get(&stream_table, node->stream_closed, &i, ret_counter) ||
+	    counter_get(&node_counter_account, node, &i, ret_counter))
+		return true;
+	if (!membership_counter(node->membership, i, &counter))
+		return false;
+	*ret_counter = (struct counter){"membership", counter.name, counter.value};
+	return true;
+}
