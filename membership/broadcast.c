@@ -1,6 +1,6 @@
 /* SWIM's gossip: the queue of news that pings and acks carry along (piggyback), newest first, each
  * so often that all members get it. */
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 
 #define FANOUT 3
 #define SPACING (5 * MSEC) /* between rounds that news start */

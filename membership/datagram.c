@@ -1,12 +1,25 @@
 /* Datagrams: checks a packet that came and hands its parts to the other files; packs what is to be
  * sent, with the gossip that fits. Relays pings for others. */
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 #include "proto/arena.h"
 
 /* So many datagrams of a member that is throttled are taken at once, and one more each: as many
  * pings, acks and helpers' datagrams as a member with manners sends. */
 #define THROTTLED_BURST 32
 #define THROTTLED_INTERVAL (10 * MSEC)
+
+void datagram_member_init(const struct membership *m, struct member *member)
+{
+	/* Above whatever an earlier entry of the same peer has used. */
+	member->sequence = m->packets;
+}
+
+void datagram_late(struct membership *m, usec_t late)
+{
+	for (unsigned int i = 0; i < RELAYS_MAX; i++)
+		if (m->relays[i].used)
+			postpone(&m->relays[i].deadline, late);
+}
 
 bool datagram_push(struct membership *m, struct out out)
 {
@@ -66,7 +79,7 @@ static struct member *open_packet(struct membership *m, const uint8_t *data, siz
 		return NULL;
 	}
 	replay_window_commit(&member->window, packet->epoch, packet->sequence);
-	m->heard = m->now.mono;
+	probe_heard(m);
 	m->sender = member->id;
 	return member;
 }
@@ -75,8 +88,6 @@ static void take_ping(struct membership *m, struct member *member, const struct 
 		      bool believed, const Lvsmesh__Pb__Datagram *body,
 		      const struct membership_event *event, struct member *via)
 {
-	struct membership_notice *notice;
-
 	datagram_push(m, (struct out){.kind = via ? OUT_RELAY_ACK : OUT_ACK,
 				      .member = member->id,
 				      .via = via ? via->id : 0,
@@ -93,9 +104,7 @@ static void take_ping(struct membership *m, struct member *member, const struct 
 	if (body->accused > m->incarnation) {
 		refuse(m, REFUSED_AHEAD);
 	} else if (body->accused == m->incarnation && !m->refute) {
-		m->refute = true;
-		notice = notice_add(m, MEMBERSHIP_REFUTED, NULL);
-		notice->accuser = member->id;
+		record_refute(m, member->id);
 	}
 }
 
@@ -227,7 +236,7 @@ static uint64_t own_digest(const struct membership *m)
 static void prove(struct member *member, uint64_t epoch)
 {
 	member->proven = epoch;
-	member->agreed = 0;
+	tombstone_restarted(member);
 	replay_window_close(&member->window);
 }
 
@@ -317,8 +326,9 @@ static bool take(struct membership *m, const uint8_t *data, size_t len,
 
 bool datagram_take(struct membership *m, const struct membership_event *event)
 {
-	m->traffic.datagrams_in++;
-	m->traffic.bytes_in += event->len;
+	m->sender = 0;
+	m->datagrams_in++;
+	m->bytes_in += event->len;
 	return take(m, event->data, event->len, event, NULL);
 }
 
@@ -456,9 +466,9 @@ static size_t build(struct membership *m, const struct out *out, struct member *
 }
 
 /* The path for datagrams to a member: the one heard from last. */
-static const struct path *best_path(const struct member *member)
+static const struct member_path *best_path(const struct member *member)
 {
-	const struct path *best = &member->paths[0];
+	const struct member_path *best = &member->paths[0];
 
 	for (unsigned int i = 1; i < member->path_count; i++)
 		if (member->paths[i].udp_heard > best->udp_heard)
@@ -507,8 +517,8 @@ size_t membership_datagram(struct membership *m, uint8_t *data, size_t cap,
 		if (len == 0)
 			continue;
 		*ret_target = (struct membership_target){.remote = out.remote, .local = out.local};
-		m->traffic.datagrams_out++;
-		m->traffic.bytes_out += len;
+		m->datagrams_out++;
+		m->bytes_out += len;
 		return len;
 	}
 	return 0;

@@ -1,5 +1,5 @@
 /* SWIM's indirect probe: the members (helpers) that a ping-req asks to ping another one for us. */
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 
 #define HELPER_CANDIDATES 8
 

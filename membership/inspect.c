@@ -1,6 +1,6 @@
 /* The questions that a driver may ask: status, members, and counters of what was refused. They
  * change nothing. */
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 
 static const char *const refusals[REFUSAL_MAX] = {
 	[REFUSED_SIZE] = "size",
@@ -42,7 +42,14 @@ bool membership_counter(const struct membership *m, unsigned int i,
 
 void membership_status(const struct membership *m, struct membership_status *ret_status)
 {
-	*ret_status = m->traffic;
+	*ret_status = (struct membership_status){
+		.datagrams_in = m->datagrams_in,
+		.datagrams_out = m->datagrams_out,
+		.bytes_in = m->bytes_in,
+		.bytes_out = m->bytes_out,
+		.pings = m->pings,
+		.pings_lost = m->pings_lost,
+	};
 	ret_status->versions = m->versions;
 	ret_status->id = m->identity->id;
 	ret_status->epoch = m->epoch;
@@ -56,7 +63,7 @@ void membership_status(const struct membership *m, struct membership_status *ret
 	ret_status->split_incident = m->split.incident.open ? m->split.incident.id : 0;
 	ret_status->split_confirmed = m->split.incident.open && m->split.confirmed;
 	ret_status->cut_incident = m->links.incident.open ? m->links.incident.id : 0;
-	ret_status->duplicate_identity = m->twice.open;
+	ret_status->duplicate_identity = m->identity_twice.open;
 	ret_status->beyond = place_beyond(m, NULL);
 	ret_status->directors_max = m->directors_max;
 	ret_status->witness = m->witness;

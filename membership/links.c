@@ -2,7 +2,7 @@
  * finds the shortest ways around the cuts, and names the cut that is told. */
 #include <stdlib.h>
 
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 
 #define LINK_MISSES 4 /* pings in a row without an ack */
 #define LOOKS 2       /* in an interval */
@@ -13,7 +13,7 @@
 bool links_down(const struct member *member)
 {
 	for (unsigned int i = 0; i < member->path_count; i++) {
-		const struct path *path = &member->paths[i];
+		const struct member_path *path = &member->paths[i];
 
 		if (path->misses < LINK_MISSES && !path->udp_down)
 			return false;
@@ -29,6 +29,16 @@ bool links_cut(const struct member *member)
 		if (!member->paths[i].udp_down || !member->paths[i].tcp_down)
 			return false;
 	return member->path_count > 0;
+}
+
+void links_fini(struct membership *m)
+{
+	free(m->links.matrix);
+}
+
+void links_room(struct membership *m, size_t others)
+{
+	m->links.others_len = (unsigned int)others;
 }
 
 size_t links_store(const struct membership *m, uint8_t bytes[LINKS_MAX * LINK_SIZE])

@@ -2,7 +2,7 @@
  * them, and its timers. */
 #include <stdlib.h>
 
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 
 #define HEARSAY (60 * SEC) /* how long a member that never answered is remembered */
 #define HELLO_FIRST (200 * MSEC)
@@ -10,7 +10,6 @@
 #define HELLOS_BEFORE_DIAL 3
 #define DIAL_FIRST SEC
 #define DIAL_DOUBLINGS 4u
-#define REFUSED_LATELY (5 * SEC)
 #define CUT_TIME (10 * SEC) /* in which a cut is known to all, or to none any more */
 
 const char *member_phase_name(int phase)
@@ -56,7 +55,7 @@ static bool is_missing(const struct member *member)
 }
 
 /* Identities are hashes already. */
-static struct bucket *bucket_of(const struct membership *m, uint64_t id)
+static struct member_bucket *bucket_of(const struct membership *m, uint64_t id)
 {
 	unsigned int mask = m->bucket_count - 1;
 	unsigned int at = (unsigned int)id & mask;
@@ -68,7 +67,7 @@ static struct bucket *bucket_of(const struct membership *m, uint64_t id)
 
 static void bucket_add(struct membership *m, struct member *member)
 {
-	*bucket_of(m, member->id) = (struct bucket){.id = member->id, .member = member};
+	*bucket_of(m, member->id) = (struct member_bucket){.id = member->id, .member = member};
 }
 
 static void rehash(struct membership *m)
@@ -77,6 +76,18 @@ static void rehash(struct membership *m)
 	for (unsigned int i = 0; i < m->member_cap; i++)
 		if (m->members[i])
 			bucket_add(m, m->members[i]);
+}
+
+void member_fini(struct membership *m)
+{
+	for (unsigned int i = 0; i < m->member_cap; i++)
+		if (m->members[i])
+			member_remove(m, m->members[i]);
+	free(m->members);
+	free(m->buckets);
+	free(m->busy);
+	free(m->busy_due);
+	free(m->order);
 }
 
 struct member *member_find(const struct membership *m, uint64_t id)
@@ -157,8 +168,7 @@ static struct member *add(struct membership *m, uint64_t id)
 	member->index = i;
 	member->state = STATE_UNPROVEN;
 	member->since = member->heard = m->now.mono;
-	/* Above whatever an earlier entry of the same peer has used. */
-	member->sequence = m->packets;
+	datagram_member_init(m, member);
 	m->members[i] = member;
 	m->member_count++;
 	bucket_add(m, member);
@@ -195,7 +205,7 @@ void member_remove(struct membership *m, struct member *member)
 {
 	probe_end(m, member);
 	suspicion_clear(m, member);
-	m->digest -= member_digest(member);
+	member_digest_out(m, member);
 	member_roster_set(m, member, false);
 	member_state_set(m, member, STATE_GONE);
 	for (unsigned int i = 0; i < m->order_count; i++)
@@ -207,7 +217,7 @@ void member_remove(struct membership *m, struct member *member)
 		not_busy(m, member);
 	m->members[member->index] = NULL;
 	m->member_count--;
-	m->view_changed = true;
+	change_view(m);
 	rehash(m);
 	sodium_memzero(&member->key, sizeof(member->key));
 	free(member->certificate);
@@ -232,6 +242,16 @@ static bool set_certificate(struct member *member, const struct certificate *cer
 	memcpy(member->name, certificate->name, sizeof(member->name));
 	member->keyed = false;
 	return true;
+}
+
+void member_digest_out(struct membership *m, const struct member *member)
+{
+	m->digest -= member_digest(member);
+}
+
+void member_digest_in(struct membership *m, const struct member *member)
+{
+	m->digest += member_digest(member);
 }
 
 struct member *member_get(struct membership *m, const uint8_t *bytes, size_t len, bool verified)
@@ -264,13 +284,14 @@ struct member *member_get(struct membership *m, const uint8_t *bytes, size_t len
 		refuse(m, REFUSED_FULL);
 		return NULL;
 	}
-	m->digest -= member_digest(member);
+	member_digest_out(m, member);
 	if (!set_certificate(member, &certificate) && !member->certificate) {
 		member_remove(m, member);
 		return NULL;
 	}
-	m->digest += member_digest(member);
-	m->roster_changed |= member->in_roster;
+	member_digest_in(m, member);
+	if (member->in_roster)
+		change_roster(m);
 	/* Renewed: gossip brings it to members that have the old one. */
 	if (member->epoch)
 		broadcast_add(m, ITEM_NEWCOMER, member->id, 0);
@@ -310,13 +331,14 @@ void member_roster_set(struct membership *m, struct member *member, bool in_rost
 		return;
 	if (is_missing(member))
 		m->missing_count--;
-	m->digest -= member_digest(member);
+	member_digest_out(m, member);
 	member->in_roster = in_roster;
-	m->digest += member_digest(member);
+	member_digest_in(m, member);
 	if (is_missing(member))
 		m->missing_count++;
 	m->roster_count += in_roster ? 1u : -1u;
-	m->roster_changed = m->view_changed = true;
+	change_roster(m);
+	change_view(m);
 }
 
 /* Puts the member among those that are still to be probed in this round. */
@@ -344,16 +366,16 @@ void member_state_set(struct membership *m, struct member *member, enum member_s
 	m->alive_count -= member_answers(member);
 	m->away_count -= member->state == STATE_AWAY;
 	m->missing_count -= is_missing(member);
-	m->digest -= member_digest(member);
+	member_digest_out(m, member);
 	if (member_answers(member) != (state == STATE_ALIVE || state == STATE_SUSPECT)) {
-		m->view_changed = true;
+		change_view(m);
 		m->view_at = m->now.mono;
 		/* The running probe was for the state before. */
 		probe_end(m, member);
 	}
 	member->state = state;
 	member->since = m->now.mono;
-	m->digest += member_digest(member);
+	member_digest_in(m, member);
 	m->missing_count += is_missing(member);
 	m->away_count += member->state == STATE_AWAY;
 	m->alive_count += member_answers(member);
@@ -375,13 +397,9 @@ static void back(struct membership *m, struct member *member, uint64_t epoch)
 {
 	bool was_missing = is_missing(member), known = member->in_roster;
 
-	free(member->removal);
-	member->removal = NULL;
+	tombstone_forget(member);
 	member->hellos = 0;
-	for (unsigned int i = 0; i < member->path_count; i++) {
-		member->paths[i].misses = member->paths[i].tcp_misses = 0;
-		member->paths[i].tcp_doubt = false;
-	}
+	path_forget_misses(member);
 	member_state_set(m, member, STATE_ALIVE);
 	member_roster_set(m, member, true);
 	if (!known)
@@ -390,8 +408,7 @@ static void back(struct membership *m, struct member *member, uint64_t epoch)
 	if (was_missing) {
 		split_back(m, member, epoch > member->failed_epoch);
 		/* If one is back, the others may be too. */
-		m->hot_until = m->now.mono + SEC;
-		m->redial_at = MIN(m->redial_at, m->now.mono);
+		probe_redial_soon(m);
 	}
 }
 
@@ -431,14 +448,7 @@ void member_miss(struct membership *m, struct member *member)
 {
 	bool answered = member_answers(member);
 
-	member->failed_epoch = member->epoch;
-	member->failed_incarnation = member->incarnation;
-	member->failed_at = m->now.mono;
-	member->evidence = 0;
-	member->back_at = 0;
-	member->lost = false;
-	if (member->refused_at && member->refused_at + REFUSED_LATELY >= m->now.mono)
-		member->evidence |= EVIDENCE_REFUSED;
+	split_failed(m, member);
 	member->hellos = 0;
 	member->hello_at = m->now.mono + chance_below(&m->chance, DIAL_FIRST);
 	member_state_set(m, member, STATE_FAILED);
@@ -446,6 +456,34 @@ void member_miss(struct membership *m, struct member *member)
 	 * split. */
 	if (answered)
 		split_lost(m, member);
+}
+
+/* A newer statement of the same epoch takes *left* back, as if it had never been stated: members
+ * that got the two in another order never saw it leave. */
+void member_unleave(struct membership *m, struct member *member)
+{
+	if (member->state != STATE_GONE || member->removal || member->left_epoch != member->epoch)
+		return;
+	member->left_epoch = 0;
+	member_state_set(m, member, member->left_state);
+	member_roster_set(m, member, true);
+	notice_add(m, MEMBERSHIP_MEMBER_JOINED, member);
+}
+
+void member_lease(struct membership *m, struct member *member)
+{
+	member->lease_end = m->now.mono + member->lease * SEC;
+}
+
+void member_hello_at(struct member *member, usec_t time)
+{
+	member->hellos = 0;
+	member->hello_at = time;
+}
+
+void member_verify_at(struct member *member, usec_t time)
+{
+	member->verify_at = time;
 }
 
 void member_left(struct membership *m, struct member *member)
@@ -467,7 +505,7 @@ void member_left(struct membership *m, struct member *member)
 static void redial(struct membership *m, struct member *member, usec_t *next)
 {
 	usec_t pause = DIAL_FIRST << MIN(member->hellos, DIAL_DOUBLINGS);
-	const struct path *path;
+	const struct member_path *path;
 
 	if (m->now.mono >= member->hello_at && member->path_count > 0) {
 		path = &member->paths[member->hellos % member->path_count];
@@ -543,7 +581,7 @@ static void incidents(struct membership *m, struct member *member, usec_t *next)
 		split_evidence(m, member, EVIDENCE_OTHER_ADDRESS);
 }
 
-usec_t member_timers(struct membership *m, struct member *member)
+static usec_t member_timers(struct membership *m, struct member *member)
 {
 	usec_t next = USEC_NEVER;
 
@@ -567,6 +605,63 @@ usec_t member_timers(struct membership *m, struct member *member)
 	if (next == USEC_NEVER)
 		not_busy(m, member);
 	return next;
+}
+
+void member_timers_all(struct membership *m, usec_t *next)
+{
+	struct member *member;
+	usec_t due;
+
+	for (unsigned int i = 0; i < m->busy_count;) {
+		due = m->busy_due[i];
+		if (m->now.mono >= due) {
+			member = m->busy[i];
+			due = member_timers(m, member);
+			/* A member that is no longer busy gives its place to the last. */
+			if (i == m->busy_count || m->busy[i] != member)
+				continue;
+			m->busy_due[i] = due;
+		}
+		sooner(next, due);
+		i++;
+	}
+}
+
+void member_late(struct membership *m, usec_t late)
+{
+	for (unsigned int i = 0; i < m->busy_count; i++)
+		postpone(&m->busy[i]->lease_end, late);
+	m->view_at = MIN(m->view_at + late, m->now.mono);
+}
+
+static void order_shuffle(struct membership *m)
+{
+	unsigned int j;
+	uint32_t swap;
+
+	for (unsigned int i = m->order_count - 1; i > 0; i--) {
+		j = (unsigned int)chance_below(&m->chance, i + 1);
+		swap = m->order[i];
+		m->order[i] = m->order[j];
+		m->order[j] = swap;
+	}
+}
+
+struct member *member_next(struct membership *m)
+{
+	struct member *member;
+
+	if (m->order_at >= m->order_count) {
+		m->order_at = 0;
+		order_shuffle(m);
+	}
+	member = m->members[m->order[m->order_at]];
+	if (!member_answers(member)) {
+		forget_order(m, m->order_at);
+		return NULL;
+	}
+	m->order_at++;
+	return member;
 }
 
 struct member *member_random(struct membership *m)

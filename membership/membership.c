@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 
 #define HORIZON (5 * SEC)          /* after the start: until then no member is missed */
 #define LEAVING_TIME (100 * MSEC)  /* between the statements leaving and left */
@@ -53,26 +53,22 @@ int membership_new(const struct membership_options *options, struct membership *
 	crypto_generichash(m->chance.key, sizeof(m->chance.key), options->seed,
 			   sizeof(options->seed), NULL, 0);
 	m->now = options->now;
-	m->started = m->heard = m->now.mono;
-	m->horizon = m->hot_until = m->started + HORIZON;
+	m->timeout = m->now.mono;
+	m->horizon = m->now.mono + HORIZON;
 	m->boot = chance_next(&m->chance);
 	memcpy(m->addresses, options->addresses, sizeof(m->addresses));
 	m->address_count = options->address_count;
 	m->versions = options->versions;
 	m->config = options->config;
 	m->witness = options->witness;
-	m->directors_max = options->directors_max ? options->directors_max : DIRECTORS_MAX;
-	m->timeout = m->started;
-	m->probe_at = m->started + chance_below(&m->chance, m->profile.interval);
-	m->routine_at = m->started + HORIZON + chance_below(&m->chance, 60 * SEC);
+	probe_init(m);
+	pushpull_init(m);
 	r = options->roster_len ? roster_load(m, options->roster, options->roster_len) : 0;
 	if (r != 0) {
 		membership_free(m);
 		return r;
 	}
-	m->newcomer = m->since == 0;
-	if (m->newcomer)
-		m->since = m->now.wall / SEC;
+	place_init(m, options->directors_max);
 	record_own_state(m);
 	place_update(m);
 	m->roster_changed = false;
@@ -82,28 +78,12 @@ int membership_new(const struct membership_options *options, struct membership *
 
 void membership_free(struct membership *m)
 {
-	struct probe *probe;
-
 	if (!m)
 		return;
-	for (unsigned int i = 0; i < m->member_cap; i++)
-		if (m->members[i])
-			member_remove(m, m->members[i]);
-	while ((probe = m->free_probes)) {
-		m->free_probes = probe->next;
-		free(probe);
-	}
-	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++) {
-		free(m->streams[i].want);
-		free(m->streams[i].digest);
-		free(m->streams[i].gone);
-	}
-	free(m->links.matrix);
-	free(m->members);
-	free(m->buckets);
-	free(m->busy);
-	free(m->busy_due);
-	free(m->order);
+	member_fini(m);
+	probe_fini(m);
+	pushpull_fini(m);
+	links_fini(m);
 	sodium_memzero(m, sizeof(*m));
 	free(m);
 }
@@ -117,7 +97,7 @@ static void meta(struct membership *m, const struct membership_event *event)
 		return;
 	m->phase = event->phase;
 	m->config = event->config;
-	m->view_changed = true;
+	change_view(m);
 	record_own_state(m);
 }
 
@@ -130,7 +110,8 @@ static void go(struct membership *m, enum member_phase phase, usec_t lease)
 	m->leave_at = phase == PHASE_LEAVING ? m->now.mono + LEAVING_TIME : 0;
 	m->done_at = m->now.mono + LEAVING_TIME + FAREWELL_TIME;
 	/* Empties the roster on the disk: no old member may come back with us. */
-	m->roster_changed |= phase == PHASE_LEAVING;
+	if (phase == PHASE_LEAVING)
+		change_roster(m);
 	record_own_state(m);
 }
 
@@ -154,20 +135,6 @@ static void operator_removes(struct membership *m, uint64_t id)
 		refuse(m, REFUSED_REMOVAL);
 	else
 		tombstone_remove(m, member);
-}
-
-static void sync_said(struct membership *m, const struct membership_event *event)
-{
-	struct member *member = member_find(m, event->member);
-
-	if (!member)
-		return;
-	if (event->ok && member->state == STATE_FAILED)
-		split_evidence(m, member, EVIDENCE_SYNC);
-	/* A stream that ends puts TCP in doubt: a dial finds out. */
-	if (!event->ok && member->sync_alive && member_answers(member) && member->path_count > 0)
-		pushpull_dial(m, member, &member->paths[0].endpoint, -1);
-	member->sync_alive = event->ok;
 }
 
 /* False: the event was refused. */
@@ -203,27 +170,13 @@ static bool dispatch(struct membership *m, const struct membership_event *event)
 		operator_removes(m, event->member);
 		break;
 	case MEMBERSHIP_SYNC:
-		sync_said(m, event);
+		pushpull_sync(m, event);
 		break;
 	case MEMBERSHIP_WITNESS:
 		m->witness_ok = event->ok;
 		break;
 	}
 	return true;
-}
-
-/* After the members, which find out. */
-static void own_udp_timer(struct membership *m, usec_t *next)
-{
-	struct membership_notice *notice;
-
-	if (m->alive_count == 0)
-		m->own_udp_failures = 0;
-	notice = notice_incident_update(m, &m->partial, m->own_udp_failures != 0, 0,
-					MEMBERSHIP_MEMBER_PARTIAL, MEMBERSHIP_MEMBER_WHOLE, NULL,
-					next);
-	if (notice)
-		notice->evidence = EVIDENCE_UDP;
 }
 
 /* Is the statement in our name with a higher epoch only a memory of us? Another process makes new
@@ -254,33 +207,13 @@ static void own_timers(struct membership *m, usec_t *next)
 	if (m->done_at)
 		sooner(next, m->done_at);
 	/* The other process may have been ourselves, before our state went back in time. */
-	if (epoch_wanted(m) && !m->twice.open)
+	if (epoch_wanted(m) && !m->identity_twice.open)
 		return;
-	notice_incident_update(m, &m->twice, m->twice_at && m->now.mono < m->twice_at + TWICE_LASTS,
-			       0, MEMBERSHIP_DUPLICATE_IDENTITY,
-			       MEMBERSHIP_DUPLICATE_IDENTITY_RESOLVED, NULL, next);
-	if (m->twice.open)
+	notice_incident_update(
+		m, &m->identity_twice, m->twice_at && m->now.mono < m->twice_at + TWICE_LASTS, 0,
+		MEMBERSHIP_DUPLICATE_IDENTITY, MEMBERSHIP_DUPLICATE_IDENTITY_RESOLVED, NULL, next);
+	if (m->identity_twice.open)
 		sooner(next, MAX(m->twice_at + TWICE_LASTS, m->now.mono + SEC));
-}
-
-static void member_all_timers(struct membership *m, usec_t *next)
-{
-	struct member *member;
-	usec_t due;
-
-	for (unsigned int i = 0; i < m->busy_count;) {
-		due = m->busy_due[i];
-		if (m->now.mono >= due) {
-			member = m->busy[i];
-			due = member_timers(m, member);
-			/* A member that is no longer busy gives its place to the last. */
-			if (i == m->busy_count || m->busy[i] != member)
-				continue;
-			m->busy_due[i] = due;
-		}
-		sooner(next, due);
-		i++;
-	}
 }
 
 static usec_t timers(struct membership *m)
@@ -290,8 +223,8 @@ static usec_t timers(struct membership *m)
 	own_timers(m, &next);
 	probe_timers(m, &next);
 	datagram_timers(m, &next);
-	member_all_timers(m, &next);
-	own_udp_timer(m, &next);
+	member_timers_all(m, &next);
+	probe_own_udp_timer(m, &next);
 	pushpull_timers(m, &next);
 	links_timers(m, &next);
 	quorum_timers(m, &next);
@@ -310,6 +243,19 @@ static usec_t lateness(const struct membership *m, const struct membership_event
 	return late;
 }
 
+/* We did not run for a while: no member could answer then, so that time does not count. */
+static void was_late(struct membership *m, usec_t late)
+{
+	local_health_late(m, late);
+	member_late(m, late);
+	probe_late(m, late);
+	suspicion_late(m, late);
+	datagram_late(m, late);
+	pushpull_late(m, late);
+	if (m->now.mono < m->horizon + late)
+		m->horizon += late;
+}
+
 void membership_step(struct membership *m, const struct membership_event *event,
 		     struct membership_update *ret_update)
 {
@@ -321,8 +267,7 @@ void membership_step(struct membership *m, const struct membership_event *event,
 	late = m->running ? lateness(m, event) : 0;
 	m->running = true;
 	if (late >= m->profile.timeout / 2)
-		local_health_late(m, late);
-	m->sender = 0;
+		was_late(m, late);
 	refused = !dispatch(m, event);
 	/* A flood of refused datagrams costs no more than the refusals. */
 	if (!refused || late || m->now.mono >= m->timeout)
@@ -332,7 +277,7 @@ void membership_step(struct membership *m, const struct membership_event *event,
 	*ret_update = (struct membership_update){
 		.timeout = m->timeout,
 		.output = m->output_bits,
-		.close = m->close_bits,
+		.close = pushpull_close_bits(m),
 		.datagrams = m->out_count > 0,
 		.dials = m->dial_bits != 0,
 		.notices = m->notice_count > 0,
@@ -341,9 +286,8 @@ void membership_step(struct membership *m, const struct membership_event *event,
 		.done = m->done,
 		.epoch_wanted = epoch_wanted(m),
 		.refused = refused,
-		.sender = m->sender,
+		.sender = event->type == MEMBERSHIP_DATAGRAM ? m->sender : 0,
 	};
-	m->close_bits = 0;
 	m->roster_changed = m->view_changed = false;
 }
 

@@ -1,6 +1,6 @@
 /* Notices: what a director is told, with incidents that open, close, and are damped when they flap.
  */
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 
 #define MINUTE (60 * SEC)
 #define CALM (30 * SEC) /* flapping counts as over after so long without a change */

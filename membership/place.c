@@ -3,7 +3,7 @@
  * restarts or fails, until it has left or was removed. */
 #include <stdlib.h>
 
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 
 /* A stated time further ahead of our clock is a wrong clock's: no newcomer has to follow it. */
 #define AHEAD_MAX (86400 * SEC)
@@ -39,13 +39,27 @@ static struct place last_place(const struct membership *m)
 	return places[m->directors_max - 1];
 }
 
+void place_load(struct membership *m, uint64_t since)
+{
+	m->since = since;
+}
+
+void place_init(struct membership *m, unsigned int directors_max)
+{
+	m->directors_max = directors_max ? directors_max : DIRECTORS_MAX;
+	m->newcomer = m->since == 0;
+	if (m->newcomer)
+		m->since = m->now.wall / SEC;
+}
+
 void place_update(struct membership *m)
 {
 	struct place last = {UINT64_MAX, UINT64_MAX};
 
 	if (m->member_count + 1 > m->directors_max)
 		last = last_place(m);
-	m->view_changed |= place_compare(&last, &m->last_place) != 0;
+	if (place_compare(&last, &m->last_place) != 0)
+		change_view(m);
 	m->last_place = last;
 }
 
@@ -64,7 +78,7 @@ void place_settle(struct membership *m)
 	if (!m->newcomer)
 		return;
 	m->newcomer = false;
-	m->roster_changed = true;
+	change_roster(m);
 	for (unsigned int i = 0; i < m->member_cap; i++)
 		if (has_claim(m->members[i]) && m->members[i]->since_stated <= limit)
 			highest = MAX(highest, m->members[i]->since_stated);
@@ -72,6 +86,6 @@ void place_settle(struct membership *m)
 		return;
 	/* Our clock is slow: a newcomer does not take the place of a director that is there. */
 	m->since = highest + 1;
-	m->view_changed = true;
+	change_view(m);
 	record_own_state(m);
 }

@@ -2,7 +2,7 @@
  * helpers), and dials over TCP, until the member is suspected. */
 #include <stdlib.h>
 
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 
 /* The low bits of a nonce say which ping of a probe it was. */
 #define PATH_BITS 2
@@ -57,6 +57,56 @@ static struct probe *probe_new(struct membership *m, struct member *member)
 	return probe;
 }
 
+void probe_init(struct membership *m)
+{
+	m->heard = m->now.mono;
+	m->hot_until = m->horizon;
+	m->probe_at = m->now.mono + chance_below(&m->chance, m->profile.interval);
+}
+
+void probe_fini(struct membership *m)
+{
+	struct probe *probe;
+
+	while ((probe = m->free_probes)) {
+		m->free_probes = probe->next;
+		free(probe);
+	}
+}
+
+void probe_heard(struct membership *m)
+{
+	m->heard = m->now.mono;
+}
+
+void probe_late(struct membership *m, usec_t late)
+{
+	for (unsigned int i = 0; i < m->busy_count; i++) {
+		struct probe *probe = m->busy[i]->probe;
+
+		if (!probe)
+			continue;
+		postpone(&probe->started, late);
+		postpone(&probe->next_ping, late);
+		postpone(&probe->deadline, late);
+	}
+	m->heard = MIN(m->heard + late, m->now.mono);
+}
+
+void probe_redial_soon(struct membership *m)
+{
+	m->hot_until = m->now.mono + SEC;
+	m->redial_at = MIN(m->redial_at, m->now.mono);
+}
+
+bool probe_may_verify(struct membership *m)
+{
+	if (m->verify_budget == 0)
+		return false;
+	m->verify_budget--;
+	return true;
+}
+
 void probe_end(struct membership *m, struct member *member)
 {
 	struct probe *probe = member->probe;
@@ -78,7 +128,7 @@ static void send_pings(struct membership *m, struct member *member)
 	for (unsigned int i = 0; i < member->path_count; i++) {
 		if (probe->paths >> i & 1)
 			continue;
-		m->traffic.pings++;
+		m->pings++;
 		datagram_push(m, (struct out){.kind = OUT_PING,
 					      .member = member->id,
 					      .nonce = probe->nonce | i |
@@ -133,9 +183,8 @@ static void own_udp_works(struct membership *m, unsigned int path)
 
 		if (!member || path >= member->path_count || !member->paths[path].udp_down)
 			continue;
-		member->paths[path].udp_down = false;
-		member->paths[path].misses = 0;
-		m->view_changed = true;
+		path_udp_set(&member->paths[path], false);
+		change_view(m);
 		member_busy(m, member);
 	}
 }
@@ -164,10 +213,10 @@ static bool most_are_missing(const struct membership *m)
 /* Pings all members, so that we soon know which of them are out of our reach. */
 static void sweep(struct membership *m)
 {
-	if (m->now.mono < m->links.sweep_at || m->silent)
+	if (m->now.mono < m->sweep_at || m->silent)
 		return;
-	m->links.sweep_at = m->now.mono + SWEEP_PAUSE;
-	m->links.swept_at = m->now.mono;
+	m->sweep_at = m->now.mono + SWEEP_PAUSE;
+	m->swept_at = m->now.mono;
 	for (unsigned int i = 0; i < m->order_count; i++) {
 		struct member *member = m->members[m->order[i]];
 
@@ -183,19 +232,17 @@ static bool count_misses(struct membership *m, struct member *member)
 	bool doubt = false;
 
 	for (unsigned int i = 0; i < member->path_count; i++) {
-		struct path *path = &member->paths[i];
+		struct member_path *path = &member->paths[i];
 
 		if (probe->paths >> i & 1)
 			continue;
-		m->traffic.pings_lost++;
-		if (path->misses == 0)
-			path->missing = probe->pinged;
-		path->misses = (uint8_t)MIN(path->misses + 1, UINT8_MAX);
+		m->pings_lost++;
+		path_udp_missed(path, probe->pinged);
 		/* its earlier answers are no sign that another way is open now */
 		if (probe->answered && member->heard > path->missing &&
 		    path->misses >= PATH_MISSES && !path->udp_down) {
-			path->udp_down = true;
-			m->view_changed = true;
+			path_udp_set(path, true);
+			change_view(m);
 			if (nobody_acks(m, i, path->missing))
 				m->own_udp_failures |= 1u << i;
 		}
@@ -210,7 +257,7 @@ static bool count_misses(struct membership *m, struct member *member)
 static bool heard_by_tcp(const struct membership *m, const struct member *member)
 {
 	for (unsigned int i = 0; i < member->path_count; i++) {
-		const struct path *path = &member->paths[i];
+		const struct member_path *path = &member->paths[i];
 
 		if (path->udp_down && path->tcp_heard &&
 		    path->tcp_heard + TCP_LATELY >= m->now.mono)
@@ -288,20 +335,20 @@ bool probe_doubts_links(const struct membership *m, const struct member *member)
 {
 	if (expects_no_ack(m, member))
 		return true;
-	return m->now.mono < m->links.swept_at + SWEEP_ACKS && most_are_missing(m);
+	return m->now.mono < m->swept_at + SWEEP_ACKS && most_are_missing(m);
 }
 
 bool probe_waits(const struct membership *m, const struct member *member)
 {
-	if (m->silent || !m->links.swept_at)
+	if (m->silent || !m->swept_at)
 		return false;
-	if (m->now.mono < m->links.swept_at + probe_scaled(m, m->profile.timeout) * 2 / 3)
+	if (m->now.mono < m->swept_at + probe_scaled(m, m->profile.timeout) * 2 / 3)
 		return true;
 	if (!most_are_missing(m))
 		return false;
 	if (!m->links.any)
-		return m->now.mono < m->links.swept_at + SWEEP_ACKS;
-	return member->hops > 0 && m->now.mono < m->links.swept_at + SWEEP_TIME;
+		return m->now.mono < m->swept_at + SWEEP_ACKS;
+	return member->hops > 0 && m->now.mono < m->swept_at + SWEEP_TIME;
 }
 
 /* Not all that promises something was tried. If none of the helpers acks or nacks, the fault may be
@@ -406,19 +453,17 @@ void probe_unhurried(struct membership *m, struct member *member)
 }
 
 /* The member acks our pings on this path again. */
-static void up_again(struct membership *m, struct member *member, struct path *path)
+static void up_again(struct membership *m, struct member *member, struct member_path *path)
 {
-	m->view_changed = true;
-	path->udp_down = false;
+	change_view(m);
+	path_udp_set(path, false);
 	if (!path->tcp_down)
 		return;
 	/* The cut of pings and streams has ended for pings; a dial finds out whether it has for
 	 * streams. */
-	path->tcp_down = path->tcp_doubt = false;
-	path->tcp_misses = 0;
+	path_tcp_retry(path);
 	pushpull_dial(m, member, &path->endpoint, -1);
-	m->hot_until = m->now.mono + SEC;
-	m->redial_at = MIN(m->redial_at, m->now.mono);
+	probe_redial_soon(m);
 }
 
 bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint64_t epoch,
@@ -426,20 +471,18 @@ bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint
 {
 	struct probe *probe = member->probe;
 	unsigned int i = nonce & ((1 << PATH_BITS) - 1);
-	struct path *path = &member->paths[i];
-	uint32_t rtt;
+	struct member_path *path = &member->paths[i];
+	usec_t rtt = 0;
 
 	if (!probe || (nonce & NONCE_MASK) != probe->nonce || i >= member->path_count)
 		return false;
 	if (via) {
 		member->helper = m->helper = via->id;
 	} else {
-		if (nonce == (probe->nonce | i | (uint64_t)probe->attempt << PATH_BITS)) {
-			rtt = (uint32_t)MIN(m->now.mono - probe->pinged, 60 * SEC);
-			path->rtt = path->rtt ? (7 * path->rtt + rtt) / 8 : MAX(rtt, 1u);
-		}
-		path->udp_heard = m->acked[i] = m->now.mono;
-		path->misses = 0;
+		if (nonce == (probe->nonce | i | (uint64_t)probe->attempt << PATH_BITS))
+			rtt = MAX(m->now.mono - probe->pinged, (usec_t)1);
+		path_udp_acked(path, m->now.mono, rtt);
+		m->acked[i] = m->now.mono;
 		if (m->own_udp_failures >> i & 1)
 			own_udp_works(m, i);
 		if (path->udp_down)
@@ -491,27 +534,10 @@ static bool is_free(const struct member *member)
 static struct member *next_target(struct membership *m)
 {
 	struct member *member;
-	unsigned int j;
-	uint32_t swap;
 
 	for (unsigned int tries = 0; m->order_count > 0 && tries <= m->order_count; tries++) {
-		if (m->order_at >= m->order_count) {
-			m->order_at = 0;
-			for (unsigned int i = m->order_count - 1; i > 0; i--) {
-				j = (unsigned int)chance_below(&m->chance, i + 1);
-				swap = m->order[i];
-				m->order[i] = m->order[j];
-				m->order[j] = swap;
-			}
-		}
-		member = m->members[m->order[m->order_at]];
-		if (!member_answers(member)) {
-			member->ordered = false;
-			m->order[m->order_at] = m->order[--m->order_count];
-			continue;
-		}
-		m->order_at++;
-		if (!links_cut(member) && is_free(member))
+		member = member_next(m);
+		if (member && !links_cut(member) && is_free(member))
 			return member;
 	}
 	return NULL;
@@ -636,6 +662,19 @@ static void ask_one_near(struct membership *m)
 	member = links_pick(m);
 	if (member && is_free(member))
 		probe_start(m, member, true);
+}
+
+void probe_own_udp_timer(struct membership *m, usec_t *next)
+{
+	struct membership_notice *notice;
+
+	if (m->alive_count == 0)
+		m->own_udp_failures = 0;
+	notice = notice_incident_update(m, &m->own_udp, m->own_udp_failures != 0, 0,
+					MEMBERSHIP_MEMBER_PARTIAL, MEMBERSHIP_MEMBER_WHOLE, NULL,
+					next);
+	if (notice)
+		notice->evidence = EVIDENCE_UDP;
 }
 
 void probe_timers(struct membership *m, usec_t *next)

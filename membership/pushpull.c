@@ -3,7 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 #include "proto/arena.h"
 
 #define DIAL_TIME (3 * SEC) /* a lost segment or two of the handshake */
@@ -18,7 +18,6 @@
 #define SYNC_FIRST (2 * SEC)
 #define SYNC_LAST (60 * SEC)
 #define ROUTINE_SYNC (60 * SEC) /* in a cluster of up to 32, less often in a larger one */
-#define TCP_MISSES 4
 #define TCP_RETRY (10 * SEC)
 
 static uint64_t bit(unsigned int stream)
@@ -26,12 +25,46 @@ static uint64_t bit(unsigned int stream)
 	return (uint64_t)1 << stream;
 }
 
+void pushpull_init(struct membership *m)
+{
+	m->routine_at = m->horizon + chance_below(&m->chance, ROUTINE_SYNC);
+}
+
+void pushpull_fini(struct membership *m)
+{
+	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++) {
+		free(m->streams[i].want);
+		free(m->streams[i].digest);
+		free(m->streams[i].gone);
+	}
+}
+
+void pushpull_late(struct membership *m, usec_t late)
+{
+	for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++)
+		postpone(&m->streams[i].deadline, late);
+}
+
+void pushpull_forget_joins(struct membership *m)
+{
+	for (unsigned int i = 0; i < MEMBERSHIP_DIALS_MAX; i++)
+		m->streams[i].join = -1;
+}
+
+uint64_t pushpull_close_bits(struct membership *m)
+{
+	uint64_t bits = m->close_bits;
+
+	m->close_bits = 0;
+	return bits;
+}
+
 static void stream_free(struct membership *m, unsigned int i)
 {
 	free(m->streams[i].want);
 	free(m->streams[i].digest);
 	free(m->streams[i].gone);
-	m->streams[i] = (struct stream){.phase = STREAM_NONE};
+	m->streams[i] = (struct pushpull_stream){.phase = STREAM_NONE};
 	m->dial_bits &= ~bit(i);
 	m->output_bits &= ~bit(i);
 }
@@ -56,12 +89,12 @@ bool pushpull_dial(struct membership *m, struct member *member, const struct end
 		}
 	if (slot == MEMBERSHIP_DIALS_MAX)
 		return false;
-	m->streams[slot] = (struct stream){.phase = STREAM_DIALLING,
-					   .dialled = true,
-					   .member = member ? member->id : 0,
-					   .remote = *remote,
-					   .join = join,
-					   .deadline = m->now.mono + DIAL_TIME};
+	m->streams[slot] = (struct pushpull_stream){.phase = STREAM_DIALLING,
+						    .dialled = true,
+						    .member = member ? member->id : 0,
+						    .remote = *remote,
+						    .join = join,
+						    .deadline = m->now.mono + DIAL_TIME};
 	m->dial_bits |= bit(slot);
 	sooner(&m->streams_at, m->streams[slot].deadline);
 	return true;
@@ -79,37 +112,29 @@ bool membership_dial(struct membership *m, struct membership_dialling *ret_dial)
 	return false;
 }
 
-struct path *pushpull_path_find(struct member *member, const struct endpoint *endpoint)
-{
-	for (unsigned int i = 0; i < member->path_count; i++)
-		if (endpoint_compare(&member->paths[i].endpoint, endpoint) == 0)
-			return &member->paths[i];
-	return NULL;
-}
-
 static void reached(struct membership *m, struct member *member, const struct endpoint *remote)
 {
-	struct path *path;
+	struct member_path *path;
+	bool was_down;
 
 	/* The stream's endpoint stands in until the member states its addresses. */
 	if (member->path_count == 0)
-		member->paths[member->path_count++].endpoint = *remote;
-	path = pushpull_path_find(member, remote);
+		path_set(member, remote, 1);
+	path = path_find(member, remote);
 	if (!path)
 		return;
-	path->tcp_heard = m->now.mono;
-	path->tcp_misses = 0;
-	path->tcp_doubt = false;
-	m->view_changed |= path->tcp_down;
+	was_down = path->tcp_down;
+	path_tcp_reached(path, m->now.mono);
+	if (was_down)
+		change_view(m);
 	/* The cut of pings and streams has ended for streams; a ping finds out whether it has for
 	 * pings. */
-	if (path->tcp_down && path->udp_down)
+	if (was_down && path->udp_down)
 		probe_start(m, member, false);
-	path->tcp_down = false;
 	member_busy(m, member);
 }
 
-static void heard(struct membership *m, struct member *member, const struct stream *stream)
+static void heard(struct membership *m, struct member *member, const struct pushpull_stream *stream)
 {
 	member_alive(m, member, stream->epoch);
 	if (member->proven != stream->epoch)
@@ -118,12 +143,12 @@ static void heard(struct membership *m, struct member *member, const struct stre
 
 void pushpull_opened(struct membership *m, const struct membership_event *event)
 {
-	struct stream *stream = &m->streams[event->stream];
+	struct pushpull_stream *stream = &m->streams[event->stream];
 	struct member *member;
 
 	if (event->stream >= MEMBERSHIP_DIALS_MAX) {
 		stream_free(m, event->stream);
-		*stream = (struct stream){
+		*stream = (struct pushpull_stream){
 			.phase = STREAM_WAIT_DIGEST, .remote = event->remote, .join = -1};
 	} else if (stream->phase != STREAM_DIALLING) {
 		m->close_bits |= bit(event->stream);
@@ -136,7 +161,7 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 	}
 	if (stream->join >= 0)
 		join_endpoints_answered(m, stream->join);
-	m->heard = m->now.mono;
+	probe_heard(m);
 	stream->member = member->id;
 	stream->deadline = m->now.mono + STREAM_TIME;
 	sooner(&m->streams_at, stream->deadline);
@@ -154,10 +179,11 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 }
 
 /* The dial failed. */
-static void dial_failed(struct membership *m, struct stream *stream, bool refused, bool self)
+static void dial_failed(struct membership *m, struct pushpull_stream *stream, bool refused,
+			bool self)
 {
 	struct member *member = member_find(m, stream->member);
-	struct path *path = member ? pushpull_path_find(member, &stream->remote) : NULL;
+	struct member_path *path = member ? path_find(member, &stream->remote) : NULL;
 
 	if (stream->join >= 0)
 		join_endpoints_failed(m, stream->join, self);
@@ -170,25 +196,24 @@ static void dial_failed(struct membership *m, struct stream *stream, bool refuse
 	}
 	/* The member does not answer pings here either, and is alive. */
 	if (path->udp_down && !path->tcp_down && member_answers(member)) {
-		path->tcp_down = m->view_changed = true;
+		path_tcp_down(path);
+		change_view(m);
 		member_busy(m, member);
 	}
-	path->tcp_doubt = !path->tcp_down;
+	path_tcp_doubt(path);
 }
 
 void pushpull_doubt(struct membership *m, struct member *member)
 {
 	for (unsigned int i = 0; i < member->path_count; i++) {
-		struct path *path = &member->paths[i];
+		struct member_path *path = &member->paths[i];
 
 		if (!path->tcp_doubt)
 			continue;
-		path->tcp_doubt = false;
-		path->tcp_misses++;
-		if (path->tcp_misses < TCP_MISSES) {
+		if (!path_tcp_missed(path)) {
 			pushpull_dial(m, member, &path->endpoint, -1);
 		} else {
-			path->tcp_down = m->view_changed = true;
+			change_view(m);
 			member_busy(m, member);
 		}
 	}
@@ -196,7 +221,7 @@ void pushpull_doubt(struct membership *m, struct member *member)
 
 void pushpull_closed(struct membership *m, const struct membership_event *event)
 {
-	struct stream stream = m->streams[event->stream];
+	struct pushpull_stream stream = m->streams[event->stream];
 
 	if (stream.phase == STREAM_DIALLING)
 		dial_failed(m, &stream, event->refused, event->self);
@@ -210,7 +235,7 @@ static int entry_compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static const uint8_t *entry_find(const struct stream *stream, uint64_t id)
+static const uint8_t *entry_find(const struct pushpull_stream *stream, uint64_t id)
 {
 	uint8_t key[8];
 
@@ -221,7 +246,7 @@ static const uint8_t *entry_find(const struct stream *stream, uint64_t id)
 }
 
 /* Does the peer hold it gone? */
-static bool entry_gone(const struct stream *stream, uint64_t id)
+static bool entry_gone(const struct pushpull_stream *stream, uint64_t id)
 {
 	uint8_t key[ID_SIZE];
 
@@ -269,7 +294,7 @@ static size_t make_digest(struct membership *m, uint8_t *data)
 	return len;
 }
 
-static bool take_digest(struct stream *stream, const uint8_t *data, size_t len)
+static bool take_digest(struct pushpull_stream *stream, const uint8_t *data, size_t len)
 {
 	_Alignas(max_align_t) uint8_t memory[64 * 1024];
 	Lvsmesh__Pb__Digest *digest;
@@ -300,7 +325,8 @@ static bool take_digest(struct stream *stream, const uint8_t *data, size_t len)
 	return true;
 }
 
-static bool wanted(const struct stream *stream, const struct member *member, bool *ret_certificate)
+static bool wanted(const struct pushpull_stream *stream, const struct member *member,
+		   bool *ret_certificate)
 {
 	const uint8_t *entry;
 
@@ -325,7 +351,7 @@ static bool wanted(const struct stream *stream, const struct member *member, boo
 }
 
 /* Wants what the peer has newer: its entries that we lack or hold older. */
-static unsigned int make_wants(const struct membership *m, const struct stream *stream,
+static unsigned int make_wants(const struct membership *m, const struct pushpull_stream *stream,
 			       uint64_t *want)
 {
 	unsigned int count = 0;
@@ -349,15 +375,15 @@ static unsigned int make_wants(const struct membership *m, const struct stream *
 	return count;
 }
 
-struct state {
+struct pushpull_state {
 	Lvsmesh__Pb__Record records[STATE_RECORDS], *pointers[STATE_RECORDS];
 	uint64_t want[ENTRIES_MAX];
 	uint8_t view[24 * MEMBERSHIP_MEMBERS_MAX], signature[SIGNATURE_SIZE];
 };
 
 /* Our own statement, the peer's, and our view: first of all, and always. */
-static size_t state_own(struct membership *m, struct stream *stream, struct state *state,
-			size_t *ret_size)
+static size_t state_own(struct membership *m, struct pushpull_stream *stream,
+			struct pushpull_state *state, size_t *ret_size)
 {
 	const struct member *peer = member_find(m, stream->member);
 	size_t count = 0;
@@ -377,8 +403,8 @@ static size_t state_own(struct membership *m, struct stream *stream, struct stat
 }
 
 /* Members from the cursor on, as many as fit; each with its Removal, if it has one. */
-static size_t state_members(struct membership *m, struct stream *stream, struct state *state,
-			    size_t count, size_t *size)
+static size_t state_members(struct membership *m, struct pushpull_stream *stream,
+			    struct pushpull_state *state, size_t count, size_t *size)
 {
 	Lvsmesh__Pb__Record *record;
 	bool certificate;
@@ -405,8 +431,8 @@ static size_t state_members(struct membership *m, struct stream *stream, struct 
 	return count;
 }
 
-static size_t make_state(struct membership *m, struct stream *stream, struct state *state,
-			 uint8_t *data)
+static size_t make_state(struct membership *m, struct pushpull_stream *stream,
+			 struct pushpull_state *state, uint8_t *data)
 {
 	Lvsmesh__Pb__State message = LVSMESH__PB__STATE__INIT;
 	size_t size = OVERHEAD, count = stream->told ? 0 : state_own(m, stream, state, &size);
@@ -432,8 +458,8 @@ static size_t make_state(struct membership *m, struct stream *stream, struct sta
 int membership_frame(struct membership *m, unsigned int i, uint8_t *data, uint8_t *ret_kind,
 		     size_t *ret_len)
 {
-	struct stream *stream = &m->streams[i];
-	struct state *state;
+	struct pushpull_stream *stream = &m->streams[i];
+	struct pushpull_state *state;
 	size_t len;
 
 	switch (stream->phase) {
@@ -459,7 +485,7 @@ int membership_frame(struct membership *m, unsigned int i, uint8_t *data, uint8_
 	return 0;
 }
 
-static bool take_state(struct membership *m, struct stream *stream, struct member *member,
+static bool take_state(struct membership *m, struct pushpull_stream *stream, struct member *member,
 		       const uint8_t *data, size_t len)
 {
 	uint8_t *memory = malloc(STATE_MEMORY);
@@ -499,7 +525,7 @@ static bool take_state(struct membership *m, struct stream *stream, struct membe
 
 void pushpull_frame(struct membership *m, const struct membership_event *event)
 {
-	struct stream *stream = &m->streams[event->stream];
+	struct pushpull_stream *stream = &m->streams[event->stream];
 	struct member *member = member_find(m, stream->member);
 	bool ok = false, kind = false;
 
@@ -534,6 +560,20 @@ void pushpull_frame(struct membership *m, const struct membership_event *event)
 	}
 }
 
+void pushpull_sync(struct membership *m, const struct membership_event *event)
+{
+	struct member *member = member_find(m, event->member);
+
+	if (!member)
+		return;
+	if (event->ok && member->state == STATE_FAILED)
+		split_evidence(m, member, EVIDENCE_SYNC);
+	/* A stream that ends puts TCP in doubt: a dial finds out. */
+	if (!event->ok && member->sync_alive && member_answers(member) && member->path_count > 0)
+		pushpull_dial(m, member, &member->paths[0].endpoint, -1);
+	member->sync_alive = event->ok;
+}
+
 void pushpull_mismatch(struct membership *m, struct member *member, bool differs)
 {
 	if (!differs) {
@@ -559,7 +599,7 @@ void pushpull_mismatch(struct membership *m, struct member *member, bool differs
 static void routine(struct membership *m, usec_t *next)
 {
 	struct member *member;
-	struct path *path;
+	struct member_path *path;
 
 	if (m->now.mono >= m->routine_at) {
 		member = links_pick(m);
@@ -590,7 +630,7 @@ static void stream_timers(struct membership *m, usec_t *next)
 	if (m->now.mono >= m->streams_at) {
 		m->streams_at = USEC_NEVER;
 		for (unsigned int i = 0; i < MEMBERSHIP_STREAMS_MAX; i++) {
-			struct stream *stream = &m->streams[i];
+			struct pushpull_stream *stream = &m->streams[i];
 
 			if (stream->phase == STREAM_NONE)
 				continue;

@@ -1,5 +1,5 @@
 /* Quorum: whether this director sees more than half of the roster. */
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 
 #define SETTLE SEC
 

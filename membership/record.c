@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 #include "proto/arena.h"
 
 #define AWAY_DIAL                                                                                  \
@@ -106,7 +106,7 @@ void record_own_state(struct membership *m)
 	message.certificate = m->identity->certificate.serial;
 	message.since = m->since;
 	message.statement_max = STATEMENT_MAX;
-	m->links.others_len = (unsigned int)lvsmesh__pb__statement__get_packed_size(&message);
+	links_room(m, lvsmesh__pb__statement__get_packed_size(&message));
 	message.links = record_bytes(links, links_store(m, links));
 	message.links_reached = m->links.list.reached;
 	m->statement_len = (uint16_t)lvsmesh__pb__statement__pack(&message, m->statement);
@@ -116,6 +116,19 @@ void record_own_state(struct membership *m)
 	m->refute = false;
 	m->refute_at = m->now.mono + m->profile.timeout / 2;
 	broadcast_add(m, ITEM_STATEMENT, m->identity->id, 0);
+}
+
+void record_refute(struct membership *m, uint64_t accuser)
+{
+	struct membership_notice *notice = notice_add(m, MEMBERSHIP_REFUTED, NULL);
+
+	m->refute = true;
+	notice->accuser = accuser;
+}
+
+uint64_t record_number(struct membership *m, enum record_kind kind)
+{
+	return kind == RECORD_SUSPICION ? ++m->accusations : ++m->others;
 }
 
 void record_of_self(const struct membership *m, bool certificate, Lvsmesh__Pb__Record *record)
@@ -171,22 +184,6 @@ int record_check(struct membership *m, struct member *origin, const Lvsmesh__Pb_
 	return -EBADMSG;
 }
 
-static void set_paths(struct member *member, const struct statement *statement)
-{
-	struct path old[MEMBERSHIP_ADDRESSES_MAX];
-	unsigned int old_count = member->path_count;
-
-	memcpy(old, member->paths, sizeof(old));
-	memset(member->paths, 0, sizeof(member->paths));
-	member->path_count = statement->endpoint_count;
-	for (unsigned int i = 0; i < member->path_count; i++) {
-		member->paths[i].endpoint = statement->endpoints[i];
-		for (unsigned int j = 0; j < old_count; j++)
-			if (endpoint_compare(&old[j].endpoint, &statement->endpoints[i]) == 0)
-				member->paths[i] = old[j];
-	}
-}
-
 static bool store_statement(struct membership *m, struct member *member,
 			    const Lvsmesh__Pb__Record *record, const struct statement *statement)
 {
@@ -196,13 +193,13 @@ static bool store_statement(struct membership *m, struct member *member,
 		return false;
 	memcpy(bytes, record->body.data, record->body.len);
 	free(member->statement);
-	m->digest -= member_digest(member);
+	member_digest_out(m, member);
 	member->statement = bytes;
 	member->statement_len = (uint16_t)record->body.len;
 	memcpy(member->signature, record->signature.data, SIGNATURE_SIZE);
 	member->epoch = record->epoch;
 	member->incarnation = record->sequence;
-	m->digest += member_digest(member);
+	member_digest_in(m, member);
 	member->boot = statement->boot;
 	member->config = statement->config;
 	member->position = statement->position;
@@ -211,23 +208,12 @@ static bool store_statement(struct membership *m, struct member *member,
 	member->phase = statement->phase;
 	member->lease = statement->lease;
 	member->takes = (uint16_t)MIN(statement->takes, (unsigned int)STATEMENT_MAX);
-	set_paths(member, statement);
+	path_set(member, statement->endpoints, statement->endpoint_count);
 	links_load(m, member, statement->links, statement->link_count, statement->links_reached);
-	m->roster_changed |= member->in_roster;
-	m->view_changed = true;
+	if (member->in_roster)
+		change_roster(m);
+	change_view(m);
 	return true;
-}
-
-/* A newer statement of the same epoch takes *left* back, as if it had never been stated: members
- * that got the two in another order never saw it leave. */
-static void unleave(struct membership *m, struct member *member)
-{
-	if (member->state != STATE_GONE || member->removal || member->left_epoch != member->epoch)
-		return;
-	member->left_epoch = 0;
-	member_state_set(m, member, member->left_state);
-	member_roster_set(m, member, true);
-	notice_add(m, MEMBERSHIP_MEMBER_JOINED, member);
 }
 
 /* Applies a member's newest statement to its state. Only an answer of the member itself decides
@@ -240,12 +226,11 @@ static void judge(struct membership *m, struct member *member)
 			member_left(m, member);
 		return;
 	}
-	unleave(m, member);
+	member_unleave(m, member);
 	if (member->phase == PHASE_ABSENT) {
 		suspicion_clear(m, member);
-		member->lease_end = m->now.mono + member->lease * SEC;
-		member->hellos = 0;
-		member->hello_at = m->now.mono + AWAY_DIAL;
+		member_lease(m, member);
+		member_hello_at(member, m->now.mono + AWAY_DIAL);
 		if (member->in_roster && member->state != STATE_GONE)
 			member_state_set(m, member, STATE_AWAY);
 		return;
@@ -253,17 +238,15 @@ static void judge(struct membership *m, struct member *member)
 	if (member->state == STATE_SUSPECT)
 		suspicion_clear(m, member);
 	if (member->state == STATE_GONE) {
-		free(member->removal);
-		member->removal = NULL;
+		tombstone_forget(member);
 		member_state_set(m, member, STATE_UNPROVEN);
-		member->hellos = 0;
-		member->hello_at = 0;
+		member_hello_at(member, 0);
 	}
 	/* It says that it is back, or in another boot: it has to prove it. */
-	if (!member_answers(member) || member->proven != member->epoch) {
-		member->verify_at =
-			m->now.mono + chance_below(&m->chance, m->roster_count * HELLO_SPREAD);
-	}
+	if (!member_answers(member) || member->proven != member->epoch)
+		member_verify_at(member,
+				 m->now.mono +
+					 chance_below(&m->chance, m->roster_count * HELLO_SPREAD));
 }
 
 /* A statement in our own name has come back. */
@@ -304,16 +287,16 @@ static void take_own(struct membership *m, const Lvsmesh__Pb__Record *record)
 	} else if (m->now.mono >= m->twice_said) {
 		Lvsmesh__Pb__Twice twice = LVSMESH__PB__TWICE__INIT;
 		uint8_t body[32], signature[SIGNATURE_SIZE];
+		uint64_t number;
 		size_t len;
 
 		m->twice_said = m->now.mono + TWICE_PAUSE;
 		twice.epoch = record->epoch;
 		twice.boot = statement.boot;
 		len = lvsmesh__pb__twice__pack(&twice, body);
-		m->others++;
-		seal_record_sign(m->identity, RECORD_TWICE, m->epoch, m->others, body, len,
-				 signature);
-		broadcast_record(m, ITEM_TWICE, m->identity->id, m->epoch, m->others, body, len,
+		number = record_number(m, RECORD_TWICE);
+		seal_record_sign(m->identity, RECORD_TWICE, m->epoch, number, body, len, signature);
+		broadcast_record(m, ITEM_TWICE, m->identity->id, m->epoch, number, body, len,
 				 signature);
 	}
 }

@@ -2,7 +2,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 #include "proto/arena.h"
 
 #define RECORDS_MAX (2 * MEMBERSHIP_MEMBERS_MAX)
@@ -95,7 +95,7 @@ static void take(struct membership *m, const Lvsmesh__Pb__Record *record)
 		member_roster_set(m, member, true);
 		member_busy(m, member);
 		if (member->phase == PHASE_ABSENT) {
-			member->lease_end = m->now.mono + member->lease * SEC;
+			member_lease(m, member);
 			member_state_set(m, member, STATE_AWAY);
 		}
 	}
@@ -118,7 +118,7 @@ int roster_load(struct membership *m, const uint8_t *data, size_t len)
 			take(m, state->records[i]);
 		/* A build that did not state it has known others: then since its first boot,
 		 * whose epoch is the clock's. */
-		m->since = state->since ? state->since : state->n_records > 0 ? m->epoch : 0;
+		place_load(m, state->since ? state->since : state->n_records > 0 ? m->epoch : 0);
 		r = 0;
 	}
 	free(at);

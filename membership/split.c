@@ -1,6 +1,6 @@
 /* Split brain: members that were lost together are suspected to live on, until they are heard of
  * (confirmed) or come back (healed). */
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 
 #define ENTRY_SIZE 24
 #define LOOK (250 * MSEC)
@@ -8,6 +8,7 @@
 #define REMEMBERED (60 * SEC)
 #define COMPARISONS 8
 #define HEALTH_GOOD 1
+#define REFUSED_LATELY (5 * SEC)
 
 #define EXPLAINED (EVIDENCE_REFUSED | EVIDENCE_RESTARTED)
 #define COMPARED (EVIDENCE_RESTARTED | EVIDENCE_MUTUAL | EVIDENCE_ONE_SIDED)
@@ -24,7 +25,7 @@ static usec_t stable_time(unsigned int members)
 }
 
 /* Those of the window. */
-struct lost {
+struct lost_members {
 	unsigned int all;     /* unexplained, back or not */
 	unsigned int missing; /* of them, not back */
 	unsigned int evidence;
@@ -37,9 +38,9 @@ static bool in_window(const struct membership *m, const struct member *member)
 	return m->split.lost_at && member->failed_at >= m->split.lost_at && member->lost;
 }
 
-static void count_lost(const struct membership *m, struct lost *lost)
+static void count_lost(const struct membership *m, struct lost_members *lost)
 {
-	*lost = (struct lost){0};
+	*lost = (struct lost_members){0};
 	for (unsigned int i = 0; i < m->member_cap; i++) {
 		struct member *member = m->members[i];
 
@@ -66,6 +67,17 @@ static void count_lost(const struct membership *m, struct lost *lost)
 static unsigned int enough(const struct membership *m)
 {
 	return m->roster_count + 1 - m->away_count <= 2 ? 1 : 2;
+}
+
+void split_failed(struct membership *m, struct member *member)
+{
+	member->failed_epoch = member->epoch;
+	member->failed_at = m->now.mono;
+	member->back_at = 0;
+	member->lost = false;
+	member->evidence = 0;
+	if (member->refused_at && member->refused_at + REFUSED_LATELY >= m->now.mono)
+		member->evidence |= EVIDENCE_REFUSED;
 }
 
 void split_lost(struct membership *m, struct member *member)
@@ -135,7 +147,7 @@ void split_view_make(struct membership *m, uint8_t *body, Lvsmesh__Pb__Record *r
 	record->kind = RECORD_VIEW;
 	record->origin = m->identity->id;
 	record->epoch = m->epoch;
-	record->sequence = ++m->others;
+	record->sequence = record_number(m, RECORD_VIEW);
 	record->body = record_bytes(body, len);
 	seal_record_sign(m->identity, RECORD_VIEW, m->epoch, record->sequence, body, len,
 			 signature);
@@ -171,7 +183,7 @@ void split_view_take(struct membership *m, struct member *member, const Lvsmesh_
 }
 
 static void fill_notice(const struct membership *m, struct membership_notice *notice,
-			const struct lost *lost)
+			const struct lost_members *lost)
 {
 	notice->lost = lost->all;
 	notice->evidence = lost->evidence;
@@ -192,7 +204,7 @@ static void forget(struct membership *m)
 
 /* Until views are compared and those that are back have stayed for a while. A single lost member is
  * waited for too, before a split is reported: its view may show that it was cut off. */
-static bool still_open(struct membership *m, const struct lost *lost)
+static bool still_open(struct membership *m, const struct lost_members *lost)
 {
 	if (lost->missing >= (m->split.incident.open ? enough(m) : 1)) {
 		m->split.whole_at = 0;
@@ -203,7 +215,7 @@ static bool still_open(struct membership *m, const struct lost *lost)
 	return m->now.mono < m->split.whole_at + SETTLE;
 }
 
-static void judge(struct membership *m, const struct lost *lost, usec_t *next)
+static void judge(struct membership *m, const struct lost_members *lost, usec_t *next)
 {
 	struct split *split = &m->split;
 	bool proof = lost->proof != 0, open = split->incident.open, wanted;
@@ -238,7 +250,7 @@ static void judge(struct membership *m, const struct lost *lost, usec_t *next)
 void split_timers(struct membership *m, usec_t *next)
 {
 	struct split *split = &m->split;
-	struct lost lost;
+	struct lost_members lost;
 
 	if (!split->lost_at)
 		return;

@@ -3,7 +3,7 @@
  * (Lifeguard). */
 #include <stdlib.h>
 
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 #include "proto/arena.h"
 
 #define SUSPICION_BODY_MAX 48
@@ -28,6 +28,18 @@ static void set_deadline(struct membership *m, struct member *member)
 	time += (SUSPICION_LONGEST - 1) * shortest * (100 - saved[suspicion->expected][confirmed]) /
 		100;
 	suspicion->deadline = suspicion->started + time;
+}
+
+void suspicion_late(struct membership *m, usec_t late)
+{
+	for (unsigned int i = 0; i < m->busy_count; i++) {
+		struct suspicion *suspicion = m->busy[i]->suspicion;
+
+		if (!suspicion)
+			continue;
+		postpone(&suspicion->started, late);
+		postpone(&suspicion->deadline, late);
+	}
 }
 
 void suspicion_unscaled(struct membership *m, struct member *member)
@@ -85,7 +97,7 @@ void suspicion_own(struct membership *m, struct member *member)
 	message.epoch = member->epoch;
 	message.incarnation = member->incarnation;
 	len = lvsmesh__pb__suspicion__pack(&message, body);
-	accuser.sequence = ++m->accusation;
+	accuser.sequence = record_number(m, RECORD_SUSPICION);
 	seal_record_sign(m->identity, RECORD_SUSPICION, m->epoch, accuser.sequence, body, len,
 			 accuser.signature);
 	add_accuser(m, member, &accuser);
@@ -175,10 +187,8 @@ static void verify(struct membership *m, struct member *member)
 	}
 	if (member->probe && member->probe->stage != PROBE_HELLO)
 		return;
-	if (m->verify_budget == 0)
-		return;
-	m->verify_budget--;
-	probe_start(m, member, tries_all_ways(m, member));
+	if (probe_may_verify(m))
+		probe_start(m, member, tries_all_ways(m, member));
 }
 
 void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record)
@@ -188,7 +198,6 @@ void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record)
 	struct accuser accuser = {
 		.id = record->origin, .epoch = record->epoch, .sequence = record->sequence};
 	Lvsmesh__Pb__Suspicion *message;
-	struct membership_notice *notice;
 	uint64_t epoch, incarnation;
 	struct arena arena;
 
@@ -232,9 +241,7 @@ void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record)
 		return;
 	recent_commit(&origin->accusations, record->epoch, record->sequence);
 	if (!member) {
-		m->refute = true;
-		notice = notice_add(m, MEMBERSHIP_REFUTED, NULL);
-		notice->accuser = record->origin;
+		record_refute(m, record->origin);
 		return;
 	}
 	memcpy(accuser.signature, record->signature.data, SIGNATURE_SIZE);

@@ -10,7 +10,7 @@
  * - A member whose certificate has expired is in no roster that is read. */
 #include <stdlib.h>
 
-#include "membership/membership_private.h"
+#include "membership/parts.h"
 #include "proto/arena.h"
 
 #define TOMBSTONE (3600 * SEC)  /* at least, for those who look at the list */
@@ -21,6 +21,17 @@
 bool tombstone_removed(const struct member *member)
 {
 	return member->state == STATE_GONE && member->phase != PHASE_LEFT;
+}
+
+void tombstone_forget(struct member *member)
+{
+	free(member->removal);
+	member->removal = NULL;
+}
+
+void tombstone_restarted(struct member *member)
+{
+	member->agreed = 0;
 }
 
 void tombstone_agreed(struct membership *m, struct member *member)
@@ -78,7 +89,7 @@ bool tombstone_timer(struct membership *m, struct member *member, usec_t *next)
 		sooner(next, m->now.mono + LOOK);
 		return true;
 	}
-	m->roster_changed = true;
+	change_roster(m);
 	member_remove(m, member);
 	return false;
 }
@@ -99,7 +110,7 @@ static void sign(struct membership *m, struct member *member)
 	message.incarnation = member->incarnation;
 	removal->len = (uint8_t)lvsmesh__pb__removal__pack(&message, removal->body);
 	removal->epoch = m->epoch;
-	removal->sequence = ++m->others;
+	removal->sequence = record_number(m, RECORD_REMOVAL);
 	seal_record_sign(m->identity, RECORD_REMOVAL, removal->epoch, removal->sequence,
 			 removal->body, removal->len, removal->signature);
 }

@@ -69,3 +69,39 @@ def test_openings(tmp_path):
     file.write_text(plain + "/* What it reads is kept.\n * Of these one stays. */\n")
     done = lint(tmp_path)
     assert done.returncode == 1 and "2 of 201 sentences" in done.stdout
+
+
+STATE = """/* split.c */
+struct split {
+	bool open;
+};
+
+struct member {
+	/* record.c: what it states. */
+	struct {
+		uint64_t epoch; /* of its boot */
+		uint8_t *body, name[16];
+	};
+
+	/* split.c */
+	struct split split;
+};
+"""
+
+
+@pytest.mark.parametrize("line, writes", [
+    ("member->epoch = 1;", "epoch"), ("member->split.open = true;", "split"), ("++member->epoch;", "epoch"),
+    ("member->name[0] |= 1;", "name"), ("split->open = false;", "open"),
+    ("if (member->epoch == 1 || split->open >= 2)\\n\\t\\treturn member->body;", None),
+])
+def test_owners(tmp_path, line, writes):
+    """Each struct of membership/ is written by one file."""
+    (tmp_path / "membership").mkdir()
+    (tmp_path / "membership/state.h").write_text(STATE)
+    code = f"void f(struct member *member, struct split *split)\n{{\n\t{line}\n}}\n"
+    (tmp_path / "membership/probe.c").write_text(code)
+    assert lint(tmp_path).stdout == (
+        f"membership/probe.c:3: writes {writes}, which is {'record.c' if 'ep' in line or 'name' in line else 'split.c'}'s: call a function of it\n"
+        if writes else "")
+    (tmp_path / "membership/probe.c").rename(tmp_path / f"membership/{'record' if 'ep' in line or 'name' in line else 'split'}.c")
+    assert lint(tmp_path).stdout == "" or not writes
