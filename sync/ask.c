@@ -1,30 +1,30 @@
-/* Asks a peer for entries besides its journal: one Want at a time. */
+/* Asks a publisher for entries besides its journal: one Want at a time. */
 #include "sync/sync_private.h"
 
-static bool relay_asked(const struct sync *sync, const struct journal *journal)
+static bool orphan_asked(const struct sync *sync, const struct journal *journal)
 {
 	STREAMS_EACH (i, sync) {
 		const struct sync_stream *stream = sync->streams[i];
 
-		if (stream->is_subscription && stream->subscription.ask == ASK_RELAY &&
-		    stream->subscription.relay.id == journal->id &&
-		    stream->subscription.relay.journal == journal->journal)
+		if (stream->is_subscription && stream->subscription.ask == ASK_ORPHANS &&
+		    stream->subscription.orphan.id == journal->id &&
+		    stream->subscription.orphan.journal == journal->journal)
 			return true;
 	}
 	return false;
 }
 
 /* The peer has followed an orphaned journal, one that we follow no more, further than we have. */
-static bool relay_take(const struct sync *sync, struct subscription *subscription)
+static bool orphan_take(const struct sync *sync, struct subscription *subscription)
 {
-	for (unsigned int i = 0; subscription->lost && i < subscription->lost->len; i++) {
-		const struct journal *lost = &subscription->lost->journals[i];
-		const struct journal *known = progress_find_followed(sync, lost->id, lost->journal);
+	for (unsigned int i = 0; subscription->orphans && i < subscription->orphans->len; i++) {
+		const struct journal *orphan = &subscription->orphans->journals[i];
+		const struct journal *known = progress_find(sync, orphan->id, orphan->journal);
 
-		if ((known && known->position >= lost->position) || progress_now(sync, lost) ||
-		    relay_asked(sync, lost))
+		if ((known && known->position >= orphan->position) || progress_now(sync, orphan) ||
+		    orphan_asked(sync, orphan))
 			continue;
-		subscription->relay = *lost;
+		subscription->orphan = *orphan;
 		subscription->since = known ? known->hlc : 0;
 		return true;
 	}
@@ -39,8 +39,8 @@ void ask_next(struct sync *sync, struct sync_stream *stream)
 		return;
 	if (join_take(sync, stream))
 		subscription->ask = ASK_SHARE;
-	else if (sync->join.done && relay_take(sync, subscription))
-		subscription->ask = ASK_RELAY;
+	else if (sync->join.done && orphan_take(sync, subscription))
+		subscription->ask = ASK_ORPHANS;
 	else if (digest_take(sync, stream))
 		subscription->ask = ASK_DIFFERENCE;
 	subscription->ask_due = subscription->ask != ASK_NOTHING;
@@ -64,9 +64,9 @@ void ask_ended(struct sync *sync, struct sync_stream *stream)
 		join_share_ended(sync, subscription->share, true);
 	} else if (ask == ASK_DIFFERENCE) {
 		digest_answered(subscription);
-	} else if (ask == ASK_RELAY) {
-		progress_note(sync, &subscription->relay);
-		sync->lost_changes++;
+	} else if (ask == ASK_ORPHANS) {
+		progress_note(sync, &subscription->orphan);
+		sync->orphans_changes++;
 	}
 	ask_next(sync, stream);
 }
@@ -77,7 +77,7 @@ void ask_dropped(struct sync *sync, struct sync_stream *stream)
 		join_share_ended(sync, stream->subscription.share, false);
 	digest_dropped(sync, stream);
 	if (stream->subscription.begun)
-		sync->lost_changes++;
+		sync->orphans_changes++;
 }
 
 /* If an origin finds no place in the list, the peer sends its entries in vain. */
@@ -114,7 +114,7 @@ size_t ask_output(struct sync *sync, struct sync_stream *stream, uint8_t *data)
 		message.n_ranges = subscription->pairs_len;
 		message.ranges = subscription->pairs;
 	} else {
-		message.origin = subscription->relay.id;
+		message.origin = subscription->orphan.id;
 		message.since = subscription->since;
 	}
 	return lvsmesh__pb__want__pack(&message, data);

@@ -43,14 +43,14 @@ static void join_done(struct sync *sync)
 		join->seen[i].streamed = join->seen[i].position;
 		progress_note(sync, &join->seen[i]);
 	}
-	sync->lost_changes++;
+	sync->orphans_changes++;
 	join_look(sync);
 }
 
 /* Keeps the lower position and version of the two; false: one does not know the journal. */
-static bool least(struct journal *journal, const struct lost *lost)
+static bool least(struct journal *journal, const struct orphans *orphans)
 {
-	const struct journal *had = progress_find(lost, journal->id, journal->journal);
+	const struct journal *had = progress_find_orphan(orphans, journal->id, journal->journal);
 
 	if (!had)
 		return false;
@@ -79,9 +79,9 @@ static void see_donor(struct sync *sync, struct subscription *subscription)
 	if (subscription->donor)
 		return;
 	subscription->donor = true;
-	if (!join->seen_any && subscription->lost) {
-		join->seen_len = subscription->lost->len;
-		memcpy(join->seen, subscription->lost->journals,
+	if (!join->seen_any && subscription->orphans) {
+		join->seen_len = subscription->orphans->len;
+		memcpy(join->seen, subscription->orphans->journals,
 		       join->seen_len * sizeof(*join->seen));
 	}
 	join->seen_any = true;
@@ -89,8 +89,8 @@ static void see_donor(struct sync *sync, struct subscription *subscription)
 		struct journal journal = join->seen[i];
 		const struct subscription *skipped = find_skipped(sync, journal.id);
 
-		if (least(&journal, subscription->lost) && !progress_now(sync, &journal) &&
-		    (!skipped || least(&journal, skipped->lost)))
+		if (least(&journal, subscription->orphans) && !progress_now(sync, &journal) &&
+		    (!skipped || least(&journal, skipped->orphans)))
 			join->seen[len++] = journal;
 	}
 	join->seen_len = len;

@@ -5,15 +5,15 @@
 #include "sync/sync_private.h"
 
 /* Several journals are often lost together. */
-#define LOST_INTERVAL (50 * USEC_PER_MSEC)
-/* A peer that takes fewer journals than there are gets the others this long after each Lost, which
- * replaces the one before: meanwhile it asks for what it lacks of those. */
-#define LOST_TURN (10 * USEC_PER_SEC)
+#define ORPHANS_INTERVAL (50 * USEC_PER_MSEC)
+/* A peer that takes fewer journals than there are gets the others this long after each Orphans,
+ * which replaces the one before: meanwhile it asks for what it lacks of those. */
+#define ORPHANS_TURN (10 * USEC_PER_SEC)
 
-const struct journal *progress_find_followed(const struct sync *sync, uint64_t id, uint64_t journal)
+const struct journal *progress_find(const struct sync *sync, uint64_t id, uint64_t journal)
 {
-	for (unsigned int i = 0; i < FOLLOWED_MAX && sync->followed[i].id; i++) {
-		const struct journal *known = &sync->followed[i];
+	for (unsigned int i = 0; i < PROGRESS_MAX && sync->progress[i].id; i++) {
+		const struct journal *known = &sync->progress[i];
 
 		if (known->id == id && (journal == 0 || known->journal == journal))
 			return known;
@@ -23,10 +23,10 @@ const struct journal *progress_find_followed(const struct sync *sync, uint64_t i
 
 void progress_note(struct sync *sync, const struct journal *journal)
 {
-	struct journal *known = sync->followed, note = *journal;
+	struct journal *known = sync->progress, note = *journal;
 	unsigned int i = 0;
 
-	while (i < FOLLOWED_MAX - 1 && known[i].id &&
+	while (i < PROGRESS_MAX - 1 && known[i].id &&
 	       (known[i].id != journal->id || known[i].journal != journal->journal))
 		i++;
 	if (known[i].id == journal->id && known[i].journal == journal->journal) {
@@ -53,27 +53,29 @@ bool progress_now(const struct sync *sync, const struct journal *journal)
 /* A peer that hears that we are complete asks at once, and has to know what it will get. */
 usec_t progress_time(const struct sync *sync, const struct subscriber *subscriber)
 {
-	if (subscriber->lost_said == sync->lost_changes)
-		return subscriber->lost_parts ? subscriber->lost_time + LOST_TURN : USEC_NEVER;
-	return subscriber->heartbeat_due ? 0 : subscriber->lost_time + LOST_INTERVAL;
+	if (subscriber->orphans_changes == sync->orphans_changes)
+		return subscriber->orphans_parts ? subscriber->orphans_time + ORPHANS_TURN
+						 : USEC_NEVER;
+	return subscriber->heartbeat_due ? 0 : subscriber->orphans_time + ORPHANS_INTERVAL;
 }
 
 size_t progress_output(struct sync *sync, struct subscriber *subscriber, struct now now,
 		       uint8_t *data)
 {
-	Lvsmesh__Pb__Lost message = LVSMESH__PB__LOST__INIT;
-	uint64_t columns[4][LOST_MAX];
-	unsigned int n = 0, before = 0, max = MIN(subscriber->lost_max, (unsigned int)LOST_MAX);
+	Lvsmesh__Pb__Orphans message = LVSMESH__PB__ORPHANS__INIT;
+	uint64_t columns[4][ORPHANS_MAX];
+	unsigned int n = 0, before = 0,
+		     max = MIN(subscriber->orphans_max, (unsigned int)ORPHANS_MAX);
 	bool more = false;
 
-	if (subscriber->lost_said != sync->lost_changes)
-		subscriber->lost_from = 0;
-	subscriber->lost_said = sync->lost_changes;
-	subscriber->lost_time = now.mono;
-	for (unsigned int i = 0; i < FOLLOWED_MAX && before < LOST_MAX && !more; i++) {
-		const struct journal *known = &sync->followed[i];
+	if (subscriber->orphans_changes != sync->orphans_changes)
+		subscriber->orphans_from = 0;
+	subscriber->orphans_changes = sync->orphans_changes;
+	subscriber->orphans_time = now.mono;
+	for (unsigned int i = 0; i < PROGRESS_MAX && before < ORPHANS_MAX && !more; i++) {
+		const struct journal *known = &sync->progress[i];
 
-		if (!known->id || progress_now(sync, known) || before++ < subscriber->lost_from)
+		if (!known->id || progress_now(sync, known) || before++ < subscriber->orphans_from)
 			continue;
 		if (n == max) {
 			more = true;
@@ -84,37 +86,37 @@ size_t progress_output(struct sync *sync, struct subscriber *subscriber, struct 
 		columns[2][n] = known->position;
 		columns[3][n++] = known->hlc;
 	}
-	subscriber->lost_parts = more || subscriber->lost_from > 0;
-	subscriber->lost_from = more ? subscriber->lost_from + n : 0;
+	subscriber->orphans_parts = more || subscriber->orphans_from > 0;
+	subscriber->orphans_from = more ? subscriber->orphans_from + n : 0;
 	message.n_ids = message.n_journals = message.n_positions = message.n_hlcs = n;
 	message.ids = columns[0];
 	message.journals = columns[1];
 	message.positions = columns[2];
 	message.hlcs = columns[3];
-	return lvsmesh__pb__lost__pack(&message, data);
+	return lvsmesh__pb__orphans__pack(&message, data);
 }
 
 int progress_receive(struct sync *sync, struct sync_stream *stream,
-		     const Lvsmesh__Pb__Lost *message)
+		     const Lvsmesh__Pb__Orphans *message)
 {
 	struct subscription *subscription = &stream->subscription;
-	struct lost *lost = NULL;
+	struct orphans *orphans = NULL;
 
 	if (!subscription->begun)
 		return -SYNC_E_KIND;
-	if (message->n_ids > LOST_MAX || message->n_journals != message->n_ids ||
+	if (message->n_ids > ORPHANS_MAX || message->n_journals != message->n_ids ||
 	    message->n_positions != message->n_ids || message->n_hlcs != message->n_ids)
 		return -SYNC_E_MALFORMED;
 	if (message->n_ids > 0) {
-		lost = malloc(sizeof(*lost) + message->n_ids * sizeof(lost->journals[0]));
-		if (!lost)
+		orphans = malloc(sizeof(*orphans) + message->n_ids * sizeof(orphans->journals[0]));
+		if (!orphans)
 			return -SYNC_E_MEMORY;
-		lost->len = (unsigned int)message->n_ids;
+		orphans->len = (unsigned int)message->n_ids;
 	}
-	free(subscription->lost);
-	subscription->lost = lost;
+	free(subscription->orphans);
+	subscription->orphans = orphans;
 	for (unsigned int i = 0; i < message->n_ids; i++) {
-		lost->journals[i] = (struct journal){
+		orphans->journals[i] = (struct journal){
 			.id = message->ids[i],
 			.journal = message->journals[i],
 			.position = message->positions[i],
@@ -125,11 +127,12 @@ int progress_receive(struct sync *sync, struct sync_stream *stream,
 	return 0;
 }
 
-const struct journal *progress_find(const struct lost *lost, uint64_t id, uint64_t journal)
+const struct journal *progress_find_orphan(const struct orphans *orphans, uint64_t id,
+					   uint64_t journal)
 {
-	for (unsigned int i = 0; lost && i < lost->len; i++) {
-		if (lost->journals[i].id == id && lost->journals[i].journal == journal)
-			return &lost->journals[i];
+	for (unsigned int i = 0; orphans && i < orphans->len; i++) {
+		if (orphans->journals[i].id == id && orphans->journals[i].journal == journal)
+			return &orphans->journals[i];
 	}
 	return NULL;
 }

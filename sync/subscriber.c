@@ -225,7 +225,7 @@ size_t subscriber_output(struct sync *sync, struct sync_stream *stream, struct n
 		return output_begin(sync, subscriber, data);
 	}
 	if (progress_time(sync, subscriber) <= now.mono) {
-		*ret_kind = SYNC_KIND_LOST;
+		*ret_kind = SYNC_KIND_ORPHANS;
 		return progress_output(sync, subscriber, now, data);
 	}
 	if (!subscriber->heartbeat_due && subscriber->digest_due &&
@@ -301,7 +301,7 @@ int subscriber_subscribe(struct sync *sync, struct sync_stream *stream,
 		return -SYNC_E_KIND;
 	subscriber->subscribed = true;
 	subscriber->heartbeat_due = true;
-	subscriber->lost_max = message->journals ? message->journals : ORIGINS_UNSAID;
+	subscriber->orphans_max = message->journals ? message->journals : ORIGINS_UNSAID;
 	subscriber->end = table_position(sync->table);
 	if (message->journal == sync->journal && message->position <= subscriber->end)
 		subscriber->sent = message->position;

@@ -20,10 +20,10 @@ bool subscription_caught_up(const struct subscription *subscription)
 static size_t output_subscribe(const struct sync *sync, struct sync_stream *stream, uint8_t *data)
 {
 	Lvsmesh__Pb__Subscribe message = LVSMESH__PB__SUBSCRIBE__INIT;
-	const struct journal *left = progress_find_followed(sync, stream->peer_id, 0);
+	const struct journal *left = progress_find(sync, stream->peer_id, 0);
 
 	stream->subscription.subscribed = true;
-	message.journals = LOST_MAX;
+	message.journals = ORPHANS_MAX;
 	if (left) {
 		message.journal = stream->subscription.journal = left->journal;
 		message.position = stream->subscription.position = left->streamed;
@@ -89,7 +89,7 @@ int subscription_begin(struct sync *sync, struct sync_stream *stream,
 	subscription->journal = message->journal;
 	subscription->position = message->start;
 	subscription->end = message->end;
-	sync->lost_changes++;
+	sync->orphans_changes++;
 	return 0;
 }
 
@@ -138,7 +138,7 @@ static uint64_t batch_merge(struct sync *sync, struct sync_stream *stream, bool 
 		return merged.hlc;
 	if (stream->subscription.ask == ASK_SHARE)
 		sync->join.entries += merged.news;
-	else if (stream->subscription.ask == ASK_RELAY)
+	else if (stream->subscription.ask == ASK_ORPHANS)
 		sync->counters.orphans_learned += merged.news;
 	else {
 		stream->subscription.covered += merged.covered;

@@ -40,12 +40,12 @@ struct away {
 	uint64_t id, hlc;
 };
 
-#define LOST_MAX DIRECTORS_MAX
+#define ORPHANS_MAX DIRECTORS_MAX
 /* Journals of directors that live, and earlier ones. */
-#define FOLLOWED_MAX (4 * DIRECTORS_MAX)
+#define PROGRESS_MAX (4 * DIRECTORS_MAX)
 
-struct lost {
-	unsigned int len; /* at most LOST_MAX */
+struct orphans {
+	unsigned int len; /* at most ORPHANS_MAX */
 	struct journal journals[];
 };
 
@@ -77,11 +77,11 @@ struct subscriber {
 	uint64_t mark;                         /* the journal's tail at mark_time */
 	usec_t mark_time;                      /* mono */
 	usec_t moved;                          /* mono, when it acknowledged more than before */
-	unsigned int lost_said;                /* sync->lost_changes when the last Lost was sent */
-	usec_t lost_time;                      /* mono, when */
-	unsigned int lost_max;                 /* journals that the subscriber takes in a Lost */
-	bool lost_parts;                       /* there are more: sent in turn */
-	unsigned int lost_from;                /* the first that is sent next */
+	unsigned int orphans_changes; /* sync->orphans_changes when the last Orphans was sent */
+	usec_t orphans_time;          /* mono, when */
+	unsigned int orphans_max;     /* journals that the subscriber takes in an Orphans */
+	bool orphans_parts;           /* there are more: sent in turn */
+	unsigned int orphans_from;    /* the first that is sent next */
 	bool digest_due;
 	struct answer *answer; /* owned; NULL: no Want */
 	usec_t answer_time;    /* mono, of its last batch */
@@ -91,7 +91,7 @@ struct subscriber {
 enum ask {
 	ASK_NOTHING,
 	ASK_SHARE,      /* of the start's */
-	ASK_RELAY,      /* the orphaned tail of a dead director's journal */
+	ASK_ORPHANS,    /* the orphaned tail of a dead director's journal */
 	ASK_DIFFERENCE, /* parts of the key space whose sums differ */
 };
 
@@ -107,7 +107,7 @@ struct subscription {
 	unsigned int share;
 	bool donor;            /* we requested a share from it */
 	unsigned int skip_max; /* origins that the publisher takes in a Want */
-	struct journal relay;  /* ASK_RELAY: how far it will be followed then */
+	struct journal orphan; /* ASK_ORPHANS: how far it will be followed then */
 	uint64_t since;
 	uint64_t since_away; /* the highest version known when the peer was heard before, or 0 */
 	/* ASK_DIFFERENCE: the parts, and the horizon up to which both should have had the same. */
@@ -116,7 +116,7 @@ struct subscription {
 	struct ranges differ; /* those not requested yet */
 	unsigned int covered; /* news in the answer that the sums cover */
 	uint64_t horizon;
-	struct lost *lost; /* owned: the publisher's last Lost; NULL: empty */
+	struct orphans *orphans; /* owned: the publisher's last Orphans; NULL: empty */
 };
 
 struct sync_stream {
@@ -187,7 +187,7 @@ struct sync_join {
 	bool seen_any;
 	/* How far the donors of all shares had followed the journals of directors that are gone. */
 	unsigned int seen_len;
-	struct journal seen[LOST_MAX];
+	struct journal seen[ORPHANS_MAX];
 	usec_t alone; /* mono, since when there is no donor */
 };
 
@@ -267,9 +267,9 @@ struct sync {
 	uint64_t open[BITS_WORDS(SYNC_STREAMS_MAX)];
 	/* How far the peers' journals were applied, the last used first: it survives the streams.
 	 */
-	struct journal followed[FOLLOWED_MAX];
-	struct away away[FOLLOWED_MAX]; /* the last first */
-	unsigned int lost_changes;      /* how often those that we follow no more changed */
+	struct journal progress[PROGRESS_MAX];
+	struct away away[PROGRESS_MAX]; /* the last first */
+	unsigned int orphans_changes;   /* how often those that we follow no more changed */
 	struct sync_join join;
 	struct digest digest;
 	struct digest_compare compare;
@@ -385,8 +385,7 @@ bool subscription_caught_up(const struct subscription *subscription);
 
 /* progress.c */
 /* NULL: not known. journal 0: the one that was followed last. */
-const struct journal *progress_find_followed(const struct sync *sync, uint64_t id,
-					     uint64_t journal);
+const struct journal *progress_find(const struct sync *sync, uint64_t id, uint64_t journal);
 /* Notes it, unless more is known. */
 void progress_note(struct sync *sync, const struct journal *journal);
 /* Some subscription follows it now. */
@@ -395,8 +394,9 @@ size_t progress_output(struct sync *sync, struct subscriber *subscriber, struct 
 		       uint8_t *data);
 usec_t progress_time(const struct sync *sync, const struct subscriber *subscriber);
 int progress_receive(struct sync *sync, struct sync_stream *stream,
-		     const Lvsmesh__Pb__Lost *message);
-const struct journal *progress_find(const struct lost *lost, uint64_t id, uint64_t journal);
+		     const Lvsmesh__Pb__Orphans *message);
+const struct journal *progress_find_orphan(const struct orphans *orphans, uint64_t id,
+					   uint64_t journal);
 
 /* ask.c: the next Want of a subscription. */
 void ask_next(struct sync *sync, struct sync_stream *stream);

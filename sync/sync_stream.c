@@ -12,7 +12,7 @@ static void stream_heard(const struct sync *sync, struct sync_stream *stream, st
 
 static uint64_t away_since(const struct sync *sync, uint64_t id)
 {
-	for (unsigned int i = 0; i < FOLLOWED_MAX && sync->away[i].id; i++)
+	for (unsigned int i = 0; i < PROGRESS_MAX && sync->away[i].id; i++)
 		if (sync->away[i].id == id)
 			return sync->away[i].hlc;
 	return 0;
@@ -26,7 +26,7 @@ static void away_note(struct sync *sync, const struct sync_stream *stream)
 
 	if (!subscription_caught_up(&stream->subscription))
 		return;
-	while (i < FOLLOWED_MAX - 1 && away[i].id && away[i].id != stream->peer_id)
+	while (i < PROGRESS_MAX - 1 && away[i].id && away[i].id != stream->peer_id)
 		i++;
 	memmove(&away[1], &away[0], i * sizeof(*away));
 	away[0] = (struct away){stream->peer_id, stream->heard_hlc};
@@ -35,7 +35,7 @@ static void away_note(struct sync *sync, const struct sync_stream *stream)
 void sync_stream_free(struct sync_stream *stream)
 {
 	if (stream->is_subscription)
-		free(stream->subscription.lost);
+		free(stream->subscription.orphans);
 	else
 		free(stream->subscriber.answer);
 	free(stream);
@@ -130,7 +130,7 @@ static const struct message {
 	[SYNC_KIND_BEGIN - SYNC_KIND_SUBSCRIBE] = {&lvsmesh__pb__begin__descriptor, true},
 	[SYNC_KIND_WANT - SYNC_KIND_SUBSCRIBE] = {&lvsmesh__pb__want__descriptor, false},
 	[SYNC_KIND_SUMS - SYNC_KIND_SUBSCRIBE] = {&lvsmesh__pb__sums__descriptor, true},
-	[SYNC_KIND_LOST - SYNC_KIND_SUBSCRIBE] = {&lvsmesh__pb__lost__descriptor, true},
+	[SYNC_KIND_ORPHANS - SYNC_KIND_SUBSCRIBE] = {&lvsmesh__pb__orphans__descriptor, true},
 };
 
 static int receive_message(struct sync *sync, struct sync_stream *stream, uint8_t kind,
@@ -143,8 +143,8 @@ static int receive_message(struct sync *sync, struct sync_stream *stream, uint8_
 		return subscriber_ack(sync, stream, (const Lvsmesh__Pb__Ack *)message, now);
 	case SYNC_KIND_WANT:
 		return answer_want(sync, stream, (const Lvsmesh__Pb__Want *)message);
-	case SYNC_KIND_LOST:
-		return progress_receive(sync, stream, (const Lvsmesh__Pb__Lost *)message);
+	case SYNC_KIND_ORPHANS:
+		return progress_receive(sync, stream, (const Lvsmesh__Pb__Orphans *)message);
 	case SYNC_KIND_SUMS:
 		return digest_receive(sync, stream, (const Lvsmesh__Pb__Sums *)message, now);
 	case SYNC_KIND_BEGIN:

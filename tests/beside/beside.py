@@ -407,7 +407,7 @@ def bench_strangers(figures, build, conditions, seconds=4):
 
 
 INSIDER, INSIDER_ADDRESS = "4", "192.0.2.4"
-STORMS = ("wants", "subscribes", "sums", "losts", "batches", "statements", "forged-gossip", "accusations", "pings")
+STORMS = ("wants", "subscribes", "sums", "orphans", "batches", "statements", "forged-gossip", "accusations", "pings")
 SAVED = 60, 10  # s: after so long it has used up what it had saved at first, and between two ways
 
 

@@ -42,7 +42,7 @@ static void open_streams(struct sync *sync, uint8_t kind, struct now now)
 	size_t len;
 
 	sync_capture(sync, &entry, now);
-	if (kind == SYNC_KIND_SUMS || kind == SYNC_KIND_LOST)
+	if (kind == SYNC_KIND_SUMS || kind == SYNC_KIND_ORPHANS)
 		sync_join(sync, now);
 	sync_tick(sync, now);
 	sync_open(sync, SUBSCRIPTION, true, &peer.certificate, 500, now);

@@ -127,9 +127,9 @@ static void test_gave_way_later(void **state)
 	cluster_free(cluster);
 }
 
-/* The second would relay the first's orphaned entry to the third, but holds a newer one of another
+/* The second would hand the first's orphaned entry to the third, but holds a newer one of another
  * director instead. That is lost with both; the first still has its own. */
-static void test_relayed_less(void **state)
+static void test_orphans_less(void **state)
 {
 	struct cluster *cluster = make_cluster(4, 4);
 
@@ -231,7 +231,7 @@ int main(void)
 		cmocka_unit_test(test_gave_way),
 		cmocka_unit_test(test_gave_way_meanwhile),
 		cmocka_unit_test(test_gave_way_later),
-		cmocka_unit_test(test_relayed_less),
+		cmocka_unit_test(test_orphans_less),
 		cmocka_unit_test(test_found_is_not_newest),
 		cmocka_unit_test(test_set_back_between),
 	};

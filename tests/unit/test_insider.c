@@ -336,7 +336,7 @@ static void test_storms(void **state)
 	static const char *const names[] = {
 		"quiet",         "wants",
 		"subscribes",    "sums",
-		"losts",         "batches",
+		"orphans",       "batches",
 		"statements",    "forged-batches",
 		"forged-gossip", "accusations",
 		"pings",         "forged-statements",

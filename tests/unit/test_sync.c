@@ -17,7 +17,7 @@
 
 #define SUBSCRIPTION 3
 #define SUBSCRIBER 4
-#define FIRST_LOST 1000 /* of the directors that are gone */
+#define FIRST_ORPHAN 1000 /* of the directors that are gone */
 #define LOST_TOLD 150
 #define PEER_EPOCH 500
 #define PEER_JOURNAL 5000
@@ -335,9 +335,9 @@ static void test_shares_lost(void **state)
 	sync_free(sync);
 }
 
-static void lost(struct sync *sync, uint64_t id, uint64_t position, uint64_t hlc)
+static void orphan(struct sync *sync, uint64_t id, uint64_t position, uint64_t hlc)
 {
-	Lvsmesh__Pb__Lost message = LVSMESH__PB__LOST__INIT;
+	Lvsmesh__Pb__Orphans message = LVSMESH__PB__ORPHANS__INIT;
 	uint64_t journal = 77;
 	size_t len;
 
@@ -346,11 +346,11 @@ static void lost(struct sync *sync, uint64_t id, uint64_t position, uint64_t hlc
 	message.journals = &journal;
 	message.positions = &position;
 	message.hlcs = &hlc;
-	len = lvsmesh__pb__lost__pack(&message, body);
-	assert_int_equal(sync_receive(sync, SUBSCRIPTION, SYNC_KIND_LOST, body, len, start), 0);
+	len = lvsmesh__pb__orphans__pack(&message, body);
+	assert_int_equal(sync_receive(sync, SUBSCRIPTION, SYNC_KIND_ORPHANS, body, len, start), 0);
 }
 
-static void assert_relay_asked(struct sync *sync, uint64_t origin, uint64_t since)
+static void assert_orphans_asked(struct sync *sync, uint64_t origin, uint64_t since)
 {
 	Lvsmesh__Pb__Want *want;
 	size_t len;
@@ -363,7 +363,7 @@ static void assert_relay_asked(struct sync *sync, uint64_t origin, uint64_t sinc
 }
 
 /* We ask a peer that had followed a dead director's journal further than we for the rest, once. */
-static void test_relay(void **state)
+static void test_orphans(void **state)
 {
 	struct forged forged = good_batch(true);
 	struct sync *sync = make_subscription();
@@ -375,22 +375,22 @@ static void test_relay(void **state)
 	forged.version.origin = 1234;
 	forged.entry = make_entry(2);
 	sync_join(sync, start);
-	lost(sync, 1234, 5, 50);
+	orphan(sync, 1234, 5, 50);
 	/* Not before its own journal has come. */
 	assert_int_equal(sync_output(sync, SUBSCRIPTION, start, body, &kind, &len), -EAGAIN);
 	struct forged journal = good_batch(false);
 
 	assert_int_equal(receive(sync, &journal), 0);
-	assert_relay_asked(sync, 1234, 0);
+	assert_orphans_asked(sync, 1234, 0);
 	assert_int_equal(receive(sync, &forged), 0);
 	sync_status(sync, &status);
 	assert_int_equal(status.orphans_learned, 1);
 	assert_int_equal(sync_output(sync, SUBSCRIPTION, start, body, &kind, &len), -EAGAIN);
 	/* We ask for more of the journal, not for less or as much. */
-	lost(sync, 1234, 5, 50);
+	orphan(sync, 1234, 5, 50);
 	assert_int_equal(sync_output(sync, SUBSCRIPTION, start, body, &kind, &len), -EAGAIN);
-	lost(sync, 1234, 7, 60);
-	assert_relay_asked(sync, 1234, 50);
+	orphan(sync, 1234, 7, 60);
+	assert_orphans_asked(sync, 1234, 50);
 	sync_free(sync);
 }
 
@@ -792,7 +792,7 @@ static int subscriber_output(struct sync *sync, unsigned int stream, struct now 
 	return subscriber_next(sync, stream, SYNC_KIND_BATCH, now, ret_len);
 }
 
-/* A subscriber whose peer takes this many journals in a Lost; 0: not stated. */
+/* A subscriber whose peer takes this many journals in an Orphans; 0: not stated. */
 static void subscribe_as(struct sync *sync, unsigned int stream, uint32_t journals)
 {
 	Lvsmesh__Pb__Subscribe message = LVSMESH__PB__SUBSCRIBE__INIT;
@@ -804,25 +804,25 @@ static void subscribe_as(struct sync *sync, unsigned int stream, uint32_t journa
 	assert_int_equal(sync_receive(sync, stream, SYNC_KIND_SUBSCRIBE, body, len, start), 0);
 }
 
-/* How many journals the next Lost has by then, none of which was sent before; 0: no Lost. */
+/* How many journals the next Orphans has by then, none of which was sent before; 0: no Orphans. */
 static unsigned int told_lost(struct sync *sync, unsigned int stream, usec_t after,
 			      bool told[LOST_TOLD])
 {
 	struct now now = {start.mono + after, start.wall + after};
-	Lvsmesh__Pb__Lost *message;
+	Lvsmesh__Pb__Orphans *message;
 	unsigned int count;
 	size_t len;
 
-	if (subscriber_next(sync, stream, SYNC_KIND_LOST, now, &len) < 0)
+	if (subscriber_next(sync, stream, SYNC_KIND_ORPHANS, now, &len) < 0)
 		return 0;
-	message = lvsmesh__pb__lost__unpack(NULL, len, body);
+	message = lvsmesh__pb__orphans__unpack(NULL, len, body);
 	count = (unsigned int)message->n_ids;
 	for (unsigned int i = 0; i < count; i++) {
-		assert_in_range(message->ids[i], FIRST_LOST, FIRST_LOST + LOST_TOLD - 1);
-		assert_false(told[message->ids[i] - FIRST_LOST]);
-		told[message->ids[i] - FIRST_LOST] = true;
+		assert_in_range(message->ids[i], FIRST_ORPHAN, FIRST_ORPHAN + LOST_TOLD - 1);
+		assert_false(told[message->ids[i] - FIRST_ORPHAN]);
+		told[message->ids[i] - FIRST_ORPHAN] = true;
 	}
-	lvsmesh__pb__lost__free_unpacked(message, NULL);
+	lvsmesh__pb__orphans__free_unpacked(message, NULL);
 	return count;
 }
 
@@ -843,7 +843,7 @@ static void test_lost_of_an_older_build(void **state)
 	sync_join(sync, start);
 	assert_int_equal(receive(sync, &journal), 0);
 	for (uint64_t i = 0; i < LOST_TOLD; i++) {
-		lost(sync, FIRST_LOST + i, 5, 50);
+		orphan(sync, FIRST_ORPHAN + i, 5, 50);
 		assert_int_equal(subscription_says(sync, &len), SYNC_KIND_WANT);
 		assert_int_equal(receive(sync, &forged), 0);
 	}
@@ -852,7 +852,7 @@ static void test_lost_of_an_older_build(void **state)
 
 		subscribe_as(sync, SUBSCRIBER + i, cases[i].says);
 		for (unsigned int n = 0; n < 3; n++) {
-			/* All of them were sent: the next Lost starts with the first again. */
+			/* All of them were sent: the next Orphans starts with the first again. */
 			if (i == 1 && n == 2)
 				memset(told, 0, sizeof(told));
 			assert_int_equal(told_lost(sync, SUBSCRIBER + i, n * turn, told),
@@ -1099,7 +1099,7 @@ static void test_inject(void **state)
 	assert_int_equal(entry.timeout, 900 + 60 - 100);
 	assert_int_equal(kernel_wire_next(&reader, &entry), 0);
 	assert_false(sync_inject_pending(sync));
-	/* Lost: once more; then confirmed. */
+	/* Orphans: once more; then confirmed. */
 	sync_inject_lost(sync);
 	assert_true(sync_inject_pending(sync));
 	assert_int_equal(sync_inject(sync, start, body, sizeof(body)), len);
@@ -1570,7 +1570,7 @@ static void test_told_for_others(void **state)
 {
 	struct sync *sync = make_subscription();
 	struct forged forged = good_batch(false);
-	Lvsmesh__Pb__Lost *lost;
+	Lvsmesh__Pb__Orphans *orphans;
 	size_t len;
 
 	(void)state;
@@ -1585,12 +1585,12 @@ static void test_told_for_others(void **state)
 	sync_close(sync, SUBSCRIPTION);
 	sync_open(sync, SUBSCRIBER, false, &peer.certificate, PEER_EPOCH, start);
 	assert_int_equal(subscribe(sync, 0, 0), 0);
-	assert_int_equal(subscriber_next(sync, SUBSCRIBER, SYNC_KIND_LOST, start, &len), 0);
-	lost = lvsmesh__pb__lost__unpack(NULL, len, body);
-	assert_int_equal(lost->n_ids, 1);
-	assert_int_equal(lost->positions[0], 10);
-	assert_true(lost->hlcs[0] == forged.version.hlc - 1000);
-	lvsmesh__pb__lost__free_unpacked(lost, NULL);
+	assert_int_equal(subscriber_next(sync, SUBSCRIBER, SYNC_KIND_ORPHANS, start, &len), 0);
+	orphans = lvsmesh__pb__orphans__unpack(NULL, len, body);
+	assert_int_equal(orphans->n_ids, 1);
+	assert_int_equal(orphans->positions[0], 10);
+	assert_true(orphans->hlcs[0] == forged.version.hlc - 1000);
+	lvsmesh__pb__orphans__free_unpacked(orphans, NULL);
 	sync_free(sync);
 }
 
@@ -1739,7 +1739,7 @@ static void test_lying_lost(void **state)
 	assert_int_equal(receive(sync, &journal), 0);
 	forged.head.first = forged.head.last = 10;
 	for (uint64_t i = 1; i <= 1000; i++) {
-		lost(sync, 5000 + i % 300, i, i);
+		orphan(sync, 5000 + i % 300, i, i);
 		sync_tick(sync, start);
 		if (i % 10 == 0)
 			wants += answer(sync, &forged);
@@ -1806,7 +1806,7 @@ int main(void)
 		cmocka_unit_test(test_completes),
 		cmocka_unit_test(test_shares),
 		cmocka_unit_test(test_shares_lost),
-		cmocka_unit_test(test_relay),
+		cmocka_unit_test(test_orphans),
 		cmocka_unit_test(test_repaired_from_peers),
 		cmocka_unit_test(test_silent_sums),
 		cmocka_unit_test(test_sums_of_new_streams),

@@ -7,7 +7,7 @@
  *   quiet            only that
  *   wants            wants the whole table, again and again
  *   subscribes       dials, subscribes to everything, and dials again
- *   sums, losts      a Sums, or a Lost of 256 journals, again and again
+ *   sums, orphans    a Sums, or an Orphans of 256 journals, again and again
  *   batches          signed batches without entries
  *   forged-batches   batches with a wrong signature, in a new stream each
  *   statements       States of 64 statements of its own
@@ -54,7 +54,7 @@ enum storm {
 	WANTS,
 	SUBSCRIBES,
 	SUMS,
-	LOSTS,
+	ORPHANS,
 	BATCHES,
 	FORGED_BATCHES,
 	STATEMENTS,
@@ -72,7 +72,7 @@ static const char *const storm_names[STORMS] = {
 	[WANTS] = "wants",
 	[SUBSCRIBES] = "subscribes",
 	[SUMS] = "sums",
-	[LOSTS] = "losts",
+	[ORPHANS] = "orphans",
 	[BATCHES] = "batches",
 	[FORGED_BATCHES] = "forged-batches",
 	[STATEMENTS] = "statements",
@@ -378,9 +378,9 @@ static void say_sums(struct conn *conn)
 	conn_say(conn, SYNC_KIND_SUMS, body, lvsmesh__pb__sums__pack(&message, body));
 }
 
-static void say_lost(struct conn *conn)
+static void say_orphans(struct conn *conn)
 {
-	Lvsmesh__Pb__Lost message = LVSMESH__PB__LOST__INIT;
+	Lvsmesh__Pb__Orphans message = LVSMESH__PB__ORPHANS__INIT;
 	static uint64_t column[JOURNALS];
 	static uint8_t body[JOURNALS * 32 + 64];
 
@@ -388,7 +388,7 @@ static void say_lost(struct conn *conn)
 		column[i] = i + 1;
 	message.n_ids = message.n_journals = message.n_positions = message.n_hlcs = JOURNALS;
 	message.ids = message.journals = message.positions = message.hlcs = column;
-	conn_say(conn, SYNC_KIND_LOST, body, lvsmesh__pb__lost__pack(&message, body));
+	conn_say(conn, SYNC_KIND_ORPHANS, body, lvsmesh__pb__orphans__pack(&message, body));
 }
 
 /* answer: an empty answer to a Want. */
@@ -557,8 +557,8 @@ static void conn_storm(struct conn *conn)
 			;
 		else if (insider.storm == SUMS)
 			say_sums(conn);
-		else if (insider.storm == LOSTS)
-			say_lost(conn);
+		else if (insider.storm == ORPHANS)
+			say_orphans(conn);
 		else if (insider.storm == BATCHES || insider.storm == FORGED_BATCHES)
 			for (unsigned int i = 0; i < 100; i++)
 				say_batch(conn, insider.storm == FORGED_BATCHES, false);
