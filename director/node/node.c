@@ -164,6 +164,13 @@ static bool clock_set_back(const struct node *node, struct now now)
 	return status.stamped > now.wall + SYNC_CLOCK_AHEAD;
 }
 
+static void membership_tick(struct node *node, struct now now, usec_t late)
+{
+	node_members_step(node, &(struct membership_event){
+					.type = MEMBERSHIP_TICK, .now = now, .late = late});
+	node_members_follow(node, now);
+}
+
 static void tick(struct node *node, struct now now)
 {
 	if (clock_set_back(node, now))
@@ -175,6 +182,7 @@ static void tick(struct node *node, struct now now)
 	sync_tick(node->sync, now);
 	node_kernel_tick(node, now);
 	node_templates_tick(node, now);
+	node_members_follow(node, now);
 }
 
 /* The metronome's own flow is not replicated. */
@@ -353,11 +361,10 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 
 	capture_collected(node, now);
 	if (event->late)
-		node_members_step(node, &(struct membership_event){.type = MEMBERSHIP_TICK,
-								   .now = now,
-								   .late = event->late});
+		membership_tick(node, now, event->late);
 	node->said.refused = false;
 	handle(node, event);
+	node_members_follow(node, now);
 	/* A flood of refused messages, or of strangers, costs no more than the refusals. */
 	stranger = stranger && in_handshake(node, event->stream);
 	if ((node->said.refused || stranger) && !event->late && now.mono < node->told.timeout) {
@@ -365,8 +372,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 		return;
 	}
 	if (now.mono >= membership_timeout(node->membership))
-		node_members_step(node,
-				  &(struct membership_event){.type = MEMBERSHIP_TICK, .now = now});
+		membership_tick(node, now, 0);
 	if (now.mono + TICK_EARLY >= node->tick)
 		tick(node, now);
 	if (now.mono >= sync_mature_time(node->sync))

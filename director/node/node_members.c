@@ -57,6 +57,7 @@ int node_members_new(struct node *node, const struct node_options *options)
 					.join = options->join,
 					.join_count = options->join_count,
 				});
+	node_members_follow(node, options->now);
 	node->wait_alone = options->wait_alone;
 	node->leave_grace = options->leave_grace;
 	node->searching = node_members_alone(node);
@@ -202,6 +203,7 @@ static void links_update(struct node *node, struct now now)
 	struct member_info info;
 	unsigned int cursor = 0;
 
+	node_enter(node, NODE_IN_LINKS);
 	place_update(node);
 	for (unsigned int i = 0; i < node->links_len; i++) {
 		struct link *link = &node->links[i];
@@ -219,6 +221,15 @@ static void links_update(struct node *node, struct now now)
 			link_update(node, &info, now);
 	}
 	sinks_update(node, now);
+	node_leave(node, NODE_IN_LINKS);
+}
+
+void node_members_follow(struct node *node, struct now now)
+{
+	while (node->view_changed) {
+		node->view_changed = false;
+		links_update(node, now);
+	}
 }
 
 static void say_sync(struct node *node, unsigned int number, bool ok, struct now now)
@@ -310,6 +321,7 @@ void node_members_step(struct node *node, struct membership_event *event)
 {
 	struct membership_update update, *said = &node->said;
 
+	node_enter(node, NODE_IN_MEMBERSHIP);
 	membership_step(node->membership, event, &update);
 	said->output |= update.output;
 	said->datagrams |= update.datagrams;
@@ -321,10 +333,9 @@ void node_members_step(struct node *node, struct membership_event *event)
 	if (update.epoch_wanted)
 		said->epoch_wanted = update.epoch_wanted;
 	close_streams(node, update.close);
-	if (update.view_changed) {
-		node->admission_stale = true;
-		links_update(node, event->now);
-	}
+	node->admission_stale |= update.view_changed;
+	node->view_changed |= update.view_changed;
+	node_leave(node, NODE_IN_MEMBERSHIP);
 }
 
 /* Whether every member that is alive has acknowledged all that we captured. */

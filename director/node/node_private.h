@@ -73,6 +73,13 @@ enum close_reason {
 	WHY_MAX,
 };
 
+/* Parts of the node that call each other: node_enter(). */
+enum node_part {
+	NODE_IN_DROP = 1,       /* a stream is given up */
+	NODE_IN_MEMBERSHIP = 2, /* a step of membership */
+	NODE_IN_LINKS = 4,      /* streams follow the members */
+};
+
 /* Why a node stops, step by step. */
 enum node_stop {
 	STOP_NOT,
@@ -128,6 +135,8 @@ struct node {
 	struct membership_update said; /* membership's updates since our last one */
 	struct node_streams close;     /* for the next update */
 	struct node_update told;       /* the last update */
+	bool view_changed;             /* membership's, and the links do not follow it yet */
+	unsigned int inside;           /* enum node_part, of those on the stack */
 	bool forwarder, ready, withdraw;
 	bool beyond;      /* membership says that there is no place for us */
 	usec_t recovered; /* mono: when the forwarder was well again */
@@ -156,6 +165,19 @@ struct node {
 	uint64_t stream_closed[WHY_MAX];
 };
 
+/* A stream that closes is a step of membership, a step may change the view, and a changed view
+ * closes streams. None of these parts may be entered from within itself. */
+static inline void node_enter(struct node *node, enum node_part part)
+{
+	assert(!(node->inside & part));
+	node->inside |= part;
+}
+
+static inline void node_leave(struct node *node, enum node_part part)
+{
+	node->inside &= ~(unsigned int)part;
+}
+
 static inline bool is_dialled(unsigned int number)
 {
 	return number < NODE_DIALLED_MAX;
@@ -183,8 +205,11 @@ void node_stream_tick(struct node *node, unsigned int number, struct now now);
 
 /* node_members.c */
 int node_members_new(struct node *node, const struct node_options *options);
-/* Steps membership and executes its update. */
+/* Steps membership and notes its update. It closes no streams: closing one is a step of membership
+ * itself, and neither may happen within the other. node_members_follow() does that later. */
 void node_members_step(struct node *node, struct membership_event *event);
+/* Opens and closes streams as the view of the members has changed since the last call. */
+void node_members_follow(struct node *node, struct now now);
 /* Dials to links that are due; lowers update->timeout to the next. */
 void node_members_dial(struct node *node, struct now now, struct node_update *update);
 /* Handle a link's stream that is ready, or gone. */

@@ -27,6 +27,7 @@ static void stream_drop(struct node *node, unsigned int number, const char *why,
 	struct stream was = *stream;
 	struct now now = event->now;
 
+	node_enter(node, NODE_IN_DROP);
 	if (was.phase == NODE_STREAM_READY && was.use == STREAM_SYNC)
 		sync_close(node->sync, number);
 	session_free(was.session);
@@ -48,6 +49,7 @@ static void stream_drop(struct node *node, unsigned int number, const char *why,
 						.self = why == session_error_name(SESSION_E_SELF),
 					});
 	}
+	node_leave(node, NODE_IN_DROP);
 }
 
 static void stream_close(struct node *node, unsigned int number, const char *why, struct now now)
@@ -410,6 +412,7 @@ size_t node_output(struct node *node, unsigned int number, struct now now, uint8
 	/* All its output is written by now: the driver asks again when the socket has taken it. */
 	if (len == 0 && stream->closing)
 		node_stream_close(node, number, WHY_FINISHED, now);
+	node_members_follow(node, now);
 	return len;
 }
 
