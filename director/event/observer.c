@@ -410,7 +410,7 @@ enum observer_refusal observer_refusal(const char *group, const char *name)
 	static const char *const own[] = {"self", "memory"};
 	/* Datagrams that come late, twice, or before their sender is known; gossip about a director
 	 * that has just come or gone. */
-	static const char *const ordinary[] = {"version", "stale",    "repeated", "stranger",
+	static const char *const ordinary[] = {"version", "stale",    "replayed", "unknown-sender",
 					       "nonce",   "unproven", "unknown",  "ahead",
 					       "accuser", "removal",  "relay",    "rollback"};
 
@@ -437,7 +437,7 @@ static const char *refusal_hint(const char *reason)
 		{"certificate", ": this cluster's key has not signed the certificate"},
 		{"expired", ": a certificate has expired, or a clock is wrong"},
 		{"mac", ": forged or damaged"},
-		{"repeated", ": replayed"},
+		{"replayed", ": replayed"},
 		{"stale", ": replayed"},
 	};
 

@@ -7,10 +7,12 @@
 #define DIRECTOR_STREAMS 8          /* of one, accepted and not for sync, at once */
 
 static const char *const why_names[WHY_MAX] = {
-	[WHY_CLOSED] = "closed",     [WHY_TIMEOUT] = "timeout",   [WHY_SILENT] = "silent",
-	[WHY_MISTAKEN] = "mistaken", [WHY_REPLACED] = "replaced", [WHY_EVICTED] = "evicted",
-	[WHY_REMOVED] = "removed",   [WHY_FINISHED] = "finished", [WHY_KIND] = "kind",
-	[WHY_MEMORY] = "memory",     [WHY_STALLED] = "stalled",   [WHY_SHARE] = "share",
+	[WHY_CLOSED] = "closed",       [WHY_TIMEOUT] = "handshake-timeout",
+	[WHY_SILENT] = "peer-timeout", [WHY_MISTAKEN] = "wrong-peer",
+	[WHY_REPLACED] = "replaced",   [WHY_EVICTED] = "evicted",
+	[WHY_REMOVED] = "removed",     [WHY_FINISHED] = "finished",
+	[WHY_KIND] = "kind",           [WHY_MEMORY] = "memory",
+	[WHY_STALLED] = "stalled",     [WHY_SHARE] = "rate-limited",
 	[WHY_FULL] = "full",
 };
 

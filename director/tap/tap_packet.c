@@ -27,7 +27,7 @@ const char *tap_packet_error_name(int error)
 		[TAP_E_SHORT] = "short",
 		[TAP_E_LENGTH] = "length",
 		[TAP_E_FRAGMENT] = "fragment",
-		[TAP_E_STRANGER] = "stranger",
+		[TAP_E_STRANGER] = "unknown-sender",
 	};
 
 	return error > 0 && error < TAP_E_MAX ? names[error] : "unknown";

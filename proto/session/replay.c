@@ -6,7 +6,7 @@ const char *replay_error_name(int error)
 {
 	static const char *const names[REPLAY_E_MAX] = {
 		[REPLAY_E_STALE] = "stale",
-		[REPLAY_E_REPEATED] = "repeated",
+		[REPLAY_E_REPEATED] = "replayed",
 	};
 
 	return error > 0 && error < REPLAY_E_MAX ? names[error] : "unknown";

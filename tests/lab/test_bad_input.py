@@ -219,7 +219,7 @@ def test_the_tap(cluster):
     good = struct.pack("!BBHBbH", 0, 0, 44, 1, 1, 0) + entry
     with first.entered(), tap_socket(socket.SOCK_DGRAM) as user, tap_socket(socket.SOCK_RAW) as root:
         # Any user of the host can send to the group, but not from the master thread's port.
-        with counted(cluster, first, "packet", "stranger", at_least=2):
+        with counted(cluster, first, "packet", "unknown-sender", at_least=2):
             user.sendto(good, SYNC_GROUP)
             user.sendto(b"garbage", SYNC_GROUP)
         port = master_port(first)

@@ -178,8 +178,8 @@ def test_flood(cluster):
     first, second = t.directors[:2]
     chance = random.Random(1)
     heard = overhear(t.router, second, first, BURST)
-    kinds = {"repeated": heard, "mac": [disguised(d, chance) for d in heard],
-             "stranger": [d[:6] + chance.randbytes(len(d) - 6) for d in heard],
+    kinds = {"replayed": heard, "mac": [disguised(d, chance) for d in heard],
+             "unknown-sender": [d[:6] + chance.randbytes(len(d) - 6) for d in heard],
              "version": [b"\xff" + chance.randbytes(len(d)) for d in heard]}
     before = refused(cluster, first)
     with t.router.entered(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as s:
@@ -228,7 +228,7 @@ def test_one_source_of_strangers(cluster):
     router.ip("route add local 198.18.0.0/15 dev lo")
     flood = router.start([tools.program("strangers"), first.address[4], CLUSTER_PORT, 300, 120, 1, 2], name="strangers")
     flood.wait_event("begun", 20)
-    wait_for(lambda: cluster.status(first)["counters"]["stream"]["share"] > 500, 30, "its share is spent")
+    wait_for(lambda: cluster.status(first)["counters"]["stream"]["rate-limited"] > 500, 30, "its share is spent")
     assert cluster.status(first)["counters"]["stream"]["evicted"] == 0
     unharmed(cluster, cluster.directors)
 

@@ -203,7 +203,7 @@ static size_t flood_packet(struct sim *sim, const char *reason, uint8_t *data, s
 	packet.epoch = info.epoch;
 	packet.sequence = 1 << 20;
 	packet.body = data + PACKET_HEADER;
-	if (strcmp(reason, "stranger") == 0)
+	if (strcmp(reason, "unknown-sender") == 0)
 		packet.sender = 1;
 	if (strcmp(reason, "stale") == 0)
 		packet.epoch = 1;
@@ -215,7 +215,7 @@ static size_t flood_packet(struct sim *sim, const char *reason, uint8_t *data, s
 
 static void flood(unsigned int packets)
 {
-	static const char *const reasons[] = {"version", "stranger", "stale", "mac"};
+	static const char *const reasons[] = {"version", "unknown-sender", "stale", "mac"};
 	struct sim *sim = cluster(6, 8, true);
 	struct membership_event event = {.type = MEMBERSHIP_DATAGRAM};
 	struct membership_update update;

@@ -885,11 +885,11 @@ static void test_replayed_history(void **state)
 	sim_crash(sim, 0, false);
 	sim_start(sim, 0, SIM_LOST, 8);
 	sim_run(sim, 2 * S);
-	before = sim_counter(sim, 0, "stale") + sim_counter(sim, 0, "repeated");
+	before = sim_counter(sim, 0, "stale") + sim_counter(sim, 0, "replayed");
 	for (unsigned int i = 0; i < recording->count; i++)
 		before += recording->to[i] == 0 && recording->from[i] != SUBJECT;
 	replay(sim, recording, 0);
-	assert_true(sim_counter(sim, 0, "stale") + sim_counter(sim, 0, "repeated") >= before);
+	assert_true(sim_counter(sim, 0, "stale") + sim_counter(sim, 0, "replayed") >= before);
 	/* And to one that does not know them yet. */
 	sim_crash(sim, 0, false);
 	sim_start(sim, 0, SIM_LOST, 8);
@@ -1020,7 +1020,7 @@ static void test_strangers(void **state)
 		sim_inject(sim, 0, data, len);
 	}
 	sim_run(sim, S);
-	assert_int_equal(sim_counter(sim, 0, "stranger"), 5000);
+	assert_int_equal(sim_counter(sim, 0, "unknown-sender"), 5000);
 	assert_int_equal(sim_counter(sim, 0, "cluster"), 5000);
 	sim_run(sim, 5 * S);
 	unharmed(sim);

@@ -441,7 +441,7 @@ static void test_flood(void **state)
 		observer_refused(&world->observer, node, world->log, world->now);
 		assert_true((event_log_end(world->log) == 1) == (i == OBSERVER_FLOOD));
 	}
-	assert_string_equal(reported(world), "message-refused membership/stranger,");
+	assert_string_equal(reported(world), "message-refused membership/unknown-sender,");
 	/* Another cluster's are never ordinary. */
 	data[3] ^= 1;
 	node_step(node, &event, &update);

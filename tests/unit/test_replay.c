@@ -120,7 +120,7 @@ static void test_error_names(void **state)
 {
 	(void)state;
 	assert_string_equal(replay_error_name(REPLAY_E_STALE), "stale");
-	assert_string_equal(replay_error_name(REPLAY_E_REPEATED), "repeated");
+	assert_string_equal(replay_error_name(REPLAY_E_REPEATED), "replayed");
 	assert_string_equal(replay_error_name(0), "unknown");
 	assert_string_equal(replay_error_name(REPLAY_E_MAX), "unknown");
 }
