@@ -69,7 +69,7 @@ def test_two_and_two(make):
     for d in left:
         assert opening(cluster, d, left, right, SUSPECTED) == [""]
     for d in right:
-        assert opening(cluster, d, right, left, SUSPECTED) == ["witness"]
+        assert opening(cluster, d, right, left, SUSPECTED) == ["witness-answers"]
     for d in t.directors:
         assert told(cluster, d, "quorum-lost")["fields"]["members_alive"] == 2
         status = cluster.status(d)
@@ -133,7 +133,7 @@ def test_a_pair(make):
     first, second = cluster.directors
     cluster.topology.cut([first], [second])
     assert opening(cluster, first, [first], [second], SUSPECTED) == [""]
-    assert opening(cluster, second, [second], [first], SUSPECTED) == ["witness"]
+    assert opening(cluster, second, [second], [first], SUSPECTED) == ["witness-answers"]
     assert "or d2 has crashed" in events(cluster, first, SUSPECTED)[0]["message"]
     assert "the witness" in events(cluster, second, SUSPECTED)[0]["message"]
     cluster.topology.cut()
