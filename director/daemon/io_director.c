@@ -103,27 +103,6 @@ static void want_adopt(void *context, bool missed)
 
 /* The tap's reports */
 
-static void tap_captured(void *context, const uint8_t *payload, size_t len)
-{
-	struct io_director *director = context;
-
-	io_node_captured(director->node, payload, len);
-}
-
-static void tap_late(void *context, usec_t since)
-{
-	struct io_director *director = context;
-
-	io_node_late(director->node, since);
-}
-
-static void tap_captured_all(void *context)
-{
-	struct io_director *director = context;
-
-	io_node_captured_all(director->node);
-}
-
 static size_t tap_pull(void *context, uint8_t *payload, size_t cap)
 {
 	struct io_director *director = context;
@@ -136,20 +115,6 @@ static size_t tap_pull(void *context, uint8_t *payload, size_t cap)
 	len = io_node_inject(director->node, payload, cap);
 	inject_method_set(&director->config->services, payload, len);
 	return len;
-}
-
-static void tap_confirmed(void *context)
-{
-	struct io_director *director = context;
-
-	io_node_injected(director->node);
-}
-
-static void tap_lost(void *context)
-{
-	struct io_director *director = context;
-
-	io_node_inject_lost(director->node);
 }
 
 /* sync.join-timeout has passed: it goes without the entries that have not come. */
@@ -182,7 +147,7 @@ static void forwarder_look(struct io_director *director)
 	director->forwarder_ok = ok;
 	director->forwarder_since = clock_now().mono;
 	io_log_notice(ok ? "IPVS forwards the probe" : "IPVS does not forward the probe");
-	io_node_forwarder(director->node, ok);
+	io_node_send(director->node, &(struct node_event){.type = NODE_FORWARDER, .ok = ok});
 }
 
 static void tap_changed(void *context)
@@ -488,7 +453,10 @@ static int policy_start(struct io_director *director, char *error)
 	if (r < 0)
 		snprintf(error, ERROR_MAX, "can't start the node: %s", uv_strerror(r));
 	else
-		io_node_config(director->node, config_digest_number(director->config), &policy);
+		io_node_send(director->node,
+			     &(struct node_event){.type = NODE_CONFIG,
+						  .config = config_digest_number(director->config),
+						  .policy = &policy});
 	return r;
 }
 
@@ -506,16 +474,17 @@ static int tap_start(struct io_director *director, char *error)
 	options.port = director->config->listen[0].port;
 	options.state_dir = director->config->state;
 	options.callbacks = (struct io_tap_callbacks){
-		.captured = tap_captured,
-		.late = tap_late,
-		.captured_all = tap_captured_all,
+		.captured = io_node_captured,
+		.late = io_node_late,
+		.captured_all = io_node_captured_all,
 		.pull = tap_pull,
-		.confirmed = tap_confirmed,
-		.lost = tap_lost,
+		.confirmed = io_node_injected,
+		.lost = io_node_inject_lost,
 		.missed = tap_missed,
 		.changed = tap_changed,
 		.put_back = put_back,
 	};
+	options.node_ctx = director->node;
 	options.ctx = director;
 	return io_tap_open(&options, &director->tap, error);
 }

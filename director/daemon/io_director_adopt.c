@@ -32,7 +32,8 @@ static void adopt_entry(void *context, const struct entry *found)
 	if (r < 0)
 		director->adopt_refused[-r]++;
 	else
-		io_node_adopted(director->node, &entry);
+		io_node_send(director->node,
+			     &(struct node_event){.type = NODE_ADOPTED, .entry = &entry});
 }
 
 static void adopt_refused(void *context, int error)
@@ -74,7 +75,7 @@ static void adopt_done(void *context, int error)
 		io_log_error("%s", director->adopt_error);
 	}
 	director->adopted = true;
-	io_node_adopted_all(director->node);
+	io_node_send(director->node, &(struct node_event){.type = NODE_ADOPTED_ALL});
 	director->adopt_readings = wanted ? 0 : director->adopt_readings + 1;
 	if ((found_some(director) && director->adopt_readings < READINGS_MAX) || wanted)
 		io_director_adopt(director);

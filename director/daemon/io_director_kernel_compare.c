@@ -23,7 +23,10 @@ static void tell(uv_idle_t *idle)
 	}
 	if (director->compared_next == all->count)
 		uv_idle_stop(idle);
-	io_node_services(director->node, &some, director->compared_next < all->count);
+	io_node_send(director->node,
+		     &(struct node_event){.type = NODE_SERVICES,
+					  .services = &some,
+					  .more = director->compared_next < all->count});
 	if (director->compared_next < all->count)
 		return;
 	service_list_free(director->compared);
@@ -45,6 +48,6 @@ void io_director_compare(struct io_director *director)
 		uv_idle_start(&director->compare, tell);
 	} else if (r != -EAGAIN) {
 		director->services_wanted = 0;
-		io_node_services(director->node, NULL, false);
+		io_node_send(director->node, &(struct node_event){.type = NODE_SERVICES});
 	}
 }

@@ -123,7 +123,7 @@ void io_director_witness(void *context, bool ok)
 		   ok ? "answers" : "does not answer");
 	event_number(&event, "answers", ok);
 	io_alert_raise(director->alert, &event);
-	io_node_witness(director->node, ok);
+	io_node_send(director->node, &(struct node_event){.type = NODE_WITNESS, .ok = ok});
 }
 
 /* Requests of the operator */
@@ -139,7 +139,8 @@ void io_director_absence(struct io_director *director)
 		return;
 	}
 	uv_timer_start(&director->leave, left, ABSENCE_MS, 0);
-	io_node_absence(director->node, director->config->absence);
+	io_node_send(director->node, &(struct node_event){.type = NODE_ABSENCE,
+							  .lease = director->config->absence});
 }
 
 static int refuse(struct io_director *director, const char **ret_error, const char *format,
@@ -181,7 +182,7 @@ static int remove_member(struct io_director *director, const char *name, const c
 		return refuse(director, ret_error,
 			      "%s has not failed: run `lvsmesh leave` on it instead", name);
 	io_log_notice("removing %s for good, as asked", info.name);
-	io_node_remove(director->node, info.id);
+	io_node_send(director->node, &(struct node_event){.type = NODE_REMOVE, .member = info.id});
 	return 0;
 }
 
@@ -197,9 +198,11 @@ int io_director_act(void *context, const struct control_request *request, const 
 	if (request->command == CONTROL_LEAVE) {
 		director->leaving = true;
 		io_log_notice("leaving the cluster, as asked");
-		io_node_leave(director->node);
+		io_node_send(director->node, &(struct node_event){.type = NODE_LEAVE});
 	} else {
-		io_node_drain(director->node, request->command == CONTROL_DRAIN);
+		io_node_send(director->node,
+			     &(struct node_event){.type = NODE_DRAIN,
+						  .ok = request->command == CONTROL_DRAIN});
 		io_director_watch(director);
 	}
 	return 0;

@@ -78,8 +78,13 @@ static void take(struct io_director *director, struct config *config,
 	director->loaded = clock_now().mono;
 	config_digest(config, director->digest);
 	io_services_config(director->services, config);
-	io_node_config(director->node, config_digest_number(config), policy);
-	io_node_join(director->node, config->join, (unsigned int)config->n_join);
+	io_node_send(director->node, &(struct node_event){.type = NODE_CONFIG,
+							  .config = config_digest_number(config),
+							  .policy = policy});
+	io_node_send(director->node,
+		     &(struct node_event){.type = NODE_JOIN,
+					  .join = config->join,
+					  .join_count = (unsigned int)config->n_join});
 	if (io_alert_config(director->alert, &config->alerts) < 0)
 		io_log_error("alerts: out of memory: the former settings stay in use");
 	config_free(old);

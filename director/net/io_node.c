@@ -148,7 +148,7 @@ static void step_charged(struct io_node *node, const struct node_event *event,
 		node_charge(node->node, director, clock_cpu() - since, event->now);
 }
 
-static void step(struct io_node *node, struct node_event *event)
+void io_node_send(struct io_node *node, struct node_event *event)
 {
 	struct node_event closed = {.type = NODE_STREAM_CLOSED};
 	struct node_streams failed = {{0}};
@@ -167,7 +167,8 @@ static void step(struct io_node *node, struct node_event *event)
 
 static void expired(uv_timer_t *timer)
 {
-	step(container_of(timer, struct io_node, timer), &(struct node_event){.type = NODE_TICK});
+	io_node_send(container_of(timer, struct io_node, timer),
+		     &(struct node_event){.type = NODE_TICK});
 }
 
 static unsigned int stream_accept(void *context, const struct endpoint *remote, bool strangers)
@@ -207,21 +208,23 @@ static void director_charge(void *context, uint64_t director, usec_t cpu)
 
 static void stream_opened(void *context, unsigned int stream, const struct endpoint *remote)
 {
-	step(context,
-	     &(struct node_event){.type = NODE_STREAM_OPENED, .stream = stream, .remote = *remote});
+	io_node_send(context, &(struct node_event){.type = NODE_STREAM_OPENED,
+						   .stream = stream,
+						   .remote = *remote});
 }
 
 static void stream_data(void *context, unsigned int stream, const uint8_t *data, size_t len)
 {
-	step(context,
-	     &(struct node_event){
-		     .type = NODE_STREAM_DATA, .stream = stream, .data = data, .len = len});
+	io_node_send(context,
+		     &(struct node_event){
+			     .type = NODE_STREAM_DATA, .stream = stream, .data = data, .len = len});
 }
 
 static void stream_closed(void *context, unsigned int stream, bool refused)
 {
-	step(context, &(struct node_event){
-			      .type = NODE_STREAM_CLOSED, .stream = stream, .refused = refused});
+	io_node_send(context, &(struct node_event){.type = NODE_STREAM_CLOSED,
+						   .stream = stream,
+						   .refused = refused});
 }
 
 static void datagram_received(void *context, unsigned int local, const struct endpoint *remote,
@@ -231,11 +234,11 @@ static void datagram_received(void *context, unsigned int local, const struct en
 
 	if (node_drops(node->node, data, len, clock_now()))
 		return;
-	step(context, &(struct node_event){.type = NODE_DATAGRAM,
-					   .local = local,
-					   .remote = *remote,
-					   .data = data,
-					   .len = len});
+	io_node_send(context, &(struct node_event){.type = NODE_DATAGRAM,
+						   .local = local,
+						   .remote = *remote,
+						   .data = data,
+						   .len = len});
 }
 
 static bool datagrams_flooded(void *context)
@@ -252,92 +255,43 @@ static size_t stream_output(void *context, unsigned int stream, uint8_t *data, s
 	return node_output(node->node, stream, clock_now(), data, cap);
 }
 
-void io_node_join(struct io_node *node, const struct endpoint *join, unsigned int count)
+void io_node_captured(void *io_node, const uint8_t *data, size_t len)
 {
-	step(node, &(struct node_event){.type = NODE_JOIN, .join = join, .join_count = count});
-}
+	struct io_node *node = io_node;
 
-void io_node_captured(struct io_node *node, const uint8_t *data, size_t len)
-{
 	if (!node->captured.mono)
 		node->captured = clock_now();
 	node_capture(node->node, node->captured, data, len);
 }
 
-void io_node_late(struct io_node *node, usec_t since)
+void io_node_late(void *io_node, usec_t since)
 {
+	struct io_node *node = io_node;
+
 	node_late(node->node, clock_now(), since);
 }
 
-void io_node_captured_all(struct io_node *node)
+void io_node_captured_all(void *io_node)
 {
+	struct io_node *node = io_node;
+
 	node->captured.mono = 0;
-	step(node, &(struct node_event){.type = NODE_TICK});
+	io_node_send(node, &(struct node_event){.type = NODE_TICK});
 }
 
-void io_node_adopted(struct io_node *node, const struct entry *entry)
+void io_node_injected(void *io_node)
 {
-	step(node, &(struct node_event){.type = NODE_ADOPTED, .entry = entry});
+	io_node_send(io_node, &(struct node_event){.type = NODE_INJECTED});
 }
 
-void io_node_adopted_all(struct io_node *node)
+void io_node_inject_lost(void *io_node)
 {
-	step(node, &(struct node_event){.type = NODE_ADOPTED_ALL});
-}
-
-void io_node_services(struct io_node *node, const struct service_set *services, bool more)
-{
-	step(node, &(struct node_event){.type = NODE_SERVICES, .services = services, .more = more});
+	io_node_send(io_node, &(struct node_event){.type = NODE_INJECT_LOST});
 }
 
 size_t io_node_inject(struct io_node *node, uint8_t *data, size_t cap)
 {
 	return node_inject(node->node, clock_now(), data, cap);
-}
-
-void io_node_injected(struct io_node *node)
-{
-	step(node, &(struct node_event){.type = NODE_INJECTED});
-}
-
-void io_node_inject_lost(struct io_node *node)
-{
-	step(node, &(struct node_event){.type = NODE_INJECT_LOST});
-}
-
-void io_node_forwarder(struct io_node *node, bool ok)
-{
-	step(node, &(struct node_event){.type = NODE_FORWARDER, .ok = ok});
-}
-
-void io_node_config(struct io_node *node, uint64_t digest, const struct policy_options *policy)
-{
-	step(node, &(struct node_event){.type = NODE_CONFIG, .config = digest, .policy = policy});
-}
-
-void io_node_drain(struct io_node *node, bool drain)
-{
-	step(node, &(struct node_event){.type = NODE_DRAIN, .ok = drain});
-}
-
-void io_node_leave(struct io_node *node)
-{
-	step(node, &(struct node_event){.type = NODE_LEAVE});
-}
-
-void io_node_absence(struct io_node *node, usec_t lease)
-{
-	step(node, &(struct node_event){.type = NODE_ABSENCE, .lease = lease});
-}
-
-void io_node_remove(struct io_node *node, uint64_t member)
-{
-	step(node, &(struct node_event){.type = NODE_REMOVE, .member = member});
-}
-
-void io_node_witness(struct io_node *node, bool ok)
-{
-	step(node, &(struct node_event){.type = NODE_WITNESS, .ok = ok});
 }
 
 void io_node_datagrams(const struct io_node *node, struct io_datagrams_counts *ret_counts)

@@ -116,7 +116,7 @@ static void follow_peers(struct node *node, struct now now)
 		sync_join(node->sync, now);
 }
 
-static const char *not_ready(const struct node *node)
+static const char *not_ready_reason(const struct node *node)
 {
 	struct sync_status status;
 
@@ -139,14 +139,14 @@ static const char *not_ready(const struct node *node)
 }
 
 /* Checked at each event, as it may be the awaited one. */
-static void look_ready(struct node *node, struct now now)
+static void ready_update(struct node *node, struct now now)
 {
 	if (node->ready)
 		return;
-	node_members_settle(node, now);
+	node_members_mark_reached(node, now);
 	follow_peers(node, now);
 	node->read = !node->adopting || now.mono >= node->started + ADOPT_PATIENCE;
-	if (not_ready(node))
+	if (not_ready_reason(node))
 		return;
 	node->ready = true;
 	node->ready_since = now.mono;
@@ -174,7 +174,8 @@ static void membership_tick(struct node *node, struct now now, usec_t late)
 static void tick(struct node *node, struct now now)
 {
 	if (clock_set_back(node, now))
-		node->said.epoch_wanted = MAX(node->said.epoch_wanted, node->epoch + 1);
+		node->membership_update.epoch_wanted =
+			MAX(node->membership_update.epoch_wanted, node->epoch + 1);
 	node->tick = now.mono + TICK;
 	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX)
 		node_stream_tick(node, i, now);
@@ -229,7 +230,7 @@ void node_late(struct node *node, struct now now, usec_t since)
 static void want_output(struct node *node, struct now now, struct node_update *update)
 {
 	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
-		const struct stream *stream = &node->streams[i];
+		const struct node_stream *stream = &node->streams[i];
 		usec_t time = 0;
 
 		if (stream->use == STREAM_UNKNOWN &&
@@ -344,11 +345,11 @@ static void update_unchanged(struct node *node, const struct node_event *event, 
 {
 	const struct session *session = node->streams[event->stream].session;
 
-	*ret_update = (struct node_update){.timeout = node->told.timeout,
+	*ret_update = (struct node_update){.timeout = node->last_update.timeout,
 					   .close = node->close,
-					   .announce = node->told.announce,
-					   .refuse = node->told.refuse,
-					   .done = node->told.done};
+					   .announce = node->last_update.announce,
+					   .refuse = node->last_update.refuse,
+					   .done = node->last_update.done};
 	node->close = (struct node_streams){0};
 	if (stranger && session && session_pending(session))
 		bits_add(ret_update->output.bits, event->stream);
@@ -362,12 +363,13 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	capture_collected(node, now);
 	if (event->late)
 		membership_tick(node, now, event->late);
-	node->said.refused = false;
+	node->membership_update.refused = false;
 	handle(node, event);
 	node_members_follow(node, now);
 	/* A flood of refused messages, or of strangers, costs no more than the refusals. */
 	stranger = stranger && in_handshake(node, event->stream);
-	if ((node->said.refused || stranger) && !event->late && now.mono < node->told.timeout) {
+	if ((node->membership_update.refused || stranger) && !event->late &&
+	    now.mono < node->last_update.timeout) {
 		update_unchanged(node, event, stranger, ret_update);
 		return;
 	}
@@ -377,7 +379,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 		tick(node, now);
 	if (now.mono >= sync_mature_time(node->sync))
 		sync_mature(node->sync, now);
-	look_ready(node, now);
+	ready_update(node, now);
 
 	*ret_update = (struct node_update){
 		.timeout = MIN(node->tick, membership_timeout(node->membership)),
@@ -399,14 +401,14 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	ret_update->announce = node->ready && may_announce(node, now);
 	ret_update->refuse =
 		(node->ready || node->draining || node->beyond) && !may_announce(node, now);
-	ret_update->datagrams = node->said.datagrams;
-	ret_update->notices = node->said.notices;
-	ret_update->roster = node->said.roster_changed;
-	ret_update->done = node->said.done;
-	ret_update->epoch_wanted = node->said.epoch_wanted;
+	ret_update->datagrams = node->membership_update.datagrams;
+	ret_update->notices = node->membership_update.notices;
+	ret_update->roster = node->membership_update.roster_changed;
+	ret_update->done = node->membership_update.done;
+	ret_update->epoch_wanted = node->membership_update.epoch_wanted;
 	ret_update->returned = node->returned;
-	node->said = (struct membership_update){.done = node->said.done};
-	node->told = *ret_update;
+	node->membership_update = (struct membership_update){.done = node->membership_update.done};
+	node->last_update = *ret_update;
 }
 
 uint64_t node_sender(const struct node *node)
@@ -416,7 +418,7 @@ uint64_t node_sender(const struct node *node)
 
 uint64_t node_stream_director(const struct node *node, unsigned int number)
 {
-	const struct stream *stream = &node->streams[number];
+	const struct node_stream *stream = &node->streams[number];
 
 	return stream->phase == NODE_STREAM_READY ? stream->id : 0;
 }
@@ -463,7 +465,7 @@ void node_status(const struct node *node, struct node_status *ret_status)
 		.forwarder_trusted = forwarder_trusted(node),
 	};
 	if (!node->ready)
-		ret_status->waiting_for = not_ready(node);
+		ret_status->waiting_for = not_ready_reason(node);
 	sync_status(node->sync, &ret_status->sync);
 }
 

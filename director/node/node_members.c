@@ -111,9 +111,9 @@ bool node_members_alone(const struct node *node)
 /* Links */
 
 /* There is a link for each member that has a place. */
-static struct link *link_find(struct node *node, uint64_t member)
+static struct node_link *link_find(struct node *node, uint64_t member)
 {
-	struct link *unused = NULL;
+	struct node_link *unused = NULL;
 
 	for (unsigned int i = 0; i < node->links_len; i++) {
 		if (node->links[i].member == member)
@@ -138,12 +138,12 @@ static struct endpoint member_endpoint(const struct member_info *info)
 
 static void link_update(struct node *node, const struct member_info *info, struct now now)
 {
-	struct link *link = link_find(node, info->id);
+	struct node_link *link = link_find(node, info->id);
 
 	if (!link || info->address_count == 0)
 		return;
 	if (!link->member) {
-		*link = (struct link){.member = info->id, .backoff = REDIAL_MIN};
+		*link = (struct node_link){.member = info->id, .backoff = REDIAL_MIN};
 		link->first = link->lost = now.mono;
 		memcpy(link->name, info->name, sizeof(link->name));
 	}
@@ -178,10 +178,10 @@ static bool is_linked(const struct node *node, const struct member_info *info)
 }
 
 /* Closes the streams on which members without a place receive from us. */
-static void sinks_update(struct node *node, struct now now)
+static void subscribers_update(struct node *node, struct now now)
 {
 	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
-		const struct stream *stream = &node->streams[i];
+		const struct node_stream *stream = &node->streams[i];
 
 		if (!is_dialled(i) && stream->phase == NODE_STREAM_READY &&
 		    stream->use == STREAM_SYNC && node_members_beyond(node, stream->id))
@@ -206,21 +206,21 @@ static void links_update(struct node *node, struct now now)
 	node_enter(node, NODE_IN_LINKS);
 	place_update(node);
 	for (unsigned int i = 0; i < node->links_len; i++) {
-		struct link *link = &node->links[i];
+		struct node_link *link = &node->links[i];
 
 		if (!link->member || (membership_find(node->membership, link->member, &info) &&
 				      is_linked(node, &info)))
 			continue;
 		if (node->streams[i].phase != NODE_STREAM_NONE)
 			node_stream_close(node, i, WHY_REMOVED, now);
-		*link = (struct link){0};
-		node->streams[i] = (struct stream){0};
+		*link = (struct node_link){0};
+		node->streams[i] = (struct node_stream){0};
 	}
 	while (membership_walk(node->membership, &cursor, &info)) {
 		if (is_linked(node, &info))
 			link_update(node, &info, now);
 	}
-	sinks_update(node, now);
+	subscribers_update(node, now);
 	node_leave(node, NODE_IN_LINKS);
 }
 
@@ -232,7 +232,7 @@ void node_members_follow(struct node *node, struct now now)
 	}
 }
 
-static void say_sync(struct node *node, unsigned int number, bool ok, struct now now)
+static void report_sync(struct node *node, unsigned int number, bool ok, struct now now)
 {
 	node_members_step(node, &(struct membership_event){
 					.type = MEMBERSHIP_SYNC,
@@ -244,20 +244,20 @@ static void say_sync(struct node *node, unsigned int number, bool ok, struct now
 
 void node_link_ready(struct node *node, unsigned int number, struct now now)
 {
-	say_sync(node, number, true, now);
+	report_sync(node, number, true, now);
 }
 
 void node_link_lost(struct node *node, unsigned int number, bool was_ready, bool lasted,
 		    struct now now)
 {
-	struct link *link = &node->links[number];
+	struct node_link *link = &node->links[number];
 	uint32_t jitter;
 
 	if (!link->member)
 		return;
 	if (was_ready) {
 		link->lost = now.mono;
-		say_sync(node, number, false, now);
+		report_sync(node, number, false, now);
 	}
 	if (lasted)
 		link->backoff = REDIAL_MIN;
@@ -267,9 +267,9 @@ void node_link_lost(struct node *node, unsigned int number, bool was_ready, bool
 }
 
 /* Notes whether the member has no more entries for us, for now. */
-static void link_settle(struct node *node, unsigned int i, struct now now)
+static void link_mark_reached(struct node *node, unsigned int i, struct now now)
 {
-	struct link *link = &node->links[i];
+	struct node_link *link = &node->links[i];
 	struct sync_stream_status status;
 
 	if (node->streams[i].phase == NODE_STREAM_READY) {
@@ -292,7 +292,7 @@ void node_members_dial(struct node *node, struct now now, struct node_update *up
 		node_stream_dial(node, number, &dialling.remote, update, now);
 	}
 	for (unsigned int i = 0; i < node->links_len; i++) {
-		struct link *link = &node->links[i];
+		struct node_link *link = &node->links[i];
 
 		if (!link->alive || node->streams[i].phase != NODE_STREAM_NONE ||
 		    bits_have(node->close.bits, i))
@@ -319,19 +319,19 @@ static void close_streams(struct node *node, uint64_t close)
 
 void node_members_step(struct node *node, struct membership_event *event)
 {
-	struct membership_update update, *said = &node->said;
+	struct membership_update update, *all = &node->membership_update;
 
 	node_enter(node, NODE_IN_MEMBERSHIP);
 	membership_step(node->membership, event, &update);
-	said->output |= update.output;
-	said->datagrams |= update.datagrams;
-	said->notices |= update.notices;
-	said->roster_changed |= update.roster_changed;
-	said->done |= update.done;
-	said->refused = update.refused;
-	said->sender = update.sender;
+	all->output |= update.output;
+	all->datagrams |= update.datagrams;
+	all->notices |= update.notices;
+	all->roster_changed |= update.roster_changed;
+	all->done |= update.done;
+	all->refused = update.refused;
+	all->sender = update.sender;
 	if (update.epoch_wanted)
-		said->epoch_wanted = update.epoch_wanted;
+		all->epoch_wanted = update.epoch_wanted;
 	close_streams(node, update.close);
 	node->admission_stale |= update.view_changed;
 	node->view_changed |= update.view_changed;
@@ -375,11 +375,11 @@ static enum member_phase phase_now(const struct node *node)
 	return node->searching ? PHASE_JOINING : PHASE_SYNCING;
 }
 
-static void say_phase(struct node *node, struct now now)
+static void report_phase(struct node *node, struct now now)
 {
 	struct sync_status status;
 
-	if (node->stop == STOP_SAID || node->phase == phase_now(node))
+	if (node->stop == STOP_ANNOUNCED || node->phase == phase_now(node))
 		return;
 	node->phase = phase_now(node);
 	sync_status(node->sync, &status);
@@ -392,11 +392,11 @@ static void say_phase(struct node *node, struct now now)
 				});
 }
 
-void node_members_settle(struct node *node, struct now now)
+void node_members_mark_reached(struct node *node, struct now now)
 {
 	for (unsigned int i = 0; i < node->links_len; i++) {
 		if (node->links[i].member)
-			link_settle(node, i, now);
+			link_mark_reached(node, i, now);
 	}
 }
 
@@ -408,7 +408,7 @@ static void returned_update(struct node *node, struct now now)
 	struct endpoint endpoint;
 	unsigned int cursor = 0;
 
-	node_members_settle(node, now);
+	node_members_mark_reached(node, now);
 	for (unsigned int i = 0; i < node->links_len; i++) {
 		if (node->links[i].member && !node->links[i].heard)
 			return;
@@ -427,10 +427,10 @@ void node_members_tick(struct node *node, struct now now)
 		returned_update(node, now);
 	sync_set_draining(node->sync, node->draining);
 	node->drained = node->draining && !node->adopting && all_acknowledged(node, now);
-	say_phase(node, now);
+	report_phase(node, now);
 	if (node->stop == STOP_DRAINING && now.mono >= node->stop_from &&
 	    (node->drained || now.mono >= node->stop_by)) {
-		node->stop = STOP_SAID;
+		node->stop = STOP_ANNOUNCED;
 		node_members_step(node,
 				  &(struct membership_event){.type = MEMBERSHIP_LEAVE, .now = now});
 	}
@@ -444,7 +444,7 @@ static void leave(struct node *node, struct now now)
 		return;
 	node->draining = true;
 	node->stop = STOP_DRAINING;
-	node->stop_from = now.mono + (node->told.announce ? node->leave_grace : 0);
+	node->stop_from = now.mono + (node->last_update.announce ? node->leave_grace : 0);
 	node->stop_by = node->stop_from + LEAVE_PATIENCE;
 }
 
@@ -453,7 +453,7 @@ static void absence(struct node *node, const struct node_event *event)
 {
 	bool leaves = node->stop == STOP_DRAINING;
 
-	node->stop = STOP_SAID;
+	node->stop = STOP_ANNOUNCED;
 	node_members_step(node, &(struct membership_event){
 					.type = leaves ? MEMBERSHIP_LEAVE : MEMBERSHIP_ABSENCE,
 					.now = event->now,
@@ -465,7 +465,7 @@ static void config_changed(struct node *node, const struct node_event *event)
 {
 	node->config = event->config;
 	node->phase = PHASE_MAX; /* say all of it again */
-	say_phase(node, event->now);
+	report_phase(node, event->now);
 }
 
 /* The sender that the datagram claims, unverified as yet, if it is throttled. 0: it is not. */
@@ -534,7 +534,7 @@ bool node_members_event(struct node *node, const struct node_event *event)
 	}
 	node_members_step(node, &to);
 	if (event->type == NODE_DATAGRAM)
-		node->sender = node->said.sender;
+		node->sender = node->membership_update.sender;
 	return true;
 }
 

@@ -21,18 +21,18 @@ static_assert(NODE_STREAMS_MAX >= NODE_DIALLED_MAX + NODE_SYNC_MAX + MEMBERSHIP_
 	      "every member's streams have a number, and those in their handshake");
 
 /* A stream's use. An accepted one says it with its first frame. */
-enum stream_use {
+enum node_stream_use {
 	STREAM_UNKNOWN,
 	STREAM_SYNC,
 	STREAM_MEMBERSHIP,
 };
 
-struct stream {
+struct node_stream {
 	enum node_stream_phase phase;
-	enum stream_use use; /* when ready */
-	unsigned int member; /* membership's number for it */
-	bool stranger;       /* in handshake, from a source that is not known as a director's */
-	bool closing;        /* when membership's last output is written */
+	enum node_stream_use use; /* when ready */
+	unsigned int member;      /* membership's number for it */
+	bool stranger; /* in handshake, from a source that is not known as a director's */
+	bool closing;  /* when membership's last output is written */
 	struct session *session;
 	struct endpoint remote;
 	struct certificate peer; /* when ready; outlives the session for the status */
@@ -42,7 +42,7 @@ struct stream {
 };
 
 /* A member whose entries we want; the stream to it has the same number. */
-struct link {
+struct node_link {
 	uint64_t member; /* its id; 0: not used */
 	char name[CERTIFICATE_NAME_MAX + 1];
 	struct endpoint endpoint;
@@ -83,8 +83,8 @@ enum node_part {
 /* Why a node stops, step by step. */
 enum node_stop {
 	STOP_NOT,
-	STOP_DRAINING, /* to leave: until all is acknowledged, or the patience ends */
-	STOP_SAID,     /* membership knows, and announces it to the others */
+	STOP_DRAINING,  /* to leave: until all is acknowledged, or the patience ends */
+	STOP_ANNOUNCED, /* membership knows, and announces it to the others */
 };
 
 /* The step of the comparison of the kernel's entries with ours. */
@@ -126,17 +126,17 @@ struct node {
 	struct entry captured[SYNC_CAPTURE_MAX];
 	unsigned int captured_len;
 	struct membership *membership;
-	struct link links[NODE_SYNC_MAX];
+	struct node_link links[NODE_SYNC_MAX];
 	unsigned int links_len; /* links from here on were never used */
-	struct stream streams[NODE_STREAMS_MAX];
+	struct node_stream streams[NODE_STREAMS_MAX];
 	struct node_streams used; /* streams whose phase is not NODE_STREAM_NONE */
 	/* Our number for each of membership's streams; NODE_STREAMS_MAX: none. */
 	unsigned int member_streams[MEMBERSHIP_STREAMS_MAX];
-	struct membership_update said; /* membership's updates since our last one */
-	struct node_streams close;     /* for the next update */
-	struct node_update told;       /* the last update */
-	bool view_changed;             /* membership's, and the links do not follow it yet */
-	unsigned int inside;           /* enum node_part, of those on the stack */
+	struct membership_update membership_update; /* membership's updates since our last one */
+	struct node_streams close;                  /* for the next update */
+	struct node_update last_update;             /* the last update */
+	bool view_changed;   /* membership's, and the links do not follow it yet */
+	unsigned int inside; /* enum node_part, of those on the stack */
 	bool forwarder, ready, withdraw;
 	bool beyond;      /* membership says that there is no place for us */
 	usec_t recovered; /* mono: when the forwarder was well again */
@@ -227,7 +227,7 @@ bool node_members_beyond(const struct node *node, uint64_t id);
 /* The known addresses of directors, for admission. */
 void node_members_addresses(struct node *node);
 /* Which members are waited for no longer. */
-void node_members_settle(struct node *node, struct now now);
+void node_members_mark_reached(struct node *node, struct now now);
 
 /* node_kernel.c */
 /* Looks at an entry; false: there is no room for it now, and it comes again. */

@@ -25,15 +25,15 @@ const char *node_close_reason_name(int why)
 static void stream_drop(struct node *node, unsigned int number, const char *why,
 			const struct node_event *event)
 {
-	struct stream *stream = &node->streams[number];
-	struct stream was = *stream;
+	struct node_stream *stream = &node->streams[number];
+	struct node_stream was = *stream;
 	struct now now = event->now;
 
 	node_enter(node, NODE_IN_DROP);
 	if (was.phase == NODE_STREAM_READY && was.use == STREAM_SYNC)
 		sync_close(node->sync, number);
 	session_free(was.session);
-	*stream = (struct stream){.since = now.mono, .why = why};
+	*stream = (struct node_stream){.since = now.mono, .why = why};
 	bits_remove(node->used.bits, number);
 	if (is_link(number)) {
 		bool ready = was.phase == NODE_STREAM_READY;
@@ -68,32 +68,32 @@ void node_stream_close(struct node *node, unsigned int number, enum close_reason
 }
 
 /* Streams in handshake, as the next connection finds them. */
-struct crowd {
+struct handshakes {
 	unsigned int same_source, strangers;
 	unsigned int oldest; /* stranger; NODE_STREAMS_MAX: none */
 	unsigned int unused; /* number; NODE_STREAMS_MAX: none */
 };
 
-static struct crowd crowd_look(const struct node *node, const struct ip_addr *source)
+static struct handshakes handshakes_count(const struct node *node, const struct ip_addr *source)
 {
-	struct crowd crowd = {.oldest = NODE_STREAMS_MAX, .unused = NODE_STREAMS_MAX};
+	struct handshakes handshakes = {.oldest = NODE_STREAMS_MAX, .unused = NODE_STREAMS_MAX};
 
 	for (unsigned int i = NODE_STREAMS_MAX; i-- > NODE_DIALLED_MAX;) {
-		const struct stream *stream = &node->streams[i];
+		const struct node_stream *stream = &node->streams[i];
 
 		if (stream->phase == NODE_STREAM_NONE)
-			crowd.unused = i;
+			handshakes.unused = i;
 		if (stream->phase != NODE_STREAM_HANDSHAKE)
 			continue;
-		crowd.same_source += admission_same_source(&stream->remote.ip, source);
+		handshakes.same_source += admission_same_source(&stream->remote.ip, source);
 		if (!stream->stranger)
 			continue;
-		crowd.strangers++;
-		if (crowd.oldest == NODE_STREAMS_MAX ||
-		    stream->since < node->streams[crowd.oldest].since)
-			crowd.oldest = i;
+		handshakes.strangers++;
+		if (handshakes.oldest == NODE_STREAMS_MAX ||
+		    stream->since < node->streams[handshakes.oldest].since)
+			handshakes.oldest = i;
 	}
-	return crowd;
+	return handshakes;
 }
 
 static unsigned int refuse(struct node *node, enum close_reason why)
@@ -106,7 +106,7 @@ unsigned int node_accept(struct node *node, const struct endpoint *remote, bool 
 			 struct now now)
 {
 	unsigned int directors;
-	struct crowd crowd;
+	struct handshakes handshakes;
 
 	if (node->admission_stale)
 		node_members_addresses(node);
@@ -115,34 +115,36 @@ unsigned int node_accept(struct node *node, const struct endpoint *remote, bool 
 		return refuse(node, WHY_EVICTED);
 	if (!admission_take(node->admission, &remote->ip, directors, now.mono))
 		return refuse(node, WHY_SHARE);
-	crowd = crowd_look(node, &remote->ip);
-	if (crowd.same_source >= (directors ? NODE_HANDSHAKES_MIN / 2 : SOURCE_HANDSHAKES))
+	handshakes = handshakes_count(node, &remote->ip);
+	if (handshakes.same_source >= (directors ? NODE_HANDSHAKES_MIN / 2 : SOURCE_HANDSHAKES))
 		return refuse(node, WHY_SHARE);
-	if (crowd.unused < NODE_STREAMS_MAX && (directors || crowd.strangers < NODE_STRANGERS_MAX))
-		return crowd.unused;
-	if (crowd.oldest == NODE_STREAMS_MAX)
+	if (handshakes.unused < NODE_STREAMS_MAX &&
+	    (directors || handshakes.strangers < NODE_STRANGERS_MAX))
+		return handshakes.unused;
+	if (handshakes.oldest == NODE_STREAMS_MAX)
 		return refuse(node, WHY_EVICTED);
 	node->stream_closed[WHY_EVICTED]++;
-	stream_drop(node, crowd.oldest, why_names[WHY_EVICTED], &(struct node_event){.now = now});
-	return crowd.oldest;
+	stream_drop(node, handshakes.oldest, why_names[WHY_EVICTED],
+		    &(struct node_event){.now = now});
+	return handshakes.oldest;
 }
 
 bool node_stranger(const struct node *node, unsigned int number)
 {
-	const struct stream *stream = &node->streams[number];
+	const struct node_stream *stream = &node->streams[number];
 
 	return stream->phase == NODE_STREAM_HANDSHAKE && stream->stranger;
 }
 
 /* Resets the number's former stream, all but its close reason. */
-static struct stream *stream_begin(struct node *node, unsigned int number,
-				   enum node_stream_phase phase, const struct endpoint *remote,
-				   struct now now)
+static struct node_stream *stream_begin(struct node *node, unsigned int number,
+					enum node_stream_phase phase, const struct endpoint *remote,
+					struct now now)
 {
-	struct stream *stream = &node->streams[number];
+	struct node_stream *stream = &node->streams[number];
 
 	session_free(stream->session);
-	*stream = (struct stream){
+	*stream = (struct node_stream){
 		.phase = phase,
 		.remote = *remote,
 		.since = now.mono,
@@ -167,8 +169,8 @@ void node_stream_dial(struct node *node, unsigned int number, const struct endpo
 
 void node_stream_opened(struct node *node, const struct node_event *event)
 {
-	struct stream *stream = stream_begin(node, event->stream, NODE_STREAM_HANDSHAKE,
-					     &event->remote, event->now);
+	struct node_stream *stream = stream_begin(node, event->stream, NODE_STREAM_HANDSHAKE,
+						  &event->remote, event->now);
 	struct session_options options = {
 		.identity = node->identity,
 		.cache = node->peers,
@@ -188,14 +190,14 @@ void node_stream_opened(struct node *node, const struct node_event *event)
  * still holds it open. */
 static void use_sync(struct node *node, unsigned int number, struct now now)
 {
-	struct stream *stream = &node->streams[number];
+	struct node_stream *stream = &node->streams[number];
 
 	if (node_members_beyond(node, stream->id)) {
 		node_stream_close(node, number, WHY_FULL, now);
 		return;
 	}
 	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
-		const struct stream *other = &node->streams[i];
+		const struct node_stream *other = &node->streams[i];
 
 		if (is_dialled(number) || is_dialled(i))
 			continue;
@@ -217,7 +219,7 @@ static void use_sync(struct node *node, unsigned int number, struct now now)
 static void use_membership(struct node *node, unsigned int number, unsigned int member,
 			   struct now now)
 {
-	struct stream *stream = &node->streams[number];
+	struct node_stream *stream = &node->streams[number];
 
 	stream->use = STREAM_MEMBERSHIP;
 	stream->member = member;
@@ -236,7 +238,7 @@ static void use_membership(struct node *node, unsigned int number, unsigned int 
  * doesn't use for sync is closed, and the rate at which it opens them is limited. */
 static bool director_admit(struct node *node, unsigned int number, struct now now)
 {
-	const struct stream *stream = &node->streams[number];
+	const struct node_stream *stream = &node->streams[number];
 	unsigned int others = 0, oldest = NODE_STREAMS_MAX;
 
 	if (!admission_take_director(node->admission, stream->id, now.mono)) {
@@ -244,7 +246,7 @@ static bool director_admit(struct node *node, unsigned int number, struct now no
 		return false;
 	}
 	BITS_EACH (i, node->used.bits, NODE_STREAMS_MAX) {
-		const struct stream *other = &node->streams[i];
+		const struct node_stream *other = &node->streams[i];
 
 		if (i == number || is_dialled(i) || other->phase != NODE_STREAM_READY ||
 		    other->use == STREAM_SYNC || other->id != stream->id)
@@ -260,7 +262,7 @@ static bool director_admit(struct node *node, unsigned int number, struct now no
 /* The peer has authenticated itself. */
 static void stream_ready(struct node *node, unsigned int number, struct now now)
 {
-	struct stream *stream = &node->streams[number];
+	struct node_stream *stream = &node->streams[number];
 
 	stream->peer = *session_peer(stream->session);
 	stream->id = certificate_id(&stream->peer);
@@ -301,7 +303,7 @@ static void stream_choose(struct node *node, unsigned int number, uint8_t kind, 
 static void stream_frame(struct node *node, unsigned int number, const struct session_frame *frame,
 			 struct now now)
 {
-	struct stream *stream = &node->streams[number];
+	struct node_stream *stream = &node->streams[number];
 	int r;
 
 	if (stream->use == STREAM_UNKNOWN)
@@ -329,7 +331,7 @@ static void stream_frame(struct node *node, unsigned int number, const struct se
 
 void node_stream_data(struct node *node, const struct node_event *event)
 {
-	struct stream *stream = &node->streams[event->stream];
+	struct node_stream *stream = &node->streams[event->stream];
 	const uint8_t *data = event->data;
 	size_t left = event->len;
 
@@ -362,7 +364,7 @@ void node_stream_closed(struct node *node, const struct node_event *event)
 
 void node_stream_tick(struct node *node, unsigned int number, struct now now)
 {
-	struct stream *stream = &node->streams[number];
+	struct node_stream *stream = &node->streams[number];
 	bool waits = stream->phase == NODE_STREAM_DIALLING ||
 		     stream->phase == NODE_STREAM_HANDSHAKE ||
 		     (stream->phase == NODE_STREAM_READY && stream->use == STREAM_UNKNOWN);
@@ -379,7 +381,7 @@ void node_stream_tick(struct node *node, unsigned int number, struct now now)
 static bool next_body(struct node *node, unsigned int number, struct now now, uint8_t *data,
 		      uint8_t *ret_kind, size_t *ret_len)
 {
-	const struct stream *stream = &node->streams[number];
+	const struct node_stream *stream = &node->streams[number];
 
 	switch (stream->use) {
 	case STREAM_SYNC:
@@ -396,7 +398,7 @@ static bool next_body(struct node *node, unsigned int number, struct now now, ui
 size_t node_output(struct node *node, unsigned int number, struct now now, uint8_t *data,
 		   size_t cap)
 {
-	struct stream *stream = &node->streams[number];
+	struct node_stream *stream = &node->streams[number];
 	size_t len, body, sealed;
 	uint8_t kind;
 
@@ -421,8 +423,8 @@ size_t node_output(struct node *node, unsigned int number, struct now now, uint8
 void node_stream_status(const struct node *node, unsigned int number, struct now now,
 			struct node_stream_status *ret_status)
 {
-	const struct stream *stream = &node->streams[number];
-	const struct link *link = is_link(number) ? &node->links[number] : NULL;
+	const struct node_stream *stream = &node->streams[number];
+	const struct node_link *link = is_link(number) ? &node->links[number] : NULL;
 
 	*ret_status = (struct node_stream_status){
 		.phase = stream->phase,

@@ -64,10 +64,11 @@ struct io_tap_options {
 	uint16_t port; /* our own streams' and gossip's: no reason to look at IPVS; 0: none */
 	const char *state_dir; /* where the former settings are kept; exists */
 	struct io_tap_callbacks callbacks;
-	void *ctx;
+	void *node_ctx; /* of captured, late, captured_all, confirmed and lost */
+	void *ctx;      /* of all other callbacks */
 };
 
-/* Fills in the defaults: all but loop, state_dir, callbacks and ctx. */
+/* Fills in the defaults: all but loop, state_dir, callbacks and their contexts. */
 void io_tap_options_init(struct io_tap_options *options);
 
 struct io_tap;

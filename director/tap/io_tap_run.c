@@ -63,7 +63,7 @@ static usec_t now(const struct io_tap *tap)
 static void late_end(struct io_tap *tap)
 {
 	tap->late = tap->last = false;
-	tap->options.callbacks.late(tap->options.ctx, 0);
+	tap->options.callbacks.late(tap->options.node_ctx, 0);
 }
 
 static void late_look(struct io_tap *tap)
@@ -71,7 +71,7 @@ static void late_look(struct io_tap *tap)
 	if (now(tap) > tap->seen + SLEPT) {
 		tap->late = true;
 		tap->last = false;
-		tap->options.callbacks.late(tap->options.ctx, tap->seen);
+		tap->options.callbacks.late(tap->options.node_ctx, tap->seen);
 	} else if (tap->last && now(tap) > tap->late_until) {
 		late_end(tap);
 	}
@@ -99,7 +99,7 @@ static void take_sync(struct io_tap *tap, const struct tap_packet *packet)
 	tap->captured += count;
 	tap->status.captured_messages++;
 	tap->status.captured_entries += count;
-	callbacks->captured(tap->options.ctx, packet->payload, packet->payload_len);
+	callbacks->captured(tap->options.node_ctx, packet->payload, packet->payload_len);
 }
 
 static void take_packet(struct io_tap *tap, const uint8_t *data, size_t len)
@@ -140,7 +140,7 @@ static unsigned int drain(struct io_tap *tap)
 		all_seen(tap);
 	count = (unsigned int)(tap->status.captured_messages - before);
 	if (count > 0)
-		tap->options.callbacks.captured_all(tap->options.ctx);
+		tap->options.callbacks.captured_all(tap->options.node_ctx);
 	return count;
 }
 
@@ -211,7 +211,7 @@ bool io_tap_begin_again(struct io_tap *tap)
 	tap->held = false;
 	pace_restart(&tap->pace, drops);
 	tap->status.inject_retries++;
-	tap->options.callbacks.lost(tap->options.ctx);
+	tap->options.callbacks.lost(tap->options.node_ctx);
 	return true;
 }
 
@@ -351,11 +351,11 @@ static bool observe(struct io_tap *tap)
 		if (!io_tap_confirm(tap, now(tap)))
 			break;
 		tap->hurry = false;
-		callbacks->confirmed(tap->options.ctx);
+		callbacks->confirmed(tap->options.node_ctx);
 		break;
 	case PACE_LOST:
 		tap->status.inject_retries++;
-		callbacks->lost(tap->options.ctx);
+		callbacks->lost(tap->options.node_ctx);
 		break;
 	}
 	return true;
@@ -378,7 +378,7 @@ static bool inject(struct io_tap *tap, bool *ret_failed)
 		tap_packet_sync_header(&tap->options.net, packet, len);
 		if (!io_tap_put(tap, packet, TAP_SYNC_HEADER + len)) {
 			tap->status.inject_retries++;
-			tap->options.callbacks.lost(tap->options.ctx);
+			tap->options.callbacks.lost(tap->options.node_ctx);
 			*ret_failed = true;
 			return false;
 		}

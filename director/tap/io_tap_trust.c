@@ -39,10 +39,10 @@ static void release(struct io_tap *tap, bool arrived)
 		return;
 	tap->held = tap->hurry = false;
 	if (arrived) {
-		callbacks->confirmed(tap->options.ctx);
+		callbacks->confirmed(tap->options.node_ctx);
 	} else {
 		tap->status.inject_retries++;
-		callbacks->lost(tap->options.ctx);
+		callbacks->lost(tap->options.node_ctx);
 	}
 	io_tap_kick(tap);
 }

@@ -94,46 +94,11 @@ static void returned(void *context, usec_t wall)
 	(void)wall;
 }
 
-static void captured(void *context, const uint8_t *payload, size_t len)
-{
-	struct director *director = context;
-
-	io_node_captured(director->node, payload, len);
-}
-
-static void late(void *context, usec_t since)
-{
-	struct director *director = context;
-
-	io_node_late(director->node, since);
-}
-
-static void captured_all(void *context)
-{
-	struct director *director = context;
-
-	io_node_captured_all(director->node);
-}
-
 static size_t pull(void *context, uint8_t *payload, size_t cap)
 {
 	struct director *director = context;
 
 	return io_node_inject(director->node, payload, cap);
-}
-
-static void confirmed(void *context)
-{
-	struct director *director = context;
-
-	io_node_injected(director->node);
-}
-
-static void lost(void *context)
-{
-	struct director *director = context;
-
-	io_node_inject_lost(director->node);
 }
 
 /* Each answer moves the mean by an eighth of what it differs. */
@@ -257,14 +222,15 @@ static int open_tap(struct director *director, char *error)
 	options.loop = &director->loop;
 	options.syncid = SYNCID;
 	options.port = PORT;
+	options.node_ctx = director->node;
 	options.ctx = director;
 	options.callbacks = (struct io_tap_callbacks){
-		.captured = captured,
-		.late = late,
-		.captured_all = captured_all,
+		.captured = io_node_captured,
+		.late = io_node_late,
+		.captured_all = io_node_captured_all,
 		.pull = pull,
-		.confirmed = confirmed,
-		.lost = lost,
+		.confirmed = io_node_injected,
+		.lost = io_node_inject_lost,
 		.missed = nothing,
 		.changed = nothing,
 	};
@@ -312,8 +278,8 @@ int main(int argc, char **argv)
 	if (argc > 6)
 		uv_check_start(&director.turn, look_at_probes);
 	printf("{\"event\": \"up\", \"at_us\": %llu}\n", (unsigned long long)now_us());
-	io_node_adopted_all(director.node);
-	io_node_forwarder(director.node, true);
+	io_node_send(director.node, &(struct node_event){.type = NODE_ADOPTED_ALL});
+	io_node_send(director.node, &(struct node_event){.type = NODE_FORWARDER, .ok = true});
 	uv_run(&director.loop, UV_RUN_DEFAULT);
 	return 0;
 }

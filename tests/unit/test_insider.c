@@ -188,9 +188,10 @@ static void fill(struct world *world)
 
 	for (uint32_t i = 0; i < ENTRIES; i++) {
 		store_be32(entry.flow.caddr, 0x0a000000 + i);
-		io_node_adopted(world->node, &entry);
+		io_node_send(world->node,
+			     &(struct node_event){.type = NODE_ADOPTED, .entry = &entry});
 	}
-	io_node_adopted_all(world->node);
+	io_node_send(world->node, &(struct node_event){.type = NODE_ADOPTED_ALL});
 }
 
 static int setup(void **state)

@@ -238,19 +238,19 @@ static void test_replicates(void **state)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	io_node_injected(world->b.node);
 	assert_int_equal(world->a.injected, 0);
-	io_node_adopted_all(world->b.node);
+	io_node_send(world->b.node, &(struct node_event){.type = NODE_ADOPTED_ALL});
 
 	/* to take traffic, the forwarder has to be well; until then what is there stays */
 	assert_false(world->b.announced);
 	assert_int_equal(world->b.refused, 0);
-	io_node_forwarder(world->b.node, true);
+	io_node_send(world->b.node, &(struct node_event){.type = NODE_FORWARDER, .ok = true});
 	while (!world->b.announced)
 		uv_run(&world->loop, UV_RUN_ONCE);
-	io_node_forwarder(world->b.node, false);
+	io_node_send(world->b.node, &(struct node_event){.type = NODE_FORWARDER, .ok = false});
 	assert_false(world->b.announced);
 	assert_int_equal(world->b.refused, 1);
 	/* except for a draining director: it withdraws what a process before it has announced */
-	io_node_drain(world->a.node, true);
+	io_node_send(world->a.node, &(struct node_event){.type = NODE_DRAIN, .ok = true});
 	assert_int_equal(world->a.refused, 1);
 
 	/* the other one goes: its streams end, ours are dialled again */
@@ -438,7 +438,8 @@ static void test_membership(void **state)
 	assert_int_equal(other_of(&world->a).state, STATE_ALIVE);
 
 	/* an announced stop is no failure; an unannounced one is */
-	io_node_absence(world->b.node, 60 * USEC_PER_SEC);
+	io_node_send(world->b.node,
+		     &(struct node_event){.type = NODE_ABSENCE, .lease = 60 * USEC_PER_SEC});
 	while (!world->b.done || other_of(&world->a).state != STATE_AWAY)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	side_close(&world->b);
@@ -455,7 +456,7 @@ static void test_membership(void **state)
 	world->b.done = false;
 	while (other_of(&world->a).state != STATE_ALIVE)
 		uv_run(&world->loop, UV_RUN_ONCE);
-	io_node_leave(world->b.node);
+	io_node_send(world->b.node, &(struct node_event){.type = NODE_LEAVE});
 	while (!world->b.done || world->a.left == 0)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_int_equal(world->a.failed, 1);

@@ -120,7 +120,7 @@ static void input_read(uv_stream_t *stream, ssize_t len, const uv_buf_t *buf)
 	while ((end = memchr(member->line, '\n', member->line_len))) {
 		*end = '\0';
 		if (strcmp(member->line, "leave") == 0)
-			io_node_leave(member->node);
+			io_node_send(member->node, &(struct node_event){.type = NODE_LEAVE});
 		else if (strcmp(member->line, "status") == 0)
 			print_status(member);
 		member->line_len -= (size_t)(end + 1 - member->line);
@@ -185,8 +185,10 @@ int main(int argc, char **argv)
 	    !member_open(&member, argv[2], endpoints, endpoints + 1, (unsigned int)argc - 4))
 		return 1;
 	uv_read_start((uv_stream_t *)&member.input, input_alloc, input_read);
-	io_node_adopted_all(member.node); /* there is no kernel to read */
-	io_node_forwarder(member.node, true);
+	io_node_send(
+		member.node,
+		&(struct node_event){.type = NODE_ADOPTED_ALL}); /* there is no kernel to read */
+	io_node_send(member.node, &(struct node_event){.type = NODE_FORWARDER, .ok = true});
 	printf("{\"event\": \"ready\"}\n");
 	return uv_run(&member.loop, UV_RUN_DEFAULT);
 }

@@ -302,7 +302,7 @@ int main(int argc, char **argv)
 		.put_back = on_put_back,
 		.changed = on_changed,
 	};
-	probe.options.ctx = &probe;
+	probe.options.node_ctx = probe.options.ctx = &probe;
 	if (io_tap_open(&probe.options, &probe.tap, error) < 0) {
 		fprintf(stderr, "%s\n", error);
 		return 1;
