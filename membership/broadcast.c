@@ -1,5 +1,7 @@
 /* SWIM's gossip: the queue of news that pings and acks carry along (piggyback), newest first, each
  * so often that all members get it. */
+#include <assert.h>
+
 #include "membership/parts.h"
 
 #define FANOUT 3
@@ -148,6 +150,7 @@ static bool item_record(const struct membership *m, const struct item *item, uin
 
 static void drop(struct membership *m, unsigned int i)
 {
+	assert(i < m->item_count && m->item_count <= ITEMS_MAX);
 	m->items[i] = m->items[--m->item_count];
 }
 

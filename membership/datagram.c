@@ -1,5 +1,7 @@
 /* Datagrams: checks a packet that came and hands its parts to the other files; packs what is to be
  * sent, with the gossip that fits. Relays pings for others. */
+#include <assert.h>
+
 #include "membership/parts.h"
 #include "proto/arena.h"
 
@@ -421,6 +423,7 @@ static size_t pass(struct membership *m, const struct out *out, struct member *m
 	Lvsmesh__Pb__Datagram body = LVSMESH__PB__DATAGRAM__INIT;
 	size_t len;
 
+	assert(out->slot < RELAYS_MAX && relay->queued);
 	relay->queued = false;
 	/* The relay timed out before its packet was pulled. */
 	if (!relay->used)

@@ -1,5 +1,7 @@
 /* The addresses of cluster.join: each is dialled until a member that is known to answer is there.
  */
+#include <assert.h>
+
 #include "membership/parts.h"
 
 #define JOIN_FIRST SEC
@@ -24,6 +26,7 @@ void join_endpoints_set(struct membership *m, const struct membership_event *eve
 
 void join_endpoints_answered(struct membership *m, int index)
 {
+	assert(index >= 0 && (unsigned int)index < m->join_count);
 	m->joins[index].tries = 0;
 	m->joins[index].answered = true;
 }
@@ -32,6 +35,7 @@ void join_endpoints_failed(struct membership *m, int index, bool self)
 {
 	struct join_endpoint *join = &m->joins[index];
 
+	assert(index >= 0 && (unsigned int)index < m->join_count);
 	join->tries = self ? 8 : MIN(join->tries + 1, 8u);
 	join->at = m->now.mono + MIN(JOIN_FIRST << join->tries, JOIN_LAST);
 }

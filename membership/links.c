@@ -1,5 +1,6 @@
 /* Partial partitions: statements list the members that their directors do not reach. This file
  * finds the shortest ways around the cuts, and names the cut that is told. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "membership/parts.h"
@@ -122,6 +123,7 @@ static void set(const struct graph *graph, unsigned int a, unsigned int b, bool 
 {
 	uint8_t *byte = &graph->matrix[a * graph->row + b / 8], bit = (uint8_t)(1 << b % 8);
 
+	assert(a < graph->count && b < graph->count);
 	*byte = (uint8_t)(listed ? *byte | bit : *byte & ~bit);
 }
 

@@ -1,5 +1,6 @@
 /* A member's life: its states (unproven, alive, suspect, failed, away, gone), the changes between
  * them, and its timers. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "membership/parts.h"
@@ -162,6 +163,7 @@ static struct member *add(struct membership *m, uint64_t id)
 	member = calloc(1, sizeof(*member));
 	if (!member)
 		return NULL;
+	assert(m->member_count < m->member_cap);
 	while (m->members[i])
 		i++;
 	member->id = id;
@@ -179,6 +181,7 @@ static void not_busy(struct membership *m, struct member *member)
 {
 	struct member *last = m->busy[m->busy_count - 1];
 
+	assert(m->busy[member->busy - 1] == member);
 	m->busy[member->busy - 1] = last;
 	m->busy_due[member->busy - 1] = m->busy_due[m->busy_count - 1];
 	last->busy = member->busy;
@@ -189,6 +192,7 @@ static void not_busy(struct membership *m, struct member *member)
 void member_busy(struct membership *m, struct member *member)
 {
 	if (!member->busy) {
+		assert(m->busy_count < m->member_cap);
 		m->busy[m->busy_count++] = member;
 		member->busy = m->busy_count;
 	}
@@ -197,12 +201,14 @@ void member_busy(struct membership *m, struct member *member)
 
 static void forget_order(struct membership *m, unsigned int at)
 {
+	assert(at < m->order_count && m->members[m->order[at]]->ordered);
 	m->members[m->order[at]]->ordered = false;
 	m->order[at] = m->order[--m->order_count];
 }
 
 void member_remove(struct membership *m, struct member *member)
 {
+	assert(m->members[member->index] == member);
 	probe_end(m, member);
 	suspicion_clear(m, member);
 	member_digest_out(m, member);
@@ -359,10 +365,24 @@ static void order_add(struct membership *m, struct member *member)
 	m->order_count++;
 }
 
+/* PROTOCOL.md, "States": the states that may follow each, as bits. */
+static const unsigned int follows[STATE_MAX] = {
+	[STATE_UNPROVEN] =
+		1u << STATE_ALIVE | 1u << STATE_FAILED | 1u << STATE_AWAY | 1u << STATE_GONE,
+	[STATE_ALIVE] = 1u << STATE_SUSPECT | 1u << STATE_AWAY | 1u << STATE_GONE,
+	[STATE_SUSPECT] = 1u << STATE_ALIVE | 1u << STATE_FAILED | 1u << STATE_GONE,
+	[STATE_FAILED] = 1u << STATE_ALIVE | 1u << STATE_AWAY | 1u << STATE_GONE,
+	[STATE_AWAY] = 1u << STATE_ALIVE | 1u << STATE_FAILED | 1u << STATE_GONE,
+	/* Back, or never left: as it was held before. */
+	[STATE_GONE] =
+		1u << STATE_UNPROVEN | 1u << STATE_ALIVE | 1u << STATE_FAILED | 1u << STATE_AWAY,
+};
+
 void member_state_set(struct membership *m, struct member *member, enum member_state state)
 {
 	if (member->state == state)
 		return;
+	assert(follows[member->state] >> state & 1);
 	m->alive_count -= member_answers(member);
 	m->away_count -= member->state == STATE_AWAY;
 	m->missing_count -= is_missing(member);
@@ -492,7 +512,8 @@ void member_left(struct membership *m, struct member *member)
 
 	suspicion_clear(m, member);
 	probe_end(m, member);
-	member->left_state = member->state;
+	/* A suspicion ends with it. */
+	member->left_state = member->state == STATE_SUSPECT ? STATE_ALIVE : member->state;
 	member->left_epoch = known ? member->epoch : 0;
 	member_state_set(m, member, STATE_GONE);
 	member_roster_set(m, member, false);
@@ -585,6 +606,7 @@ static usec_t member_timers(struct membership *m, struct member *member)
 {
 	usec_t next = USEC_NEVER;
 
+	assert((member->state == STATE_SUSPECT) == (member->suspicion != NULL));
 	if (member->probe)
 		probe_timer(m, member, &next);
 	if (member->suspicion)
@@ -651,6 +673,7 @@ struct member *member_next(struct membership *m)
 {
 	struct member *member;
 
+	assert(m->order_count > 0);
 	if (m->order_at >= m->order_count) {
 		m->order_at = 0;
 		order_shuffle(m);

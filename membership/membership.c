@@ -1,6 +1,7 @@
 /* The facade: takes an event, runs what is due, and says what is to be done. */
 #include "membership/membership.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -272,6 +273,9 @@ void membership_step(struct membership *m, const struct membership_event *event,
 	/* A flood of refused datagrams costs no more than the refusals. */
 	if (!refused || late || m->now.mono >= m->timeout)
 		m->timeout = MAX(timers(m), m->now.mono);
+	/* The view is part of the roster, and both of the members that we know. */
+	assert(m->alive_count <= m->roster_count && m->roster_count <= m->member_count);
+	assert(m->alive_count + m->away_count + m->missing_count <= m->member_count);
 	if (m->view_changed || m->roster_changed)
 		place_update(m);
 	*ret_update = (struct membership_update){

@@ -1,5 +1,6 @@
 /* SWIM's failure detector: pings in random rounds; without an ack, indirect probes (ping-req to
  * helpers), and dials over TCP, until the member is suspected. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "membership/parts.h"
@@ -43,6 +44,7 @@ static struct probe *probe_new(struct membership *m, struct member *member)
 {
 	struct probe *probe = m->free_probes;
 
+	assert(!member->probe);
 	if (probe)
 		m->free_probes = probe->next;
 	else
@@ -274,6 +276,7 @@ static void ask_helpers(struct membership *m, struct member *member, bool narrow
 	unsigned int count;
 
 	helper_choose(m, member, helpers, &count);
+	assert(count <= HELPERS);
 	probe->narrow = narrow && count > 0 && helpers[0]->id == member->helper;
 	if (probe->narrow)
 		count = 1;

@@ -1,5 +1,6 @@
 /* Push-pull: two directors compare what they know of all members on a stream, and each gets what it
  * lacks. */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -61,6 +62,7 @@ uint64_t pushpull_close_bits(struct membership *m)
 
 static void stream_free(struct membership *m, unsigned int i)
 {
+	assert(i < MEMBERSHIP_STREAMS_MAX);
 	free(m->streams[i].want);
 	free(m->streams[i].digest);
 	free(m->streams[i].gone);

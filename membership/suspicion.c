@@ -1,6 +1,7 @@
 /* SWIM's suspicion: an accusation makes a member suspect; a newer incarnation of its refutes that;
  * else it fails when its time is over, which other members' accusations confirm and so shorten
  * (Lifeguard). */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "membership/parts.h"
@@ -25,6 +26,7 @@ static void set_deadline(struct membership *m, struct member *member)
 	usec_t shortest = probe_scaled(m, m->profile.suspicion), time = shortest;
 	unsigned int confirmed = MIN(suspicion->count - 1, (unsigned int)CONFIRMATIONS);
 
+	assert(suspicion->count >= 1 && suspicion->expected <= CONFIRMATIONS);
 	time += (SUSPICION_LONGEST - 1) * shortest * (100 - saved[suspicion->expected][confirmed]) /
 		100;
 	suspicion->deadline = suspicion->started + time;
@@ -52,6 +54,7 @@ static void add_accuser(struct membership *m, struct member *member, const struc
 	struct suspicion *suspicion = member->suspicion;
 	struct membership_notice *notice;
 
+	assert(member_answers(member));
 	if (!suspicion) {
 		suspicion = calloc(1, sizeof(*suspicion));
 		if (!suspicion)
