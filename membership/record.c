@@ -30,7 +30,7 @@ struct statement {
 
 static size_t endpoint_store(const struct endpoint *endpoint, uint8_t bytes[18])
 {
-	size_t size = ip_family_size(endpoint->ip.family);
+	size_t size = ip_addr_size(endpoint->ip.family);
 
 	memcpy(bytes, endpoint->ip.bytes, size);
 	store_be16(bytes + size, endpoint->port);

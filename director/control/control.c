@@ -111,7 +111,7 @@ static bool address_match(const struct endpoint *want, uint8_t family, const uin
 			  uint16_t port)
 {
 	return want->ip.family == family &&
-	       memcmp(want->ip.bytes, bytes, ip_family_size(family)) == 0 &&
+	       memcmp(want->ip.bytes, bytes, ip_addr_size(family)) == 0 &&
 	       (want->port == 0 || want->port == port);
 }
 

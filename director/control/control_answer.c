@@ -240,7 +240,7 @@ static char *address_text(uint8_t family, const uint8_t *bytes, uint16_t port, c
 {
 	struct endpoint endpoint = {.ip.family = family, .port = port};
 
-	memcpy(endpoint.ip.bytes, bytes, ip_family_size(family));
+	memcpy(endpoint.ip.bytes, bytes, ip_addr_size(family));
 	return endpoint_format(&endpoint, text);
 }
 

@@ -26,9 +26,9 @@ static int get_address(const struct nlattr *attr, uint8_t family, struct ip_addr
 	struct ip_addr ip = {.family = family};
 
 	if ((family != AF_INET && family != AF_INET6) ||
-	    (size_t)nla_len(attr) < ip_family_size(family))
+	    (size_t)nla_len(attr) < ip_addr_size(family))
 		return -EPROTO;
-	memcpy(ip.bytes, nla_data(attr), ip_family_size(family));
+	memcpy(ip.bytes, nla_data(attr), ip_addr_size(family));
 	*ret_ip = ip;
 	return 0;
 }

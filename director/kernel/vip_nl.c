@@ -122,7 +122,7 @@ static int open_interface(struct work *work, bool wanted)
 
 static struct rtnl_addr *new_addr(const struct work *work, const struct ip_addr *vip)
 {
-	size_t size = ip_family_size(vip->family);
+	size_t size = ip_addr_size(vip->family);
 	struct nl_addr *local = nl_addr_build(vip->family, vip->bytes, size);
 	struct rtnl_addr *addr = rtnl_addr_alloc();
 
@@ -142,7 +142,7 @@ static bool is_address(struct rtnl_addr *addr, const struct ip_addr *vip)
 	struct nl_addr *local = rtnl_addr_get_local(addr);
 
 	return local && nl_addr_get_family(local) == vip->family &&
-	       memcmp(nl_addr_get_binary_addr(local), vip->bytes, ip_family_size(vip->family)) == 0;
+	       memcmp(nl_addr_get_binary_addr(local), vip->bytes, ip_addr_size(vip->family)) == 0;
 }
 
 static bool is_present(const struct work *work, const struct ip_addr *vip)
@@ -153,7 +153,7 @@ static bool is_present(const struct work *work, const struct ip_addr *vip)
 		struct rtnl_addr *addr = (struct rtnl_addr *)object;
 
 		if (rtnl_addr_get_ifindex(addr) == work->ifindex &&
-		    rtnl_addr_get_prefixlen(addr) == (int)(8 * ip_family_size(vip->family)) &&
+		    rtnl_addr_get_prefixlen(addr) == (int)(8 * ip_addr_size(vip->family)) &&
 		    is_address(addr, vip))
 			return true;
 	}

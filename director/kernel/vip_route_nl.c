@@ -7,7 +7,7 @@
 
 static struct rtnl_route *route_new(const struct ip_addr *vip)
 {
-	size_t size = ip_family_size(vip->family);
+	size_t size = ip_addr_size(vip->family);
 	struct nl_addr *destination = nl_addr_build(vip->family, vip->bytes, size);
 	struct rtnl_nexthop *hop = rtnl_route_nh_alloc();
 	struct rtnl_route *route = rtnl_route_alloc();

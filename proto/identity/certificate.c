@@ -54,7 +54,7 @@ static bool take_bytes(ProtobufCBinaryData from, uint8_t *to, size_t size)
 static bool take_address(ProtobufCBinaryData from, struct ip_addr *to)
 {
 	to->family = from.len == 4 ? AF_INET : AF_INET6;
-	return take_bytes(from, to->bytes, ip_family_size(to->family));
+	return take_bytes(from, to->bytes, ip_addr_size(to->family));
 }
 
 /* Every limit of a certificate, for received ones and for those that we make. */
@@ -156,7 +156,7 @@ int certificate_issue(const struct certificate *want,
 		return CERTIFICATE_E_MALFORMED;
 	for (size_t i = 0; i < want->address_count; i++)
 		addresses[i] =
-			binary(want->addresses[i].bytes, ip_family_size(want->addresses[i].family));
+			binary(want->addresses[i].bytes, ip_addr_size(want->addresses[i].family));
 	body.cluster = binary(want->cluster, CLUSTER_ID_SIZE);
 	body.name = binary(want->name, strnlen(want->name, sizeof(want->name)));
 	body.sign_key = binary(want->sign_key, SIGN_PUBLIC_SIZE);

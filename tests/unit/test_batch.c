@@ -16,7 +16,7 @@ static struct entry random_entry(struct entry_options *options, bool vary)
 
 	entry.flow.family = v6 ? AF_INET6 : AF_INET;
 	entry.flow.protocol = IPPROTO_TCP;
-	for (size_t i = 0; i < ip_family_size(entry.flow.family); i++)
+	for (size_t i = 0; i < ip_addr_size(entry.flow.family); i++)
 		entry.flow.caddr[i] = (uint8_t)rand();
 	entry.flow.cport = (uint16_t)rand();
 	entry.flow.vaddr[0] = 203;

@@ -164,7 +164,7 @@ static void record_set(struct record *record, uint8_t kind, uint64_t origin, uin
 static void record_statement(struct record *record, bool forged)
 {
 	Lvsmesh__Pb__Statement message = LVSMESH__PB__STATEMENT__INIT;
-	size_t size = ip_family_size(insider.own.ip.family);
+	size_t size = ip_addr_size(insider.own.ip.family);
 	uint8_t endpoint[18];
 	ProtobufCBinaryData endpoints = bytes_of(endpoint, size + 2);
 
