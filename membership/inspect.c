@@ -78,6 +78,8 @@ static void info_of(const struct membership *m, const struct member *member,
 		.id = member->id,
 		.epoch = member->epoch,
 		.incarnation = member->incarnation,
+		.certificate = member->certificate,
+		.certificate_len = member->certificate_len,
 		.state = member->state,
 		.since = member->since,
 		.phase = member->phase,
@@ -123,16 +125,4 @@ bool membership_find(const struct membership *m, uint64_t id, struct member_info
 	if (member)
 		info_of(m, member, ret_info);
 	return member != NULL;
-}
-
-bool membership_certificate(const struct membership *m, uint64_t id, const uint8_t **ret_bytes,
-			    size_t *ret_len)
-{
-	const struct member *member = member_find(m, id);
-
-	if (!member)
-		return false;
-	*ret_bytes = member->certificate;
-	*ret_len = member->certificate_len;
-	return true;
 }

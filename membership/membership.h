@@ -285,6 +285,8 @@ struct member_address {
 struct member_info {
 	uint64_t id, epoch, incarnation;
 	char name[CERTIFICATE_NAME_MAX + 1];
+	const uint8_t *certificate; /* as it travels; borrowed until the next step */
+	size_t certificate_len;
 	enum member_state state;
 	usec_t since; /* mono, of the state */
 	enum member_phase phase;
@@ -324,10 +326,6 @@ struct membership_cut {
 };
 
 void membership_cut(const struct membership *membership, struct membership_cut *ret_cut);
-/* The certificate that a member has shown, borrowed until the next step; false: unknown. */
-bool membership_certificate(const struct membership *membership, uint64_t id,
-			    const uint8_t **ret_bytes, size_t *ret_len);
-
 /* Refused and dropped messages, by reason. Counter number i from 0; false: no such. */
 struct membership_counter {
 	const char *name;

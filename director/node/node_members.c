@@ -67,13 +67,10 @@ int node_members_new(struct node *node, const struct node_options *options)
 static void member_addresses(struct node *node, const struct member_info *info)
 {
 	struct certificate certificate;
-	const uint8_t *bytes;
-	size_t len;
 
 	for (unsigned int i = 0; i < info->address_count; i++)
 		admission_directors_add(node->admission, &info->addresses[i].endpoint.ip);
-	if (!membership_certificate(node->membership, info->id, &bytes, &len) ||
-	    certificate_parse(bytes, len, &certificate) != 0)
+	if (certificate_parse(info->certificate, info->certificate_len, &certificate) != 0)
 		return;
 	for (size_t i = 0; i < certificate.address_count; i++)
 		admission_directors_add(node->admission, &certificate.addresses[i]);

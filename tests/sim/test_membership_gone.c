@@ -217,11 +217,11 @@ static void test_an_expired_one_ends(void **state)
 static bool has_certificate(struct sim *sim, unsigned int at, unsigned int of)
 {
 	const struct certificate *want = &sim_identity(sim, of)->certificate;
-	const uint8_t *bytes;
-	size_t len;
+	struct member_info info;
 
-	return membership_certificate(sim_core(sim, at), sim_id(sim, of), &bytes, &len) &&
-	       len == want->len && memcmp(bytes, want->bytes, len) == 0;
+	return membership_find(sim_core(sim, at), sim_id(sim, of), &info) &&
+	       info.certificate_len == want->len &&
+	       memcmp(info.certificate, want->bytes, want->len) == 0;
 }
 
 /* arg: how many there are. The third is the one that has a new one. */
