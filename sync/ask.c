@@ -41,12 +41,12 @@ void ask_next(struct sync *sync, struct sync_stream *stream)
 		subscription->ask = ASK_SHARE;
 	else if (sync->join.done && orphan_take(sync, subscription))
 		subscription->ask = ASK_ORPHANS;
-	else if (digest_take(sync, stream))
+	else if (digest_take(sync, subscription))
 		subscription->ask = ASK_DIFFERENCE;
 	subscription->ask_due = subscription->ask != ASK_NOTHING;
 }
 
-void ask_tick(struct sync *sync)
+void ask_all(struct sync *sync)
 {
 	STREAMS_EACH (i, sync) {
 		if (sync->streams[i]->is_subscription)
@@ -68,7 +68,6 @@ void ask_ended(struct sync *sync, struct sync_stream *stream)
 		progress_note(sync, &subscription->orphan);
 		sync->orphans_changes++;
 	}
-	ask_next(sync, stream);
 }
 
 void ask_dropped(struct sync *sync, struct sync_stream *stream)

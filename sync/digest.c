@@ -175,17 +175,10 @@ static unsigned int take_parts(struct digest_compare *compare, struct ranges *di
 	return n;
 }
 
-bool digest_take(struct sync *sync, struct sync_stream *stream)
+bool digest_take(struct sync *sync, struct subscription *subscription)
 {
-	struct subscription *subscription = &stream->subscription;
-	struct digest_compare *compare = &sync->compare;
-
-	if (compare->stream == stream && compare->ended) {
-		subscription->horizon = compare->horizon;
-		note_parts(compare, &subscription->differ);
-		sync->counters.tables_compared++;
-	}
-	subscription->pairs_len = take_parts(compare, &subscription->differ, subscription->pairs);
+	subscription->pairs_len =
+		take_parts(&sync->compare, &subscription->differ, subscription->pairs);
 	subscription->covered = 0;
 	sync->counters.parts_differed += subscription->pairs_len / 2;
 	return subscription->pairs_len > 0;
@@ -207,13 +200,17 @@ void digest_dropped(struct sync *sync, const struct sync_stream *stream)
 void digest_tick(struct sync *sync, struct now now)
 {
 	struct digest_compare *compare = &sync->compare;
+	struct subscription *subscription;
 
 	publish(sync, now);
 	if (!compare->stream || !sum(sync, compare->horizon, &compare->cursor, true, compare->sums))
 		return;
-	/* If the peer has another Want to answer first, the next comparison has to do. */
-	compare->ended = true;
-	ask_next(sync, compare->stream);
-	compare->ended = false;
+	subscription = &compare->stream->subscription;
 	compare->stream = NULL;
+	/* If the peer has another Want to answer first, the next comparison has to do. */
+	if (subscription->ask != ASK_NOTHING)
+		return;
+	subscription->horizon = compare->horizon;
+	note_parts(compare, &subscription->differ);
+	sync->counters.tables_compared++;
 }

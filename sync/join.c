@@ -112,7 +112,7 @@ void sync_join(struct sync *sync, struct now now)
 	join->active = true;
 	join->alone = now.mono;
 	join->shares = donors > 1 ? MIN(donors * SHARES_A_DONOR, SHARES_MAX) : 1;
-	join_tick(sync, now);
+	ask_all(sync);
 }
 
 void sync_join_end(struct sync *sync)
@@ -171,12 +171,8 @@ void join_tick(struct sync *sync, struct now now)
 	if (!join->active)
 		return;
 	STREAMS_EACH (i, sync) {
-		struct sync_stream *stream = sync->streams[i];
-
-		if (!is_donor(stream))
-			continue;
-		alone = false;
-		ask_next(sync, stream);
+		if (is_donor(sync->streams[i]))
+			alone = false;
 	}
 	if (!alone)
 		join->alone = now.mono;

@@ -96,8 +96,7 @@ size_t progress_output(struct sync *sync, struct subscriber *subscriber, struct 
 	return lvsmesh__pb__orphans__pack(&message, data);
 }
 
-int progress_receive(struct sync *sync, struct sync_stream *stream,
-		     const Lvsmesh__Pb__Orphans *message)
+int progress_receive(struct sync_stream *stream, const Lvsmesh__Pb__Orphans *message)
 {
 	struct subscription *subscription = &stream->subscription;
 	struct orphans *orphans = NULL;
@@ -123,7 +122,6 @@ int progress_receive(struct sync *sync, struct sync_stream *stream,
 			.hlc = message->hlcs[i],
 		};
 	}
-	ask_next(sync, stream);
 	return 0;
 }
 

@@ -93,8 +93,7 @@ int subscription_begin(struct sync *sync, struct sync_stream *stream,
 	return 0;
 }
 
-int subscription_heartbeat(struct sync *sync, struct sync_stream *stream,
-			   const Lvsmesh__Pb__Heartbeat *message)
+int subscription_heartbeat(struct sync_stream *stream, const Lvsmesh__Pb__Heartbeat *message)
 {
 	struct subscription *subscription = &stream->subscription;
 
@@ -108,7 +107,6 @@ int subscription_heartbeat(struct sync *sync, struct sync_stream *stream,
 	subscription->heartbeat_seen = true;
 	subscription->pending = message->pending;
 	subscription->complete = message->complete;
-	ask_next(sync, stream);
 	return 0;
 }
 
@@ -164,7 +162,6 @@ static void journal_applied(struct sync *sync, struct sync_stream *stream, uint6
 				     * that of the versions. */
 				    .hlc = subscription->complete ? hlc : 0,
 			    });
-	ask_next(sync, stream);
 }
 
 int subscription_batch(struct sync *sync, struct sync_stream *stream, const uint8_t *body,

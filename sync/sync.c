@@ -366,9 +366,9 @@ void sync_tick(struct sync *sync, struct now now)
 	subscriber_tick(sync, now);
 	gaps_tick(sync, now);
 	join_tick(sync, now);
-	ask_tick(sync);
 	digest_tick(sync, now);
 	templates_tick(sync, now);
+	ask_all(sync);
 }
 
 /* Injection */

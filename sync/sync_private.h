@@ -207,7 +207,6 @@ struct digest {
  * however long the peer then takes to answer. */
 struct digest_compare {
 	struct sync_stream *stream; /* NULL: none */
-	bool ended;                 /* the differing parts are known */
 	unsigned int from;          /* the part where the next Want starts */
 	uint64_t horizon, cursor;
 	uint64_t sums[RANGES]; /* the peer's, less ours */
@@ -376,8 +375,7 @@ size_t subscription_output(struct sync *sync, struct sync_stream *stream, uint8_
 			   uint8_t *ret_kind);
 int subscription_begin(struct sync *sync, struct sync_stream *stream,
 		       const Lvsmesh__Pb__Begin *message);
-int subscription_heartbeat(struct sync *sync, struct sync_stream *stream,
-			   const Lvsmesh__Pb__Heartbeat *message);
+int subscription_heartbeat(struct sync_stream *stream, const Lvsmesh__Pb__Heartbeat *message);
 int subscription_batch(struct sync *sync, struct sync_stream *stream, const uint8_t *body,
 		       size_t len, struct now now);
 /* Has all that there was when it began, and knows whether the peer is complete. */
@@ -393,14 +391,14 @@ bool progress_now(const struct sync *sync, const struct journal *journal);
 size_t progress_output(struct sync *sync, struct subscriber *subscriber, struct now now,
 		       uint8_t *data);
 usec_t progress_time(const struct sync *sync, const struct subscriber *subscriber);
-int progress_receive(struct sync *sync, struct sync_stream *stream,
-		     const Lvsmesh__Pb__Orphans *message);
+int progress_receive(struct sync_stream *stream, const Lvsmesh__Pb__Orphans *message);
 const struct journal *progress_find_orphan(const struct orphans *orphans, uint64_t id,
 					   uint64_t journal);
 
-/* ask.c: the next Want of a subscription. */
+/* ask.c: the next Want of a subscription, if one is due. The facade calls it after each event: a
+ * frame that the stream received, and for all streams the tick and the start. */
 void ask_next(struct sync *sync, struct sync_stream *stream);
-void ask_tick(struct sync *sync);
+void ask_all(struct sync *sync);
 size_t ask_output(struct sync *sync, struct sync_stream *stream, uint8_t *data);
 /* The answer has ended, or the stream. */
 void ask_ended(struct sync *sync, struct sync_stream *stream);
@@ -413,8 +411,8 @@ void digest_tick(struct sync *sync, struct now now);
 size_t digest_output(struct sync *sync, struct subscriber *subscriber, uint8_t *data);
 int digest_receive(struct sync *sync, struct sync_stream *stream, const Lvsmesh__Pb__Sums *message,
 		   struct now now);
-/* True if this peer holds something else: its subscription has the differing parts. */
-bool digest_take(struct sync *sync, struct sync_stream *stream);
+/* The next of the parts that differ at this publisher, to be asked for: false: there are none. */
+bool digest_take(struct sync *sync, struct subscription *subscription);
 void digest_answered(struct subscription *subscription);
 void digest_dropped(struct sync *sync, const struct sync_stream *stream);
 

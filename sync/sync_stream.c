@@ -144,14 +144,13 @@ static int receive_message(struct sync *sync, struct sync_stream *stream, uint8_
 	case SYNC_KIND_WANT:
 		return answer_want(sync, stream, (const Lvsmesh__Pb__Want *)message);
 	case SYNC_KIND_ORPHANS:
-		return progress_receive(sync, stream, (const Lvsmesh__Pb__Orphans *)message);
+		return progress_receive(stream, (const Lvsmesh__Pb__Orphans *)message);
 	case SYNC_KIND_SUMS:
 		return digest_receive(sync, stream, (const Lvsmesh__Pb__Sums *)message, now);
 	case SYNC_KIND_BEGIN:
 		return subscription_begin(sync, stream, (const Lvsmesh__Pb__Begin *)message);
 	default:
-		return subscription_heartbeat(sync, stream,
-					      (const Lvsmesh__Pb__Heartbeat *)message);
+		return subscription_heartbeat(stream, (const Lvsmesh__Pb__Heartbeat *)message);
 	}
 }
 
@@ -187,6 +186,8 @@ int sync_receive(struct sync *sync, unsigned int number, uint8_t kind, const uin
 		sync->refused[-r]++;
 	else
 		stream_heard(sync, stream, now);
+	if (r == 0 && stream->is_subscription)
+		ask_next(sync, stream);
 	return r;
 }
 
