@@ -1,4 +1,6 @@
 /* Asks a publisher for entries besides its journal: one Want at a time. */
+#include <assert.h>
+
 #include "sync/sync_private.h"
 
 static bool orphan_asked(const struct sync *sync, const struct journal *journal)
@@ -26,9 +28,31 @@ static bool orphan_take(const struct sync *sync, struct subscription *subscripti
 			continue;
 		subscription->orphan = *orphan;
 		subscription->since = known ? known->hlc : 0;
+		memset(&subscription->wanted, 0xff, sizeof(subscription->wanted));
 		return true;
 	}
 	return false;
+}
+
+unsigned int ask_parts(struct subscription *subscription, struct ranges *left, unsigned int most,
+		       unsigned int *at)
+{
+	unsigned int n = 0;
+
+	subscription->wanted = (struct ranges){0};
+	while (n < most) {
+		unsigned int part = bits_next(left->bits, RANGES, *at);
+
+		if (part == RANGES)
+			part = bits_next(left->bits, RANGES, 0);
+		if (part == RANGES)
+			break;
+		bits_remove(left->bits, part);
+		bits_add(subscription->wanted.bits, part);
+		*at = part + 1;
+		n++;
+	}
+	return n;
 }
 
 void ask_next(struct sync *sync, struct sync_stream *stream)
@@ -61,7 +85,7 @@ void ask_ended(struct sync *sync, struct sync_stream *stream)
 
 	subscription->ask = ASK_NOTHING;
 	if (ask == ASK_SHARE) {
-		join_share_ended(sync, subscription->share, true);
+		join_share_ended(sync, subscription, true);
 	} else if (ask == ASK_DIFFERENCE) {
 		digest_answered(subscription);
 	} else if (ask == ASK_ORPHANS) {
@@ -73,7 +97,7 @@ void ask_ended(struct sync *sync, struct sync_stream *stream)
 void ask_dropped(struct sync *sync, struct sync_stream *stream)
 {
 	if (stream->subscription.ask == ASK_SHARE)
-		join_share_ended(sync, stream->subscription.share, false);
+		join_share_ended(sync, &stream->subscription, false);
 	digest_dropped(sync, stream);
 	if (stream->subscription.begun)
 		sync->orphans_changes++;
@@ -95,24 +119,36 @@ static size_t skip_list(const struct sync *sync, const struct subscription *aske
 	return len;
 }
 
+/* Returns the length: two numbers for each run of parts. */
+static size_t pack_parts(const struct ranges *wanted, uint32_t pairs[2 * WANT_PAIRS_MAX])
+{
+	size_t n = 0;
+
+	BITS_EACH (part, wanted->bits, RANGES) {
+		if (n == 0 || part != pairs[n - 1] + 1) {
+			assert(n < 2 * (size_t)WANT_PAIRS_MAX);
+			pairs[n] = part;
+			n += 2;
+		}
+		pairs[n - 1] = part;
+	}
+	return n;
+}
+
 size_t ask_output(struct sync *sync, struct sync_stream *stream, uint8_t *data)
 {
 	Lvsmesh__Pb__Want message = LVSMESH__PB__WANT__INIT;
 	struct subscription *subscription = &stream->subscription;
-	uint32_t range[2] = {0, RANGES - 1};
+	uint32_t pairs[2 * WANT_PAIRS_MAX];
 	uint64_t skip[WANT_SKIP_MAX];
 
 	subscription->ask_due = false;
-	message.n_ranges = ARRAY_SIZE(range);
-	message.ranges = range;
+	message.n_ranges = pack_parts(&subscription->wanted, pairs);
+	message.ranges = pairs;
 	if (subscription->ask == ASK_SHARE) {
-		join_share(sync, subscription->share, range);
 		message.n_skip = skip_list(sync, subscription, skip);
 		message.skip = skip;
-	} else if (subscription->ask == ASK_DIFFERENCE) {
-		message.n_ranges = subscription->pairs_len;
-		message.ranges = subscription->pairs;
-	} else {
+	} else if (subscription->ask == ASK_ORPHANS) {
 		message.origin = subscription->orphan.id;
 		message.since = subscription->since;
 	}

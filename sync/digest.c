@@ -156,32 +156,15 @@ static void note_parts(const struct digest_compare *compare, struct ranges *ret_
 	}
 }
 
-/* The parts that differ, from where the last Want ended, so that all have their turn. */
-static unsigned int take_parts(struct digest_compare *compare, struct ranges *differ,
-			       uint32_t pairs[2 * WANT_PAIRS_MAX])
-{
-	unsigned int n = 0, from = compare->from;
-
-	for (unsigned int i = 0; i < RANGES && n < 2 * WANT_PAIRS_MAX; i++) {
-		unsigned int at = (from + i) % RANGES;
-
-		if (!bits_have(differ->bits, at))
-			continue;
-		bits_remove(differ->bits, at);
-		pairs[n++] = at;
-		pairs[n++] = at;
-		compare->from = at + 1;
-	}
-	return n;
-}
-
 bool digest_take(struct sync *sync, struct subscription *subscription)
 {
-	subscription->pairs_len =
-		take_parts(&sync->compare, &subscription->differ, subscription->pairs);
+	/* From where the last Want ended, so that all parts have their turn. */
+	unsigned int parts =
+		ask_parts(subscription, &subscription->differ, WANT_PAIRS_MAX, &sync->compare.from);
+
 	subscription->covered = 0;
-	sync->counters.parts_differed += subscription->pairs_len / 2;
-	return subscription->pairs_len > 0;
+	sync->counters.parts_differed += parts;
+	return parts > 0;
 }
 
 /* Entries that always change differ in vain: we request the rest only while answers repair any. */

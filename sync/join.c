@@ -47,59 +47,60 @@ static void join_done(struct sync *sync)
 	join_look(sync);
 }
 
-/* Keeps the lower position and version of the two; false: one does not know the journal. */
-static bool least(struct journal *journal, const struct orphans *orphans)
+static const struct journal *find_orphan(const struct orphans *orphans,
+					 const struct journal *journal)
 {
-	const struct journal *had = progress_find_orphan(orphans, journal->id, journal->journal);
-
-	if (!had)
-		return false;
-	journal->position = MIN(journal->position, had->position);
-	journal->hlc = MIN(journal->hlc, had->hlc);
-	return true;
-}
-
-/* The donor with that id: its entries are left out of the shares, as they come from itself. */
-static const struct subscription *find_skipped(const struct sync *sync, uint64_t id)
-{
-	STREAMS_EACH (i, sync) {
-		if (is_donor(sync->streams[i]) && sync->streams[i]->peer_id == id)
-			return &sync->streams[i]->subscription;
+	for (unsigned int i = 0; orphans && i < orphans->len; i++) {
+		if (orphans->journals[i].id == journal->id &&
+		    orphans->journals[i].journal == journal->journal)
+			return &orphans->journals[i];
 	}
 	return NULL;
 }
 
-/* The peer's shares will hold what it has of journals that are gone. We shall have the least of
- * what all donors had. */
-static void see_donor(struct sync *sync, struct subscription *subscription)
+/* Keeps the journals that are gone and that the donor knows too: the shares hold no more of each
+ * than the least that a donor had. */
+static void see_donor(struct sync *sync, const struct subscription *donor)
 {
 	struct sync_join *join = &sync->join;
 	unsigned int len = 0;
 
-	if (subscription->donor)
-		return;
-	subscription->donor = true;
-	if (!join->seen_any && subscription->orphans) {
-		join->seen_len = subscription->orphans->len;
-		memcpy(join->seen, subscription->orphans->journals,
-		       join->seen_len * sizeof(*join->seen));
+	if (!join->seen_any && donor->orphans) {
+		join->seen_len = donor->orphans->len;
+		memcpy(join->seen, donor->orphans->journals, join->seen_len * sizeof(*join->seen));
 	}
 	join->seen_any = true;
 	for (unsigned int i = 0; i < join->seen_len; i++) {
 		struct journal journal = join->seen[i];
-		const struct subscription *skipped = find_skipped(sync, journal.id);
+		const struct journal *had = find_orphan(donor->orphans, &journal);
 
-		if (least(&journal, subscription->orphans) && !progress_now(sync, &journal) &&
-		    (!skipped || least(&journal, skipped->orphans)))
-			join->seen[len++] = journal;
+		if (!had || progress_now(sync, &journal))
+			continue;
+		journal.position = MIN(journal.position, had->position);
+		journal.hlc = MIN(journal.hlc, had->hlc);
+		join->seen[len++] = journal;
 	}
 	join->seen_len = len;
+}
+
+/* All that are complete now, each once: a share leaves their own entries out, which come from
+ * themselves, so of their earlier journals we shall have no more than they. */
+static void see_donors(struct sync *sync)
+{
+	STREAMS_EACH (i, sync) {
+		struct sync_stream *stream = sync->streams[i];
+
+		if (is_donor(stream) && !stream->subscription.donor) {
+			stream->subscription.donor = true;
+			see_donor(sync, &stream->subscription);
+		}
+	}
 }
 
 void sync_join(struct sync *sync, struct now now)
 {
 	struct sync_join *join = &sync->join;
-	unsigned int donors = 0;
+	unsigned int donors = 0, shares;
 
 	if (join->active || join->done)
 		return;
@@ -111,7 +112,10 @@ void sync_join(struct sync *sync, struct now now)
 	}
 	join->active = true;
 	join->alone = now.mono;
-	join->shares = donors > 1 ? MIN(donors * SHARES_A_DONOR, SHARES_MAX) : 1;
+	shares = donors > 1 ? MIN(donors * SHARES_A_DONOR, SHARES_MAX) : 1;
+	join->share = (RANGES + shares - 1) / shares;
+	join->shares = (RANGES + join->share - 1) / join->share;
+	memset(&join->left, 0xff, sizeof(join->left));
 	ask_all(sync);
 }
 
@@ -130,35 +134,28 @@ void sync_join_end(struct sync *sync)
 bool join_take(struct sync *sync, struct sync_stream *stream)
 {
 	struct sync_join *join = &sync->join;
+	unsigned int at = 0;
 
 	if (!join->active || !is_donor(stream))
 		return false;
-	for (unsigned int i = 0; i < join->shares; i++) {
-		if (join->share[i] != SHARE_FREE)
-			continue;
-		see_donor(sync, &stream->subscription);
-		join->share[i] = SHARE_TAKEN;
-		stream->subscription.share = i;
-		return true;
-	}
-	return false;
+	if (ask_parts(&stream->subscription, &join->left, join->share, &at) == 0)
+		return false;
+	see_donors(sync);
+	return true;
 }
 
-void join_share(const struct sync *sync, unsigned int share, uint32_t ret_range[2])
-{
-	ret_range[0] = share * RANGES / sync->join.shares;
-	ret_range[1] = (share + 1) * RANGES / sync->join.shares - 1;
-}
-
-void join_share_ended(struct sync *sync, unsigned int share, bool answered)
+void join_share_ended(struct sync *sync, const struct subscription *subscription, bool answered)
 {
 	struct sync_join *join = &sync->join;
 
 	if (!join->active)
 		return;
-	join->share[share] = answered ? SHARE_DONE : SHARE_FREE;
-	join->shares_done += answered;
-	if (join->shares_done == join->shares)
+	if (!answered) {
+		BITS_EACH (part, subscription->wanted.bits, RANGES)
+			bits_add(join->left.bits, part);
+		return;
+	}
+	if (++join->shares_done == join->shares)
 		join_done(sync);
 }
 

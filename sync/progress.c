@@ -124,13 +124,3 @@ int progress_receive(struct sync_stream *stream, const Lvsmesh__Pb__Orphans *mes
 	}
 	return 0;
 }
-
-const struct journal *progress_find_orphan(const struct orphans *orphans, uint64_t id,
-					   uint64_t journal)
-{
-	for (unsigned int i = 0; orphans && i < orphans->len; i++) {
-		if (orphans->journals[i].id == id && orphans->journals[i].journal == journal)
-			return &orphans->journals[i];
-	}
-	return NULL;
-}

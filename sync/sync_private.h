@@ -101,19 +101,18 @@ struct subscription {
 	bool complete;    /* by its last heartbeat */
 	usec_t ack_after; /* after the last frame sent */
 	uint64_t journal, position, end;
-	uint64_t pending; /* by the publisher's last heartbeat */
-	enum ask ask;     /* the Want that it has yet to answer to the end */
-	bool ask_due;     /* the Want has to be sent first */
-	unsigned int share;
-	bool donor;            /* we requested a share from it */
+	uint64_t pending;      /* by the publisher's last heartbeat */
+	enum ask ask;          /* the Want that it has yet to answer to the end */
+	bool ask_due;          /* the Want has to be sent first */
+	struct ranges wanted;  /* the parts that the Want is for */
+	bool donor;            /* join.c has seen which orphans it knows */
 	unsigned int skip_max; /* origins that the publisher takes in a Want */
 	struct journal orphan; /* ASK_ORPHANS: how far it will be followed then */
 	uint64_t since;
 	uint64_t since_away; /* the highest version known when the peer was heard before, or 0 */
-	/* ASK_DIFFERENCE: the parts, and the horizon up to which both should have had the same. */
-	unsigned int pairs_len;
-	uint32_t pairs[2 * WANT_PAIRS_MAX];
-	struct ranges differ; /* those not requested yet */
+	/* ASK_DIFFERENCE: the parts not requested yet, and the horizon up to which both should have
+	 * had the same. */
+	struct ranges differ;
 	unsigned int covered; /* news in the answer that the sums cover */
 	uint64_t horizon;
 	struct orphans *orphans; /* owned: the publisher's last Orphans; NULL: empty */
@@ -172,17 +171,12 @@ struct gaps {
 #define SHARES_A_DONOR 4u
 #define SHARES_MAX 256u
 
-enum share {
-	SHARE_FREE,
-	SHARE_TAKEN,
-	SHARE_DONE,
-};
-
 struct sync_join {
 	bool active, done, complete, ended;
-	uint64_t goal; /* once counters.injected is this, all that came is in the kernel */
+	uint64_t goal;      /* once counters.injected is this, all that came is in the kernel */
+	unsigned int share; /* parts of each */
 	unsigned int shares, shares_done;
-	uint8_t share[SHARES_MAX]; /* enum share */
+	struct ranges left; /* neither requested nor answered */
 	uint64_t entries;
 	bool seen_any;
 	/* How far the donors of all shares had followed the journals of directors that are gone. */
@@ -392,14 +386,16 @@ size_t progress_output(struct sync *sync, struct subscriber *subscriber, struct 
 		       uint8_t *data);
 usec_t progress_time(const struct sync *sync, const struct subscriber *subscriber);
 int progress_receive(struct sync_stream *stream, const Lvsmesh__Pb__Orphans *message);
-const struct journal *progress_find_orphan(const struct orphans *orphans, uint64_t id,
-					   uint64_t journal);
 
 /* ask.c: the next Want of a subscription, if one is due. The facade calls it after each event: a
  * frame that the stream received, and for all streams the tick and the start. */
 void ask_next(struct sync *sync, struct sync_stream *stream);
 void ask_all(struct sync *sync);
 size_t ask_output(struct sync *sync, struct sync_stream *stream, uint8_t *data);
+/* Moves parts of `left`, at most so many, to the next Want, from *at on and round; *at is then the
+ * one behind the last. Returns how many. */
+unsigned int ask_parts(struct subscription *subscription, struct ranges *left, unsigned int most,
+		       unsigned int *at);
 /* The answer has ended, or the stream. */
 void ask_ended(struct sync *sync, struct sync_stream *stream);
 void ask_dropped(struct sync *sync, struct sync_stream *stream);
@@ -434,8 +430,7 @@ void templates_status(const struct sync *sync, struct sync_status *status);
 /* join.c */
 /* A share for this subscription: false: there is none. */
 bool join_take(struct sync *sync, struct sync_stream *stream);
-void join_share(const struct sync *sync, unsigned int share, uint32_t ret_range[2]);
-void join_share_ended(struct sync *sync, unsigned int share, bool answered);
+void join_share_ended(struct sync *sync, const struct subscription *subscription, bool answered);
 void join_tick(struct sync *sync, struct now now);
 /* Whether all that came is in the kernel by now. */
 void join_look(struct sync *sync);

@@ -485,9 +485,9 @@ static void test_lying_sums(void **state)
 		sync_tick(sync, start);
 		assert_int_equal(subscription_says(sync, &len), SYNC_KIND_WANT);
 		want = lvsmesh__pb__want__unpack(NULL, len, body);
-		assert_int_equal(want->n_ranges, 128);
-		for (size_t i = 0; i < 128; i++)
-			assert_int_equal(want->ranges[i], (round * 64 + i / 2) % 4096);
+		assert_int_equal(want->n_ranges, 2);
+		assert_int_equal(want->ranges[0], round * 64 % 4096);
+		assert_int_equal(want->ranges[1], round * 64 % 4096 + 63);
 		lvsmesh__pb__want__free_unpacked(want, NULL);
 		assert_int_equal(receive(sync, &forged), 0);
 	}
