@@ -602,6 +602,33 @@ static void test_accused_by_all_others(void **state)
 	sim_free(sim);
 }
 
+/* An accusation is a reason to probe its subject at once, and not only when that member has its
+ * turn.
+ */
+static void test_an_accusation_is_checked(void **state)
+{
+	(void)state;
+	for (uint64_t seed = 30; seed < 36; seed++) {
+		struct sim *sim = cluster(seed, COUNT);
+		const struct sim_notice *notices;
+		struct member_info info;
+		bool accused = false;
+		size_t count;
+
+		assert_true(membership_find(sim_core(sim, 0), sim_id(sim, SUBJECT), &info));
+		sim_crash(sim, SUBJECT, true);
+		accuse_first(sim, THIEF, &info);
+		sim_run(sim, 250 * MS);
+		count = sim_notices(sim, &notices);
+		for (size_t i = 0; i < count; i++)
+			accused |= notices[i].at == 0 &&
+				   notices[i].notice.type == MEMBERSHIP_SUSPECTED &&
+				   notices[i].notice.accuser == sim_id(sim, 0);
+		assert_true(accused);
+		sim_free(sim);
+	}
+}
+
 static bool is_failed(struct sim *sim, void *arg)
 {
 	(void)arg;
@@ -1063,6 +1090,7 @@ int main(void)
 		cmocka_unit_test(test_relays_beyond_the_output),
 		cmocka_unit_test(test_accused_and_partly_reachable),
 		cmocka_unit_test(test_accused_by_all_others),
+		cmocka_unit_test(test_an_accusation_is_checked),
 		cmocka_unit_test(test_an_accuser_that_does_not_answer),
 		cmocka_unit_test(test_an_accusation_told_again),
 		cmocka_unit_test(test_old_accusations),
