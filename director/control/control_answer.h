@@ -4,7 +4,7 @@
  *	{...}					the items; status and the commands that act have one
  *	{"end": true, "count": 2}
  * While a reload or the list of services is awaited, empty lines come. Events that are followed
- * have no end. {"lost": 12} among them: the reader was too slow for so many. A piece costs a
+ * have no end. {"missed": 12} among them: the reader was too slow for so many. A piece costs a
  * bounded time, however many connections there are. */
 #ifndef DIRECTOR_CONTROL_CONTROL_ANSWER_H
 #define DIRECTOR_CONTROL_CONTROL_ANSWER_H

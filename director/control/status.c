@@ -229,8 +229,8 @@ static void problems_of_self(json_t *problems, const struct status_facts *facts,
 				   : USEC_NEVER;
 
 	if (!node->ready && !node->draining)
-		problem(problems, "Not ready to take traffic: %s.",
-			node->waiting_for ? node->waiting_for : "starting");
+		problem(problems, "Not ready to take traffic: waiting for %s.",
+			node->waiting_for ? node->waiting_for : "the start to end");
 	if (node->sync.join_timed_out)
 		problem(problems,
 			"This director started without all entries of its peers, which did not "

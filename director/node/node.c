@@ -123,18 +123,18 @@ static const char *not_ready_reason(const struct node *node)
 	if (node->beyond)
 		return "a place in the cluster, which is full";
 	if (!node->forwarder)
-		return "the kernel: services, or the probe of forwarding or of injection";
+		return "the kernel (services, forwarding probe, or injection probe)";
 	if (!node->followed && node->searching)
-		return "another director: none has answered yet";
+		return "another director to answer";
 	if (!node->followed)
-		return "a peer's entries are not complete";
+		return "the entries of a peer";
 	sync_status(node->sync, &status);
 	if (!status.joined)
-		return "entries of directors that are gone, from the peers that have them";
+		return "entries of directors that are gone, which peers have";
 	if (!status.complete)
-		return "entries that are not in the kernel yet";
+		return "the kernel to take all entries";
 	if (!node->read)
-		return "the kernel's own connections, which are being read";
+		return "lvsmeshd to read the connections of its kernel";
 	return NULL;
 }
 

@@ -60,7 +60,7 @@ def test_waits(topology):
     told(cluster, first, NOT_FOUND)
     status = cluster.status(first)
     assert not status["ready"] and not status["announcing"]
-    assert status["waiting_for"] == "another director: none has answered yet"
+    assert status["waiting_for"] == "another director to answer"
     cluster.start_director(second)
     cluster.wait_ready()
     told(cluster, first, FOUND)

@@ -305,7 +305,7 @@ static void test_reads_first(void **state)
 		node_status(cluster_node(cluster, 0), &status);
 		assert_false(status.ready);
 		assert_string_equal(status.waiting_for,
-				    "the kernel's own connections, which are being read");
+				    "lvsmeshd to read the connections of its kernel");
 		assert_true(status.sync.complete);
 		assert_false(cluster_update(cluster, 0)->announce);
 		if (life == 0) {
@@ -375,7 +375,7 @@ static void test_waits_alone(void **state)
 	cluster_run(cluster, 20 * USEC_PER_SEC);
 	node_status(cluster_node(cluster, 0), &status);
 	assert_true(status.alone);
-	assert_string_equal(status.waiting_for, "another director: none has answered yet");
+	assert_string_equal(status.waiting_for, "another director to answer");
 	cluster_start(cluster, 1);
 	cluster_run(cluster, 2 * USEC_PER_SEC);
 	for (unsigned int d = 0; d < 2; d++) {

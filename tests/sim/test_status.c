@@ -308,7 +308,7 @@ static const struct {
 	 "  traffic        not ready\n" WORKS
 	 "  members        1 of 1 alive, majority; health score 0 (0: good)\n"
 	 "  replication    still starting\n" REST("0") WRONG
-	 "  - Not ready to take traffic: another director: none has answered yet.\n" UNANSWERED},
+	 "  - Not ready to take traffic: waiting for another director to answer.\n" UNANSWERED},
 	{"found nobody", found_nobody,
 	 READY WORKS "  members        1 of 1 alive, majority; health score 0 (0: good)\n"
 		     "  replication    no peer to replicate to\n" REST("0") WRONG
