@@ -285,6 +285,31 @@ static void test_any_order_of_leaving(void **state)
 	}
 }
 
+/* Silent after *leaving*, and then something newer of the same epoch: it comes back as a member
+ * that answers, though it was suspect when it was held gone, and is found to be dead. */
+static void test_a_statement_after_leaving(void **state)
+{
+	struct sim *sim = cluster(16, COUNT);
+	struct stolen stolen = steal(sim);
+	struct member_info info;
+	uint8_t body[256];
+
+	(void)state;
+	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, THIEF), &info));
+	sim_crash(sim, THIEF, true);
+	say_as_thief(sim, &stolen, STATEMENT, info.id, info.epoch, info.incarnation + 1, body,
+		     statement(body, PHASE_LEAVING, THIEF));
+	sim_run(sim, 4 * S);
+	assert_int_equal(sim_state(sim, 0, THIEF), STATE_GONE);
+	say_as_thief(sim, &stolen, STATEMENT, info.id, info.epoch, info.incarnation + 2, body,
+		     statement(body, PHASE_READY, THIEF));
+	sim_run(sim, MS);
+	assert_int_equal(sim_state(sim, 0, THIEF), STATE_ALIVE);
+	sim_run(sim, 10 * S);
+	assert_int_equal(sim_state(sim, 0, THIEF), STATE_FAILED);
+	sim_free(sim);
+}
+
 /* Steps the core of d1, which sends nothing meanwhile, so much later than now. */
 static void step_later(struct sim *sim, unsigned int who, struct stolen *stolen, uint8_t kind,
 		       const Lvsmesh__Pb__Datagram *body, usec_t later)
@@ -1087,6 +1112,7 @@ int main(void)
 		cmocka_unit_test(test_accusations),
 		cmocka_unit_test(test_repeated_accusations),
 		cmocka_unit_test(test_any_order_of_leaving),
+		cmocka_unit_test(test_a_statement_after_leaving),
 		cmocka_unit_test(test_relays_beyond_the_output),
 		cmocka_unit_test(test_accused_and_partly_reachable),
 		cmocka_unit_test(test_accused_by_all_others),
