@@ -284,8 +284,10 @@ struct member *member_get(struct membership *m, const uint8_t *bytes, size_t len
 				  : REFUSED_CERTIFICATE);
 		return member;
 	}
-	if (!member)
+	if (!member) {
+		TRACE(&m->trace, "hears of %s", certificate.name);
 		member = add(m, id);
+	}
 	if (!member) {
 		refuse(m, REFUSED_FULL);
 		return NULL;
@@ -383,6 +385,8 @@ void member_state_set(struct membership *m, struct member *member, enum member_s
 	if (member->state == state)
 		return;
 	assert(follows[member->state] >> state & 1);
+	TRACE(&m->trace, "%s %s -> %s", member->name, member_state_name((int)member->state),
+	      member_state_name((int)state));
 	m->alive_count -= member_answers(member);
 	m->away_count -= member->state == STATE_AWAY;
 	m->missing_count -= is_missing(member);

@@ -81,6 +81,7 @@ void membership_free(struct membership *m)
 {
 	if (!m)
 		return;
+	m->trace.line = NULL;
 	member_fini(m);
 	probe_fini(m);
 	pushpull_fini(m);
@@ -293,6 +294,11 @@ void membership_step(struct membership *m, const struct membership_event *event,
 		.sender = event->type == MEMBERSHIP_DATAGRAM ? m->sender : 0,
 	};
 	m->roster_changed = m->view_changed = false;
+}
+
+void membership_trace(struct membership *m, const struct trace *trace)
+{
+	m->trace = *trace;
 }
 
 usec_t membership_timeout(const struct membership *m)

@@ -15,6 +15,7 @@
 #define MEMBERSHIP_MEMBERSHIP_H
 
 #include "proto/identity/identity.h"
+#include "proto/trace.h"
 #include "proto/version.h"
 
 struct membership;
@@ -150,6 +151,9 @@ struct membership_update {
 	bool refused;          /* a datagram that was counted, and changed nothing */
 	uint64_t sender;       /* the member that made the datagram; 0: unknown */
 };
+
+/* A line for each step that is taken because of another member; copied. */
+void membership_trace(struct membership *membership, const struct trace *trace);
 
 void membership_step(struct membership *membership, const struct membership_event *event,
 		     struct membership_update *ret_update);

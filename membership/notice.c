@@ -57,6 +57,9 @@ struct membership_notice *notice_add(struct membership *m, enum membership_notic
 {
 	struct membership_notice *notice = slot(m, type);
 
+	if (type < MEMBERSHIP_SUSPECTED)
+		TRACE(&m->trace, "report %s%s%s", membership_notice_name((int)type),
+		      member ? " " : "", member ? member->name : "");
 	*notice = (struct membership_notice){
 		.type = type,
 		.now = m->now,

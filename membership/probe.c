@@ -283,6 +283,7 @@ static void ask_helpers(struct membership *m, struct member *member, bool narrow
 	probe->helpers = (uint8_t)count;
 	probe->nacks = 0;
 	for (unsigned int i = 0; i < count; i++) {
+		TRACE(&m->trace, "ping-req %s through %s", member->name, helpers[i]->name);
 		probe->helper[i] = helpers[i]->id;
 		datagram_push(m, (struct out){.kind = OUT_PING_REQ,
 					      .member = member->id,

@@ -174,6 +174,7 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 		reached(m, member, &stream->remote);
 	}
 	stream->epoch = event->peer_epoch;
+	TRACE(&m->trace, "push-pull %s %s", stream->dialled ? "with" : "dialled by", member->name);
 	if (stream->rollback)
 		refuse(m, REFUSED_ROLLBACK);
 	else

@@ -113,6 +113,8 @@ void record_own_state(struct membership *m)
 	m->incarnation++;
 	seal_record_sign(m->identity, RECORD_STATEMENT, m->epoch, m->incarnation, m->statement,
 			 m->statement_len, m->signature);
+	TRACE(&m->trace, "state %s, incarnation %llu", member_phase_name((int)m->phase),
+	      (unsigned long long)m->incarnation);
 	m->refute = false;
 	m->refute_at = m->now.mono + m->profile.timeout / 2;
 	broadcast_add(m, ITEM_STATEMENT, m->identity->id, 0);
@@ -124,6 +126,7 @@ void record_refute(struct membership *m, uint64_t accuser)
 
 	m->refute = true;
 	notice->accuser = accuser;
+	TRACE(&m->trace, "refute %s", member_find(m, accuser)->name);
 }
 
 uint64_t record_number(struct membership *m, enum record_kind kind)

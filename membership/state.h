@@ -402,6 +402,7 @@ struct membership {
 		uint64_t epoch, boot;
 		struct membership_profile profile;
 		struct chance chance;
+		struct trace trace;
 		struct now now;
 		usec_t timeout;
 		usec_t horizon; /* until when members of the roster are awaited after the start */

@@ -55,6 +55,10 @@ static void add_accuser(struct membership *m, struct member *member, const struc
 	struct membership_notice *notice;
 
 	assert(member_answers(member));
+	if (accuser->id == m->identity->id)
+		TRACE(&m->trace, "suspect %s", member->name);
+	else
+		TRACE(&m->trace, "%s suspects %s", member_find(m, accuser->id)->name, member->name);
 	if (!suspicion) {
 		suspicion = calloc(1, sizeof(*suspicion));
 		if (!suspicion)

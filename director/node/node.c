@@ -148,6 +148,7 @@ static void ready_update(struct node *node, struct now now)
 	node->read = !node->adopting || now.mono >= node->started + ADOPT_PATIENCE;
 	if (not_ready_reason(node))
 		return;
+	TRACE(&node->trace, "ready");
 	node->ready = true;
 	node->ready_since = now.mono;
 }
@@ -355,6 +356,12 @@ static void update_unchanged(struct node *node, const struct node_event *event, 
 		bits_add(ret_update->output.bits, event->stream);
 }
 
+void node_trace(struct node *node, const struct trace *trace)
+{
+	node->trace = *trace;
+	membership_trace(node->membership, trace);
+}
+
 void node_step(struct node *node, const struct node_event *event, struct node_update *ret_update)
 {
 	bool stranger = is_stranger(node, event);
@@ -399,6 +406,8 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 	ret_update->adopt = sync_templates_look(node->sync) || ret_update->missed;
 	node->kernel.want_adopt = false;
 	ret_update->announce = node->ready && may_announce(node, now);
+	if (ret_update->announce != node->last_update.announce)
+		TRACE(&node->trace, "%s", ret_update->announce ? "announce" : "withdraw");
 	ret_update->refuse =
 		(node->ready || node->draining || node->beyond) && !may_announce(node, now);
 	ret_update->datagrams = node->membership_update.datagrams;

@@ -418,12 +418,17 @@ static void returned_update(struct node *node, struct now now)
 
 void node_members_tick(struct node *node, struct now now)
 {
+	bool drained;
+
 	node->searching = node_members_alone(node) &&
 			  (node->wait_alone || now.mono <= node->started + PATIENCE);
 	if (!node->returned)
 		returned_update(node, now);
 	sync_set_draining(node->sync, node->draining);
-	node->drained = node->draining && !node->adopting && all_acknowledged(node, now);
+	drained = node->draining && !node->adopting && all_acknowledged(node, now);
+	if (drained && !node->drained)
+		TRACE(&node->trace, "drained");
+	node->drained = drained;
 	report_phase(node, now);
 	if (node->stop == STOP_DRAINING && now.mono >= node->stop_from &&
 	    (node->drained || now.mono >= node->stop_by)) {
@@ -494,6 +499,7 @@ bool node_members_event(struct node *node, const struct node_event *event)
 	case NODE_DRAIN:
 		node->draining = event->ok || node->stop != STOP_NOT;
 		node->drained = false;
+		TRACE(&node->trace, "%s", node->draining ? "drain" : "undrain");
 		return true;
 	case NODE_LEAVE:
 		leave(node, event->now);

@@ -109,6 +109,7 @@ struct node_kernel {
 
 struct node {
 	const struct identity *identity;
+	struct trace trace;
 	uint64_t epoch;
 	struct version_range versions;
 	uint8_t syncid;

@@ -211,6 +211,8 @@ static void use_sync(struct node *node, unsigned int number, struct now now)
 		return;
 	}
 	stream->use = STREAM_SYNC;
+	TRACE(&node->trace, "%s %s", is_dialled(number) ? "subscribe to" : "publish to",
+	      stream->peer.name);
 	if (is_link(number))
 		node_link_ready(node, number, now);
 }

@@ -47,6 +47,7 @@ struct director {
 	struct link *links[NODE_STREAMS_MAX]; /* by the number of the stream */
 	struct node *node;
 	struct node_update update;
+	struct cluster *cluster; /* for its trace */
 	int64_t clock;
 	usec_t frozen; /* until then */
 	usec_t booted; /* the machine: its mono counts from there */
@@ -73,6 +74,8 @@ struct cluster {
 	bool hole[CLUSTER_MAX][CLUSTER_MAX];
 	size_t throttle[CLUSTER_MAX][CLUSTER_MAX];
 	struct director directors[CLUSTER_MAX];
+	void (*trace)(void *context, unsigned int d, const char *text);
+	void *trace_context;
 	struct link **links; /* in the order of their numbers; they stay where they are */
 	unsigned int links_len, links_cap, links_free; /* none below is free */
 	struct datagram *datagrams, *delivered;
@@ -522,6 +525,33 @@ uint32_t cluster_version(const struct cluster *cluster, unsigned int a, unsigned
 	return cluster->directors[a].version_to[b];
 }
 
+static void traced(void *context, const char *text)
+{
+	struct director *director = context;
+	struct cluster *cluster = director->cluster;
+
+	cluster->trace(cluster->trace_context, (unsigned int)(director - cluster->directors), text);
+}
+
+static void trace_set(struct cluster *cluster, unsigned int d)
+{
+	struct director *director = &cluster->directors[d];
+
+	director->cluster = cluster;
+	if (cluster->trace)
+		node_trace(director->node, &(struct trace){traced, director});
+}
+
+void cluster_trace(struct cluster *cluster,
+		   void (*line)(void *context, unsigned int d, const char *text), void *context)
+{
+	cluster->trace = line;
+	cluster->trace_context = context;
+	for (unsigned int d = 0; d < cluster->count; d++)
+		if (cluster->directors[d].up)
+			trace_set(cluster, d);
+}
+
 void cluster_start(struct cluster *cluster, unsigned int d)
 {
 	struct director *director = &cluster->directors[d];
@@ -556,6 +586,7 @@ void cluster_start(struct cluster *cluster, unsigned int d)
 	store_le64(options.seed, cluster_random(cluster));
 	if (node_new(&options, &director->node) < 0)
 		abort();
+	trace_set(cluster, d);
 	director->up = true;
 	if (!director->unread)
 		adopt(cluster, d);

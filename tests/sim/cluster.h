@@ -17,6 +17,10 @@ struct cluster *cluster_new(uint64_t seed, unsigned int count);
 struct cluster *cluster_new_limited(uint64_t seed, unsigned int count, unsigned int limit);
 void cluster_free(struct cluster *cluster);
 
+/* Calls for each line that a director traces, from now on and after its next starts. */
+void cluster_trace(struct cluster *cluster,
+		   void (*line)(void *context, unsigned int d, const char *text), void *context);
+
 uint64_t cluster_random(struct cluster *cluster);
 /* A hash over all events so far, their bytes and times: the same for a seed under every
  * compiler. */
