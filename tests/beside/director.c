@@ -268,8 +268,8 @@ int main(int argc, char **argv)
 	uv_signal_init(&director.loop, &director.ask);
 	uv_check_init(&director.loop, &director.turn);
 
-	if (open_tap(&director, error) < 0 ||
-	    open_node(&director, number, argc > 6 ? (unsigned int)atoi(argv[6]) : 0, error) < 0) {
+	if (open_node(&director, number, argc > 6 ? (unsigned int)atoi(argv[6]) : 0, error) < 0 ||
+	    open_tap(&director, error) < 0) {
 		fprintf(stderr, "%s\n", error);
 		return 1;
 	}
