@@ -2,6 +2,8 @@
 #ifndef PROTO_BASE_H
 #define PROTO_BASE_H
 
+#include <assert.h>
+#include <errno.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -30,6 +32,15 @@ struct now {
 #define MAX(a, b) ((a) > (b) ? (a) : (b))
 #endif
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+
+/* After a call that failed: -errno, and the compiler knows that it is negative. */
+static inline int negative_errno(void)
+{
+	int error = errno;
+
+	assert(error > 0);
+	return -error;
+}
 
 /* Unaligned loads and stores; be: network byte order, le: little endian. */
 static inline uint16_t load_be16(const void *p)

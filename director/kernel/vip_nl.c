@@ -257,7 +257,7 @@ static int open_socket(struct nl_sock **ret_socket, struct vip_error *ret_error)
 		*ret_socket = socket;
 		return 0;
 	}
-	r = -errno; /* libnl's own number keeps less */
+	r = negative_errno(); /* libnl's own number keeps less */
 	snprintf(ret_error->text, sizeof(ret_error->text),
 		 "netlink socket: %s; see the limits of lvsmeshd", strerror(-r));
 	nl_socket_free(socket);

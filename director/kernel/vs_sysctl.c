@@ -40,7 +40,7 @@ static int read_value(const char *dir, const char *name, char *ret_value, size_t
 	snprintf(path, sizeof(path), "%s/%s", dir, name);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
-		return -errno;
+		return negative_errno();
 	got = read(fd, text, sizeof(text));
 	close(fd);
 	if (got < 0)

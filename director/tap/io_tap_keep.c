@@ -95,7 +95,7 @@ static bool threads_differ(struct io_tap *tap)
 {
 	static const char *const names[IPVS_DAEMON_ROLES] = {"master sync thread",
 							     "backup sync thread"};
-	char interfaces[IPVS_DAEMON_ROLES][IFNAMSIZ], was[24 + IFNAMSIZ];
+	char interfaces[IPVS_DAEMON_ROLES][IFNAMSIZ], was[64];
 	bool differ = false;
 
 	if (ipvs_daemon_find(tap->daemon, interfaces) < 0)
