@@ -108,10 +108,11 @@ static void problems_of_peers(json_t *problems, const struct status_facts *facts
 		    event_log_find(events, EVENT_MEMBER_FAILED, peer->name) ||
 		    event_log_find(events, EVENT_REPLICATION_LAGGING, peer->name))
 			continue;
-		if (!peer->alive)
+		if (!peer->connected)
 			problem(problems, "Peer %s%s%s is not connected both ways (%s)%s%s.",
 				peer->name, *peer->name ? " at " : "", where, peer->state,
-				peer->why ? ": " : "", peer->why ? peer->why : "");
+				peer->close_reason ? ": " : "",
+				peer->close_reason ? peer->close_reason : "");
 		else if (peer->lags)
 			problem(problems,
 				"Peer %s is %" PRIu64 " ms behind: connections younger than that "
@@ -349,19 +350,19 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		node.waiting_for, "announcing", facts->announcing, "forwarder", "ok",
 		facts->forwarder_ok, "for_s", since(facts->forwarder_since, now), "replication",
 		status_replication_name(status_replication(facts, &node, &peers)), "peers",
-		"connected", (int)peers.alive, "expected", (int)(peers.count - peers.away), "away",
-		(int)peers.away, "worst_lag_ms", number(peers.lag / USEC_PER_MSEC), "services",
-		"configured", number(facts->config->services.count), "programmed",
+		"connected", (int)peers.connected, "expected", (int)(peers.count - peers.away),
+		"away", (int)peers.away, "worst_lag_ms", number(peers.lag / USEC_PER_MSEC),
+		"services", "configured", number(facts->config->services.count), "programmed",
 		facts->programmed, "checked_ago_s", since(facts->programmed_at, now), "error",
 		text_json(facts->program_error), "membership",
 		status_membership(node_membership(facts->node), facts->identity->certificate.name),
 		"draining", node.draining, "drained", node.drained, "entries",
 		status_entries(&node.sync), "config", config_make(facts, now), "adoption_done",
-		facts->adopted, "loop", "iteration_max_us", number(facts->turn_longest),
-		"iteration_recent_us", number(facts->turn_lately), "iteration_recent_p999_us",
-		number(facts->turn_p999), "cpu_max_us", number(facts->work_longest),
-		"cpu_recent_us", number(facts->work_lately), "cpu_recent_p999_us",
-		number(facts->work_p999), "counters", counters_make(facts), "incidents",
+		facts->adopted, "loop", "iteration_max_us", number(facts->iteration_max),
+		"iteration_recent_us", number(facts->iteration_recent), "iteration_recent_p999_us",
+		number(facts->iteration_recent_p999), "cpu_max_us", number(facts->cpu_max),
+		"cpu_recent_us", number(facts->cpu_recent), "cpu_recent_p999_us",
+		number(facts->cpu_recent_p999), "counters", counters_make(facts), "incidents",
 		incidents_make(facts->events), "problems",
 		problems_make(facts, &node, &peers, now));
 }

@@ -48,8 +48,9 @@ struct status_facts {
 	bool table_small;
 	bool guarded; /* the tap, from the other users of this host */
 	uint32_t entries_max;
-	usec_t turn_longest, turn_lately, turn_p999; /* of the event loop: turns.h */
-	usec_t work_longest, work_lately, work_p999; /* of that it had a processor */
+	usec_t iteration_max, iteration_recent,
+		iteration_recent_p999;               /* of the event loop: turns.h */
+	usec_t cpu_max, cpu_recent, cpu_recent_p999; /* their CPU time */
 	bool ftp_damaged;                            /* by this kernel: kernel_facts.h */
 
 	/* Counter number i from 0, of every group; false: no such. */

@@ -21,7 +21,7 @@ enum replication status_replication(const struct status_facts *facts,
 		return REPLICATION_STALLED;
 	if (facts->entries_max && node->sync.entries >= facts->entries_max)
 		return REPLICATION_FULL;
-	if (peers->alive < peers->count - peers->away)
+	if (peers->connected < peers->count - peers->away)
 		return REPLICATION_INCOMPLETE;
 	return peers->lagging ? REPLICATION_LAGGING : REPLICATION_WORKS;
 }
@@ -160,9 +160,9 @@ json_t *status_peer(const struct peer *peer, struct now now)
 		"{s:s?, s:s?, s:s?, s:b, s:s, s:o, s:s?, s:o, s:o, s:I, s:o, s:o}", "name",
 		*peer->name ? peer->name : NULL, "id", peer->id ? status_id(peer->id, id) : NULL,
 		"address", peer->where.ip.family ? endpoint_format(&peer->where, where) : NULL,
-		"connected", peer->alive, "state", peer->state, "for_s",
+		"connected", peer->connected, "state", peer->state, "for_s",
 		stream->since ? json_integer(since(stream->since, now)) : json_null(),
-		"close_reason", peer->why, "epoch",
+		"close_reason", peer->close_reason, "epoch",
 		stream->epoch ? json_integer(number(stream->epoch)) : json_null(),
 		"protocol_version", stream->version ? json_integer(stream->version) : json_null(),
 		"own_entries", number(peer->entries), "receive", receive_make(&peer->in), "send",

@@ -39,7 +39,7 @@ static void dialled_add(struct peers *peers, const struct node_stream_status *st
 		return;
 	peer = peer_add(peers, &status->remote);
 	peer_set_name(peer, status);
-	peer->why = status->why;
+	peer->close_reason = status->why;
 	peer->in = *status;
 }
 
@@ -112,8 +112,8 @@ static void judge(const struct node *node, struct peer *peer)
 
 	peer->away = state == STATE_AWAY;
 	peer->state = peer->away ? "away" : state == STATE_FAILED ? "failed" : peer_state(peer);
-	peer->alive = state != STATE_FAILED && peer->in.phase == NODE_STREAM_READY &&
-		      peer->out.phase == NODE_STREAM_READY;
+	peer->connected = state != STATE_FAILED && peer->in.phase == NODE_STREAM_READY &&
+			  peer->out.phase == NODE_STREAM_READY;
 	peer->lags = peer_lags(peer);
 }
 
@@ -122,7 +122,7 @@ void peers_collect(const struct node *node, struct now now, struct peers *ret_pe
 	struct node_stream_status status;
 
 	ret_peers->count = 0;
-	ret_peers->alive = 0;
+	ret_peers->connected = 0;
 	ret_peers->lagging = 0;
 	ret_peers->away = 0;
 	ret_peers->lag = 0;
@@ -139,7 +139,7 @@ void peers_collect(const struct node *node, struct now now, struct peers *ret_pe
 
 		judge(node, peer);
 		ret_peers->away += peer->away;
-		ret_peers->alive += peer->alive;
+		ret_peers->connected += peer->connected;
 		ret_peers->lagging += peer->lags;
 		if (peer->out.phase == NODE_STREAM_READY)
 			ret_peers->lag = MAX(ret_peers->lag, peer->out.sync.lag);

@@ -11,15 +11,15 @@
 #define PEER_LAG_JOINING (60 * USEC_PER_SEC)
 
 struct peer {
-	char name[64];         /* empty: has not said yet */
-	uint64_t id;           /* 0: has not said yet */
-	struct endpoint where; /* the address we dial; of a peer that only dials us, its own */
-	bool alive;            /* both streams are ready */
-	bool lags;             /* longer than that */
-	bool away;             /* its absence was announced: its streams are not missed */
-	uint64_t entries;      /* that are held here and have it as origin */
-	const char *state;     /* "ready", "receives only", "sends only", "handshake", ... */
-	const char *why;       /* why its stream was closed last, or NULL */
+	char name[64];            /* empty: has not said yet */
+	uint64_t id;              /* 0: has not said yet */
+	struct endpoint where;    /* the address we dial; of a peer that only dials us, its own */
+	bool connected;           /* both streams are ready */
+	bool lags;                /* longer than that */
+	bool away;                /* its absence was announced: its streams are not missed */
+	uint64_t entries;         /* that are held here and have it as origin */
+	const char *state;        /* "ready", "receives only", "sends only", "handshake", ... */
+	const char *close_reason; /* why its last stream was closed, or NULL */
 	/* The streams from it to us, and from us to it; valid only if phase is
 	 * NODE_STREAM_READY. */
 	struct node_stream_status in, out;
@@ -29,7 +29,7 @@ struct peer {
 
 struct peers {
 	struct peer peers[PEERS_MAX];
-	unsigned int count, alive, lagging, away;
+	unsigned int count, connected, lagging, away;
 	usec_t lag; /* the worst of those that are ready */
 };
 

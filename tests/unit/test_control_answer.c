@@ -501,7 +501,7 @@ static void test_replication(void **state)
 		enum replication replication;
 
 		peers.count = cases[i].of;
-		peers.alive = cases[i].alive;
+		peers.connected = cases[i].alive;
 		peers.lagging = cases[i].lagging;
 		world->facts.silent_since = cases[i].silent;
 		world->facts.blocked_since = cases[i].blocked;
@@ -514,7 +514,7 @@ static void test_replication(void **state)
 	/* One service is enough. */
 	world->config->services.services[0].sync_off = true;
 	assert_int_equal(status_replication(&world->facts, &(struct node_status){.ready = true},
-					    &(struct peers){.count = 1, .alive = 1}),
+					    &(struct peers){.count = 1, .connected = 1}),
 			 REPLICATION_WORKS);
 }
 

@@ -66,9 +66,9 @@ static struct peer *peer_add(struct world *world, const char *name, uint64_t id,
 	peer->id = id;
 	peer->where.ip.family = AF_INET;
 	peer->where.port = (uint16_t)(7946 + world->peers.count);
-	peer->alive = alive;
+	peer->connected = alive;
 	peer->state = alive ? "ready" : "down";
-	peer->why = alive ? NULL : "timeout";
+	peer->close_reason = alive ? NULL : "timeout";
 	return peer;
 }
 
