@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <linux/ip_vs.h>
 
+#include "sync/table/conn_state.h"
+
 static_assert(ENTRY_FWD_MASK == IP_VS_CONN_F_FWD_MASK, "flag");
 static_assert(ENTRY_INACTIVE == IP_VS_CONN_F_INACTIVE, "flag");
 static_assert(ENTRY_NO_CPORT == IP_VS_CONN_F_NO_CPORT, "flag");
@@ -20,9 +22,6 @@ static_assert(ENTRY_PE_DATA_MAX == IP_VS_PEDATA_MAXLEN, "length");
 #define SEQ_SIZE 24
 
 enum { PARAM_SEQ = 1, PARAM_PE_DATA = 2, PARAM_PE_NAME = 3 };
-
-/* include/net/ip_vs.h, which user space does not get: IP_VS_TCP_S_LAST, ... */
-enum { TCP_STATES = 11, UDP_STATES = 1, SCTP_STATES = 14, TEMPLATE_STATES = 2 };
 
 /* Offsets of an entry's fields; both families agree up to the addresses. */
 enum {
@@ -59,29 +58,10 @@ const char *kernel_wire_error_name(int error)
  * and for no template does the kernel look at the protocol. */
 static int check_state(uint32_t flags, uint8_t protocol, uint16_t state)
 {
-	unsigned int states;
+	unsigned int states = conn_state_count(protocol, flags & ENTRY_TEMPLATE);
 
-	switch (protocol) {
-	case IPPROTO_TCP:
-		states = TCP_STATES;
-		break;
-	case IPPROTO_UDP:
-		states = UDP_STATES;
-		break;
-	case IPPROTO_SCTP:
-		states = SCTP_STATES;
-		break;
-	case IPPROTO_IP:
-		if (flags & ENTRY_TEMPLATE) {
-			states = TEMPLATE_STATES;
-			break;
-		}
+	if (states == 0)
 		return KERNEL_WIRE_E_PROTOCOL;
-	default:
-		return KERNEL_WIRE_E_PROTOCOL;
-	}
-	if (flags & ENTRY_TEMPLATE)
-		states = TEMPLATE_STATES;
 	return state < states ? 0 : KERNEL_WIRE_E_STATE;
 }
 

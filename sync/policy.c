@@ -2,13 +2,6 @@
 
 #include <stdlib.h>
 
-/* IP_VS_TCP_S_*, IP_VS_SCTP_S_*: include/net/ip_vs.h, which user space does not get. */
-#define TCP_ESTABLISHED 1
-#define TCP_FIN_WAIT 4
-#define TCP_LAST_ACK 8
-#define SCTP_ESTABLISHED 8
-#define SCTP_SHUTDOWN_SENT 9
-
 /* The part of a second's flows that may come at once. */
 #define BURST_DIVISOR 10
 
@@ -91,36 +84,4 @@ usec_t policy_admit_time(const struct policy *policy)
 		return policy->filled;
 	return policy->filled +
 	       (USEC_PER_SEC - policy->tokens + policy->flood_rate - 1) / policy->flood_rate;
-}
-
-bool policy_is_established(const struct entry *entry)
-{
-	switch (entry->flow.template ? 0 : entry->flow.protocol) {
-	case IPPROTO_TCP:
-		return entry->state == TCP_ESTABLISHED;
-	case IPPROTO_SCTP:
-		return entry->state == SCTP_ESTABLISHED;
-	default:
-		return false;
-	}
-}
-
-bool policy_is_closing(const struct entry *entry)
-{
-	switch (entry->flow.template ? 0 : entry->flow.protocol) {
-	case IPPROTO_TCP:
-		return entry->state >= TCP_FIN_WAIT && entry->state <= TCP_LAST_ACK;
-	case IPPROTO_SCTP:
-		return entry->state >= SCTP_SHUTDOWN_SENT;
-	default:
-		return false;
-	}
-}
-
-bool policy_is_half_open(const struct entry *entry)
-{
-	uint8_t protocol = entry->flow.template ? 0 : entry->flow.protocol;
-
-	return (protocol == IPPROTO_TCP || protocol == IPPROTO_SCTP) &&
-	       !policy_is_established(entry) && !policy_is_closing(entry);
 }

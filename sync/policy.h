@@ -52,10 +52,4 @@ bool policy_admit(struct policy *policy, usec_t now);
 /* When the next flow may be replicated; mono. */
 usec_t policy_admit_time(const struct policy *policy);
 
-/* By protocol and state: see above; and on its way out, or gone. Templates are neither. */
-bool policy_is_established(const struct entry *entry);
-bool policy_is_closing(const struct entry *entry);
-/* TCP or SCTP, and neither. */
-bool policy_is_half_open(const struct entry *entry);
-
 #endif

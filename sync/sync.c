@@ -7,6 +7,7 @@
 
 #include "sync/kernel_wire.h"
 #include "sync/sync_private.h"
+#include "sync/table/conn_state.h"
 
 /* Slots examined by one sync_tick(): at ten a second, a million entries every minute. */
 #define SWEEP_BUDGET 16384
@@ -267,7 +268,8 @@ static void count_displaced(struct sync *sync, const struct entry *entry,
 	ours.state = displaced.state;
 	both = since && displaced.hlc > since && version.hlc > since;
 	sync->counters.concurrent_updates += both;
-	if (displaced.elsewhere && !policy_is_closing(entry) && !policy_is_closing(&ours) &&
+	if (displaced.elsewhere && conn_state_phase(entry) != CONN_PHASE_CLOSING &&
+	    conn_state_phase(&ours) != CONN_PHASE_CLOSING &&
 	    (both || hlc_wall(version.hlc - displaced.hlc) <= TABLE_REFRESH * USEC_PER_SEC))
 		sync->counters.conflicts++;
 }

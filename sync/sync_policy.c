@@ -1,6 +1,7 @@
 /* Withholds our own flows from the peers, for good or for now: policy.h judges, this file keeps
  * them in the table's lists that are not shared. */
 #include "sync/sync_private.h"
+#include "sync/table/conn_state.h"
 
 /* One sync_mature() examines at most this many entries. */
 #define MATURE_BUDGET 4096
@@ -11,6 +12,16 @@
 #define YOUNG_SHARE 8
 #define WAITING_SHARE 64
 #define LOCAL_SHARE 4
+
+static bool is_established(const struct entry *entry)
+{
+	return conn_state_phase(entry) == CONN_PHASE_ESTABLISHED;
+}
+
+static bool is_closing(const struct entry *entry)
+{
+	return conn_state_phase(entry) == CONN_PHASE_CLOSING;
+}
 
 static bool has_room(const struct sync *sync, enum table_list list, uint32_t share)
 {
@@ -30,7 +41,7 @@ static enum table_list place_local(const struct sync *sync)
 /* The flow is old enough. Flows that are not established are admitted one by one. */
 static enum table_list place_old(struct sync *sync, const struct entry *entry, struct now now)
 {
-	if (policy_is_established(entry) ||
+	if (is_established(entry) ||
 	    (!table_list_head(sync->table, TABLE_WAITING) && policy_admit(&sync->policy, now.mono)))
 		return TABLE_JOURNAL;
 	if (has_room(sync, TABLE_WAITING, WAITING_SHARE))
@@ -50,13 +61,13 @@ static enum table_list place_new(struct sync *sync, const struct entry *entry, b
 				 struct now now)
 {
 	/* The kernel reports the flow once it is established; before, it may be part of a flood. */
-	if (adopted && policy_is_half_open(entry))
+	if (adopted && conn_state_phase(entry) == CONN_PHASE_OPENING)
 		return TABLE_LISTS;
 	if (policy_is_off(&sync->policy, entry)) {
 		sync->counters.local_total++;
 		return place_local(sync);
 	}
-	if (min_age(sync) > 0 && policy_is_closing(entry))
+	if (min_age(sync) > 0 && is_closing(entry))
 		return place_spared(sync);
 	/* The age of a flow that was found is unknown. */
 	if (min_age(sync) > 0 && !adopted && has_room(sync, TABLE_YOUNG, YOUNG_SHARE))
@@ -68,12 +79,12 @@ static enum table_list place_new(struct sync *sync, const struct entry *entry, b
 static enum table_list place_again(struct sync *sync, const struct entry *entry,
 				   const struct entry *held, enum table_list list, struct now now)
 {
-	bool closing = policy_is_closing(entry);
+	bool closing = is_closing(entry);
 
 	if (list != TABLE_LOCAL) {
 		if (closing && min_age(sync) > 0)
 			return place_spared(sync);
-		return list == TABLE_WAITING && policy_is_established(entry) ? TABLE_JOURNAL : list;
+		return list == TABLE_WAITING && is_established(entry) ? TABLE_JOURNAL : list;
 	}
 	if (policy_is_off(&sync->policy, entry))
 		return TABLE_LOCAL;
@@ -90,8 +101,8 @@ static bool is_plain(const struct sync *sync, const struct entry *entry)
 
 	return entry->flow.template ||
 	       (policy->min_age == 0 && policy->n_services == 0 && sync_unshared(sync) == 0 &&
-		(policy_is_established(entry) ||
-		 (policy->flood_rate == 0 && !policy_is_half_open(entry))));
+		(is_established(entry) ||
+		 (policy->flood_rate == 0 && conn_state_phase(entry) != CONN_PHASE_OPENING)));
 }
 
 enum table_list policy_place(struct sync *sync, const struct entry *entry, bool adopted,
@@ -190,7 +201,7 @@ static void review(struct sync *sync, table_ref ref, struct now now)
 
 	table_get(sync->table, ref, &entry, NULL);
 	put(sync, ref,
-	    policy_is_off(&sync->policy, &entry) || policy_is_closing(&entry)
+	    policy_is_off(&sync->policy, &entry) || is_closing(&entry)
 		    ? TABLE_LOCAL
 		    : place_old(sync, &entry, now),
 	    now);

@@ -3,7 +3,7 @@
 #include <jansson.h>
 #include <strings.h>
 
-#include "director/service/kernel_conns.h"
+#include "sync/table/conn_state.h"
 
 static const struct {
 	const char *name, *text;
@@ -55,9 +55,9 @@ static bool value_parse(const char *name, const char *value, struct control_filt
 		return address_parse(value, &filter->vip);
 	if (strcmp(name, "real") == 0)
 		return address_parse(value, &filter->real);
-	if (strcmp(name, "state") == 0 && kernel_conns_is_state(value))
+	if (strcmp(name, "state") == 0 && conn_state_is_name(value))
 		place = filter->state;
-	else if (strcmp(name, "protocol") == 0 && kernel_conns_is_protocol(value))
+	else if (strcmp(name, "protocol") == 0 && conn_state_is_protocol_name(value))
 		place = filter->protocol;
 	else if (strcmp(name, "service") == 0)
 		place = filter->service;
@@ -161,10 +161,10 @@ bool control_filter_match(const struct control_filter *filter, const struct entr
 	    !address_match(&filter->any, family, flow->vaddr, flow->vport) &&
 	    !address_match(&filter->any, family, entry->daddr, entry->dport))
 		return false;
-	if (filter->state[0] && strcasecmp(filter->state, kernel_conns_state_name(entry)) != 0)
+	if (filter->state[0] && strcasecmp(filter->state, conn_state_name(entry)) != 0)
 		return false;
 	if (filter->protocol[0] &&
-	    strcasecmp(filter->protocol, kernel_conns_protocol_name(entry)) != 0)
+	    strcasecmp(filter->protocol, conn_state_protocol_name(entry)) != 0)
 		return false;
 	return !filter->origin[0] || strcmp(filter->origin, origin) == 0 ||
 	       strcmp(filter->origin, id) == 0;

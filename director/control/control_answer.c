@@ -5,8 +5,8 @@
 #include <stdlib.h>
 
 #include "director/event/event_json.h"
-#include "director/service/kernel_conns.h"
 #include "director/text.h"
+#include "sync/table/conn_state.h"
 
 /* Entries looked at for one piece. */
 #define WALK_MAX 2048
@@ -257,13 +257,13 @@ static json_t *entry_make(const struct entry *entry, const struct sync_info *inf
 	else
 		address_text(flow->family, flow->vaddr, flow->vport, vip);
 	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:b, s:b, s:b, s:b, s:I, s:I}", "protocol",
-			 kernel_conns_protocol_name(entry), "client",
+			 conn_state_protocol_name(entry), "client",
 			 address_text(flow->family, flow->caddr, flow->cport, client), "vip", vip,
 			 "real", address_text(flow->family, entry->daddr, entry->dport, real),
-			 "state", kernel_conns_state_name(entry), "origin", origin, "own",
-			 info->own, "in_kernel", info->in_kernel, "replicated", info->shared,
-			 "template", flow->template, "fwmark", (json_int_t)entry->fwmark,
-			 "expires_s", (json_int_t)(left / USEC_PER_SEC));
+			 "state", conn_state_name(entry), "origin", origin, "own", info->own,
+			 "in_kernel", info->in_kernel, "replicated", info->shared, "template",
+			 flow->template, "fwmark", (json_int_t)entry->fwmark, "expires_s",
+			 (json_int_t)(left / USEC_PER_SEC));
 }
 
 static int connections_begin(struct control_answer *answer, struct now now,

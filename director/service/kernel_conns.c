@@ -1,42 +1,6 @@
 #include "director/service/kernel_conns.h"
 
-#include <strings.h>
-
-struct state {
-	const char *name;
-	bool active; /* counts as an active connection of its real server */
-};
-
-/* In the order of enum ip_vs_tcp_states and its siblings in net/ip_vs.h. */
-static const struct state tcp_states[] = {
-	{"NONE", false},     {"ESTABLISHED", true}, {"SYN_SENT", true}, {"SYN_RECV", true},
-	{"FIN_WAIT", false}, {"TIME_WAIT", false},  {"CLOSE", false},   {"CLOSE_WAIT", false},
-	{"LAST_ACK", false}, {"LISTEN", false},     {"SYNACK", true},
-};
-static const struct state udp_states[] = {{"UDP", false}};
-static const struct state sctp_states[] = {
-	{"NONE", false},       {"INIT1", false},  {"INIT", false},       {"C-SENT", false},
-	{"C-REPLIED", false},  {"C-WAIT", false}, {"COOKIE", false},     {"C-ECHOED", false},
-	{"ESTABLISHED", true}, {"S-SENT", false}, {"S-RECEIVED", false}, {"S-ACK-SENT", false},
-	{"REJECTED", false},   {"CLOSED", false},
-};
-static const struct state template_states[] = {{"NONE", true}, {"ASSURED", true}};
-
-#define TCP_STATE_LISTEN 9
-
-struct protocol {
-	const char *name;
-	uint8_t number;
-	unsigned int count;
-	const struct state *states;
-};
-
-static const struct protocol protocols[] = {
-	{"TCP", IPPROTO_TCP, ARRAY_SIZE(tcp_states), tcp_states},
-	{"UDP", IPPROTO_UDP, ARRAY_SIZE(udp_states), udp_states},
-	{"SCTP", IPPROTO_SCTP, ARRAY_SIZE(sctp_states), sctp_states},
-	{"IP", IPPROTO_IP, 0, NULL},
-};
+#include "sync/table/conn_state.h"
 
 const char *kernel_conns_error_name(int error)
 {
@@ -47,57 +11,6 @@ const char *kernel_conns_error_name(int error)
 	};
 
 	return error > 0 && error < KERNEL_CONNS_E_MAX ? names[error] : "?";
-}
-
-static const struct protocol *protocol_find(uint8_t number)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++)
-		if (protocols[i].number == number)
-			return &protocols[i];
-	return NULL;
-}
-
-const char *kernel_conns_state_name(const struct entry *entry)
-{
-	const struct protocol *protocol = protocol_find(entry->flow.protocol);
-
-	if (entry->flow.template)
-		return entry->state < ARRAY_SIZE(template_states)
-			       ? template_states[entry->state].name
-			       : "?";
-	return protocol && entry->state < protocol->count ? protocol->states[entry->state].name
-							  : "?";
-}
-
-const char *kernel_conns_protocol_name(const struct entry *entry)
-{
-	const struct protocol *protocol = protocol_find(entry->flow.protocol);
-
-	return protocol ? protocol->name : "?";
-}
-
-static bool is_one_of(const struct state *states, unsigned int count, const char *name)
-{
-	for (unsigned int i = 0; i < count; i++)
-		if (strcasecmp(states[i].name, name) == 0)
-			return true;
-	return false;
-}
-
-bool kernel_conns_is_state(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++)
-		if (is_one_of(protocols[i].states, protocols[i].count, name))
-			return true;
-	return is_one_of(template_states, ARRAY_SIZE(template_states), name);
-}
-
-bool kernel_conns_is_protocol(const char *name)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(protocols); i++)
-		if (strcasecmp(protocols[i].name, name) == 0)
-			return true;
-	return false;
 }
 
 /* A word of the line; text is not ended by NUL. */
@@ -184,30 +97,26 @@ static bool word_port(const struct word *word, uint16_t *ret_port)
  * "NONE" without a client port. */
 static int entry_set_state(struct entry *entry, const struct word *word)
 {
-	const struct protocol *protocol = protocol_find(entry->flow.protocol);
-	const struct state *states = protocol->states;
-	unsigned int count = protocol->count;
+	uint8_t protocol = entry->flow.protocol;
+	int state;
 
 	if (word_is(word, "ASSURED") ||
-	    (word_is(word, "NONE") && (entry->flow.cport == 0 || count == 0))) {
+	    (word_is(word, "NONE") &&
+	     (entry->flow.cport == 0 || conn_state_count(protocol, false) == 0))) {
 		entry->flow.template = 1;
 		entry->flags |= ENTRY_TEMPLATE;
-		states = template_states;
-		count = ARRAY_SIZE(template_states);
 	}
-	for (unsigned int i = 0; i < count; i++) {
-		if (!word_is(word, states[i].name))
-			continue;
-		entry->state = (uint16_t)i;
-		if (!states[i].active)
-			entry->flags |= ENTRY_INACTIVE;
-		/* the FTP helper's, that waits for the client's data connection */
-		if (entry->flow.cport == 0 && entry->flow.protocol == IPPROTO_TCP &&
-		    !entry->flow.template && i == TCP_STATE_LISTEN)
-			entry->flags |= ENTRY_NO_CPORT;
-		return 0;
-	}
-	return -KERNEL_CONNS_E_STATE;
+	state = conn_state_parse(protocol, entry->flow.template, word->text, word->len);
+	if (state < 0)
+		return -KERNEL_CONNS_E_STATE;
+	entry->state = (uint16_t)state;
+	if (!conn_state_is_active(protocol, entry->flow.template, entry->state))
+		entry->flags |= ENTRY_INACTIVE;
+	/* the FTP helper's, that waits for the client's data connection */
+	if (entry->flow.cport == 0 && protocol == IPPROTO_TCP && !entry->flow.template &&
+	    state == CONN_STATE_TCP_LISTEN)
+		entry->flags |= ENTRY_NO_CPORT;
+	return 0;
 }
 
 /* " NAME DATA": data may be anything, spaces included. */
@@ -238,18 +147,17 @@ static int line_parse(const char *at, const char *end, struct entry *entry,
 {
 	struct flow *flow = &entry->flow;
 	struct word word[9];
-	size_t proto = 0;
+	int protocol;
 	uint8_t vfamily, dfamily;
 
 	memset(entry, 0, sizeof(*entry));
 	for (size_t i = 0; i < ARRAY_SIZE(word); i++)
 		if (!word_next(&at, end, &word[i]))
 			return -KERNEL_CONNS_E_LINE;
-	while (proto < ARRAY_SIZE(protocols) && !word_is(&word[0], protocols[proto].name))
-		proto++;
-	if (proto == ARRAY_SIZE(protocols))
+	protocol = conn_state_protocol_parse(word[0].text, word[0].len);
+	if (protocol < 0)
 		return -KERNEL_CONNS_E_PROTOCOL;
-	flow->protocol = protocols[proto].number;
+	flow->protocol = (uint8_t)protocol;
 	flow->family = word_address(&word[1], flow->caddr);
 	vfamily = word_address(&word[3], flow->vaddr);
 	dfamily = word_address(&word[5], entry->daddr);

@@ -56,12 +56,4 @@ const struct service *kernel_conns_service(const struct service_set *services,
  * -KERNEL_CONNS_E_SERVICE and nothing is changed. */
 int kernel_conns_complete(const struct service_set *services, struct entry *entry);
 
-/* The kernel's word for an entry's state ("ESTABLISHED"), "?" when it has none. */
-const char *kernel_conns_state_name(const struct entry *entry);
-/* "TCP", "UDP", "SCTP"; "IP": a fwmark's template; "?". */
-const char *kernel_conns_protocol_name(const struct entry *entry);
-/* Whether some protocol or state has that name, in any case of letters. */
-bool kernel_conns_is_state(const char *name);
-bool kernel_conns_is_protocol(const char *name);
-
 #endif

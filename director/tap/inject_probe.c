@@ -1,6 +1,7 @@
 #include "director/tap/inject_probe.h"
 
-#define ESTABLISHED 1
+#include "sync/table/conn_state.h"
+
 #define DIRECT 3 /* IP_VS_CONN_F_DROUTE */
 #define FAILURES 2
 
@@ -32,7 +33,7 @@ struct entry inject_probe_entry(const struct inject_probe *probe, uint32_t own, 
 			 .family = AF_INET,
 			 .protocol = IPPROTO_TCP},
 		.dport = port,
-		.state = ESTABLISHED,
+		.state = CONN_STATE_TCP_ESTABLISHED,
 		.flags = DIRECT,
 		.timeout = INJECT_PROBE_LIFETIME,
 	};

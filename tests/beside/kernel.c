@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "sync/kernel_wire.h"
+#include "sync/table/conn_state.h"
 #include "tests/beside/load.h"
 
 #define MESSAGES 64 /* taken or sent at once */
-#define ESTABLISHED 1
 #define DIRECT 3
 #define TIMEOUT 900
 
@@ -79,7 +79,7 @@ static void entry_make(uint32_t number, struct entry *ret_entry)
 			 .family = AF_INET,
 			 .protocol = IPPROTO_TCP},
 		.dport = LOAD_PORT,
-		.state = ESTABLISHED,
+		.state = CONN_STATE_TCP_ESTABLISHED,
 		.flags = DIRECT,
 		.timeout = TIMEOUT,
 	};

@@ -1,6 +1,7 @@
 #include <assert.h>
 
 #include "director/service/kernel_conns.h"
+#include "sync/table/conn_state.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,8 +22,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			assert(r == 1 || (r < 0 && r > -KERNEL_CONNS_E_MAX));
 			if (r < 0)
 				continue;
-			assert(*kernel_conns_state_name(&entry) != '?');
-			assert(*kernel_conns_protocol_name(&entry) != '?');
+			assert(*conn_state_name(&entry) != '?');
+			assert(*conn_state_protocol_name(&entry) != '?');
 			assert(!entry.options || entry.options->pe_data_len > 0);
 		}
 	}

@@ -8,6 +8,7 @@
 
 #include "director/service/kernel_conns.h"
 #include "proto/endpoint.h"
+#include "sync/table/conn_state.h"
 
 #define HEADING "Pro FromIP   FPrt ToIP     TPrt DestIP   DPrt State       Expires PEName PEData\n"
 
@@ -168,8 +169,8 @@ static void test_names(void **state)
 		struct entry e;
 
 		assert_int_equal(read_line(cases[i].line, &e), 1);
-		assert_string_equal(kernel_conns_protocol_name(&e), cases[i].protocol);
-		assert_string_equal(kernel_conns_state_name(&e), cases[i].state);
+		assert_string_equal(conn_state_protocol_name(&e), cases[i].protocol);
+		assert_string_equal(conn_state_name(&e), cases[i].state);
 		assert_int_equal(e.flags, cases[i].flags);
 	}
 }

@@ -80,27 +80,6 @@ static void assert_counts(const struct sync *sync, uint64_t position, uint64_t y
 	assert_int_equal(status.local, local);
 }
 
-static void test_states(void **state)
-{
-	struct entry entry = make_entry(1, IPPROTO_TCP, ESTABLISHED);
-
-	(void)state;
-	assert_true(policy_is_established(&entry));
-	assert_false(policy_is_closing(&entry) || policy_is_half_open(&entry));
-	entry.flow.template = 1;
-	assert_false(policy_is_established(&entry) || policy_is_half_open(&entry));
-	for (uint16_t s = 0; s < 12; s++) {
-		entry = make_entry(1, IPPROTO_TCP, s);
-		assert_int_equal(policy_is_established(&entry), s == 1);
-		assert_int_equal(policy_is_closing(&entry), s >= 4 && s <= 8);
-		entry.flow.protocol = IPPROTO_SCTP;
-		assert_int_equal(policy_is_established(&entry), s == 8);
-		assert_int_equal(policy_is_closing(&entry), s >= 9);
-		entry.flow.protocol = IPPROTO_UDP;
-		assert_false(policy_is_established(&entry) || policy_is_closing(&entry));
-	}
-}
-
 static struct policy_service service(uint8_t last, uint16_t port, uint32_t fwmark, bool off)
 {
 	return (struct policy_service){
@@ -494,11 +473,11 @@ static void test_known(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_states), cmocka_unit_test(test_services),
-		cmocka_unit_test(test_admit),  cmocka_unit_test(test_min_age),
-		cmocka_unit_test(test_spared), cmocka_unit_test(test_reload),
-		cmocka_unit_test(test_off),    cmocka_unit_test(test_flood),
-		cmocka_unit_test(test_bounds), cmocka_unit_test(test_known),
+		cmocka_unit_test(test_services), cmocka_unit_test(test_admit),
+		cmocka_unit_test(test_min_age),  cmocka_unit_test(test_spared),
+		cmocka_unit_test(test_reload),   cmocka_unit_test(test_off),
+		cmocka_unit_test(test_flood),    cmocka_unit_test(test_bounds),
+		cmocka_unit_test(test_known),
 	};
 
 	if (sodium_init() < 0)
