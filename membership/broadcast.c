@@ -92,7 +92,7 @@ static bool suspicion_record(const struct membership *m, const struct item *item
 			     Lvsmesh__Pb__Record *record)
 {
 	Lvsmesh__Pb__Suspicion message = LVSMESH__PB__SUSPICION__INIT;
-	const struct member *member = member_find(m, item->member);
+	const struct member *member = members_find(m, item->member);
 	const struct suspicion *suspicion = member ? member->suspicion : NULL;
 	const struct accuser *accuser = NULL;
 
@@ -128,7 +128,7 @@ void broadcast_item_record(const struct item *item, Lvsmesh__Pb__Record *record)
 static bool item_record(const struct membership *m, const struct item *item, uint8_t *scratch,
 			Lvsmesh__Pb__Record *record)
 {
-	const struct member *member = member_find(m, item->member);
+	const struct member *member = members_find(m, item->member);
 
 	switch (item->kind) {
 	case ITEM_STATEMENT:

@@ -62,7 +62,7 @@ static struct member *open_packet(struct membership *m, const uint8_t *data, siz
 		refuse(m, packet_refusal(r));
 		return NULL;
 	}
-	member = member_find(m, packet->sender);
+	member = members_find(m, packet->sender);
 	if (!member) {
 		refuse(m, REFUSED_STRANGER);
 		return NULL;
@@ -76,7 +76,7 @@ static struct member *open_packet(struct membership *m, const uint8_t *data, siz
 		refuse(m, REFUSED_EXPIRED);
 		return NULL;
 	}
-	if (!member_key(m, member) || seal_packet_verify(&member->key, data, len) != 0) {
+	if (!members_key(m, member) || seal_packet_verify(&member->key, data, len) != 0) {
 		refuse(m, REFUSED_MAC);
 		return NULL;
 	}
@@ -151,7 +151,7 @@ static struct member *relay_next(const struct membership *m, const struct member
 static void take_relay(struct membership *m, struct member *member,
 		       const Lvsmesh__Pb__Datagram *body)
 {
-	struct member *to = member_find(m, body->peer), *next;
+	struct member *to = members_find(m, body->peer), *next;
 	unsigned int hops = MIN(body->hops, (unsigned int)HOPS_MAX);
 	struct relay *relay = m->relays;
 	uint64_t origin;
@@ -290,7 +290,7 @@ static void take_body(struct membership *m, struct member *member, const struct 
 
 bool membership_drops(struct membership *m, uint64_t id, struct now now)
 {
-	const struct member *member = member_find(m, id);
+	const struct member *member = members_find(m, id);
 
 	if (!member ||
 	    rate_allows(&member->datagrams, THROTTLED_INTERVAL, THROTTLED_BURST, now.mono))
@@ -359,7 +359,7 @@ static size_t seal(struct membership *m, struct member *to, enum packet_kind kin
 				.body = bytes};
 	size_t len;
 
-	if (!member_key(m, to) || lvsmesh__pb__datagram__get_packed_size(body) > DATAGRAM_BODY_MAX)
+	if (!members_key(m, to) || lvsmesh__pb__datagram__get_packed_size(body) > DATAGRAM_BODY_MAX)
 		return 0;
 	packet.len = lvsmesh__pb__datagram__pack(body, bytes);
 	packet.sequence = ++to->sequence;
@@ -447,7 +447,7 @@ static size_t build(struct membership *m, const struct out *out, struct member *
 	Lvsmesh__Pb__Datagram body = LVSMESH__PB__DATAGRAM__INIT;
 	Lvsmesh__Pb__Record *pointers[BROADCAST_RECORDS];
 	struct broadcast_records said;
-	struct member *via = member_find(m, out->via);
+	struct member *via = members_find(m, out->via);
 
 	switch (out->kind) {
 	case OUT_FORWARD:
@@ -501,9 +501,10 @@ size_t membership_datagram(struct membership *m, uint8_t *data, size_t cap,
 		out = m->out[m->out_at];
 		m->out_at = (m->out_at + 1) % OUT_MAX;
 		m->out_count--;
-		member = member_find(m, out.member);
-		to = out.kind == OUT_PING_REQ || out.kind == OUT_RELAY_ACK ? member_find(m, out.via)
-									   : member;
+		member = members_find(m, out.member);
+		to = out.kind == OUT_PING_REQ || out.kind == OUT_RELAY_ACK
+			     ? members_find(m, out.via)
+			     : member;
 		if (!member || !to || (out.remote.port == 0 && to->path_count == 0)) {
 			if (out.kind == OUT_FORWARD)
 				m->relays[out.slot].used = m->relays[out.slot].queued = false;

@@ -60,10 +60,10 @@ static bool is_better(const struct membership *m, const struct member *subject,
 static struct member *candidate(struct membership *m, const struct member *subject, unsigned int i)
 {
 	if (i < subject->way_count)
-		return member_find(m, subject->ways[i]);
+		return members_find(m, subject->ways[i]);
 	i -= subject->way_count;
 	if (i < 2)
-		return member_find(m, i ? m->helper : subject->helper);
+		return members_find(m, i ? m->helper : subject->helper);
 	return links_pick(m);
 }
 

@@ -120,7 +120,7 @@ bool membership_walk(const struct membership *m, unsigned int *cursor, struct me
 
 bool membership_find(const struct membership *m, uint64_t id, struct member_info *ret_info)
 {
-	const struct member *member = member_find(m, id);
+	const struct member *member = members_find(m, id);
 
 	if (member)
 		info_of(m, member, ret_info);

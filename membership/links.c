@@ -83,7 +83,7 @@ void links_load(struct membership *m, struct member *member, const uint32_t *lin
 struct member *links_pick(struct membership *m)
 {
 	if (!m->links.any)
-		return member_random(m);
+		return members_random(m);
 	for (unsigned int i = 0; i < m->order_count; i++) {
 		struct member *member;
 
@@ -100,7 +100,7 @@ struct member *links_way(const struct membership *m, const struct member *member
 {
 	for (unsigned int i = 0; i < member->way_count; i++)
 		if (member->ways[i] != previous && member->ways[i] != origin)
-			return member_find(m, member->ways[i]);
+			return members_find(m, member->ways[i]);
 	return NULL;
 }
 
@@ -135,7 +135,7 @@ static void fill_row(const struct membership *m, const struct graph *graph, unsi
 	if (reached)
 		memset(graph->matrix + at * graph->row, 0xff, graph->row);
 	for (unsigned int i = 0; i < count; i++) {
-		const struct member *member = member_find_half(m, links[i]);
+		const struct member *member = members_find_half(m, links[i]);
 
 		if (member && graph->place[member->index])
 			set(graph, at, graph->place[member->index] - 1u, !reached);

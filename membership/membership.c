@@ -82,7 +82,7 @@ void membership_free(struct membership *m)
 	if (!m)
 		return;
 	m->trace.line = NULL;
-	member_fini(m);
+	members_fini(m);
 	probe_fini(m);
 	pushpull_fini(m);
 	links_fini(m);
@@ -129,7 +129,7 @@ static void farewell(struct membership *m)
 
 static void operator_removes(struct membership *m, uint64_t id)
 {
-	struct member *member = member_find(m, id);
+	struct member *member = members_find(m, id);
 
 	if (!member || member->state == STATE_GONE)
 		refuse(m, REFUSED_UNKNOWN);
@@ -225,7 +225,7 @@ static usec_t timers(struct membership *m)
 	own_timers(m, &next);
 	probe_timers(m, &next);
 	datagram_timers(m, &next);
-	member_timers_all(m, &next);
+	members_timers(m, &next);
 	probe_own_udp_timer(m, &next);
 	pushpull_timers(m, &next);
 	links_timers(m, &next);

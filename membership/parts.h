@@ -10,15 +10,35 @@ static inline void refuse(struct membership *m, enum refusal reason)
 	m->counters[reason]++;
 }
 
-/* member.c */
-void member_fini(struct membership *m);
-struct member *member_find(const struct membership *m, uint64_t id);
+/* members.c: the set of all. */
+void members_fini(struct membership *m);
+struct member *members_find(const struct membership *m, uint64_t id); /* NULL: none */
+/* By the id's low half. */
+struct member *members_find_half(const struct membership *m, uint32_t half);
 /* The certificate's, made when missing. NULL: full, or refused; counted. verified: no need to. */
-struct member *member_get(struct membership *m, const uint8_t *bytes, size_t len, bool verified);
-void member_remove(struct membership *m, struct member *member);
+struct member *members_get(struct membership *m, const uint8_t *bytes, size_t len, bool verified);
+void members_remove(struct membership *m, struct member *member);
+/* Makes the key for its packets, once. False: that is not possible. */
+bool members_key(struct membership *m, struct member *member);
+/* Around a change of what the digest sums. */
+void members_digest_out(struct membership *m, const struct member *member);
+void members_digest_in(struct membership *m, const struct member *member);
+/* The member is looked at in this step: to be called whenever something of it becomes due
+ * sooner. */
+void members_busy(struct membership *m, struct member *member);
+void members_idle(struct membership *m, struct member *member);
+void members_timers(struct membership *m, usec_t *next);
+/* It answers: it gets a place among those that are still to be probed in this round. */
+void members_round_add(struct membership *m, struct member *member);
+/* The next in the round of probes; each round has an order of its own. NULL: one that does not
+ * answer was taken out of the round. There must be one in it. */
+struct member *members_next(struct membership *m);
+struct member *members_random(struct membership *m); /* that answers; NULL: none does */
+
+/* member.c: one of them. */
+void member_init(const struct membership *m, struct member *member);
 void member_state_set(struct membership *m, struct member *member, enum member_state state);
 void member_roster_set(struct membership *m, struct member *member, bool in_roster);
-bool member_key(struct membership *m, struct member *member);
 /* The member has proved in this moment that it runs, in this epoch; its packets are believed in the
  * epoch `proven`. */
 void member_alive(struct membership *m, struct member *member, uint64_t epoch);
@@ -33,23 +53,12 @@ void member_lease(struct membership *m, struct member *member);
 void member_hello_at(struct member *member, usec_t time);
 /* It has to prove then that it is back. */
 void member_verify_at(struct member *member, usec_t time);
-/* The member is looked at in this step: to be called whenever something of it becomes due
- * sooner. */
-void member_busy(struct membership *m, struct member *member);
-void member_timers_all(struct membership *m, usec_t *next);
 void member_late(struct membership *m, usec_t late);
-/* The next in the round of probes; each round has an order of its own. NULL: one that does not
- * answer was taken out of the round. There must be one in it. */
-struct member *member_next(struct membership *m);
+/* Does what is due of it. Returns when it is to be looked at again. */
+usec_t member_timers(struct membership *m, struct member *member);
 uint64_t member_digest(const struct member *member);
-/* Around a change of what the digest sums. */
-void member_digest_out(struct membership *m, const struct member *member);
-void member_digest_in(struct membership *m, const struct member *member);
 bool member_answers(const struct member *member); /* alive or suspect */
-struct member *member_random(struct membership *m);
-/* The id's low half. */
-struct member *member_find_half(const struct membership *m, uint32_t half);
-unsigned int member_log2(unsigned int n); /* rounded up */
+unsigned int member_log2(unsigned int n);         /* rounded up */
 
 /* path.c: the ways to a member. */
 struct member_path *path_find(struct member *member,

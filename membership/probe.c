@@ -55,7 +55,7 @@ static struct probe *probe_new(struct membership *m, struct member *member)
 	probe->nonce = chance_next(&m->chance) & NONCE_MASK;
 	probe->started = m->now.mono;
 	member->probe = probe;
-	member_busy(m, member);
+	members_busy(m, member);
 	return probe;
 }
 
@@ -187,7 +187,7 @@ static void own_udp_works(struct membership *m, unsigned int path)
 			continue;
 		path_udp_set(&member->paths[path], false);
 		change_view(m);
-		member_busy(m, member);
+		members_busy(m, member);
 	}
 }
 
@@ -503,7 +503,7 @@ bool probe_ack(struct membership *m, struct member *member, uint64_t nonce, uint
 
 void probe_nack(struct membership *m, struct member *helper, uint64_t subject)
 {
-	struct member *member = member_find(m, subject);
+	struct member *member = members_find(m, subject);
 	struct probe *probe = member ? member->probe : NULL;
 
 	for (unsigned int i = 0; probe && i < probe->helpers; i++)
@@ -540,7 +540,7 @@ static struct member *next_target(struct membership *m)
 	struct member *member;
 
 	for (unsigned int tries = 0; m->order_count > 0 && tries <= m->order_count; tries++) {
-		member = member_next(m);
+		member = members_next(m);
 		if (member && !links_cut(member) && is_free(member))
 			return member;
 	}
@@ -634,7 +634,7 @@ static void ask_all(struct membership *m)
 		if (member->probe && member->probe->stage != PROBE_WATCH)
 			member->probe->deadline =
 				MIN(member->probe->deadline, m->now.mono + m->profile.timeout);
-		member_busy(m, member);
+		members_busy(m, member);
 	}
 }
 

@@ -133,7 +133,7 @@ static void reached(struct membership *m, struct member *member, const struct en
 	 * pings. */
 	if (was_down && path->udp_down)
 		probe_start(m, member, false);
-	member_busy(m, member);
+	members_busy(m, member);
 }
 
 static void heard(struct membership *m, struct member *member, const struct pushpull_stream *stream)
@@ -156,7 +156,7 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 		m->close_bits |= bit(event->stream);
 		return;
 	}
-	member = member_get(m, event->peer->bytes, event->peer->len, true);
+	member = members_get(m, event->peer->bytes, event->peer->len, true);
 	if (!member || event->peer_epoch == 0) {
 		stream_close(m, event->stream);
 		return;
@@ -185,7 +185,7 @@ void pushpull_opened(struct membership *m, const struct membership_event *event)
 static void dial_failed(struct membership *m, struct pushpull_stream *stream, bool refused,
 			bool self)
 {
-	struct member *member = member_find(m, stream->member);
+	struct member *member = members_find(m, stream->member);
 	struct member_path *path = member ? path_find(member, &stream->remote) : NULL;
 
 	if (stream->join >= 0)
@@ -201,7 +201,7 @@ static void dial_failed(struct membership *m, struct pushpull_stream *stream, bo
 	if (path->udp_down && !path->tcp_down && member_answers(member)) {
 		path_tcp_down(path);
 		change_view(m);
-		member_busy(m, member);
+		members_busy(m, member);
 	}
 	path_tcp_doubt(path);
 }
@@ -217,7 +217,7 @@ void pushpull_doubt(struct membership *m, struct member *member)
 			pushpull_dial(m, member, &path->endpoint, -1);
 		} else {
 			change_view(m);
-			member_busy(m, member);
+			members_busy(m, member);
 		}
 	}
 }
@@ -361,7 +361,7 @@ static unsigned int make_wants(const struct membership *m, const struct pushpull
 
 	for (unsigned int i = 0; !stream->dialled && i < stream->digest_count; i++) {
 		const uint8_t *entry = stream->digest + i * ENTRY_SIZE;
-		const struct member *member = member_find(m, load_le64(entry));
+		const struct member *member = members_find(m, load_le64(entry));
 
 		if (load_le64(entry) == m->identity->id || load_le64(entry) == stream->member)
 			continue;
@@ -388,7 +388,7 @@ struct pushpull_state {
 static size_t state_own(struct membership *m, struct pushpull_stream *stream,
 			struct pushpull_state *state, size_t *ret_size)
 {
-	const struct member *peer = member_find(m, stream->member);
+	const struct member *peer = members_find(m, stream->member);
 	size_t count = 0;
 
 	record_of_self(m, false, &state->records[count++]);
@@ -529,7 +529,7 @@ static bool take_state(struct membership *m, struct pushpull_stream *stream, str
 void pushpull_frame(struct membership *m, const struct membership_event *event)
 {
 	struct pushpull_stream *stream = &m->streams[event->stream];
-	struct member *member = member_find(m, stream->member);
+	struct member *member = members_find(m, stream->member);
 	bool ok = false, kind = false;
 
 	if (stream->phase == STREAM_NONE)
@@ -565,7 +565,7 @@ void pushpull_frame(struct membership *m, const struct membership_event *event)
 
 void pushpull_sync(struct membership *m, const struct membership_event *event)
 {
-	struct member *member = member_find(m, event->member);
+	struct member *member = members_find(m, event->member);
 
 	if (!member)
 		return;

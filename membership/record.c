@@ -126,7 +126,7 @@ void record_refute(struct membership *m, uint64_t accuser)
 
 	m->refute = true;
 	notice->accuser = accuser;
-	TRACE(&m->trace, "refute %s", member_find(m, accuser)->name);
+	TRACE(&m->trace, "refute %s", members_find(m, accuser)->name);
 }
 
 uint64_t record_number(struct membership *m, enum record_kind kind)
@@ -196,13 +196,13 @@ static bool store_statement(struct membership *m, struct member *member,
 		return false;
 	memcpy(bytes, record->body.data, record->body.len);
 	free(member->statement);
-	member_digest_out(m, member);
+	members_digest_out(m, member);
 	member->statement = bytes;
 	member->statement_len = (uint16_t)record->body.len;
 	memcpy(member->signature, record->signature.data, SIGNATURE_SIZE);
 	member->epoch = record->epoch;
 	member->incarnation = record->sequence;
-	member_digest_in(m, member);
+	members_digest_in(m, member);
 	member->boot = statement->boot;
 	member->config = statement->config;
 	member->position = statement->position;
@@ -223,7 +223,7 @@ static bool store_statement(struct membership *m, struct member *member,
  * whether it is alive. */
 static void judge(struct membership *m, struct member *member)
 {
-	member_busy(m, member);
+	members_busy(m, member);
 	if (member->phase == PHASE_LEFT) {
 		if (member->state != STATE_GONE)
 			member_left(m, member);
@@ -307,12 +307,12 @@ static void take_own(struct membership *m, const Lvsmesh__Pb__Record *record)
 static struct member *statement_origin(struct membership *m, const Lvsmesh__Pb__Record *record,
 				       bool *ret_fresh)
 {
-	struct member *member = member_find(m, record->origin);
+	struct member *member = members_find(m, record->origin);
 
 	*ret_fresh = !member || member->epoch == 0;
 	if (record->certificate.len == 0)
 		return member;
-	member = member_get(m, record->certificate.data, record->certificate.len, false);
+	member = members_get(m, record->certificate.data, record->certificate.len, false);
 	return member && member->id == record->origin ? member : NULL;
 }
 
@@ -339,7 +339,7 @@ static void take_statement(struct membership *m, struct member *from, bool strea
 		take_own(m, record);
 		return;
 	}
-	member = member_find(m, record->origin);
+	member = members_find(m, record->origin);
 	if (member && !is_newer(member, record)) {
 		/* The certificate may be newer, if it was renewed. */
 		statement_origin(m, record, &fresh);
@@ -371,14 +371,14 @@ static void take_statement(struct membership *m, struct member *from, bool strea
 	if (!stream || member == from || m->now.mono >= m->horizon)
 		broadcast_add(m, fresh ? ITEM_NEWCOMER : ITEM_STATEMENT, member->id, 0);
 	else if (fresh)
-		member_busy(m, member);
+		members_busy(m, member);
 }
 
 /* A process with the origin's key has seen another with it. */
 static void take_twice(struct membership *m, const Lvsmesh__Pb__Record *record)
 {
 	_Alignas(max_align_t) uint8_t memory[512];
-	struct member *origin = member_find(m, record->origin);
+	struct member *origin = members_find(m, record->origin);
 	Lvsmesh__Pb__Twice *twice;
 	struct arena arena;
 

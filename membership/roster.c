@@ -86,14 +86,14 @@ static void take(struct membership *m, const Lvsmesh__Pb__Record *record)
 		refuse(m, REFUSED_KIND);
 		return;
 	}
-	member = member_get(m, record->certificate.data, record->certificate.len, false);
+	member = members_get(m, record->certificate.data, record->certificate.len, false);
 	if (!member || member->id != record->origin)
 		return;
 	if (record->epoch > 0)
 		record_take(m, NULL, true, record);
-	if (member_find(m, record->origin) == member && member->state == STATE_UNPROVEN) {
+	if (members_find(m, record->origin) == member && member->state == STATE_UNPROVEN) {
 		member_roster_set(m, member, true);
-		member_busy(m, member);
+		members_busy(m, member);
 		if (member->phase == PHASE_ABSENT) {
 			member_lease(m, member);
 			member_state_set(m, member, STATE_AWAY);

@@ -279,37 +279,40 @@ struct links {
 	struct incident incident;
 };
 
-/* member.c */
+/* members.c */
 struct member_bucket {
 	uint64_t id;
 	struct member *member; /* NULL: free */
 };
 
 struct member {
-	/* member.c */
+	/* members.c */
 	struct {
 		uint64_t id;
 		unsigned int index; /* in membership.members */
 		unsigned int busy;  /* place in membership.busy, 1 based; 0: not there */
+		bool ordered;       /* is in membership.order */
+		char name[CERTIFICATE_NAME_MAX + 1];
+		uint8_t *certificate; /* as it travels */
+		uint16_t certificate_len;
+		uint64_t serial, not_after;
+		bool keyed;
+		struct packet_key key;
+	};
+
+	/* member.c */
+	struct {
 		enum member_state state;
 		usec_t since;
-		usec_t heard; /* its last proof of life */
-		char name[CERTIFICATE_NAME_MAX + 1];
+		usec_t heard;   /* its last proof of life */
 		bool in_roster; /* it has answered once, in this or an earlier boot of ours */
 		bool answered;  /* in this one */
-		bool ordered;   /* is in membership.order */
 		usec_t lease_end, hello_at, verify_at;
 		uint8_t hellos;
 		/* The state in which it was held when it left, and its epoch then; 0: it was not in
 		 * the roster. */
 		enum member_state left_state;
 		uint64_t left_epoch;
-
-		uint8_t *certificate; /* as it travels */
-		uint16_t certificate_len;
-		uint64_t serial, not_after;
-		bool keyed;
-		struct packet_key key;
 	};
 
 	/* record.c: its newest statement, verified. epoch 0: none. */
@@ -434,7 +437,7 @@ struct membership {
 		usec_t twice_at, twice_said;
 	};
 
-	/* member.c: the others. */
+	/* members.c: the others. */
 	struct {
 		struct member **members; /* by index; NULL: free */
 		unsigned int member_count, member_cap;
@@ -445,8 +448,12 @@ struct membership {
 		unsigned int busy_count;
 		uint32_t *order; /* round robin of probes: indexes */
 		unsigned int order_count, order_at;
-		unsigned int alive_count, roster_count, away_count, missing_count;
 		uint64_t digest;
+	};
+
+	/* member.c: how many of them are in which state. */
+	struct {
+		unsigned int alive_count, roster_count, away_count, missing_count;
 		usec_t view_at; /* when the view changed last */
 	};
 

@@ -58,7 +58,8 @@ static void add_accuser(struct membership *m, struct member *member, const struc
 	if (accuser->id == m->identity->id)
 		TRACE(&m->trace, "suspect %s", member->name);
 	else
-		TRACE(&m->trace, "%s suspects %s", member_find(m, accuser->id)->name, member->name);
+		TRACE(&m->trace, "%s suspects %s", members_find(m, accuser->id)->name,
+		      member->name);
 	if (!suspicion) {
 		suspicion = calloc(1, sizeof(*suspicion));
 		if (!suspicion)
@@ -80,7 +81,7 @@ static void add_accuser(struct membership *m, struct member *member, const struc
 	}
 	suspicion->accusers[suspicion->count++] = *accuser;
 	set_deadline(m, member);
-	member_busy(m, member);
+	members_busy(m, member);
 	notice = notice_add(m, MEMBERSHIP_SUSPECTED, member);
 	notice->accuser = accuser->id;
 	notice->evidence = 0;
@@ -201,7 +202,7 @@ static void verify(struct membership *m, struct member *member)
 void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record)
 {
 	_Alignas(max_align_t) uint8_t memory[512];
-	struct member *origin = member_find(m, record->origin), *member;
+	struct member *origin = members_find(m, record->origin), *member;
 	struct accuser accuser = {
 		.id = record->origin, .epoch = record->epoch, .sequence = record->sequence};
 	Lvsmesh__Pb__Suspicion *message;
@@ -225,7 +226,7 @@ void suspicion_take(struct membership *m, const Lvsmesh__Pb__Record *record)
 		refuse(m, REFUSED_MALFORMED);
 		return;
 	}
-	member = member_find(m, message->subject);
+	member = members_find(m, message->subject);
 	if (message->subject != m->identity->id && (!member || !member->in_roster)) {
 		refuse(m, REFUSED_UNKNOWN);
 		return;

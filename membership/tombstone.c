@@ -90,7 +90,7 @@ bool tombstone_timer(struct membership *m, struct member *member, usec_t *next)
 		return true;
 	}
 	change_roster(m);
-	member_remove(m, member);
+	members_remove(m, member);
 	return false;
 }
 
@@ -190,7 +190,7 @@ static Lvsmesh__Pb__Removal *unpack(struct arena *arena, const Lvsmesh__Pb__Reco
 void tombstone_take(struct membership *m, const Lvsmesh__Pb__Record *record)
 {
 	_Alignas(max_align_t) uint8_t memory[512];
-	struct member *origin = member_find(m, record->origin), *member;
+	struct member *origin = members_find(m, record->origin), *member;
 	Lvsmesh__Pb__Removal *removal;
 	struct arena arena;
 
@@ -200,7 +200,7 @@ void tombstone_take(struct membership *m, const Lvsmesh__Pb__Record *record)
 		refuse(m, REFUSED_MALFORMED);
 		return;
 	}
-	member = member_find(m, removal->subject);
+	member = members_find(m, removal->subject);
 	if (!member || member->state == STATE_GONE || record->origin == m->identity->id)
 		return;
 	if (!origin || !member_answers(origin)) {
@@ -229,7 +229,7 @@ void tombstone_load(struct membership *m, const Lvsmesh__Pb__Record *record)
 
 	arena_init(&arena, memory, sizeof(memory));
 	removal = unpack(&arena, record);
-	member = removal ? member_find(m, removal->subject) : NULL;
+	member = removal ? members_find(m, removal->subject) : NULL;
 	if (!member || removal->epoch != member->epoch ||
 	    removal->incarnation != member->incarnation) {
 		refuse(m, REFUSED_MALFORMED);
