@@ -73,9 +73,9 @@ void broadcast_add(struct membership *m, enum item_kind kind, uint64_t member, u
 	add(m, kind, member, accuser);
 }
 
-struct item *broadcast_record(struct membership *m, enum item_kind kind, uint64_t origin,
-			      uint64_t epoch, uint64_t sequence, const uint8_t *body, size_t len,
-			      const uint8_t signature[SIGNATURE_SIZE])
+void broadcast_record(struct membership *m, enum item_kind kind, uint64_t origin, uint64_t epoch,
+		      uint64_t sequence, const uint8_t *body, size_t len,
+		      const uint8_t signature[SIGNATURE_SIZE])
 {
 	struct item *item = add(m, kind, origin, kind == ITEM_REMOVAL ? sequence : 0);
 
@@ -84,7 +84,6 @@ struct item *broadcast_record(struct membership *m, enum item_kind kind, uint64_
 	item->len = (uint16_t)MIN(len, sizeof(item->body));
 	memcpy(item->body, body, item->len);
 	memcpy(item->signature, signature, SIGNATURE_SIZE);
-	return item;
 }
 
 /* scratch: for the body of the accusation. False: there is no such accusation any more. */

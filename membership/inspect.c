@@ -63,7 +63,7 @@ void membership_status(const struct membership *m, struct membership_status *ret
 	ret_status->split_incident = m->split.incident.open ? m->split.incident.id : 0;
 	ret_status->split_confirmed = m->split.incident.open && m->split.confirmed;
 	ret_status->cut_incident = m->links.incident.open ? m->links.incident.id : 0;
-	ret_status->duplicate_identity = m->identity_twice.open;
+	ret_status->duplicate_identity = m->duplicate_identity.open;
 	ret_status->beyond = place_beyond(m, NULL);
 	ret_status->directors_max = m->directors_max;
 	ret_status->witness = m->witness;

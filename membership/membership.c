@@ -209,12 +209,13 @@ static void own_timers(struct membership *m, usec_t *next)
 	if (m->done_at)
 		sooner(next, m->done_at);
 	/* The other process may have been ourselves, before our state went back in time. */
-	if (epoch_wanted(m) && !m->identity_twice.open)
+	if (epoch_wanted(m) && !m->duplicate_identity.open)
 		return;
-	notice_incident_update(
-		m, &m->identity_twice, m->twice_at && m->now.mono < m->twice_at + TWICE_LASTS, 0,
-		MEMBERSHIP_DUPLICATE_IDENTITY, MEMBERSHIP_DUPLICATE_IDENTITY_RESOLVED, NULL, next);
-	if (m->identity_twice.open)
+	notice_incident_update(m, &m->duplicate_identity,
+			       m->twice_at && m->now.mono < m->twice_at + TWICE_LASTS, 0,
+			       MEMBERSHIP_DUPLICATE_IDENTITY,
+			       MEMBERSHIP_DUPLICATE_IDENTITY_RESOLVED, NULL, next);
+	if (m->duplicate_identity.open)
 		sooner(next, MAX(m->twice_at + TWICE_LASTS, m->now.mono + SEC));
 }
 

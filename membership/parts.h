@@ -222,9 +222,9 @@ void local_health_timers(struct membership *m, usec_t *next);
 
 /* broadcast.c */
 void broadcast_add(struct membership *m, enum item_kind kind, uint64_t member, uint64_t accuser);
-struct item *broadcast_record(struct membership *m, enum item_kind kind, uint64_t origin,
-			      uint64_t epoch, uint64_t sequence, const uint8_t *body, size_t len,
-			      const uint8_t signature[SIGNATURE_SIZE]);
+void broadcast_record(struct membership *m, enum item_kind kind, uint64_t origin, uint64_t epoch,
+		      uint64_t sequence, const uint8_t *body, size_t len,
+		      const uint8_t signature[SIGNATURE_SIZE]);
 void broadcast_item_record(const struct item *item, Lvsmesh__Pb__Record *record);
 #define BROADCAST_RECORDS 12
 struct broadcast_records {

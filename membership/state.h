@@ -532,7 +532,7 @@ struct membership {
 
 	/* notice.c: incidents, and the queue of notices. */
 	struct {
-		struct incident identity_twice, own_udp, quorum;
+		struct incident duplicate_identity, own_udp, quorum;
 		uint64_t incidents;
 		struct membership_notice notices[NOTICES_MAX];
 		struct membership_notice notice_spare; /* where one goes that finds no place */
