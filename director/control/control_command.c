@@ -107,7 +107,7 @@ static const struct control_command_spec specs[CONTROL_COMMANDS] = {
 			.summary = "move the traffic to the other directors, and stay a member",
 			.help = "Usage: lvsmesh drain [--wait] [--json] [--control PATH]\n"
 				"\n"
-				"Takes the VIPs off, so that the router sends the traffic to the "
+				"Removes the VIPs, so that the router sends the traffic to the "
 				"others, and hands over all\n"
 				"connections. The director stays a member.\n"
 				"  --wait  return when the others have all connections\n",
@@ -150,10 +150,10 @@ static const struct control_command_spec specs[CONTROL_COMMANDS] = {
 		{
 			.name = "reload",
 			.summary = "read the configuration again",
-			.help = "Usage: lvsmesh reload [--control PATH]\n"
+			.help = "Usage: lvsmesh reload [--json] [--control PATH]\n"
 				"\n"
-				"Reads the configuration again. A bad one is refused whole, and "
-				"the running one stays.\n",
+				"Reads the configuration again. An invalid one is refused as a "
+				"whole, and the running one stays.\n",
 		},
 };
 

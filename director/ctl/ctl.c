@@ -17,13 +17,13 @@ static const char usage_head[] =
 	"  keygen cluster DIR       make a cluster's key, to be kept offline\n"
 	"  keygen node NAME ...     make a director's identity\n"
 	"  check FILE               check a configuration\n"
-	"Of the lvsmeshd that runs here:\n";
+	"Asking the lvsmeshd that runs here:\n";
 
 static const char usage_tail[] =
 	"\n"
 	"  --json                   for programs: the fields are documented in lvsmesh(1)\n"
 	"  --control PATH           the daemon's socket (" CTL_SOCKET ")\n"
-	"  --help                   also behind a command\n"
+	"  --help                   this help, or that of a command\n"
 	"  --version\n"
 	"\n"
 	"Exit status: 0 done, 1 refused or unhealthy, 2 usage, 3 no daemon.\n";
@@ -34,7 +34,7 @@ static const char help_keygen[] =
 	"                           [--renew]\n"
 	"\n"
 	"`keygen cluster` makes DIR/cluster.key, which signs the directors' certificates, and\n"
-	"DIR/cluster.pub. Keep them on a machine that is no director.\n"
+	"DIR/cluster.pub. Keep them on a machine that is not a director.\n"
 	"\n"
 	"`keygen node` makes the identity of the director NAME: a directory to be copied to it as\n"
 	"/etc/lvsmesh/identity.\n"
@@ -42,13 +42,13 @@ static const char help_keygen[] =
 	"  --address A      an address of the director, without port; may be repeated\n"
 	"  --days N         how long the certificate is valid (365)\n"
 	"  --output DIR     where to write it (NAME in the cluster's directory)\n"
-	"  --renew          only a new certificate, for the keys that the one there is for\n";
+	"  --renew          only a new certificate, for the same keys\n";
 
 static const char help_check[] =
 	"Usage: lvsmesh check FILE\n"
 	"\n"
-	"Says whether lvsmeshd would take the configuration; if not, the line and what to write\n"
-	"instead. Nothing is changed. Exit status: 0 good, 1 refused.\n";
+	"Checks the configuration as lvsmeshd does; if it is invalid, prints the line and what to\n"
+	"write instead. Changes nothing. Exit status: 0 valid, 1 invalid.\n";
 
 static const struct {
 	const char *name, *help;
@@ -97,7 +97,7 @@ int ctl_check(int argc, char **argv)
 		fprintf(stderr, "%s\n", error.text);
 		return CTL_REFUSED;
 	}
-	printf("%s is good: %zu services, %zu directors to join.\n", argv[1],
+	printf("%s is valid: %zu services, %zu directors to join.\n", argv[1],
 	       config->services.count, config->n_join);
 	config_free(config);
 	return CTL_DONE;

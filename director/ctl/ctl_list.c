@@ -312,7 +312,7 @@ static void connection_row(struct libscols_table *table, const json_t *item)
 		text_of(item, "state"),
 		text_of(item, "origin"),
 		number_of(item, "expires_s", &expires),
-		own         ? (shared ? "own" : "alone")
+		own         ? (shared ? "own" : "unreplicated")
 		: in_kernel ? "copy"
 			    : "not yet",
 	};

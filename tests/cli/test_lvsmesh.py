@@ -132,7 +132,7 @@ def test_keygen_with_open_key(cluster):
 
 def test_check(tmp_path):
     example = os.environ["EXAMPLE"]
-    assert "is good" in expect(DONE, "check", example).stdout
+    assert "is valid" in expect(DONE, "check", example).stdout
     bad = tmp_path / "bad.yaml"
     with open(example) as file:
         bad.write_text(file.read() + "frobnicate: true\n")
