@@ -65,7 +65,7 @@ int io_tap_watch(struct io_tap *tap)
 	tap->readable = poll;
 	tap->index = if_nametoindex(tap->interface);
 	tap->wake.ifindex = tap->index;
-	uv_timer_stop(&tap->rest);
+	uv_timer_stop(&tap->batch_timer);
 	return uv_poll_start(poll, UV_READABLE, io_tap_on_readable);
 }
 
@@ -78,10 +78,10 @@ static int watch(struct io_tap *tap)
 		return r;
 	uv_timer_init(loop, &tap->beat);
 	uv_timer_init(loop, &tap->pump);
-	uv_timer_init(loop, &tap->rest);
+	uv_timer_init(loop, &tap->batch_timer);
 	tap->handles = 3;
 	tap->seen = uv_now(loop) * USEC_PER_MSEC;
-	tap->beat.data = tap->pump.data = tap->rest.data = tap;
+	tap->beat.data = tap->pump.data = tap->batch_timer.data = tap;
 	if (io_tap_wake_open(&tap->wake, loop, tap->index, tap->options.port, io_tap_on_wake,
 			     tap) == 0) {
 		tap->status.woken_by_packets = true;
@@ -136,7 +136,7 @@ void io_tap_close(struct io_tap *tap, void (*done)(void *ctx), void *ctx)
 	io_tap_unwatch(tap);
 	uv_close((uv_handle_t *)&tap->beat, free_when_closed);
 	uv_close((uv_handle_t *)&tap->pump, free_when_closed);
-	uv_close((uv_handle_t *)&tap->rest, free_when_closed);
+	uv_close((uv_handle_t *)&tap->batch_timer, free_when_closed);
 	io_tap_wake_close(&tap->wake, wake_closed);
 	io_tap_undo(tap);
 	tap->fd = -1;

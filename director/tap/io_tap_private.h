@@ -66,7 +66,7 @@ struct io_tap {
 
 	uv_poll_t *readable; /* NULL: there is no TUN */
 	uv_timer_t beat, pump;
-	uv_timer_t rest; /* runs: readable is not watched */
+	uv_timer_t batch_timer; /* runs: readable is not watched */
 	unsigned int handles;
 	void (*done)(void *ctx);
 	void *done_ctx;
@@ -85,8 +85,8 @@ int io_tap_stop_threads(struct io_tap *tap);
 /* Keeps other users of this host away from the interface; 0, or negative errno: not. */
 int io_tap_protect(struct io_tap *tap);
 
-/* io_tap_look.c. The backup socket's queue and drops: 0, -ENOENT: there is none. */
-int io_tap_look(struct io_tap *tap, uint32_t *ret_queue, uint32_t *ret_drops);
+/* io_tap_queue.c. The backup socket's queue and drops: 0, -ENOENT: there is none. */
+int io_tap_queue_read(struct io_tap *tap, uint32_t *ret_queue, uint32_t *ret_drops);
 /* The kernel's drops at the TUN because we did not read. Likewise. */
 int io_tap_capture_drops(struct io_tap *tap, uint64_t *ret_drops);
 /* The port from which the master thread sends, into options.net. Likewise. */
@@ -94,7 +94,7 @@ int io_tap_find_master(struct io_tap *tap);
 
 /* io_tap_run.c: callbacks of the loop. */
 void io_tap_on_readable(uv_poll_t *readable, int status, int events);
-void io_tap_on_rest(uv_timer_t *rest);
+void io_tap_batch_due(uv_timer_t *timer);
 void io_tap_on_beat(uv_timer_t *beat);
 void io_tap_on_pump(uv_timer_t *pump);
 void io_tap_on_wake(void *ctx);

@@ -9,24 +9,24 @@
 #define READS 1024
 #define WRITES 16
 
-/* Between looks at IPVS: when awake, when asleep, and the first after a packet, whose connection
+/* Between polls of IPVS: when active, when idle, and the first after a packet, whose connection
  * then has its third one too. */
-#define AWAKE_MS 6
-#define ASLEEP_MS 100
+#define ACTIVE_MS 6
+#define IDLE_MS 100
 #define WOKEN_MS 3
 
-/* Above MANY messages in REST, reads are batched: all waiting messages are read once per REST,
- * since waking up for each few costs more than all the rest. The metronome has nothing to do
+/* Above MANY messages in BATCH, reads are batched: all waiting messages are read once per BATCH,
+ * since waking up for each few costs more than all else. The metronome has nothing to do
  * then. */
-#define REST_MS 10
-#define REST (REST_MS * USEC_PER_MSEC)
+#define BATCH_MS 10
+#define BATCH (BATCH_MS * USEC_PER_MSEC)
 #define MANY (3 * METRONOME_ENOUGH)
 
-/* Batched reads put off the look at IPVS too, for at most so long. */
+/* Batched reads put off the poll of IPVS too, for at most so long. */
 #define UNSEEN_MAX (100 * USEC_PER_MSEC)
 
 /* If the TUN wasn't read for so long, the daemon stalled. */
-#define SLEPT (3 * ASLEEP_MS * USEC_PER_MSEC)
+#define STALLED (3 * IDLE_MS * USEC_PER_MSEC)
 /* How long the kernel may hold back its last message, until another one pushes it out. */
 #define HELD_BACK (3 * USEC_PER_SEC)
 
@@ -68,7 +68,7 @@ static void late_end(struct io_tap *tap)
 
 static void late_look(struct io_tap *tap)
 {
-	if (now(tap) > tap->seen + SLEPT) {
+	if (now(tap) > tap->seen + STALLED) {
 		tap->late = true;
 		tap->last = false;
 		tap->options.callbacks.late(tap->options.node_ctx, tap->seen);
@@ -153,15 +153,15 @@ void io_tap_on_readable(uv_poll_t *readable, int status, int events)
 	if (status < 0)
 		return;
 	drain(tap);
-	if (tap->behind || tap->captured < MANY || now(tap) >= tap->last_beat + REST)
+	if (tap->behind || tap->captured < MANY || now(tap) >= tap->last_beat + BATCH)
 		return;
 	uv_poll_stop(readable);
-	uv_timer_start(&tap->rest, io_tap_on_rest, REST_MS, 0);
+	uv_timer_start(&tap->batch_timer, io_tap_batch_due, BATCH_MS, 0);
 }
 
-void io_tap_on_rest(uv_timer_t *rest)
+void io_tap_batch_due(uv_timer_t *timer)
 {
-	struct io_tap *tap = rest->data;
+	struct io_tap *tap = timer->data;
 
 	if (!tap->readable)
 		return;
@@ -171,8 +171,8 @@ void io_tap_on_rest(uv_timer_t *rest)
 	}
 	if (now(tap) >= tap->last_beat + UNSEEN_MAX)
 		io_tap_on_beat(&tap->beat);
-	uv_timer_start(rest, io_tap_on_rest, REST_MS, 0);
-	uv_timer_start(&tap->beat, io_tap_on_beat, REST_MS + WOKEN_MS, 0);
+	uv_timer_start(timer, io_tap_batch_due, BATCH_MS, 0);
+	uv_timer_start(&tap->beat, io_tap_on_beat, BATCH_MS + WOKEN_MS, 0);
 }
 
 bool io_tap_put(struct io_tap *tap, const uint8_t *packet, size_t len)
@@ -205,7 +205,7 @@ bool io_tap_begin_again(struct io_tap *tap)
 	uint32_t queue, drops;
 
 	tap->status.thread_restarts++;
-	if (io_tap_restart_threads(tap) < 0 || io_tap_look(tap, &queue, &drops) < 0)
+	if (io_tap_restart_threads(tap) < 0 || io_tap_queue_read(tap, &queue, &drops) < 0)
 		return false;
 	tap->missed = true;
 	tap->held = false;
@@ -235,7 +235,7 @@ static void repair(struct io_tap *tap)
 		io_tap_begin_again(tap);
 }
 
-static void look_at_drops(struct io_tap *tap)
+static void poll_drops(struct io_tap *tap)
 {
 	uint64_t before = tap->device_drops;
 
@@ -272,7 +272,7 @@ static void beat(struct io_tap *tap, const struct metronome_input *input)
 	}
 }
 
-static void fall_asleep(struct io_tap *tap)
+static void poll_idle(struct io_tap *tap)
 {
 	if (tap->wake.armed || tap->held || now(tap) < tap->awake_until ||
 	    !metronome_idle(&tap->metronome, now(tap)))
@@ -295,7 +295,7 @@ void io_tap_on_wake(void *ctx)
 	uv_timer_start(&tap->beat, io_tap_on_beat, WOKEN_MS, 0);
 }
 
-static void look_at_ipvs(struct io_tap *tap)
+static void poll_ipvs(struct io_tap *tap)
 {
 	static char text[1 << 16];
 	struct metronome_input input = {
@@ -318,17 +318,17 @@ void io_tap_on_beat(uv_timer_t *timer)
 	struct io_tap *tap = timer->data;
 
 	tap->last_beat = now(tap);
-	if (now(tap) > tap->seen + SLEPT)
+	if (now(tap) > tap->seen + STALLED)
 		drain(tap);
 	else if (!tap->behind)
 		all_seen(tap);
-	/* Sleeps before the look, so that no packet falls between the two. */
-	fall_asleep(tap);
+	/* Arms before it polls, so that no packet falls between the two. */
+	poll_idle(tap);
 	io_tap_keep(tap, now(tap));
 	io_tap_probe_injection(tap, now(tap));
-	look_at_drops(tap);
-	look_at_ipvs(tap);
-	uv_timer_start(timer, io_tap_on_beat, tap->wake.armed ? ASLEEP_MS : AWAKE_MS, 0);
+	poll_drops(tap);
+	poll_ipvs(tap);
+	uv_timer_start(timer, io_tap_on_beat, tap->wake.armed ? IDLE_MS : ACTIVE_MS, 0);
 	if (tap->metronome.echo.silent_since || tap->metronome.sync.silent_since)
 		repair(tap);
 	report_changes(tap);
@@ -342,7 +342,7 @@ static bool observe(struct io_tap *tap)
 	uint32_t queue, drops;
 
 	tap->next_observe = now(tap) + CONFIRM_MS * USEC_PER_MSEC;
-	if (io_tap_look(tap, &queue, &drops) < 0)
+	if (io_tap_queue_read(tap, &queue, &drops) < 0)
 		return may_repair(tap) && io_tap_begin_again(tap);
 	switch (pace_observe(&tap->pace, queue, drops, now(tap))) {
 	case PACE_PENDING:

@@ -173,7 +173,7 @@ static int start(struct io_tap *tap, char *error)
 	if (r < 0)
 		return fail_kernel(error, r, "IPVS probe service",
 				   "is its scheduler there? modprobe ip_vs_rr");
-	r = io_tap_look(tap, &queue, &drops);
+	r = io_tap_queue_read(tap, &queue, &drops);
 	if (r < 0)
 		return fail(error, r, "the backup thread's socket in /proc/net/udp", "see dmesg");
 	pace_init(&tap->pace, receive_capacity(tap), drops);

@@ -107,7 +107,7 @@ int io_tap_setup(struct io_tap *tap, char *error)
 		r = kernel_open(&kernel, tap->interface, &tap->options.net,
 				tap->options.receive_size);
 	if (r == 0)
-		r = io_tap_look(tap, &queue, &drops);
+		r = io_tap_queue_read(tap, &queue, &drops);
 	if (r < 0) {
 		snprintf(error, IO_TAP_ERROR, "no kernel: %s", strerror(-r));
 		return r;

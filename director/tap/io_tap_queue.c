@@ -49,7 +49,7 @@ static bool find_master(const char *text, size_t len, void *arg)
 	return tap_proc_sender(text, len, net->own, net->group, net->port, &net->master_port) == 0;
 }
 
-int io_tap_look(struct io_tap *tap, uint32_t *ret_queue, uint32_t *ret_drops)
+int io_tap_queue_read(struct io_tap *tap, uint32_t *ret_queue, uint32_t *ret_drops)
 {
 	struct backup_search search = {.net = &tap->options.net};
 	int r = search_list(tap->socket_fd, find_backup, &search);
