@@ -49,7 +49,7 @@ static void want_announce(void *context, bool wanted)
 
 	io_log_notice(wanted ? "ready to take traffic" : "withdrawing from traffic");
 	if (!director->stopping)
-		io_services_announce(director->services, wanted, director->forwarder_ok);
+		io_announce(director->services, wanted, director->forwarder_ok);
 }
 
 static void want_services(void *context)
@@ -159,7 +159,7 @@ static void tap_changed(void *context)
 	io_tap_status(director->tap, &tap);
 	/* The VIPs may be on although we never put them there: a former process left them. */
 	if (tap.stalled_since && director->services && !director->stopping)
-		io_services_announce(director->services, false, false);
+		io_announce(director->services, false, false);
 }
 
 static void put_back(void *context, const char *what, const char *was, int r)
@@ -398,7 +398,7 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 			 .witness = director->witness != NULL,
 			 .withdraw = config->withdraw,
 			 .wait_alone = config->wait_alone,
-			 .leave_grace = IO_SERVICES_GRACE_MS * USEC_PER_MSEC,
+			 .leave_grace = IO_ANNOUNCE_GRACE_MS * USEC_PER_MSEC,
 			 .join_timeout = config->sync.join_timeout,
 			 .roster = roster,
 			 .roster_len = roster_len,

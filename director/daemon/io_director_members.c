@@ -60,7 +60,7 @@ void io_director_node_done(void *context)
 
 	/* Stays until the grace ends, for a router that does not know of the withdrawal yet. */
 	if (!director->stopping)
-		uv_timer_start(&director->leave, left, io_services_grace(director->services), 0);
+		uv_timer_start(&director->leave, left, io_announce_grace(director->services), 0);
 }
 
 static void tell_clock(struct io_director *director)

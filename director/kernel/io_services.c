@@ -8,41 +8,7 @@
 #include "director/io_log.h"
 #include "director/kernel/io_services_private.h"
 
-struct io_services {
-	uv_loop_t *loop;
-	uv_timer_t timer;
-	uv_timer_t grace; /* runs: VIPs that were taken off are still local */
-	unsigned int handles;
-	struct io_services_callbacks callbacks;
-	struct config *config;
-
-	struct services_job job;
-	bool program_wanted, list_wanted, look_wanted;
-	bool changed; /* config, and no job has begun since */
-	bool programmed, ever;
-	usec_t tried;
-	struct ipvs_error error;
-
-	struct vips_job vips_job;
-	bool vips_wanted, release_wanted;
-	bool vips_changed; /* vips has changed; no job has begun since */
-	enum vips vips;
-	struct config *vips_config; /* whose VIPs are on, NULL: a former process's */
-	struct vip_error vip_error;
-
-	struct service_list *list; /* the last one, NULL: none, or list_error */
-	usec_t listed;             /* when it was begun */
-	int list_error;
-	char list_text[IO_SERVICES_ERROR_MAX];
-
-	void (*done)(void *context);
-	void *context;
-};
-
-static void next(struct io_services *services);
-
-/* A sentence is logged when it is a new one, not every time. */
-static void note(char *last, size_t size, const char *what, const char *text)
+void io_services_note(char *last, size_t size, const char *what, const char *text)
 {
 	if (strcmp(last, text) == 0)
 		return;
@@ -53,8 +19,7 @@ static void note(char *last, size_t size, const char *what, const char *text)
 		io_log_notice("%s: recovered", what);
 }
 
-/* The newest configuration, all of it. */
-static bool is_programmed(const struct io_services *services)
+bool io_services_are_programmed(const struct io_services *services)
 {
 	return services->programmed && !services->changed &&
 	       !(services->job.busy && services->job.kind == JOB_PROGRAM && services->job.changed);
@@ -127,8 +92,8 @@ static void programmed(struct io_services *services)
 			       "configuration meanwhile stay in the kernel, see `ipvsadm -Ln`",
 			       services->config->state);
 	if (r < 0 || failed)
-		note(services->error.text, sizeof(services->error.text), "services",
-		     r < 0 ? result->error.text : "");
+		io_services_note(services->error.text, sizeof(services->error.text), "services",
+				 r < 0 ? result->error.text : "");
 	else if (result->operations)
 		io_log_info("services: %u changes in the kernel", result->operations);
 	/* VIPs that waited for their services are no foreign change. */
@@ -183,7 +148,7 @@ static void job_done(uv_work_t *work, int status)
 	else
 		looked(services);
 	config_free(config);
-	next(services);
+	io_services_next(services);
 }
 
 static void job_start(struct io_services *services, enum job kind)
@@ -199,64 +164,6 @@ static void job_start(struct io_services *services, enum job kind)
 	if (kind == JOB_PROGRAM)
 		services->changed = false;
 	uv_queue_work(services->loop, &services->job.work, job_run, job_done);
-}
-
-/* Jobs on the VIPs */
-
-static void vips_run(uv_work_t *work)
-{
-	io_services_vips_run(container_of(work, struct vips_job, work));
-}
-
-static void vips_log(const char *interface, const struct vip_changes *changes)
-{
-	if (changes->added || changes->removed)
-		io_log_notice("%s: %u VIPs added, %u removed", interface, changes->added,
-			      changes->removed);
-}
-
-static void vips_done(uv_work_t *work, int status)
-{
-	struct io_services *services = container_of(work, struct io_services, vips_job.work);
-	const struct io_services_callbacks *callbacks = &services->callbacks;
-	struct vips_job *job = &services->vips_job;
-	bool well = services->vip_error.text[0] == '\0';
-	char was[64];
-
-	(void)status;
-	job->busy = false;
-	vips_log(job->former ? job->former->vip_interface : job->config->vip_interface,
-		 &job->dropped);
-	vips_log(job->config->vip_interface, &job->changes);
-	note(services->vip_error.text, sizeof(services->vip_error.text), "VIPs", job->error.text);
-	if (job->release_error.text[0])
-		io_log_warning("%s", job->release_error.text);
-	if (well && !job->changed && job->changes.added > 0 && !services->done) {
-		snprintf(was, sizeof(was), "had lost %u VIPs", job->changes.added);
-		callbacks->put_back(callbacks->ctx, job->config->vip_interface, was, 0);
-	}
-	config_free(job->former);
-	services->vips_config = job->config;
-	next(services);
-}
-
-static void vips_start(struct io_services *services)
-{
-	services->vips_job = (struct vips_job){
-		.busy = true,
-		.ipvs = services->vips_job.ipvs,
-		.config = config_ref(services->config),
-		.former = services->vips_config,
-		/* Those of another configuration come when its services are there. */
-		.vips = services->vips == VIPS_ON && services->changed ? VIPS_STAY : services->vips,
-		.programmed = is_programmed(services),
-		.keep_local = uv_is_active((const uv_handle_t *)&services->grace),
-		.release = services->release_wanted,
-		.changed = services->vips_changed,
-	};
-	services->vips_config = NULL;
-	services->vips_wanted = services->release_wanted = services->vips_changed = false;
-	uv_queue_work(services->loop, &services->vips_job.work, vips_run, vips_done);
 }
 
 /* The next job */
@@ -275,10 +182,10 @@ static void gone(struct io_services *services)
 	done(context);
 }
 
-static void next(struct io_services *services)
+void io_services_next(struct io_services *services)
 {
 	if (services->vips_wanted && !services->vips_job.busy)
-		vips_start(services);
+		io_vips_start(services);
 	if (services->job.busy)
 		return;
 	if (services->done) {
@@ -308,21 +215,7 @@ static void interval(uv_timer_t *timer)
 	services->list = NULL;
 	services->listed = 0;
 	services->look_wanted = true;
-	next(services);
-}
-
-static void release(struct io_services *services)
-{
-	uv_timer_stop(&services->grace);
-	services->release_wanted = services->vips_wanted = true;
-}
-
-static void grace_ended(uv_timer_t *grace)
-{
-	struct io_services *services = container_of(grace, struct io_services, grace);
-
-	release(services);
-	next(services);
+	io_services_next(services);
 }
 
 /* Checks our rights at once: without them, nothing works. */
@@ -365,7 +258,7 @@ int io_services_open(uv_loop_t *loop, struct config *config,
 	services->handles = 2;
 	uv_timer_start(&services->timer, interval, IO_SERVICES_INTERVAL_MS,
 		       IO_SERVICES_INTERVAL_MS);
-	next(services);
+	io_services_next(services);
 	*ret_services = services;
 	return 0;
 }
@@ -375,7 +268,7 @@ static void closed(uv_handle_t *handle)
 	struct io_services *services = handle->data;
 
 	services->handles--;
-	next(services);
+	io_services_next(services);
 }
 
 void io_services_close(struct io_services *services, void (*done)(void *context), void *context)
@@ -383,11 +276,11 @@ void io_services_close(struct io_services *services, void (*done)(void *context)
 	services->done = done;
 	services->context = context;
 	if (uv_is_active((uv_handle_t *)&services->grace))
-		release(services);
+		io_announce_release(services);
 	services->timer.data = services->grace.data = services;
 	uv_close((uv_handle_t *)&services->timer, closed);
 	uv_close((uv_handle_t *)&services->grace, closed);
-	next(services);
+	io_services_next(services);
 }
 
 void io_services_config(struct io_services *services, struct config *config)
@@ -396,28 +289,7 @@ void io_services_config(struct io_services *services, struct config *config)
 	services->config = config_ref(config);
 	services->changed = services->program_wanted = true;
 	services->vips_changed = services->vips_wanted = true;
-	next(services);
-}
-
-void io_services_announce(struct io_services *services, bool announce, bool forward)
-{
-	bool was_on = services->vips != VIPS_OFF;
-
-	services->vips = announce ? VIPS_ON : VIPS_OFF;
-	if (!announce && forward && was_on)
-		uv_timer_start(&services->grace, grace_ended, IO_SERVICES_GRACE_MS, 0);
-	services->vips_changed = services->vips_wanted = true;
-	/* Also the VIPs that a former process left behind. */
-	if (announce || !forward)
-		release(services);
-	next(services);
-}
-
-uint64_t io_services_grace(const struct io_services *services)
-{
-	return uv_is_active((const uv_handle_t *)&services->grace)
-		       ? MAX(uv_timer_get_due_in(&services->grace), UINT64_C(1))
-		       : 0;
+	io_services_next(services);
 }
 
 int io_services_list(struct io_services *services, usec_t since, struct service_list **ret_list,
@@ -431,7 +303,7 @@ int io_services_list(struct io_services *services, usec_t since, struct service_
 	}
 	services->list_wanted = true;
 	if (!services->done)
-		next(services);
+		io_services_next(services);
 	return -EAGAIN;
 }
 

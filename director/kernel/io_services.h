@@ -43,13 +43,17 @@ void io_services_close(struct io_services *services, void (*done)(void *context)
 /* Another configuration: VIPs that leave it go first, new ones come last. */
 void io_services_config(struct io_services *services, struct config *config);
 
+/* io_announce.c */
+
 /* Whether traffic is wanted: puts the VIPs on, or takes them off. Before the first call they stay
- * as they were found. forward: late packets are forwarded for IO_SERVICES_GRACE_MS after they were
+ * as they were found. forward: late packets are forwarded for IO_ANNOUNCE_GRACE_MS after they were
  * taken off; false: the kernel does not forward. */
-#define IO_SERVICES_GRACE_MS 5000
-void io_services_announce(struct io_services *services, bool announce, bool forward);
+#define IO_ANNOUNCE_GRACE_MS 5000
+void io_announce(struct io_services *services, bool announce, bool forward);
 /* ms of that time that are left; 0: it is over. */
-uint64_t io_services_grace(const struct io_services *services);
+uint64_t io_announce_grace(const struct io_services *services);
+
+/* io_services.c */
 
 /* The kernel's services with their counters, sorted; the wire tap's left out. since: mono, the list
  * is from then or later. 0: one more reference to a list, for service_list_free(). -EAGAIN: it is

@@ -1,4 +1,4 @@
-/* Shared by the files of io_services. */
+/* Shared by io_services, io_vips and io_announce. */
 #ifndef DIRECTOR_KERNEL_IO_SERVICES_PRIVATE_H
 #define DIRECTOR_KERNEL_IO_SERVICES_PRIVATE_H
 
@@ -51,7 +51,49 @@ struct vips_job {
 	struct vip_error release_error;
 };
 
-/* On a thread: takes off what left the configuration, puts the others on or off, and releases. */
-void io_services_vips_run(struct vips_job *job);
+struct io_services {
+	uv_loop_t *loop;
+	uv_timer_t timer;
+	uv_timer_t grace; /* runs: VIPs that were taken off are still local */
+	unsigned int handles;
+	struct io_services_callbacks callbacks;
+	struct config *config;
+
+	struct services_job job;
+	bool program_wanted, list_wanted, look_wanted;
+	bool changed; /* config, and no job has begun since */
+	bool programmed, ever;
+	usec_t tried;
+	struct ipvs_error error;
+
+	struct vips_job vips_job;
+	bool vips_wanted, release_wanted;
+	bool vips_changed; /* vips has changed; no job has begun since */
+	enum vips vips;
+	struct config *vips_config; /* whose VIPs are on, NULL: a former process's */
+	struct vip_error vip_error;
+
+	struct service_list *list; /* the last one, NULL: none, or list_error */
+	usec_t listed;             /* when it was begun */
+	int list_error;
+	char list_text[IO_SERVICES_ERROR_MAX];
+
+	void (*done)(void *context);
+	void *context;
+};
+
+/* io_services.c: starts the jobs that are wanted and may run now; */
+void io_services_next(struct io_services *services);
+/* the newest configuration is in the kernel, all of it; */
+bool io_services_are_programmed(const struct io_services *services);
+/* logs a sentence when it is a new one, not every time. */
+void io_services_note(char *last, size_t size, const char *what, const char *text);
+
+/* io_vips.c: takes off the VIPs that left the configuration, puts the others on or off, and
+ * releases those that are off; on a thread. */
+void io_vips_start(struct io_services *services);
+
+/* io_announce.c: packets to VIPs that were taken off are forwarded no longer. */
+void io_announce_release(struct io_services *services);
 
 #endif

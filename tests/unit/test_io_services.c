@@ -304,7 +304,7 @@ static void test_order(void **state)
 	struct io_services_status status;
 
 	open_with(world, config_of(world, 1, 3));
-	io_services_announce(world->services, true, true);
+	io_announce(world->services, true, true);
 	run_until(world, &world->programmed, 1);
 	while (!was_called("vips+3-0"))
 		uv_run(&world->loop, UV_RUN_ONCE);
@@ -351,7 +351,7 @@ static void test_withdraw_while_applying(void **state)
 	open_with(world, config_of(world, 1, 1));
 	run_until_held(world);
 	assert_calls("apply ");
-	io_services_announce(world->services, false, false);
+	io_announce(world->services, false, false);
 	while (!was_called("release"))
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_calls("vips+0-1 release ");
@@ -466,7 +466,7 @@ static void test_turns(void **state)
 	uv_prepare_start(&prepare, turn_ended);
 	turn_longest = 0;
 	open_with(world, config_large(world, 100));
-	io_services_announce(world->services, true, true);
+	io_announce(world->services, true, true);
 	turn_began = clock_cpu();
 	run_until(world, &world->programmed, 1);
 	for (unsigned int i = 1; i <= 4; i++) {

@@ -1,5 +1,8 @@
+/* The VIPs, on their interface. */
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "director/io_log.h"
 #include "director/kernel/io_services_private.h"
 #include "director/kernel/owned.h"
 
@@ -121,8 +124,10 @@ static void drop_former_process(struct vips_job *job)
 	plan_keys_fini(&owned);
 }
 
-void io_services_vips_run(struct vips_job *job)
+static void vips_run(uv_work_t *work)
 {
+	struct vips_job *job = container_of(work, struct vips_job, work);
+
 	if (!job->former) {
 		drop_former_process(job);
 	} else if (job->former != job->config) {
@@ -135,4 +140,56 @@ void io_services_vips_run(struct vips_job *job)
 	set(job);
 	if (job->release)
 		release(job);
+}
+
+static void vips_log(const char *interface, const struct vip_changes *changes)
+{
+	if (changes->added || changes->removed)
+		io_log_notice("%s: %u VIPs added, %u removed", interface, changes->added,
+			      changes->removed);
+}
+
+static void vips_done(uv_work_t *work, int status)
+{
+	struct io_services *services = container_of(work, struct io_services, vips_job.work);
+	const struct io_services_callbacks *callbacks = &services->callbacks;
+	struct vips_job *job = &services->vips_job;
+	bool well = services->vip_error.text[0] == '\0';
+	char was[64];
+
+	(void)status;
+	job->busy = false;
+	vips_log(job->former ? job->former->vip_interface : job->config->vip_interface,
+		 &job->dropped);
+	vips_log(job->config->vip_interface, &job->changes);
+	io_services_note(services->vip_error.text, sizeof(services->vip_error.text), "VIPs",
+			 job->error.text);
+	if (job->release_error.text[0])
+		io_log_warning("%s", job->release_error.text);
+	if (well && !job->changed && job->changes.added > 0 && !services->done) {
+		snprintf(was, sizeof(was), "had lost %u VIPs", job->changes.added);
+		callbacks->put_back(callbacks->ctx, job->config->vip_interface, was, 0);
+	}
+	config_free(job->former);
+	services->vips_config = job->config;
+	io_services_next(services);
+}
+
+void io_vips_start(struct io_services *services)
+{
+	services->vips_job = (struct vips_job){
+		.busy = true,
+		.ipvs = services->vips_job.ipvs,
+		.config = config_ref(services->config),
+		.former = services->vips_config,
+		/* Those of another configuration come when its services are there. */
+		.vips = services->vips == VIPS_ON && services->changed ? VIPS_STAY : services->vips,
+		.programmed = io_services_are_programmed(services),
+		.keep_local = uv_is_active((const uv_handle_t *)&services->grace),
+		.release = services->release_wanted,
+		.changed = services->vips_changed,
+	};
+	services->vips_config = NULL;
+	services->vips_wanted = services->release_wanted = services->vips_changed = false;
+	uv_queue_work(services->loop, &services->vips_job.work, vips_run, vips_done);
 }
