@@ -281,7 +281,7 @@ static void blame(struct batch *batch, const struct plan_op *op, int error)
 		snprintf(remedy, sizeof(remedy), "run modprobe ip_vs_%s%s%s", service->scheduler,
 			 service->engine[0] ? " and modprobe ip_vs_pe_" : "", service->engine);
 	} else if (error == -EINVAL && op->real) {
-		why = "not a unicast address, says the kernel";
+		why = "the kernel says that it is not a unicast address";
 		snprintf(remedy, sizeof(remedy), "look at ip route get %s",
 			 ip_addr_format(&op->real->endpoint.ip, real));
 	}

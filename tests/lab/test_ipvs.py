@@ -273,7 +273,7 @@ def test_failures_say_what_to_do(director):
     assert "operations 7 failed 3 ours 3" in said
     assert d.run("ipvsadm -Sn").count("-a") == 2
     said = d.probe("apply", d.config([good, wrong]), check=False)
-    assert ("add real server 10.1.0.255:80 of tcp 203.0.113.3:80: the kernel takes it for no unicast address; "
+    assert ("add real server 10.1.0.255:80 of tcp 203.0.113.3:80: the kernel says that it is not a unicast address; "
             "look at ip route get 10.1.0.255\n") in said
 
     powerless = ["setpriv", "--bounding-set=-net_admin", "--inh-caps=-net_admin", tools.program("ipvs_probe")]
