@@ -6,7 +6,7 @@
 
 #include "proto/base.h"
 
-/* In the order of their names' list; membership's, the kernel's and the health checks' alike. */
+/* Membership's, the kernel's and the health checks' events, in one list. */
 enum event_kind {
 	EVENT_MEMBER_JOINED,
 	EVENT_MEMBER_LEFT,

@@ -17,7 +17,7 @@ void notices_event(const struct membership *membership, const char *director,
 void notices_cut(const struct membership *membership, const char *director,
 		 const struct membership_cut *cut, char *text, size_t size);
 
-/* "refused, witness": bit number i's name, NULL: there are no more. */
+/* "connection-refused", ...: the name of bit i; NULL: there are no more. */
 const char *notices_evidence_name(unsigned int i);
 
 #endif

@@ -7,9 +7,8 @@
 #include "director/node/peers.h"
 
 /* A peer that has acknowledged nothing for so long (PEER_LAG_JOINING while it still gets the
- * entries of before its join) is reported, and has caught up below PEER_LAG. The number of its
- * entries does not count: a burst that is on its way is no fault, and one that is stuck gets
- * old. */
+ * entries of before its join) is reported, and has caught up below PEER_LAG. Lag is
+ * a time and no number of entries: a burst in flight is no fault, and one that is stuck ages. */
 #define OBSERVER_LAG (5 * USEC_PER_SEC)
 
 /* A director that has met no other for so long after its start is reported: directors that start
@@ -27,13 +26,13 @@
 /* A member that has not been throttled for so long is no longer reported as such. */
 #define OBSERVER_THROTTLED (60 * USEC_PER_SEC)
 
-/* Services that differ for longer are no change on its way through the cluster. */
+/* How long services may differ: a change takes some seconds to reach all directors. */
 #define OBSERVER_DIVERGENCE (30 * USEC_PER_SEC)
 
 #define OBSERVER_COUNTERS 128
 
-/* So many messages a minute are refused silently for reasons that a network or a restart causes
- * too. */
+/* Refused messages a minute, below which reasons that a network or a restart causes too raise no
+ * event. */
 #define OBSERVER_FLOOD 3000
 
 /* One of several directors that share a name. */
@@ -115,7 +114,7 @@ void observer_conflicts(struct observer *observer, const char *director, uint64_
 /* The severity of what a counter of the node counts. */
 enum observer_refusal {
 	OBSERVER_NO_REFUSAL,
-	OBSERVER_ORDINARY, /* a network, or a restart, brings it about too */
+	OBSERVER_ORDINARY, /* caused by a network or a restart, too */
 	OBSERVER_ALARMING,
 };
 
