@@ -66,7 +66,7 @@ static void services_listed(void *context)
 
 	if (director->stopping)
 		return;
-	io_director_compare(director);
+	io_director_kernel_compare(director);
 	io_director_adopt_listed(director);
 	io_control_wake(director->control);
 }
@@ -304,7 +304,7 @@ static void watched(uv_timer_t *timer)
 	forwarder_look(director);
 	if (!director->adopted)
 		want_inject(director);
-	io_director_compare(director);
+	io_director_kernel_compare(director);
 	if (director->adopt_wanted) {
 		adopt_again(director, director->adopt_missed
 					      ? "the kernel has connections that it did not report"

@@ -34,7 +34,7 @@ static void tell(uv_idle_t *idle)
 	director->services_wanted = 0;
 }
 
-void io_director_compare(struct io_director *director)
+void io_director_kernel_compare(struct io_director *director)
 {
 	const char *error;
 	int r;

@@ -98,7 +98,7 @@ void io_director_stop(struct io_director *director);
 
 /* io_director_kernel_compare.c: lists the kernel's services for the node, when it wants them and
  * they are there. */
-void io_director_compare(struct io_director *director);
+void io_director_kernel_compare(struct io_director *director);
 
 /* io_director_adopt.c: reads the connections that the kernel has kept. */
 void io_director_adopt(struct io_director *director);

@@ -30,16 +30,16 @@ struct round {
 	struct cell **cells;
 };
 
-struct compare {
-	struct round round, next;       /* next: as far as it was added */
-	struct compare_verdict verdict; /* likewise, of the round that ends */
+struct kernel_compare {
+	struct round round, next;              /* next: as far as it was added */
+	struct kernel_compare_verdict verdict; /* likewise, of the round that ends */
 	uint32_t unknown_rounds;
 	uint8_t unknown_backoff;
 };
 
-struct compare *compare_new(void)
+struct kernel_compare *kernel_compare_new(void)
 {
-	return calloc(1, sizeof(struct compare));
+	return calloc(1, sizeof(struct kernel_compare));
 }
 
 static void round_fini(struct round *round)
@@ -51,7 +51,7 @@ static void round_fini(struct round *round)
 	*round = (struct round){0};
 }
 
-void compare_free(struct compare *compare)
+void kernel_compare_free(struct kernel_compare *compare)
 {
 	if (!compare)
 		return;
@@ -60,12 +60,12 @@ void compare_free(struct compare *compare)
 	free(compare);
 }
 
-const struct service_set *compare_services(const struct compare *compare)
+const struct service_set *kernel_compare_services(const struct kernel_compare *compare)
 {
 	return &compare->round.services;
 }
 
-static struct count *count_find(const struct compare *compare, const struct entry *entry)
+static struct count *count_find(const struct kernel_compare *compare, const struct entry *entry)
 {
 	const struct service *service;
 	const struct real_server *real =
@@ -79,7 +79,7 @@ static struct count *count_find(const struct compare *compare, const struct entr
 	return entry->flow.template ? &cell->templates : &cell->connections;
 }
 
-void compare_count(struct compare *compare, const struct entry *entry, bool sure)
+void kernel_compare_count(struct kernel_compare *compare, const struct entry *entry, bool sure)
 {
 	struct count *count = count_find(compare, entry);
 
@@ -89,7 +89,7 @@ void compare_count(struct compare *compare, const struct entry *entry, bool sure
 	count->possible++;
 }
 
-bool compare_lost(const struct compare *compare, const struct entry *entry)
+bool kernel_compare_lost(const struct kernel_compare *compare, const struct entry *entry)
 {
 	const struct count *count = count_find(compare, entry);
 
@@ -131,14 +131,14 @@ static bool is_unknown(const struct service *service, const struct real_server *
 
 /* Compares our count with the kernel's present one. */
 static void cell_judge(struct cell *cell, const struct service *service,
-		       const struct real_server *real, struct compare_verdict *verdict)
+		       const struct real_server *real, struct kernel_compare_verdict *verdict)
 {
 	verdict->lost += count_judge(&cell->connections, real->active + real->inactive);
 	verdict->lost += count_judge(&cell->templates, real->persistent);
 	verdict->unknown |= is_unknown(service, real, &cell->connections);
 }
 
-static struct cell *cell_find(const struct compare *compare, const struct service *service,
+static struct cell *cell_find(const struct kernel_compare *compare, const struct service *service,
 			      size_t index)
 {
 	const struct service *was = service_set_find(&compare->round.services, &service->key);
@@ -156,8 +156,8 @@ static struct cell *cell_find(const struct compare *compare, const struct servic
 	return NULL;
 }
 
-static struct cell *cells_of(const struct compare *compare, const struct service *service,
-			     struct compare_verdict *verdict)
+static struct cell *cells_of(const struct kernel_compare *compare, const struct service *service,
+			     struct kernel_compare_verdict *verdict)
 {
 	struct cell *cells = calloc(service->n_real_servers + 1, sizeof(*cells));
 
@@ -174,7 +174,7 @@ static struct cell *cells_of(const struct compare *compare, const struct service
 	return cells;
 }
 
-static void unknown_judge(struct compare *compare, struct compare_verdict *verdict)
+static void unknown_judge(struct kernel_compare *compare, struct kernel_compare_verdict *verdict)
 {
 	if (!verdict->unknown) {
 		compare->unknown_rounds = 0;
@@ -190,7 +190,7 @@ static void unknown_judge(struct compare *compare, struct compare_verdict *verdi
 	compare->unknown_backoff = (uint8_t)MIN(compare->unknown_backoff + 1, BACKOFF_MAX);
 }
 
-static int add(struct compare *compare, const struct service *service)
+static int add(struct kernel_compare *compare, const struct service *service)
 {
 	struct round *next = &compare->next;
 	size_t n = next->services.count;
@@ -209,7 +209,7 @@ static int add(struct compare *compare, const struct service *service)
 	return -ENOMEM;
 }
 
-int compare_add(struct compare *compare, const struct service_set *services)
+int kernel_compare_add(struct kernel_compare *compare, const struct service_set *services)
 {
 	int r = 0;
 
@@ -218,16 +218,17 @@ int compare_add(struct compare *compare, const struct service_set *services)
 	return r;
 }
 
-void compare_judge(struct compare *compare, bool failed, struct compare_verdict *ret_verdict)
+void kernel_compare_judge(struct kernel_compare *compare, bool failed,
+			  struct kernel_compare_verdict *ret_verdict)
 {
-	struct compare_verdict verdict = compare->verdict;
+	struct kernel_compare_verdict verdict = compare->verdict;
 
 	round_fini(&compare->round);
 	if (failed)
 		round_fini(&compare->next);
 	compare->round = compare->next;
 	compare->next = (struct round){0};
-	compare->verdict = (struct compare_verdict){0};
+	compare->verdict = (struct kernel_compare_verdict){0};
 	if (failed)
 		return;
 	unknown_judge(compare, &verdict);

@@ -21,13 +21,13 @@
 
 int node_kernel_new(struct node *node)
 {
-	node->kernel.compare = compare_new();
+	node->kernel.compare = kernel_compare_new();
 	return node->kernel.compare ? 0 : -ENOMEM;
 }
 
 void node_kernel_free(struct node *node)
 {
-	compare_free(node->kernel.compare);
+	kernel_compare_free(node->kernel.compare);
 }
 
 /* Since the kernel last reported it. */
@@ -46,12 +46,13 @@ static bool is_sure(const struct entry *entry, const struct sync_info *info, str
 static bool look(struct node *node, const struct entry *entry, const struct sync_info *info,
 		 struct now now)
 {
-	struct compare *compare = node->kernel.compare;
+	struct kernel_compare *compare = node->kernel.compare;
 	bool sure = is_sure(entry, info, now);
 
 	if (node->kernel.step == KERNEL_COUNT)
-		compare_count(compare, entry, sure);
-	else if (sure && age_of(entry, info, now) >= REPAIR_AGE && compare_lost(compare, entry))
+		kernel_compare_count(compare, entry, sure);
+	else if (sure && age_of(entry, info, now) >= REPAIR_AGE &&
+		 kernel_compare_lost(compare, entry))
 		return sync_reinject(node->sync, &entry->flow) == 0;
 	return true;
 }
@@ -109,19 +110,19 @@ static bool has_shed(const struct node *node, struct now now)
 void node_kernel_services(struct node *node, const struct node_event *event)
 {
 	struct node_kernel *kernel = &node->kernel;
-	struct compare_verdict verdict = {0};
+	struct kernel_compare_verdict verdict = {0};
 	usec_t pause;
 
 	if (kernel->step != KERNEL_ASK)
 		return;
-	if (!event->services || compare_add(kernel->compare, event->services) < 0)
+	if (!event->services || kernel_compare_add(kernel->compare, event->services) < 0)
 		kernel->failed = true;
 	for (size_t i = 0; event->services && i < event->services->count; i++)
 		kernel->reals += event->services->services[i].n_real_servers;
 	if (event->more)
 		return;
 	kernel->step = KERNEL_WAIT;
-	compare_judge(kernel->compare, kernel->failed, &verdict);
+	kernel_compare_judge(kernel->compare, kernel->failed, &verdict);
 	kernel->asked = !kernel->failed;
 	pause = ROUND_PAUSE + (kernel->asked ? kernel->reals * PAUSE_PER_REAL : 0);
 	kernel->failed = false;

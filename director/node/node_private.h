@@ -96,7 +96,7 @@ enum kernel_step {
 };
 
 struct node_kernel {
-	struct compare *compare;
+	struct kernel_compare *compare;
 	enum kernel_step step;
 	bool asked;      /* the kernel's counts for the next comparison are known */
 	uint64_t cursor; /* of the walk */

@@ -39,7 +39,7 @@ static void template_of(const struct service *service, const struct flow *flow,
 static bool look(struct node *node, const struct entry *entry, const struct sync_info *info,
 		 struct now now)
 {
-	const struct service_set *services = compare_services(node->kernel.compare);
+	const struct service_set *services = kernel_compare_services(node->kernel.compare);
 	const struct service *service;
 	struct flow template;
 
@@ -60,7 +60,7 @@ static bool look(struct node *node, const struct entry *entry, const struct sync
 void node_templates_tick(struct node *node, struct now now)
 {
 	if (!sync_templates_detach(node->sync) ||
-	    compare_services(node->kernel.compare)->count == 0 ||
+	    kernel_compare_services(node->kernel.compare)->count == 0 ||
 	    !node_kernel_walk(node, &node->templates_cursor, look, now))
 		return;
 	node->templates_cursor = 0;

@@ -496,8 +496,8 @@ static void test_turns(void **state)
 static void test_turns_of_compare(void **state)
 {
 	struct config *config = config_large(*state, 1);
-	struct compare *compare = compare_new();
-	struct compare_verdict verdict;
+	struct kernel_compare *compare = kernel_compare_new();
+	struct kernel_compare_verdict verdict;
 	usec_t longest = 0;
 
 	for (unsigned int round = 0; round < 3; round++) {
@@ -505,16 +505,16 @@ static void test_turns_of_compare(void **state)
 			const struct service_set some = {config->services.services + i, 5};
 			usec_t began = clock_cpu();
 
-			assert_int_equal(compare_add(compare, &some), 0);
+			assert_int_equal(kernel_compare_add(compare, &some), 0);
 			if (i + 5 == SERVICES)
-				compare_judge(compare, false, &verdict);
+				kernel_compare_judge(compare, false, &verdict);
 			longest = MAX(longest, clock_cpu() - began);
 		}
 	}
 	print_message("the longest piece took %llu us of a processor\n",
 		      (unsigned long long)longest);
 	assert_in_range(longest, 0, TURN_MAX);
-	compare_free(compare);
+	kernel_compare_free(compare);
 	config_free(config);
 }
 

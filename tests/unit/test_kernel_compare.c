@@ -10,9 +10,9 @@
 #define SERVERS 3
 
 struct world {
-	struct compare *compare;
+	struct kernel_compare *compare;
 	struct service_set kernel;
-	struct compare_verdict verdict;
+	struct kernel_compare_verdict verdict;
 	uint8_t protocol;
 	uint16_t port;
 	/* The counts of the next rounds, for each real server. */
@@ -34,13 +34,13 @@ static struct entry entry_of(const struct world *world, unsigned int server, boo
 
 static void judge(struct world *world)
 {
-	assert_int_equal(compare_add(world->compare, &world->kernel), 0);
-	compare_judge(world->compare, false, &world->verdict);
+	assert_int_equal(kernel_compare_add(world->compare, &world->kernel), 0);
+	kernel_compare_judge(world->compare, false, &world->verdict);
 }
 
 static struct world world_new(uint8_t protocol, uint16_t port, unsigned int connections)
 {
-	struct world world = {.compare = compare_new(), .protocol = protocol, .port = port};
+	struct world world = {.compare = kernel_compare_new(), .protocol = protocol, .port = port};
 	struct service service = {.key = {.protocol = protocol}};
 	struct entry entry = entry_of(&world, 0, false);
 
@@ -65,7 +65,7 @@ static struct world world_new(uint8_t protocol, uint16_t port, unsigned int conn
 
 static void world_fini(struct world *world)
 {
-	compare_free(world->compare);
+	kernel_compare_free(world->compare);
 	service_set_fini(&world->kernel);
 }
 
@@ -81,9 +81,9 @@ static void count_all(struct world *world)
 		struct entry template = entry_of(world, i, true);
 
 		for (unsigned int n = 0; n < world->sure[i] + world->unsure[i]; n++)
-			compare_count(world->compare, &entry, n < world->sure[i]);
+			kernel_compare_count(world->compare, &entry, n < world->sure[i]);
 		for (unsigned int n = 0; n < world->templates[i]; n++)
-			compare_count(world->compare, &template, true);
+			kernel_compare_count(world->compare, &template, true);
 	}
 }
 
@@ -103,7 +103,7 @@ static bool lost(struct world *world, unsigned int i, bool template)
 {
 	struct entry entry = entry_of(world, i, template);
 
-	return compare_lost(world->compare, &entry);
+	return kernel_compare_lost(world->compare, &entry);
 }
 
 static void test_agree(void **state)
