@@ -1,4 +1,5 @@
 /* Answers a peer's Want: a walk over the table, a bounded piece of it each time. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "sync/sync_private.h"
@@ -125,6 +126,7 @@ size_t answer_output(struct sync *sync, struct sync_stream *stream, struct now n
 		.wanted = true,
 	};
 
+	assert(subscriber->answer);
 	batch_clear(sync->batch);
 	head.wanted_end = collect(sync, subscriber->answer, now);
 	if (head.wanted_end) {

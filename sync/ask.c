@@ -59,6 +59,7 @@ void ask_next(struct sync *sync, struct sync_stream *stream)
 {
 	struct subscription *subscription = &stream->subscription;
 
+	assert(stream->is_subscription);
 	if (subscription->ask != ASK_NOTHING || !subscription_caught_up(subscription))
 		return;
 	if (join_take(sync, stream))
@@ -83,6 +84,7 @@ void ask_ended(struct sync *sync, struct sync_stream *stream)
 	struct subscription *subscription = &stream->subscription;
 	enum ask ask = subscription->ask;
 
+	assert(ask != ASK_NOTHING && !subscription->ask_due);
 	subscription->ask = ASK_NOTHING;
 	if (ask == ASK_SHARE) {
 		join_share_ended(sync, subscription, true);
@@ -142,6 +144,7 @@ size_t ask_output(struct sync *sync, struct sync_stream *stream, uint8_t *data)
 	uint32_t pairs[2 * WANT_PAIRS_MAX];
 	uint64_t skip[WANT_SKIP_MAX];
 
+	assert(subscription->ask != ASK_NOTHING && subscription->ask_due);
 	subscription->ask_due = false;
 	message.n_ranges = pack_parts(&subscription->wanted, pairs);
 	message.ranges = pairs;

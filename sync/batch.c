@@ -1,6 +1,7 @@
 /* Entries as columns: makes and reads a Batch. */
 #include "sync/batch.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -275,6 +276,7 @@ size_t batch_pack(struct batch *batch, const struct batch_head *head, uint8_t *d
 	message.hlc = batch_count(batch) ? batch->hlc_min : 0;
 	message.n_origins = batch->origins_len;
 	message.origins = batch->origins;
+	assert(batch->size <= BATCH_MAX);
 	options_list(batch);
 	message.n_options = batch->options_len;
 	message.options = batch->option_list;

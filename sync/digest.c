@@ -2,6 +2,8 @@
  * parts that differ. Both sums are of the same entries, by version and timeout alone, whenever the
  * walks happen: an entry that changes meanwhile makes a part differ in vain, which costs and does
  * no harm. */
+#include <assert.h>
+
 #include "sync/sync_private.h"
 
 #define INTERVAL (30 * USEC_PER_SEC) /* on average */
@@ -188,6 +190,7 @@ void digest_tick(struct sync *sync, struct now now)
 	publish(sync, now);
 	if (!compare->stream || !sum(sync, compare->horizon, &compare->cursor, true, compare->sums))
 		return;
+	assert(compare->stream->is_subscription);
 	subscription = &compare->stream->subscription;
 	compare->stream = NULL;
 	/* If the peer has another Want to answer first, the next comparison has to do. */

@@ -1,6 +1,8 @@
 /* Entries that left our journal because a peer published a newer version, before all subscribers
  * had acknowledged ours: our journal publishes the newer version too, or a subscriber that has
  * acknowledged the journal would have neither. */
+#include <assert.h>
+
 #include "sync/sync_private.h"
 
 /* How long we wait for a peer that is away, or that has yet to come when we start. */
@@ -8,6 +10,7 @@
 
 static const struct gap *gap_at(const struct gaps *gaps, unsigned int i)
 {
+	assert(i < gaps->len);
 	return &gaps->ring[(gaps->first + i) % GAPS_MAX];
 }
 

@@ -1,5 +1,7 @@
 /* The start. The peers' own journals do not bring entries of directors that are gone: we ask the
  * peers that are complete for these, each for a share of the key space at a time. */
+#include <assert.h>
+
 #include "sync/sync_private.h"
 
 /* After this long without a donor there is nothing to be had. */
@@ -36,6 +38,7 @@ static void join_done(struct sync *sync)
 {
 	struct sync_join *join = &sync->join;
 
+	assert(!join->done && join->shares_done <= join->shares);
 	join->active = false;
 	join->done = true;
 	join->goal = sync->counters.injected + on_the_way(sync);

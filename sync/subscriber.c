@@ -1,4 +1,6 @@
 /* A peer that receives our journal. */
+#include <assert.h>
+
 #include "sync/sync_private.h"
 
 #include "proto/session/seal.h"
@@ -103,6 +105,7 @@ static void make_batch(struct sync *sync, const struct subscriber *subscriber, s
 
 	batch_clear(sync->batch);
 	head.last = collect_journal(sync, head.first, collect_end(sync, subscriber), now);
+	assert(head.last >= head.first && head.last <= table_position(sync->table));
 	made->valid = true;
 	made->whole = head.last == table_position(sync->table);
 	made->first = head.first;
@@ -127,6 +130,8 @@ static bool made_fits(const struct sync *sync, const struct subscriber *subscrib
 /* Notes the position of a batch; without room it replaces the one noted last. */
 static void whole_sent(struct subscriber *subscriber, uint64_t position)
 {
+	assert(subscriber->wholes_len == 0 ||
+	       position >= subscriber->wholes[subscriber->wholes_len - 1]);
 	if (subscriber->wholes_len == SUBSCRIBER_WHOLE_MAX)
 		subscriber->wholes_len--;
 	subscriber->wholes[subscriber->wholes_len++] = position;
@@ -328,6 +333,7 @@ int subscriber_ack(struct sync *sync, struct sync_stream *stream, const Lvsmesh_
 		subscriber->moved = now.mono;
 	subscriber->acked = message->position;
 	whole_acked(subscriber);
+	assert(subscriber->whole <= subscriber->acked && subscriber->acked <= subscriber->sent);
 	mark(sync, subscriber, now);
 	return 0;
 }

@@ -551,6 +551,7 @@ bool sync_origin(const struct sync *sync, unsigned int i, uint64_t *ret_id, uint
 
 uint64_t sync_refused(const struct sync *sync, int error)
 {
+	assert(error >= 0 && error < SYNC_E_MAX);
 	return sync->refused[error];
 }
 

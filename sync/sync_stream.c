@@ -1,4 +1,5 @@
 /* The peers' streams: opens and closes them, and dispatches their frames. */
+#include <assert.h>
 #include <stdlib.h>
 
 #include "proto/arena.h"
@@ -46,6 +47,7 @@ int sync_open(struct sync *sync, unsigned int number, bool subscription,
 {
 	struct sync_stream *stream = malloc(sizeof(*stream));
 
+	assert(number < SYNC_STREAMS_MAX);
 	sync_close(sync, number);
 	if (!stream)
 		return -ENOMEM;
@@ -180,8 +182,11 @@ int sync_receive(struct sync *sync, unsigned int number, uint8_t kind, const uin
 		 size_t len, struct now now)
 {
 	struct sync_stream *stream = sync->streams[number];
-	int r = receive(sync, stream, kind, body, len, now);
+	int r;
 
+	assert(stream);
+	r = receive(sync, stream, kind, body, len, now);
+	assert(r <= 0 && r > -SYNC_E_MAX);
 	if (r < 0)
 		sync->refused[-r]++;
 	else

@@ -14,6 +14,7 @@
  * A round fails if the client opens a connection through this director within that second. Reports
  * of the former template are ignored all the while: each would be published to all directors as the
  * newest. */
+#include <assert.h>
 #include <errno.h>
 
 #include "sync/kernel_wire.h"
@@ -182,6 +183,7 @@ int sync_detach(struct sync *sync, const struct flow *flow)
 {
 	struct templates *templates = &sync->templates;
 
+	assert(templates->step == TEMPLATES_DETACH);
 	if (templates->detach_len == DETACH_MAX)
 		return -EAGAIN;
 	templates->detach[templates->detach_len++] = *flow;
@@ -278,6 +280,7 @@ static int template_add(struct sync *sync, table_ref ref, struct now now,
 		entry.timeout = 1;
 	if (lives && kernel_wire_add(writer, &entry) == -ENOSPC)
 		return -ENOSPC;
+	assert(meta.list == (evict ? TABLE_EVICT : TABLE_EVICTED));
 	if (evict)
 		sync->templates.waiting--;
 	table_list_move(sync->table, ref,

@@ -1,5 +1,7 @@
 #include "sync/table/slab.h"
 
+#include <assert.h>
+
 int slab_init(struct slab *slab, size_t slot_size, uint32_t max)
 {
 	*slab = (struct slab){.slot_size = slot_size, .max = MIN(max, (uint32_t)INT32_MAX)};
@@ -28,6 +30,7 @@ uint32_t slab_take(struct slab *slab)
 		slab->top = number;
 	}
 	slab->count++;
+	assert(slab->count <= slab->top);
 	return number;
 }
 
@@ -35,6 +38,7 @@ void slab_give(struct slab *slab, uint32_t number)
 {
 	uint8_t *slot = slab_at(slab, number);
 
+	assert(number > 0 && number <= slab->top && slab->count > 0);
 	memset(slot, 0, slab->slot_size);
 	store_le32(slot, slab->free);
 	slab->free = number;

@@ -114,6 +114,7 @@ static void slot_free(struct table *table, table_ref ref)
 {
 	struct slot *slot = slot_at(table, ref);
 
+	assert(slot->taken && table->origins[slot->origin].entries > 0);
 	table_list_remove(table, ref);
 	table_index_remove(table, ref);
 	slot_drop_binding(table, slot);
@@ -135,7 +136,7 @@ void table_mark_injected(struct table *table, table_ref ref)
 {
 	const struct slot *slot = slot_at(table, ref);
 
-	assert(slot_list(slot) != TABLE_JOURNAL);
+	assert(slot_list(slot) != TABLE_JOURNAL && table_list_shared(slot_list(slot)));
 	table_list_change(table, ref, slot->origin == 0 ? TABLE_JOURNAL : TABLE_IDLE, 0);
 }
 
@@ -203,6 +204,7 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 {
 	const struct slot *slot = slot_at(table, ref);
 
+	assert(slot->taken);
 	if (ret_entry) {
 		const struct binding_key *binding = slot_binding_key(table, slot);
 
@@ -277,6 +279,7 @@ static bool origin_index(struct table *table, uint64_t origin, uint16_t *ret_ind
 
 static void slot_set_origin(struct table *table, struct slot *slot, uint16_t origin)
 {
+	assert(origin < table->origins_len && table->origins[slot->origin].entries > 0);
 	table->origins[slot->origin].entries--;
 	table->origins[origin].entries++;
 	slot->origin = origin & (TABLE_ORIGINS_MAX - 1u);

@@ -126,6 +126,7 @@ void table_binding_give(struct table *table, uint32_t number)
 	struct binding *binding = slab_at(&table->bindings, number);
 	uint32_t *at;
 
+	assert(binding->refs > 0);
 	if (--binding->refs)
 		return;
 	at = bucket_of(table, binding->hash);

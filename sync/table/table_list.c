@@ -88,6 +88,7 @@ static void tidy(struct table *table, enum table_list id)
 			slot_fetch(table, list->cells[list->from + AHEAD].ref);
 		if (cell_holds(table, id, &cell))
 			list->cells[list->moved++] = cell;
+		assert(list->moved <= list->from);
 	}
 	if (list->from == list->end)
 		tidy_end(list);
@@ -119,6 +120,7 @@ void table_list_remove(struct table *table, table_ref ref)
 	struct slot *slot = slot_at(table, ref);
 	enum table_list id = slot_list(slot);
 
+	assert(table->lists[id].count > 0);
 	slot->list = TABLE_IDLE;
 	table->lists[id].count--;
 	pass_over(table, id);
@@ -141,6 +143,7 @@ void table_list_append(struct table *table, table_ref ref, enum table_list to, u
 	struct slot *slot = slot_at(table, ref);
 	struct list *list = &table->lists[to];
 
+	assert(to < TABLE_LISTS && slot_list(slot) == TABLE_IDLE);
 	slot->list = (uint32_t)to & ((1u << LIST_BITS) - 1);
 	list->count++;
 	if (to == TABLE_IDLE)

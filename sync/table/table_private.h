@@ -2,6 +2,8 @@
 #ifndef SYNC_TABLE_TABLE_PRIVATE_H
 #define SYNC_TABLE_TABLE_PRIVATE_H
 
+#include <assert.h>
+
 #include "sync/table/slab.h"
 #include "sync/table/table.h"
 
@@ -194,6 +196,7 @@ static inline uint64_t slot_position(const struct slot *slot)
 /* Positions are below 2^48: a million changes a second for nine years. */
 static inline void slot_set_position(struct slot *slot, uint64_t position)
 {
+	assert(position >> 48 == 0);
 	slot->position_low = (uint32_t)position;
 	slot->position_high = (uint16_t)(position >> 32);
 }
