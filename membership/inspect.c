@@ -89,7 +89,6 @@ static void info_of(const struct membership *m, const struct member *member,
 		.evidence = member->evidence,
 		.versions = member->versions,
 		.config = member->config,
-		.position = member->position,
 		.flaps = member->failed.flaps,
 		.address_count = member->path_count,
 	};

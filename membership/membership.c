@@ -94,7 +94,6 @@ static void meta(struct membership *m, const struct membership_event *event)
 {
 	bool changed = event->phase != m->phase || event->config != m->config;
 
-	m->position = event->position;
 	if (m->phase >= PHASE_LEAVING || event->phase > PHASE_DRAINING || !changed)
 		return;
 	m->phase = event->phase;

@@ -103,8 +103,7 @@ enum membership_event_type {
 	MEMBERSHIP_STREAM_OPENED, /* stream; peer, peer_epoch: the session is ready */
 	MEMBERSHIP_STREAM_FRAME,  /* stream; kind, data, len */
 	MEMBERSHIP_STREAM_CLOSED, /* stream: gone, or the dial failed: refused, self */
-	MEMBERSHIP_META,          /* phase (up to PHASE_DRAINING), config; position: stated when
-				     one of the two changes */
+	MEMBERSHIP_META,          /* phase (up to PHASE_DRAINING), config */
 	MEMBERSHIP_LEAVE,         /* for good */
 	MEMBERSHIP_ABSENCE,       /* for at most lease, as before an upgrade */
 	MEMBERSHIP_REMOVE,        /* the operator: member, which must have failed */
@@ -131,7 +130,7 @@ struct membership_event {
 	bool refused; /* the host refused the connection */
 	bool self;    /* it was ourselves */
 	enum member_phase phase;
-	uint64_t config, position;
+	uint64_t config;
 	usec_t lease;
 	uint64_t member; /* its id */
 	bool ok;
@@ -299,7 +298,7 @@ struct member_info {
 	bool through_others; /* it answers, and by no way directly */
 	unsigned int evidence;
 	struct version_range versions;
-	uint64_t config, position;
+	uint64_t config;
 	unsigned int flaps;
 	unsigned int address_count;
 	struct member_address addresses[MEMBERSHIP_ADDRESSES_MAX];

@@ -16,7 +16,7 @@
 #define HELLO_SPREAD (2 * MSEC) /* for each member: not all greet a newcomer at once */
 
 struct statement {
-	uint64_t boot, config, position, serial, since;
+	uint64_t boot, config, serial, since;
 	struct version_range versions;
 	uint32_t lease;
 	enum member_phase phase;
@@ -72,7 +72,6 @@ static bool statement_parse(ProtobufCBinaryData body, struct statement *statemen
 	statement->endpoint_count = (unsigned int)message->n_endpoints;
 	statement->boot = message->boot;
 	statement->config = message->config;
-	statement->position = message->position;
 	statement->serial = message->certificate;
 	statement->since = message->since;
 	statement->versions = (struct version_range){message->version_min, message->version_max};
@@ -101,7 +100,6 @@ void record_own_state(struct membership *m)
 	message.version_min = m->versions.min;
 	message.version_max = m->versions.max;
 	message.config = m->config;
-	message.position = m->position;
 	message.lease = m->phase == PHASE_ABSENT ? m->lease : 0;
 	message.certificate = m->identity->certificate.serial;
 	message.since = m->since;
@@ -205,7 +203,6 @@ static bool store_statement(struct membership *m, struct member *member,
 	members_digest_in(m, member);
 	member->boot = statement->boot;
 	member->config = statement->config;
-	member->position = statement->position;
 	member->since_stated = statement->since;
 	member->versions = statement->versions;
 	member->phase = statement->phase;

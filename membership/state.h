@@ -321,7 +321,7 @@ struct member {
 		uint8_t signature[SIGNATURE_SIZE];
 		uint8_t *statement;
 		uint16_t statement_len;
-		uint64_t boot, config, position;
+		uint64_t boot, config;
 		struct version_range versions;
 		enum member_phase phase;
 		uint32_t lease;        /* seconds */
@@ -415,7 +415,7 @@ struct membership {
 		struct version_range versions;
 		enum member_phase phase;
 		uint32_t lease;
-		uint64_t config, position;
+		uint64_t config;
 		usec_t leave_at, done_at;
 		bool done, witness, witness_ok;
 		bool view_changed, roster_changed; /* membership_view_changed(), ... */

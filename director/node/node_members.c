@@ -374,18 +374,14 @@ static enum member_phase phase_now(const struct node *node)
 
 static void report_phase(struct node *node, struct now now)
 {
-	struct sync_status status;
-
 	if (node->stop == STOP_ANNOUNCED || node->phase == phase_now(node))
 		return;
 	node->phase = phase_now(node);
-	sync_status(node->sync, &status);
 	node_members_step(node, &(struct membership_event){
 					.type = MEMBERSHIP_META,
 					.now = now,
 					.phase = node->phase,
 					.config = node->config,
-					.position = status.position,
 				});
 }
 

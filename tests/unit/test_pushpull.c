@@ -67,7 +67,7 @@ static void make_large(unsigned int i, struct large *large)
 		memset(bytes[e], 0x20 + e, sizeof(bytes[e]));
 		endpoints[e] = (ProtobufCBinaryData){sizeof(bytes[e]), bytes[e]};
 	}
-	statement.boot = statement.config = statement.position = statement.certificate = UINT64_MAX;
+	statement.boot = statement.config = statement.certificate = UINT64_MAX;
 	statement.n_endpoints = MEMBERSHIP_ADDRESSES_MAX;
 	statement.endpoints = endpoints;
 	statement.version_min = statement.version_max = 1;
