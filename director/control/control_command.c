@@ -45,7 +45,8 @@ static const struct control_command_spec specs[CONTROL_COMMANDS] = {
 				"  SENT UNSENT      entries sent to it, and yet to be sent\n"
 				"  LAG              age of the oldest change that it has not "
 				"acknowledged\n"
-				"  OWN              known connections that it carried last\n",
+				"  OWN              known connections that it carried last\n"
+				"  REASON           why the last connection to it was closed\n",
 		},
 	[CONTROL_SERVICES] =
 		{

@@ -193,7 +193,7 @@ static const struct column peer_columns[] = {
 	{"UNSENT", 0, SCOLS_FL_RIGHT},
 	{"LAG", 0, SCOLS_FL_RIGHT},
 	{"OWN", 0, SCOLS_FL_RIGHT},
-	{"CLOSE REASON", 0, 0},
+	{"REASON", 0, 0},
 };
 
 static void peer_row(struct libscols_table *table, const json_t *item)

@@ -190,7 +190,7 @@ def test_peers(tmp_path):
     said, request = ask(tmp_path, peers, DONE, "peers")
     assert request == {"command": "peers"}
     assert [line.split() for line in said.splitlines()] == [
-        "PEER ADDRESS STATE FOR POSITION RECEIVED BEHIND SENT UNSENT LAG OWN CLOSE REASON".split(),
+        "PEER ADDRESS STATE FOR POSITION RECEIVED BEHIND SENT UNSENT LAG OWN REASON".split(),
         "d2 192.0.2.2:7946 ready 9 s 71 80 3 90 4 5 ms 50".split(),
         "00ab - gone - - - - - - - 6 -".split()]
 
