@@ -87,7 +87,7 @@ static void attempt_failed(struct io_webhook *webhook)
 		event_end(webhook);
 	} else if (webhook->tried >= webhook->options.attempts) {
 		webhook->counts.given_up++;
-		io_log_warning("the webhook failed %u times for one event, which is dropped",
+		io_log_warning("the webhook failed %u times for one event, which is given up",
 			       webhook->tried);
 		event_end(webhook);
 	} else {

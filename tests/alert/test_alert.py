@@ -158,8 +158,8 @@ def test_webhook_retries(probe, server):
     assert server.subjects() == ["a", "a", "a", "a", "b"]
     assert len({body["id"] for path, body in server.bodies}) == 2
     log = probe.log.read_text()
-    assert log.count("does not take events: it answers 500") == 1
-    assert log.count("takes events again") == 1
+    assert log.count("the webhook refuses events: HTTP status 500") == 1
+    assert log.count("has recovered") == 1
 
 
 def test_webhook_refuses(probe, server):
