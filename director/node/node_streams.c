@@ -21,8 +21,9 @@ const char *node_close_reason_name(int why)
 	return why_names[why];
 }
 
-/* Frees the stream's resources, and notifies its user; the number may be used again. */
-static void stream_drop(struct node *node, unsigned int number, const char *why,
+/* Frees the stream's resources, and notifies its user; the number may be used again. self: the
+ * other end was this director itself. */
+static void stream_drop(struct node *node, unsigned int number, const char *why, bool self,
 			const struct node_event *event)
 {
 	struct node_stream *stream = &node->streams[number];
@@ -48,23 +49,24 @@ static void stream_drop(struct node *node, unsigned int number, const char *why,
 						.now = now,
 						.stream = member,
 						.refused = event->refused,
-						.self = why == session_error_name(SESSION_E_SELF),
+						.self = self,
 					});
 	}
 	node_leave(node, NODE_IN_DROP);
 }
 
-static void stream_close(struct node *node, unsigned int number, const char *why, struct now now)
+static void stream_close(struct node *node, unsigned int number, const char *why, bool self,
+			 struct now now)
 {
 	bits_add(node->close.bits, number);
-	stream_drop(node, number, why, &(struct node_event){.now = now});
+	stream_drop(node, number, why, self, &(struct node_event){.now = now});
 }
 
 void node_stream_close(struct node *node, unsigned int number, enum close_reason why,
 		       struct now now)
 {
 	node->stream_closed[why]++;
-	stream_close(node, number, why_names[why], now);
+	stream_close(node, number, why_names[why], false, now);
 }
 
 /* Streams in handshake, as the next connection finds them. */
@@ -124,7 +126,7 @@ unsigned int node_accept(struct node *node, const struct endpoint *remote, bool 
 	if (handshakes.oldest == NODE_STREAMS_MAX)
 		return refuse(node, WHY_EVICTED);
 	node->stream_closed[WHY_EVICTED]++;
-	stream_drop(node, handshakes.oldest, why_names[WHY_EVICTED],
+	stream_drop(node, handshakes.oldest, why_names[WHY_EVICTED], false,
 		    &(struct node_event){.now = now});
 	return handshakes.oldest;
 }
@@ -314,7 +316,7 @@ static void stream_frame(struct node *node, unsigned int number, const struct se
 	case STREAM_SYNC:
 		r = sync_receive(node->sync, number, frame->kind, frame->body, frame->len, now);
 		if (r < 0)
-			stream_close(node, number, sync_error_name(-r), now);
+			stream_close(node, number, sync_error_name(-r), false, now);
 		break;
 	case STREAM_MEMBERSHIP:
 		node_members_step(node, &(struct membership_event){
@@ -344,7 +346,8 @@ void node_stream_data(struct node *node, const struct node_event *event)
 
 		if (r < 0) {
 			node->session_refused[-r]++;
-			stream_close(node, event->stream, session_error_name(-r), event->now);
+			stream_close(node, event->stream, session_error_name(-r),
+				     r == -SESSION_E_SELF, event->now);
 			return;
 		}
 		data += used;
@@ -361,7 +364,7 @@ void node_stream_closed(struct node *node, const struct node_event *event)
 	if (node->streams[event->stream].phase == NODE_STREAM_NONE)
 		return;
 	node->stream_closed[WHY_CLOSED]++;
-	stream_drop(node, event->stream, why_names[WHY_CLOSED], event);
+	stream_drop(node, event->stream, why_names[WHY_CLOSED], false, event);
 }
 
 void node_stream_tick(struct node *node, unsigned int number, struct now now)
