@@ -31,28 +31,28 @@ int epoch_parse(const char *text, size_t len, uint64_t *ret_epoch)
 	return 0;
 }
 
-static int damaged(const char *dir, usec_t wall, char error[STORE_ERROR_MAX])
+static int damaged(const char *dir, usec_t wall, struct fault *fault)
 {
-	snprintf(error, STORE_ERROR_MAX,
-		 "%s/" NAME " is damaged: if this director's clock is right, remove it, and the "
-		 "epoch starts again from the time (now %llu)",
-		 dir, (unsigned long long)(wall / USEC_PER_SEC));
-	return -EBADMSG;
+	return fault_set(fault, -EBADMSG,
+			 "%s/" NAME
+			 " is damaged: if this director's clock is right, remove it, and the "
+			 "epoch starts again from the time (now %llu)",
+			 dir, (unsigned long long)(wall / USEC_PER_SEC));
 }
 
-static int read_last(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STORE_ERROR_MAX])
+static int read_last(const char *dir, usec_t wall, uint64_t *ret_epoch, struct fault *fault)
 {
 	char text[TEXT_MAX];
 	size_t len, number;
 	int r;
 
-	r = store_read(dir, NAME, false, text, sizeof(text), &len, error);
+	r = store_read(dir, NAME, false, text, sizeof(text), &len, fault);
 	if (r == -ENOENT) {
 		*ret_epoch = wall / USEC_PER_SEC;
 		return 0;
 	}
 	if (r == -EFBIG)
-		return damaged(dir, wall, error);
+		return damaged(dir, wall, fault);
 	if (r < 0)
 		return r;
 	/* An older program wrote no sum, and then the number is all there is. */
@@ -60,28 +60,28 @@ static int read_last(const char *dir, usec_t wall, uint64_t *ret_epoch, char err
 		number = len;
 	/* The very last number has no next one: another program wrote it. */
 	if (epoch_parse(text, number, ret_epoch) < 0 || *ret_epoch == UINT64_MAX)
-		return damaged(dir, wall, error);
+		return damaged(dir, wall, fault);
 	return 0;
 }
 
-static int write_last(const char *dir, uint64_t epoch, char error[STORE_ERROR_MAX])
+static int write_last(const char *dir, uint64_t epoch, struct fault *fault)
 {
 	char text[NUMBER_MAX];
 
 	snprintf(text, sizeof(text), "%llu\n", (unsigned long long)epoch);
-	return state_file_save(dir, NAME, 0644, text, strlen(text), error);
+	return state_file_save(dir, NAME, 0644, text, strlen(text), fault);
 }
 
-int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STORE_ERROR_MAX])
+int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, struct fault *fault)
 {
 	uint64_t epoch = 0;
 	int r;
 
-	r = read_last(dir, wall, &epoch, error);
+	r = read_last(dir, wall, &epoch, fault);
 	if (r < 0)
 		return r;
 	epoch++;
-	r = write_last(dir, epoch, error);
+	r = write_last(dir, epoch, fault);
 	if (r < 0)
 		return r;
 	*ret_epoch = epoch;
@@ -128,13 +128,13 @@ int epoch_set_returned(const char *dir, usec_t wall)
 	return r;
 }
 
-int epoch_raise(const char *dir, uint64_t epoch, char error[STORE_ERROR_MAX])
+int epoch_raise(const char *dir, uint64_t epoch, struct fault *fault)
 {
 	uint64_t last = 0;
 	int r;
 
-	r = read_last(dir, 0, &last, error);
+	r = read_last(dir, 0, &last, fault);
 	if (r < 0 || last + 1 >= epoch)
 		return r;
-	return write_last(dir, epoch - 1, error);
+	return write_last(dir, epoch - 1, fault);
 }

@@ -9,7 +9,7 @@
  * there is no file, as on the first boot or when the state was lost, it starts from wall's seconds:
  * above any number that fewer than one boot a second could have reached. 0, or a negative errno and
  * in error which file, why, and what to do (-EBADMSG: damaged). */
-int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, char error[STORE_ERROR_MAX]);
+int epoch_next(const char *dir, usec_t wall, uint64_t *ret_epoch, struct fault *fault);
 
 /* When the last one was taken (or raised), by the wall clock; 0: not known. */
 usec_t epoch_taken(const char *dir);
@@ -21,7 +21,7 @@ int epoch_set_returned(const char *dir, usec_t wall); /* 0, or a negative errno 
 
 /* Makes the next one that is taken at least this: above any epoch of ours that others remember. 0,
  * or a negative errno and a sentence. */
-int epoch_raise(const char *dir, uint64_t epoch, char error[STORE_ERROR_MAX]);
+int epoch_raise(const char *dir, uint64_t epoch, struct fault *fault);
 
 /* The file's text without its sum (proto/state_file.h): a decimal number from 1 and a line end. 0,
  * or -EBADMSG. */

@@ -40,44 +40,39 @@ int state_file_check(const uint8_t *data, size_t len, size_t *ret_len)
 }
 
 int state_file_load(const char *dir, const char *name, size_t cap, uint8_t **ret_data,
-		    size_t *ret_len, char error[STORE_ERROR_MAX])
+		    size_t *ret_len, struct fault *fault)
 {
 	uint8_t *data = malloc(cap + 1);
 	size_t len;
 	int r;
 
-	if (!data) {
-		snprintf(error, STORE_ERROR_MAX, "%s/%s: out of memory", dir, name);
-		return -ENOMEM;
-	}
-	r = store_read(dir, name, false, data, cap, &len, error);
+	if (!data)
+		return fault_set(fault, -ENOMEM, "%s/%s: out of memory", dir, name);
+	r = store_read(dir, name, false, data, cap, &len, fault);
 	if (r < 0) {
 		free(data);
 		return r;
 	}
 	r = state_file_check(data, len, ret_len);
 	if (r > 0)
-		snprintf(error, STORE_ERROR_MAX, "%s/%s is damaged: its checksum does not match",
-			 dir, name);
+		fault_set(fault, r, "%s/%s is damaged: its checksum does not match", dir, name);
 	data[*ret_len] = '\0';
 	*ret_data = data;
 	return r;
 }
 
 int state_file_save(const char *dir, const char *name, unsigned int mode, const void *data,
-		    size_t len, char error[STORE_ERROR_MAX])
+		    size_t len, struct fault *fault)
 {
 	uint8_t *all = malloc(len + STATE_FILE_SUM);
 	int r;
 
-	if (!all) {
-		snprintf(error, STORE_ERROR_MAX, "%s/%s: out of memory", dir, name);
-		return -ENOMEM;
-	}
+	if (!all)
+		return fault_set(fault, -ENOMEM, "%s/%s: out of memory", dir, name);
 	if (len > 0)
 		memcpy(all, data, len);
 	state_file_sum(all, len);
-	r = store_write(dir, name, false, mode, all, len + STATE_FILE_SUM, error);
+	r = store_write(dir, name, false, mode, all, len + STATE_FILE_SUM, fault);
 	free(all);
 	return r;
 }

@@ -22,10 +22,10 @@ int state_file_check(const uint8_t *data, size_t len, size_t *ret_len);
  * STATE_FILE_E_DAMAGED, with the data too, for a caller that can check its parts otherwise; or
  * -errno as store_read(), without data. error is set unless 0. */
 int state_file_load(const char *dir, const char *name, size_t cap, uint8_t **ret_data,
-		    size_t *ret_len, char error[STORE_ERROR_MAX]);
+		    size_t *ret_len, struct fault *fault);
 
 /* As store_write(). */
 int state_file_save(const char *dir, const char *name, unsigned int mode, const void *data,
-		    size_t len, char error[STORE_ERROR_MAX]);
+		    size_t len, struct fault *fault);
 
 #endif

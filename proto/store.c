@@ -3,47 +3,35 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-__attribute__((format(printf, 3, 4))) static int explain(char error[STORE_ERROR_MAX], int code,
-							 const char *format, ...)
-{
-	va_list args;
-
-	va_start(args, format);
-	vsnprintf(error, STORE_ERROR_MAX, format, args);
-	va_end(args);
-	return code;
-}
-
 static int join_path(const char *dir, const char *name, const char *suffix, char path[PATH_MAX],
-		     char error[STORE_ERROR_MAX])
+		     struct fault *fault)
 {
 	int n = snprintf(path, PATH_MAX, "%s/%s%s", dir, name, suffix);
 
 	if (n < 0 || n >= PATH_MAX)
-		return explain(error, -ENAMETOOLONG, "%s: the path is too long", name);
+		return fault_set(fault, -ENAMETOOLONG, "%s: the path is too long", name);
 	return 0;
 }
 
-static int check_stat(int fd, const char *path, bool secret, size_t cap,
-		      char error[STORE_ERROR_MAX])
+static int check_stat(int fd, const char *path, bool secret, size_t cap, struct fault *fault)
 {
 	struct stat st;
 
 	if (fstat(fd, &st) < 0)
-		return explain(error, -errno, "%s: %m", path);
+		return fault_set(fault, -errno, "%s: %m", path);
 	if (!S_ISREG(st.st_mode))
-		return explain(error, -EINVAL, "%s: not a regular file", path);
+		return fault_set(fault, -EINVAL, "%s: not a regular file", path);
 	if (secret && (st.st_mode & 077) != 0)
-		return explain(error, -EACCES,
-			       "%s: others may read or write this secret (mode %04o): chmod 600 %s",
-			       path, (unsigned int)(st.st_mode & 07777), path);
+		return fault_set(
+			fault, -EACCES,
+			"%s: others may read or write this secret (mode %04o): chmod 600 %s", path,
+			(unsigned int)(st.st_mode & 07777), path);
 	if (st.st_size < 0 || (size_t)st.st_size > cap)
-		return explain(error, -EFBIG, "%s: larger than %zu bytes", path, cap);
+		return fault_set(fault, -EFBIG, "%s: larger than %zu bytes", path, cap);
 	return 0;
 }
 
@@ -67,24 +55,24 @@ static ssize_t read_all(int fd, uint8_t *data, size_t cap)
 }
 
 int store_read(const char *dir, const char *name, bool secret, void *data, size_t cap,
-	       size_t *ret_len, char error[STORE_ERROR_MAX])
+	       size_t *ret_len, struct fault *fault)
 {
 	char path[PATH_MAX];
 	ssize_t n;
 	int fd, r;
 
-	r = join_path(dir, name, "", path, error);
+	r = join_path(dir, name, "", path, fault);
 	if (r < 0)
 		return r;
 	/* A FIFO must not stop us. */
 	fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	if (fd < 0)
-		return explain(error, -errno, "%s: %m", path);
-	r = check_stat(fd, path, secret, cap, error);
+		return fault_set(fault, -errno, "%s: %m", path);
+	r = check_stat(fd, path, secret, cap, fault);
 	if (r == 0) {
 		n = read_all(fd, data, cap);
 		if (n < 0)
-			r = explain(error, (int)n, "%s: %s", path, strerror((int)-n));
+			r = fault_set(fault, (int)n, "%s: %s", path, strerror((int)-n));
 		else
 			*ret_len = (size_t)n;
 	}
@@ -149,22 +137,22 @@ static int publish(const char *fresh, const char *path, bool exclusive)
 }
 
 int store_write(const char *dir, const char *name, bool exclusive, unsigned int mode,
-		const void *data, size_t len, char error[STORE_ERROR_MAX])
+		const void *data, size_t len, struct fault *fault)
 {
 	char path[PATH_MAX], fresh[PATH_MAX];
 	int r;
 
-	r = join_path(dir, name, "", path, error);
+	r = join_path(dir, name, "", path, fault);
 	if (r == 0)
-		r = join_path(dir, name, ".new", fresh, error);
+		r = join_path(dir, name, ".new", fresh, fault);
 	if (r < 0)
 		return r;
 	if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-		return explain(error, -errno, "%s: %m", dir);
+		return fault_set(fault, -errno, "%s: %m", dir);
 
 	r = write_new(fresh, mode, data, len);
 	if (r < 0) {
-		explain(error, r, "%s: %s", fresh, strerror(-r));
+		fault_set(fault, r, "%s: %s", fresh, strerror(-r));
 		unlink(fresh);
 		return r;
 	}
@@ -172,10 +160,11 @@ int store_write(const char *dir, const char *name, bool exclusive, unsigned int 
 	if (r < 0) {
 		unlink(fresh);
 		if (r == -EEXIST)
-			return explain(error, r,
-				       "%s: exists, and is not replaced: move it away first", path);
-		return explain(error, r, "%s: %s", path, strerror(-r));
+			return fault_set(fault, r,
+					 "%s: exists, and is not replaced: move it away first",
+					 path);
+		return fault_set(fault, r, "%s: %s", path, strerror(-r));
 	}
 	r = sync_dir(dir);
-	return r < 0 ? explain(error, r, "%s: %s", dir, strerror(-r)) : 0;
+	return r < 0 ? fault_set(fault, r, "%s: %s", dir, strerror(-r)) : 0;
 }

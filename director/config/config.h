@@ -6,6 +6,7 @@
 #include <net/if.h>
 
 #include "director/service/service.h"
+#include "proto/fault.h"
 
 #define CONFIG_NODE_NAME_MAX 63
 #define CONFIG_CONTROL_MAX 107 /* sun_path */
@@ -63,7 +64,7 @@ struct config {
 /* text: "FILE:LINE: sentence; write X", without the line when it is 0: the file as a whole. */
 struct config_error {
 	unsigned int line;
-	char text[512];
+	char text[FAULT_TEXT];
 };
 
 /* Touches memory only. name: what messages call the text. 0; -EINVAL: refused; -ENOMEM: either way

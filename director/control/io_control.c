@@ -449,7 +449,7 @@ static void listener_close(struct io_control *control)
 }
 
 int io_control_open(uv_loop_t *loop, const char *path, const struct control_source *source,
-		    struct io_control **ret_control, char error[IO_CONTROL_ERROR_MAX])
+		    struct io_control **ret_control, struct fault *fault)
 {
 	struct io_control *control = calloc(1, sizeof(*control));
 	int r = control ? uv_pipe_init(loop, &control->listener, 0) : -ENOMEM;
@@ -464,14 +464,13 @@ int io_control_open(uv_loop_t *loop, const char *path, const struct control_sour
 	} else {
 		free(control);
 	}
-	if (r < 0) {
-		snprintf(error, IO_CONTROL_ERROR_MAX, "%s: %s%s", path, uv_strerror(r),
-			 r == -EADDRINUSE ? ": another lvsmeshd runs here; stop it, or change "
-					    "`control`"
-			 : r == -EEXIST   ? ": it is not a socket; move it, or change `control`"
-					  : "");
-		return r;
-	}
+	if (r < 0)
+		return fault_set(
+			fault, r, "%s: %s%s", path, uv_strerror(r),
+			r == -EADDRINUSE ? ": another lvsmeshd runs here; stop it, or change "
+					   "`control`"
+			: r == -EEXIST   ? ": it is not a socket; move it, or change `control`"
+					 : "");
 	*ret_control = control;
 	return 0;
 }

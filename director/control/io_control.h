@@ -13,6 +13,7 @@
 #include <uv.h>
 
 #include "director/control/control_answer.h"
+#include "proto/fault.h"
 
 struct io_control;
 
@@ -22,12 +23,11 @@ struct io_control;
 #define IO_CONTROL_STALLED_MS 1000
 #define IO_CONTROL_ACCEPTS 4 /* connections taken in one turn of the loop */
 #define IO_CONTROL_PIECE (16 * 1024)
-#define IO_CONTROL_ERROR_MAX 256
 
 /* Makes the socket, mode 0600, and its directory. source is copied. 0, or a negative errno and a
  * sentence: -EADDRINUSE when another daemon answers there. */
 int io_control_open(uv_loop_t *loop, const char *path, const struct control_source *source,
-		    struct io_control **ret_control, char error[IO_CONTROL_ERROR_MAX]);
+		    struct io_control **ret_control, struct fault *fault);
 
 /* There are new events for those that follow them. */
 void io_control_wake(struct io_control *control);

@@ -20,7 +20,7 @@ static int keygen_cluster_run(int argc, char **argv)
 {
 	uint8_t seed[KEYGEN_CLUSTER_SEED];
 	struct cluster_key cluster;
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	int r;
 
 	if (argc != 2) {
@@ -29,11 +29,11 @@ static int keygen_cluster_run(int argc, char **argv)
 	}
 	randombytes_buf(seed, sizeof(seed));
 	identity_keygen_cluster(seed, &cluster);
-	r = identity_file_save_cluster(argv[1], &cluster, error);
+	r = identity_file_save_cluster(argv[1], &cluster, &fault);
 	identity_cluster_key_fini(&cluster);
 	sodium_memzero(seed, sizeof(seed));
 	if (r < 0) {
-		ctl_error("%s", error);
+		ctl_error("%s", fault.text);
 		return CTL_REFUSED;
 	}
 	printf("Made %s/cluster.key: keep it off the directors: anyone who has it can make more of "
@@ -149,15 +149,15 @@ static int node_renew(const struct node_options *options, const struct cluster_k
 {
 	struct keygen_options keygen = keygen_of(options);
 	struct certificate former, renewed;
-	char error[STORE_ERROR_MAX];
-	int r = identity_file_load_certificate(dir, &former, error);
+	struct fault fault;
+	int r = identity_file_load_certificate(dir, &former, &fault);
 
 	if (r == -ENOENT)
 		ctl_error("%s/certificate is missing: copy it from the director, where it is "
 			  "/etc/lvsmesh/identity/certificate",
 			  dir);
 	else if (r < 0)
-		ctl_error("%s", error);
+		ctl_error("%s", fault.text);
 	else if (strcmp(former.name, options->name) != 0)
 		ctl_error("%s/certificate is the certificate of %s", dir, former.name);
 	if (r < 0 || strcmp(former.name, options->name) != 0)
@@ -167,8 +167,8 @@ static int node_renew(const struct node_options *options, const struct cluster_k
 		ctl_error("%s/certificate %s", dir, certificate_error_text(r));
 		return CTL_REFUSED;
 	}
-	if (identity_file_save_certificate(dir, &renewed, error) < 0) {
-		ctl_error("%s", error);
+	if (identity_file_save_certificate(dir, &renewed, &fault) < 0) {
+		ctl_error("%s", fault.text);
 		return CTL_REFUSED;
 	}
 	printf("Renewed %s/certificate, valid for %lu days: copy it to the director as "
@@ -182,7 +182,7 @@ static int node_make(const struct node_options *options, const struct cluster_ke
 {
 	struct keygen_options keygen = keygen_of(options);
 	uint8_t seed[KEYGEN_NODE_SEED];
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	struct identity identity;
 	int r;
 
@@ -193,10 +193,10 @@ static int node_make(const struct node_options *options, const struct cluster_ke
 		ctl_error("%s: the certificate %s", options->name, certificate_error_text(r));
 		return CTL_REFUSED;
 	}
-	r = identity_file_save(dir, &identity, error);
+	r = identity_file_save(dir, &identity, &fault);
 	identity_fini(&identity);
 	if (r < 0) {
-		ctl_error("%s", error);
+		ctl_error("%s", fault.text);
 		return CTL_REFUSED;
 	}
 	printf("Made %s, valid for %lu days: copy it to the director as /etc/lvsmesh/identity.\n",
@@ -207,7 +207,8 @@ static int node_make(const struct node_options *options, const struct cluster_ke
 static int keygen_node_run(int argc, char **argv)
 {
 	struct node_options options = {.days = DAYS_DEFAULT};
-	char error[STORE_ERROR_MAX], dir[PATH_MAX];
+	char dir[PATH_MAX];
+	struct fault fault;
 	struct cluster_key cluster;
 	int r = node_options_parse(argc, argv, &options);
 
@@ -221,8 +222,8 @@ static int keygen_node_run(int argc, char **argv)
 		ctl_error("%s: %s", options.name, strerror(ENAMETOOLONG));
 		return CTL_USAGE;
 	}
-	if (identity_file_load_cluster(options.cluster, &cluster, error) < 0) {
-		ctl_error("%s", error);
+	if (identity_file_load_cluster(options.cluster, &cluster, &fault) < 0) {
+		ctl_error("%s", fault.text);
 		return CTL_REFUSED;
 	}
 	r = options.renew ? node_renew(&options, &cluster, dir)

@@ -321,7 +321,7 @@ static void watched(uv_timer_t *timer)
 
 /* Starting: each part reports its own faults. */
 
-static int control_start(struct io_director *director, char *error)
+static int control_start(struct io_director *director, struct fault *fault)
 {
 	const struct control_source source = {
 		.context = director,
@@ -332,7 +332,7 @@ static int control_start(struct io_director *director, char *error)
 	};
 
 	return io_control_open(&director->loop, director->config->control, &source,
-			       &director->control, error);
+			       &director->control, fault);
 }
 
 static void alert_told(void *context)
@@ -343,7 +343,7 @@ static void alert_told(void *context)
 		io_control_wake(director->control);
 }
 
-static int alert_start(struct io_director *director, char *error)
+static int alert_start(struct io_director *director, struct fault *fault)
 {
 	struct io_alert_options options;
 	int r;
@@ -357,9 +357,7 @@ static int alert_start(struct io_director *director, char *error)
 	r = io_alert_open(&options, &director->alert);
 	if (r == 0)
 		r = io_alert_config(director->alert, &director->config->alerts);
-	if (r < 0)
-		snprintf(error, ERROR_MAX, "alerts: %s", uv_strerror(r));
-	return r;
+	return r < 0 ? fault_set(fault, r, "alerts: %s", uv_strerror(r)) : 0;
 }
 
 /* The rest works without the witness, so its failure does not prevent the start. */
@@ -372,14 +370,14 @@ static void witness_start(struct io_director *director)
 		.context = director,
 		.changed = io_director_witness,
 	};
-	char error[IO_WITNESS_ERROR_MAX];
+	struct fault fault;
 
-	if (options.address.family && io_witness_open(&options, &director->witness, error) < 0)
-		io_log_error("%s", error);
+	if (options.address.family && io_witness_open(&options, &director->witness, &fault) < 0)
+		io_log_error("%s", fault.text);
 }
 
 static int node_open(struct io_director *director, const uint8_t *roster, size_t roster_len,
-		     char *error)
+		     struct fault *fault)
 {
 	const struct config *config = director->config;
 	struct io_node_options options = {
@@ -423,10 +421,10 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 	options.node.syncid = tap.syncid;
 	memcpy(options.node.tap_address, config->tap.local.bytes, 4);
 	randombytes_buf(options.node.seed, sizeof(options.node.seed));
-	return io_node_open(&options, &director->node, error);
+	return io_node_open(&options, &director->node, fault);
 }
 
-static int node_start(struct io_director *director, char *error)
+static int node_start(struct io_director *director, struct fault *fault)
 {
 	uint8_t *roster;
 	size_t len = 0;
@@ -434,24 +432,24 @@ static int node_start(struct io_director *director, char *error)
 
 	witness_start(director);
 	io_roster_load(&director->roster, &roster, &len);
-	r = node_open(director, roster, len, error);
+	r = node_open(director, roster, len, fault);
 	if (r == -EBADMSG) {
 		io_log_error("%s/" IO_ROSTER_NAME " is damaged; going on without the members "
 			     "known before",
 			     director->config->state);
-		r = node_open(director, NULL, 0, error);
+		r = node_open(director, NULL, 0, fault);
 	}
 	free(roster);
 	return r;
 }
 
-static int policy_start(struct io_director *director, char *error)
+static int policy_start(struct io_director *director, struct fault *fault)
 {
 	struct policy_options policy;
 	int r = config_policy(director->config, &policy);
 
 	if (r < 0)
-		snprintf(error, ERROR_MAX, "can't start the node: %s", uv_strerror(r));
+		fault_set(fault, r, "can't start the node: %s", uv_strerror(r));
 	else
 		io_node_send(director->node,
 			     &(struct node_event){.type = NODE_CONFIG,
@@ -460,7 +458,7 @@ static int policy_start(struct io_director *director, char *error)
 	return r;
 }
 
-static int tap_start(struct io_director *director, char *error)
+static int tap_start(struct io_director *director, struct fault *fault)
 {
 	const struct config_tap *config = &director->config->tap;
 	struct io_tap_options options;
@@ -486,7 +484,7 @@ static int tap_start(struct io_director *director, char *error)
 	};
 	options.node_ctx = director->node;
 	options.ctx = director;
-	return io_tap_open(&options, &director->tap, error);
+	return io_tap_open(&options, &director->tap, fault);
 }
 
 static int start(struct io_director *director)
@@ -495,29 +493,29 @@ static int start(struct io_director *director)
 						       .programmed = services_programmed,
 						       .listed = services_listed,
 						       .ctx = director};
-	char error[ERROR_MAX] = "";
+	struct fault fault = {""};
 	int r;
 
 	/* first, for it knows whether another daemon runs here */
-	r = control_start(director, error);
+	r = control_start(director, &fault);
 	if (r == 0)
 		director->before = epoch_taken(director->config->state);
 	if (r == 0)
-		r = epoch_next(director->config->state, clock_now().wall, &director->epoch, error);
+		r = epoch_next(director->config->state, clock_now().wall, &director->epoch, &fault);
 	if (r == 0)
-		r = alert_start(director, error);
+		r = alert_start(director, &fault);
 	if (r == 0)
-		r = node_start(director, error);
+		r = node_start(director, &fault);
 	if (r == 0)
-		r = tap_start(director, error);
+		r = tap_start(director, &fault);
 	/* last, so that a start that fails has changed nothing that stays */
 	if (r == 0)
 		r = io_services_open(&director->loop, director->config, &services,
-				     &director->services, error);
+				     &director->services, &fault);
 	if (r == 0)
-		r = policy_start(director, error);
+		r = policy_start(director, &fault);
 	if (r < 0) {
-		io_log_error("%s", error);
+		io_log_error("%s", fault.text);
 		return r;
 	}
 	io_director_adopt(director);

@@ -80,7 +80,7 @@ static void tell_clock(struct io_director *director)
 void io_director_epoch_wanted(void *context, uint64_t epoch)
 {
 	struct io_director *director = context;
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	struct node_status status;
 
 	if (director->stopping)
@@ -94,8 +94,8 @@ void io_director_epoch_wanted(void *context, uint64_t epoch)
 			     "restarts in epoch %" PRIu64,
 			     epoch - 1, director->epoch, epoch);
 	director->result = -ESTALE;
-	if (epoch_raise(director->config->state, epoch, error) < 0)
-		io_log_error("%s", error);
+	if (epoch_raise(director->config->state, epoch, &fault) < 0)
+		io_log_error("%s", fault.text);
 	uv_timer_start(&director->leave, left, 0, 0);
 }
 

@@ -19,8 +19,6 @@
 /* Most entries that are kept. */
 #define ENTRIES_MAX (16u << 20)
 
-#define ERROR_MAX 512
-
 struct io_director {
 	uv_loop_t loop;
 	const char *config_path;
@@ -69,7 +67,7 @@ struct io_director {
 	bool adopted, adopt_again;
 	unsigned int adopt_readings; /* in a row */
 	uint64_t adopt_found;        /* by all readings */
-	char adopt_error[ERROR_MAX];
+	char adopt_error[FAULT_TEXT];
 	struct service_list *adopt_services; /* the kernel's, for their forwarding methods */
 	uint64_t adopt_refused[KERNEL_CONNS_E_MAX];
 
@@ -87,8 +85,8 @@ struct io_director {
 	uint64_t shed;      /* flows, as last logged, and when */
 	usec_t shed_logged; /* mono */
 	uint64_t changed;   /* sync_status.concurrent_updates when a member was lost last */
-	char reload_error[ERROR_MAX];
-	char act_error[ERROR_MAX];
+	char reload_error[FAULT_TEXT];
+	char act_error[FAULT_TEXT];
 
 	struct observer observer;
 };

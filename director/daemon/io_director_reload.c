@@ -96,7 +96,7 @@ static void read_done(uv_work_t *work, int status)
 	struct io_director *director = container_of(work, struct io_director, reload);
 	struct config *config = director->reload_config;
 	struct policy_options policy;
-	char text[ERROR_MAX];
+	char text[FAULT_TEXT];
 	const char *key;
 
 	(void)status; /* nothing cancels it */

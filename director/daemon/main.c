@@ -82,11 +82,11 @@ static int options_parse(int argc, char **argv, struct options *options)
 
 static int identity_get(const struct config *config, struct identity *identity)
 {
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	int r;
 
-	if (identity_file_load(config->identity, identity, error) < 0) {
-		io_log_error("%s", error);
+	if (identity_file_load(config->identity, identity, &fault) < 0) {
+		io_log_error("%s", fault.text);
 		return EXIT_REFUSED;
 	}
 	if (strcmp(identity->certificate.name, config->node_name) != 0) {

@@ -233,14 +233,14 @@ static int sockets_open(struct io_services *services, struct ipvs_error *error)
 
 int io_services_open(uv_loop_t *loop, struct config *config,
 		     const struct io_services_callbacks *callbacks,
-		     struct io_services **ret_services, char error[IO_SERVICES_ERROR_MAX])
+		     struct io_services **ret_services, struct fault *fault)
 {
 	struct io_services *services = calloc(1, sizeof(*services));
 	struct ipvs_error why = {.text = "no memory"};
 	int r = services ? sockets_open(services, &why) : -ENOMEM;
 
 	if (r < 0) {
-		snprintf(error, IO_SERVICES_ERROR_MAX, "%s", why.text);
+		fault_set(fault, r, "%s", why.text);
 		if (services) {
 			ipvs_close(services->vips_job.ipvs);
 			ipvs_close(services->job.ipvs);

@@ -12,11 +12,11 @@
 
 #include "director/config/config.h"
 #include "proto/base.h"
+#include "proto/fault.h"
 
 struct io_services;
 
 #define IO_SERVICES_INTERVAL_MS 5000
-#define IO_SERVICES_ERROR_MAX 512
 
 /* Another process changed `what` in the kernel: it `was`..., and has been put back, or putting it
  * back failed with r (negative errno). */
@@ -35,7 +35,7 @@ struct io_services_callbacks {
  * again. */
 int io_services_open(uv_loop_t *loop, struct config *config,
 		     const struct io_services_callbacks *callbacks,
-		     struct io_services **ret_services, char error[IO_SERVICES_ERROR_MAX]);
+		     struct io_services **ret_services, struct fault *fault);
 /* Services and VIPs stay. A running job ends first; then done is called once, services is freed. No
  * other callback is called any more. */
 void io_services_close(struct io_services *services, void (*done)(void *context), void *context);

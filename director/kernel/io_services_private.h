@@ -47,8 +47,8 @@ struct vips_job {
 	bool keep_local, release, changed;
 	/* Its result. */
 	struct vip_changes changes, dropped;
-	struct vip_error error; /* the first */
-	struct vip_error release_error;
+	struct fault error; /* the first */
+	struct fault release_error;
 };
 
 struct io_services {
@@ -71,12 +71,12 @@ struct io_services {
 	bool vips_changed; /* vips has changed; no job has begun since */
 	enum vips vips;
 	struct config *vips_config; /* whose VIPs are on, NULL: a former process's */
-	struct vip_error vip_error;
+	struct fault vip_error;
 
 	struct service_list *list; /* the last one, NULL: none, or list_error */
 	usec_t listed;             /* when it was begun */
 	int list_error;
-	char list_text[IO_SERVICES_ERROR_MAX];
+	char list_text[FAULT_TEXT];
 
 	void (*done)(void *context);
 	void *context;

@@ -10,7 +10,7 @@
 static void apply(struct vips_job *job, const char *interface, struct vip_list wanted,
 		  struct vip_list ours, struct vip_changes *ret_changes)
 {
-	struct vip_error error = {""};
+	struct fault error = {""};
 	int r = vip_apply(interface, wanted, ours, job->keep_local, ret_changes, &error);
 
 	if (r < 0 && !job->error.text[0])
@@ -76,7 +76,7 @@ static void release(struct vips_job *job)
 {
 	struct ip_addr *vips;
 	struct vip_list list = vips_of(&job->config->services, &vips);
-	struct vip_error error;
+	struct fault error;
 
 	if (vip_release(list, &error) < 0)
 		job->release_error = error;

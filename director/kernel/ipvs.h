@@ -5,6 +5,7 @@
 #define DIRECTOR_KERNEL_IPVS_H
 
 #include "director/service/plan.h"
+#include "proto/fault.h"
 
 struct ipvs;
 
@@ -12,7 +13,7 @@ struct ipvs;
  * first. */
 struct ipvs_error {
 	unsigned int failed;
-	char text[400];
+	char text[FAULT_TEXT];
 };
 
 struct ipvs_info {

@@ -117,12 +117,12 @@ static int parse(char *text, size_t length, struct service_keys *keys)
 int owned_load(const char *directory, struct service_keys *ret_keys)
 {
 	struct service_keys keys = {0};
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	uint8_t *text = NULL;
 	size_t length = 0;
 	int r;
 
-	r = state_file_load(directory, NAME, FILE_MAX, &text, &length, error);
+	r = state_file_load(directory, NAME, FILE_MAX, &text, &length, &fault);
 	if (r == 0)
 		r = parse((char *)text, length, &keys);
 	else if (r == -ENOENT)
@@ -175,14 +175,15 @@ static int format_keys(const struct service_keys *keys, char **ret_text, size_t 
 
 int owned_save(const char *directory, const struct service_keys *keys)
 {
-	char error[STORE_ERROR_MAX], *text = NULL;
+	char *text = NULL;
+	struct fault fault;
 	size_t length;
 	int r = make_directory(directory);
 
 	if (r == 0)
 		r = format_keys(keys, &text, &length);
 	if (r == 0)
-		r = state_file_save(directory, NAME, 0644, text, length, error);
+		r = state_file_save(directory, NAME, 0644, text, length, &fault);
 	free(text);
 	return r;
 }

@@ -16,7 +16,7 @@ struct work {
 	struct nl_cache *present; /* all addresses of the host */
 	int ifindex;
 	struct vip_changes changes;
-	struct vip_error *error;
+	struct fault *error;
 	int first_error;
 };
 
@@ -51,9 +51,8 @@ static void blame(struct work *work, int nle, const char *what, const struct ip_
 		error = -ENOMEM;
 		break;
 	}
-	work->first_error = error;
-	snprintf(work->error->text, sizeof(work->error->text), "%s %s%s: %s; %s", what, text,
-		 work->interface, why, remedy);
+	work->first_error = fault_set(work->error, error, "%s %s%s: %s; %s", what, text,
+				      work->interface, why, remedy);
 }
 
 /* The interface's number in work, or 0: there is none. */
@@ -210,11 +209,11 @@ static void elsewhere(struct work *work, const struct ip_addr *vip, int ifindex)
 	if (work->first_error < 0)
 		return;
 	if_indextoname((unsigned int)ifindex, name);
-	work->first_error = -EADDRINUSE;
-	snprintf(work->error->text, sizeof(work->error->text),
-		 "%s is on %s too, where it still draws traffic; to remove it: ip address del %s "
-		 "dev %s",
-		 ip_addr_format(vip, text), name, text, name);
+	work->first_error = fault_set(
+		work->error, -EADDRINUSE,
+		"%s is on %s too, where it still draws traffic; to remove it: ip address del %s "
+		"dev %s",
+		ip_addr_format(vip, text), name, text, name);
 }
 
 /* Takes off any process's address, with any prefix. */
@@ -246,7 +245,7 @@ static void take_off(struct work *work, const struct ip_addr *vip, bool keep_loc
 	}
 }
 
-static int open_socket(struct nl_sock **ret_socket, struct vip_error *ret_error)
+static int open_socket(struct nl_sock **ret_socket, struct fault *ret_error)
 {
 	struct nl_sock *socket = nl_socket_alloc();
 	int r;
@@ -258,14 +257,13 @@ static int open_socket(struct nl_sock **ret_socket, struct vip_error *ret_error)
 		return 0;
 	}
 	r = negative_errno(); /* libnl's own number keeps less */
-	snprintf(ret_error->text, sizeof(ret_error->text),
-		 "netlink socket: %s; see the limits of lvsmeshd", strerror(-r));
+	fault_set(ret_error, r, "netlink socket: %s; see the limits of lvsmeshd", strerror(-r));
 	nl_socket_free(socket);
 	return r;
 }
 
 int vip_apply(const char *interface, struct vip_list wanted, struct vip_list ours, bool keep_local,
-	      struct vip_changes *ret_changes, struct vip_error *ret_error)
+	      struct vip_changes *ret_changes, struct fault *ret_error)
 {
 	struct work work = {.interface = interface, .error = ret_error};
 	int r = open_socket(&work.socket, ret_error);
@@ -290,7 +288,7 @@ int vip_apply(const char *interface, struct vip_list wanted, struct vip_list our
 	return work.first_error;
 }
 
-int vip_release(struct vip_list vips, struct vip_error *ret_error)
+int vip_release(struct vip_list vips, struct fault *ret_error)
 {
 	struct nl_sock *socket;
 	int r = open_socket(&socket, ret_error), first = 0;
@@ -305,7 +303,7 @@ int vip_release(struct vip_list vips, struct vip_error *ret_error)
 	nl_socket_free(socket);
 	if (first == 0)
 		return 0;
-	snprintf(ret_error->text, sizeof(ret_error->text),
-		 "routes of withdrawn VIPs: %s; see ip route show table local", nl_geterror(first));
-	return -EIO;
+	return fault_set(ret_error, -EIO,
+			 "routes of withdrawn VIPs: %s; see ip route show table local",
+			 nl_geterror(first));
 }

@@ -4,6 +4,7 @@
 #define DIRECTOR_KERNEL_VIP_NL_H
 
 #include "proto/endpoint.h"
+#include "proto/fault.h"
 
 /* Addresses borrowed; in any order. */
 struct vip_list {
@@ -16,10 +17,6 @@ struct vip_changes {
 	unsigned int added, removed;
 };
 
-struct vip_error {
-	char text[320]; /* "what failed: why; what to do" */
-};
-
 /* Makes the interface (of type dummy) when it is missing and an address is wanted on it, sets it
  * up, and adds the wanted addresses. An address of ours that is not wanted is taken off: there, and
  * off every dummy and loopback interface, regardless of who put it there and of its prefix; on
@@ -28,9 +25,9 @@ struct vip_error {
  * vip_release(). Does nothing when there is nothing to change. Goes on after an address that fails.
  * 0, or -errno of the first. */
 int vip_apply(const char *interface, struct vip_list wanted, struct vip_list ours, bool keep_local,
-	      struct vip_changes *ret_changes, struct vip_error *ret_error);
+	      struct vip_changes *ret_changes, struct fault *ret_error);
 
 /* Their packets are no longer ours, unless they are on an interface. 0, or -errno of the first. */
-int vip_release(struct vip_list vips, struct vip_error *ret_error);
+int vip_release(struct vip_list vips, struct fault *ret_error);
 
 #endif

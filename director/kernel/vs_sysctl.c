@@ -124,7 +124,8 @@ static int saved_parse(char *text, struct saved_file *file)
  * damaged one. 0, VS_SYSCTL_E_DAMAGED or a negative errno. */
 static int saved_load(const struct vs_sysctl_paths *paths, struct saved_file *ret_file)
 {
-	char dir[PATH_MAX], error[STORE_ERROR_MAX];
+	char dir[PATH_MAX];
+	struct fault fault;
 	uint8_t *text = NULL;
 	const char *name;
 	size_t len;
@@ -136,7 +137,7 @@ static int saved_load(const struct vs_sysctl_paths *paths, struct saved_file *re
 		r = save_split(paths->save, dir, &name);
 	if (r < 0)
 		return r;
-	r = state_file_load(dir, name, SAVED_FILE_MAX, &text, &len, error);
+	r = state_file_load(dir, name, SAVED_FILE_MAX, &text, &len, &fault);
 	if (r == 0)
 		r = saved_parse((char *)text, ret_file);
 	else if (r > 0 || r == -EFBIG)
@@ -149,7 +150,8 @@ static int saved_load(const struct vs_sysctl_paths *paths, struct saved_file *re
 
 static int saved_store(const struct vs_sysctl_paths *paths, const struct saved_file *file)
 {
-	char text[SAVED_FILE_MAX], dir[PATH_MAX], error[STORE_ERROR_MAX];
+	char text[SAVED_FILE_MAX], dir[PATH_MAX];
+	struct fault fault;
 	const char *name;
 	size_t len;
 	int r = save_split(paths->save, dir, &name);
@@ -160,7 +162,7 @@ static int saved_store(const struct vs_sysctl_paths *paths, const struct saved_f
 	for (size_t i = 0; i < file->count; i++)
 		len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %s\n",
 					file->list[i].name, file->list[i].value);
-	return state_file_save(dir, name, 0644, text, len, error);
+	return state_file_save(dir, name, 0644, text, len, &fault);
 }
 
 int vs_sysctl_set(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings, size_t n,

@@ -118,7 +118,7 @@ static int socket_open(struct io_datagrams *datagrams, const struct endpoint *en
 	return uv_udp_recv_start(&socket->udp, input_alloc, input_received);
 }
 
-static void explain(char *error, const struct endpoint *endpoint, int r)
+static void explain(struct fault *fault, const struct endpoint *endpoint, int r)
 {
 	char text[ENDPOINT_TEXT];
 	const char *remedy = r == -EADDRNOTAVAIL ? ": give this host the address, or change "
@@ -126,17 +126,17 @@ static void explain(char *error, const struct endpoint *endpoint, int r)
 			     : r == -EADDRINUSE  ? ": another program listens there, see `ss -lunp`"
 						 : "";
 
-	snprintf(error, IO_DATAGRAMS_ERROR_MAX, "can't listen on %s by UDP: %s%s",
-		 endpoint_format(endpoint, text), uv_strerror(r), remedy);
+	fault_set(fault, r, "can't listen on %s by UDP: %s%s", endpoint_format(endpoint, text),
+		  uv_strerror(r), remedy);
 }
 
 int io_datagrams_open(const struct io_datagrams_options *options,
-		      struct io_datagrams **ret_datagrams, char error[IO_DATAGRAMS_ERROR_MAX])
+		      struct io_datagrams **ret_datagrams, struct fault *fault)
 {
 	struct io_datagrams *datagrams = calloc(1, sizeof(*datagrams));
 	int r = -ENOMEM;
 
-	snprintf(error, IO_DATAGRAMS_ERROR_MAX, "%s", uv_strerror(r));
+	fault_set(fault, r, "%s", uv_strerror(r));
 	if (!datagrams)
 		return r;
 	datagrams->options = *options;
@@ -148,7 +148,7 @@ int io_datagrams_open(const struct io_datagrams_options *options,
 	for (size_t i = 0; i < options->n_listen; i++) {
 		r = socket_open(datagrams, &options->listen[i]);
 		if (r < 0) {
-			explain(error, &options->listen[i], r);
+			explain(fault, &options->listen[i], r);
 			io_datagrams_close(datagrams, NULL, NULL);
 			return r;
 		}

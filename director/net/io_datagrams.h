@@ -8,10 +8,9 @@
 
 #include "director/counter.h"
 #include "proto/endpoint.h"
+#include "proto/fault.h"
 
 struct io_datagrams;
-
-#define IO_DATAGRAMS_ERROR_MAX 256
 
 struct io_datagrams_options {
 	uv_loop_t *loop;
@@ -28,7 +27,7 @@ struct io_datagrams_options {
 
 /* 0, or a negative errno and a sentence. */
 int io_datagrams_open(const struct io_datagrams_options *options,
-		      struct io_datagrams **ret_datagrams, char error[IO_DATAGRAMS_ERROR_MAX]);
+		      struct io_datagrams **ret_datagrams, struct fault *fault);
 
 /* Sends from our address number local; if that is of the other family, from the first that is
  * not. */

@@ -305,7 +305,7 @@ const struct node *io_node_get(const struct io_node *node)
 }
 
 static int parts_open(struct io_node *node, const struct io_node_options *options,
-		      void (*released)(void *context), char *error)
+		      void (*released)(void *context), struct fault *fault)
 {
 	const struct io_streams_options streams = {
 		.loop = options->loop,
@@ -330,13 +330,13 @@ static int parts_open(struct io_node *node, const struct io_node_options *option
 		.received = datagram_received,
 		.flooded = datagrams_flooded,
 	};
-	int r = io_datagrams_open(&datagrams, &node->datagrams, error);
+	int r = io_datagrams_open(&datagrams, &node->datagrams, fault);
 
 	if (r < 0) {
 		released(node);
 		return r;
 	}
-	r = io_streams_open(&streams, &node->streams, error);
+	r = io_streams_open(&streams, &node->streams, fault);
 	if (r < 0)
 		io_datagrams_close(node->datagrams, released, node);
 	return r;
@@ -351,7 +351,7 @@ static void opened_not(void *context)
 }
 
 int io_node_open(const struct io_node_options *options, struct io_node **ret_node,
-		 char error[IO_STREAMS_ERROR_MAX])
+		 struct fault *fault)
 {
 	struct io_node *node = calloc(1, sizeof(*node));
 	struct node_options core = options->node;
@@ -362,12 +362,12 @@ int io_node_open(const struct io_node_options *options, struct io_node **ret_nod
 		r = node_new(&core, &node->node);
 
 	if (r < 0) {
-		snprintf(error, IO_STREAMS_ERROR_MAX, "can't start the node: %s", uv_strerror(r));
+		fault_set(fault, r, "can't start the node: %s", uv_strerror(r));
 		free(node);
 		return r;
 	}
 	node->options = *options;
-	r = parts_open(node, options, opened_not, error);
+	r = parts_open(node, options, opened_not, fault);
 	if (r < 0)
 		return r;
 	uv_update_time(options->loop);

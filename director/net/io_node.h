@@ -35,7 +35,7 @@ struct io_node_options {
 
 /* 0, or a negative errno and a sentence. Events are given from the loop only, never from here. */
 int io_node_open(const struct io_node_options *options, struct io_node **ret_node,
-		 char error[IO_STREAMS_ERROR_MAX]);
+		 struct fault *fault);
 /* Closes the streams; done is called once when nothing is left, and the node is freed. */
 void io_node_close(struct io_node *node, void (*done)(void *context));
 

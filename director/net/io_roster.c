@@ -10,8 +10,6 @@
 
 #define ROSTER_MAX (8u << 20)
 
-static_assert(sizeof(((struct io_roster *)NULL)->error) == STORE_ERROR_MAX, "a store's sentence");
-
 void io_roster_init(struct io_roster *roster, uv_loop_t *loop, const char *dir)
 {
 	*roster = (struct io_roster){.loop = loop};
@@ -20,16 +18,16 @@ void io_roster_init(struct io_roster *roster, uv_loop_t *loop, const char *dir)
 
 void io_roster_load(const struct io_roster *roster, uint8_t **ret_data, size_t *ret_len)
 {
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	int r;
 
 	*ret_data = NULL;
-	r = state_file_load(roster->dir, IO_ROSTER_NAME, ROSTER_MAX, ret_data, ret_len, error);
+	r = state_file_load(roster->dir, IO_ROSTER_NAME, ROSTER_MAX, ret_data, ret_len, &fault);
 	if (r > 0)
 		io_log_error("%s; going on with those members in it whose signatures still hold",
-			     error);
+			     fault.text);
 	else if (r < 0 && r != -ENOENT)
-		io_log_error("%s; going on without the members known before", error);
+		io_log_error("%s; going on without the members known before", fault.text);
 }
 
 static void write_work(uv_work_t *work)
@@ -37,7 +35,7 @@ static void write_work(uv_work_t *work)
 	struct io_roster *roster = container_of(work, struct io_roster, work);
 
 	roster->result = state_file_save(roster->dir, IO_ROSTER_NAME, 0600, roster->now.data,
-					 roster->now.len, roster->error);
+					 roster->now.len, &roster->fault);
 }
 
 static void write_start(struct io_roster *roster);
@@ -50,10 +48,10 @@ static void written(uv_work_t *work, int status)
 	free(roster->now.data);
 	roster->busy = false;
 	if (roster->result == 0)
-		roster->failure[0] = '\0';
-	else if (strcmp(roster->failure, roster->error) != 0) {
-		memcpy(roster->failure, roster->error, sizeof(roster->failure));
-		io_log_error("can't save the roster: %s", roster->error);
+		roster->failure.text[0] = '\0';
+	else if (strcmp(roster->failure.text, roster->fault.text) != 0) {
+		roster->failure = roster->fault;
+		io_log_error("can't save the roster: %s", roster->fault.text);
 	}
 	if (roster->next.data)
 		write_start(roster);
@@ -73,7 +71,7 @@ void io_roster_save(struct io_roster *roster, const struct node *node)
 	uint8_t *data = malloc(size);
 
 	if (!data) {
-		snprintf(roster->failure, sizeof(roster->failure), "%s", strerror(ENOMEM));
+		fault_set(&roster->failure, -ENOMEM, "%s", strerror(ENOMEM));
 		return;
 	}
 	free(roster->next.data);
@@ -84,5 +82,5 @@ void io_roster_save(struct io_roster *roster, const struct node *node)
 
 const char *io_roster_failure(const struct io_roster *roster)
 {
-	return roster->failure[0] ? roster->failure : NULL;
+	return roster->failure.text[0] ? roster->failure.text : NULL;
 }

@@ -7,6 +7,7 @@
 
 #include "director/config/config.h"
 #include "director/node/node.h"
+#include "proto/fault.h"
 
 #define IO_ROSTER_NAME "roster"
 
@@ -20,8 +21,8 @@ struct io_roster {
 		size_t len;
 	} now, next; /* being written; to be written after it */
 	int result;
-	char error[256];   /* the thread's, while busy */
-	char failure[256]; /* of the last write; empty: it is saved */
+	struct fault fault;   /* the thread's, while busy */
+	struct fault failure; /* of the last write; empty: it is saved */
 };
 
 void io_roster_init(struct io_roster *roster, uv_loop_t *loop, const char *dir);

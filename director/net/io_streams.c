@@ -568,7 +568,7 @@ static int listen_on(struct io_streams *streams, const struct endpoint *endpoint
 	return uv_poll_start(&listener->poll, UV_READABLE, incoming);
 }
 
-static void explain(char *error, const struct endpoint *endpoint, int r)
+static void explain(struct fault *fault, const struct endpoint *endpoint, int r)
 {
 	char text[ENDPOINT_TEXT];
 	const char *remedy = r == -EADDRNOTAVAIL ? ": give this host the address, or change "
@@ -576,8 +576,8 @@ static void explain(char *error, const struct endpoint *endpoint, int r)
 			     : r == -EADDRINUSE  ? ": another program listens there, see `ss -ltnp`"
 						 : "";
 
-	snprintf(error, IO_STREAMS_ERROR_MAX, "can't listen on %s: %s%s",
-		 endpoint_format(endpoint, text), uv_strerror(r), remedy);
+	fault_set(fault, r, "can't listen on %s: %s%s", endpoint_format(endpoint, text),
+		  uv_strerror(r), remedy);
 }
 
 static void opened_not(void *context)
@@ -586,12 +586,12 @@ static void opened_not(void *context)
 }
 
 int io_streams_open(const struct io_streams_options *options, struct io_streams **ret_streams,
-		    char error[IO_STREAMS_ERROR_MAX])
+		    struct fault *fault)
 {
 	struct io_streams *streams = calloc(1, sizeof(*streams));
 	int r = -ENOMEM;
 
-	snprintf(error, IO_STREAMS_ERROR_MAX, "%s", uv_strerror(r));
+	fault_set(fault, r, "%s", uv_strerror(r));
 	if (!streams)
 		return r;
 	streams->options = *options;
@@ -609,7 +609,7 @@ int io_streams_open(const struct io_streams_options *options, struct io_streams 
 	for (size_t i = 0; i < options->n_listen; i++) {
 		r = listen_on(streams, &options->listen[i]);
 		if (r < 0) {
-			explain(error, &options->listen[i], r);
+			explain(fault, &options->listen[i], r);
 			io_streams_close(streams, opened_not);
 			return r;
 		}

@@ -17,6 +17,7 @@
 #include <uv.h>
 
 #include "proto/endpoint.h"
+#include "proto/fault.h"
 
 struct io_streams;
 
@@ -56,11 +57,9 @@ struct io_streams_options {
 	size_t (*output)(void *context, unsigned int stream, uint8_t *data, size_t cap);
 };
 
-#define IO_STREAMS_ERROR_MAX 256
-
 /* Listens. 0, or a negative errno and a sentence. */
 int io_streams_open(const struct io_streams_options *options, struct io_streams **ret_streams,
-		    char error[IO_STREAMS_ERROR_MAX]);
+		    struct fault *fault);
 
 /* Both: 0; or a negative errno, the stream is gone and closed() is not called. */
 int io_streams_dial(struct io_streams *streams, unsigned int stream, const struct endpoint *remote);

@@ -97,7 +97,7 @@ static int socket_open(const struct ip_addr *address, bool *ret_raw)
 }
 
 int io_witness_open(const struct io_witness_options *options, struct io_witness **ret_witness,
-		    char error[IO_WITNESS_ERROR_MAX])
+		    struct fault *fault)
 {
 	struct io_witness *witness = calloc(1, sizeof(*witness));
 	char text[ENDPOINT_TEXT];
@@ -113,12 +113,12 @@ int io_witness_open(const struct io_witness_options *options, struct io_witness 
 			close(witness->fd);
 	}
 	if (r < 0) {
-		snprintf(error, IO_WITNESS_ERROR_MAX, "the witness %s can't be asked: %s%s",
-			 ip_addr_format(&options->address, text), uv_strerror(r),
-			 r == -EPERM || r == -EACCES
-				 ? ": give lvsmeshd CAP_NET_RAW, or its group a place in "
-				   "net.ipv4.ping_group_range"
-				 : "");
+		fault_set(fault, r, "the witness %s can't be asked: %s%s",
+			  ip_addr_format(&options->address, text), uv_strerror(r),
+			  r == -EPERM || r == -EACCES
+				  ? ": give lvsmeshd CAP_NET_RAW, or its group a place in "
+				    "net.ipv4.ping_group_range"
+				  : "");
 		free(witness);
 		return r;
 	}

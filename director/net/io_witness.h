@@ -6,10 +6,10 @@
 #include <uv.h>
 
 #include "proto/endpoint.h"
+#include "proto/fault.h"
 
 struct io_witness;
 
-#define IO_WITNESS_ERROR_MAX 256
 #define IO_WITNESS_INTERVAL_MS 1000
 #define IO_WITNESS_LOSSES 3 /* in a row: it does not answer */
 
@@ -25,7 +25,7 @@ struct io_witness_options {
 /* Uses an unprivileged socket if the system gives one (net.ipv4.ping_group_range), else a raw one
  * (CAP_NET_RAW). 0, or a negative errno and a sentence. */
 int io_witness_open(const struct io_witness_options *options, struct io_witness **ret_witness,
-		    char error[IO_WITNESS_ERROR_MAX]);
+		    struct fault *fault);
 /* done is called once when nothing is left, and witness is freed. */
 void io_witness_close(struct io_witness *witness, void (*done)(void *context), void *context);
 

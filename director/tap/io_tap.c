@@ -91,16 +91,13 @@ static int watch(struct io_tap *tap)
 	return 0;
 }
 
-int io_tap_open(const struct io_tap_options *options, struct io_tap **ret_tap,
-		char error[IO_TAP_ERROR])
+int io_tap_open(const struct io_tap_options *options, struct io_tap **ret_tap, struct fault *fault)
 {
 	struct io_tap *tap = calloc(1, sizeof(*tap));
 	int r;
 
-	if (!tap) {
-		snprintf(error, IO_TAP_ERROR, "out of memory");
-		return -ENOMEM;
-	}
+	if (!tap)
+		return fault_set(fault, -ENOMEM, "out of memory");
 	tap->options = *options;
 	snprintf(tap->interface, sizeof(tap->interface), "%s", options->interface);
 	for (int i = 0; i < TAP_SERVICES; i++)
@@ -114,11 +111,11 @@ int io_tap_open(const struct io_tap_options *options, struct io_tap **ret_tap,
 	metronome_init(&tap->metronome);
 	inject_probe_init(&tap->inject_probe, 0);
 
-	r = io_tap_setup(tap, error);
+	r = io_tap_setup(tap, fault);
 	if (r == 0) {
 		r = watch(tap);
 		if (r < 0)
-			snprintf(error, IO_TAP_ERROR, "%s: %s", tap->interface, uv_strerror(r));
+			fault_set(fault, r, "%s: %s", tap->interface, uv_strerror(r));
 	}
 	if (r < 0) {
 		io_tap_undo(tap);

@@ -17,8 +17,7 @@
 
 #include "director/counter.h"
 #include "director/tap/tap_packet.h"
-
-#define IO_TAP_ERROR 256
+#include "proto/fault.h"
 
 /* Most bytes asked of pull() at once: with headers it fits 16 KB of the kernel's memory. */
 #define IO_TAP_PAYLOAD_MAX 15800
@@ -75,8 +74,7 @@ struct io_tap;
 
 /* options' strings are copied. 0, or a negative errno, nothing left behind, and a sentence for the
  * operator, with the command that helps. Takes some milliseconds. */
-int io_tap_open(const struct io_tap_options *options, struct io_tap **ret_tap,
-		char error[IO_TAP_ERROR]);
+int io_tap_open(const struct io_tap_options *options, struct io_tap **ret_tap, struct fault *fault);
 
 /* Undoes everything at once, then calls done(ctx) from the loop; the tap is freed by then, and no
  * other callback comes any more. done may be NULL. Messages that the kernel has not sent or taken

@@ -17,14 +17,12 @@
  * 32,767, so less is asked for until the kernel takes it. */
 #define BACKLOG 65536
 
-static int say(char *error, int r, const char *what, const char *remedy)
+static int say(struct fault *fault, int r, const char *what, const char *remedy)
 {
-	snprintf(error, IO_TAP_DEVICE_ERROR, "%s: %s%s%s", what, strerror(-r), *remedy ? "; " : "",
-		 remedy);
-	return r;
+	return fault_set(fault, r, "%s: %s%s%s", what, strerror(-r), *remedy ? "; " : "", remedy);
 }
 
-static int attach(const char *interface, int *ret_fd, char *error)
+static int attach(const char *interface, int *ret_fd, struct fault *fault)
 {
 	struct ifreq request = {.ifr_flags = IFF_TUN | IFF_NO_PI};
 	int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC), r;
@@ -32,8 +30,8 @@ static int attach(const char *interface, int *ret_fd, char *error)
 	if (fd < 0) {
 		r = -errno;
 		if (r == -ENOENT || r == -ENODEV || r == -ENXIO)
-			return say(error, r, "/dev/net/tun", "load it: modprobe tun");
-		return say(error, r, "/dev/net/tun", "run as root, or with CAP_NET_ADMIN");
+			return say(fault, r, "/dev/net/tun", "load it: modprobe tun");
+		return say(fault, r, "/dev/net/tun", "run as root, or with CAP_NET_ADMIN");
 	}
 	snprintf(request.ifr_name, IFNAMSIZ, "%s", interface);
 	if (ioctl(fd, TUNSETIFF, &request) == 0) {
@@ -43,11 +41,11 @@ static int attach(const char *interface, int *ret_fd, char *error)
 	r = -errno;
 	close(fd);
 	if (r == -EPERM)
-		return say(error, r, "cannot make a TUN interface",
+		return say(fault, r, "cannot make a TUN interface",
 			   "run as root, or grant it: setcap cap_net_admin+ep lvsmeshd");
 	if (r == -EBUSY)
-		return say(error, r, interface, "another lvsmeshd runs here: pgrep -a lvsmeshd");
-	return say(error, r, interface, "is there another interface of this name? ip link");
+		return say(fault, r, interface, "another lvsmeshd runs here: pgrep -a lvsmeshd");
+	return say(fault, r, interface, "is there another interface of this name? ip link");
 }
 
 /* A shorter queue only drops sooner, which is seen and made good. The kernel's answer to one that
@@ -128,12 +126,12 @@ static void disable_ipv6(const char *interface)
 }
 
 int io_tap_device_open(const char *interface, uint32_t address, unsigned int prefix, int *ret_fd,
-		       char *error)
+		       struct fault *fault)
 {
 	const char *call = "socket()";
 	int fd = -1, sock, r;
 
-	r = attach(interface, &fd, error);
+	r = attach(interface, &fd, fault);
 	if (r < 0)
 		return r;
 	disable_ipv6(interface);
@@ -143,8 +141,7 @@ int io_tap_device_open(const char *interface, uint32_t address, unsigned int pre
 		close(sock);
 	if (r < 0) {
 		close(fd);
-		snprintf(error, IO_TAP_DEVICE_ERROR, "%s: %s: %s", interface, call, strerror(-r));
-		return r;
+		return fault_set(fault, r, "%s: %s: %s", interface, call, strerror(-r));
 	}
 	*ret_fd = fd;
 	return 0;

@@ -34,9 +34,9 @@ static void keep_settings(struct io_tap *tap)
 
 static int make_anew(struct io_tap *tap)
 {
-	char error[IO_TAP_DEVICE_ERROR];
+	struct fault fault;
 	int r = io_tap_device_open(tap->interface, tap->options.net.own, tap->options.prefix,
-				   &tap->fd, error);
+				   &tap->fd, &fault);
 
 	if (r == 0)
 		r = io_tap_watch(tap);

@@ -77,7 +77,7 @@ int io_tap_watch(struct io_tap *tap);
 void io_tap_unwatch(struct io_tap *tap);
 
 /* io_tap_setup.c: everything in the kernel. */
-int io_tap_setup(struct io_tap *tap, char *error);
+int io_tap_setup(struct io_tap *tap, struct fault *fault);
 void io_tap_undo(struct io_tap *tap);
 /* Stops both threads and starts them anew. */
 int io_tap_restart_threads(struct io_tap *tap);

@@ -11,8 +11,6 @@
 #include "director/tap/io_tap_private.h"
 #include "sync/kernel_wire.h"
 
-static_assert(IO_TAP_DEVICE_ERROR == IO_TAP_ERROR, "same buffer");
-
 /* One entry a message, so that each entry pushes out the one before it. */
 #define MASTER_MAXLEN 1
 
@@ -40,21 +38,20 @@ static const struct vs_sysctl settings[] = {
 	{.name = "sloppy_sctp", .value = "1"},
 };
 
-static int fail(char *error, int r, const char *what, const char *remedy)
+static int fail(struct fault *fault, int r, const char *what, const char *remedy)
 {
-	snprintf(error, IO_TAP_ERROR, "%.100s: %s; %s", what, strerror(-r), remedy);
-	return r;
+	return fault_set(fault, r, "%.100s: %s; %s", what, strerror(-r), remedy);
 }
 
 /* EPERM has one remedy, whichever call was refused. */
-static int fail_kernel(char *error, int r, const char *what, const char *remedy)
+static int fail_kernel(struct fault *fault, int r, const char *what, const char *remedy)
 {
 	if (r == -EPERM || r == -EACCES)
 		remedy = "run as root, or with CAP_NET_ADMIN";
-	return fail(error, r, what, remedy);
+	return fail(fault, r, what, remedy);
 }
 
-static int set_sysctls(struct io_tap *tap, char *error)
+static int set_sysctls(struct io_tap *tap, struct fault *fault)
 {
 	const struct vs_sysctl_paths paths = {"/proc/sys", tap->save_path};
 	const char *failed;
@@ -76,9 +73,9 @@ static int set_sysctls(struct io_tap *tap, char *error)
 	if (r >= 0)
 		return 0;
 	if (!failed)
-		return fail(error, r, tap->save_path, "make the state directory, writable for us");
+		return fail(fault, r, tap->save_path, "make the state directory, writable for us");
 	snprintf(what, sizeof(what), "net.ipv4.vs.%s", failed);
-	return fail_kernel(error, r, what, "is the module loaded? modprobe ip_vs");
+	return fail_kernel(fault, r, what, "is the module loaded? modprobe ip_vs");
 }
 
 static int start_threads(struct io_tap *tap)
@@ -109,33 +106,33 @@ int io_tap_stop_threads(struct io_tap *tap)
 }
 
 /* Threads of ours may be left from a process that was killed; those of others are not touched. */
-static int refuse_others(struct io_tap *tap, char *error)
+static int refuse_others(struct io_tap *tap, struct fault *fault)
 {
 	static const char *const roles[IPVS_DAEMON_ROLES] = {"master", "backup"};
 	char interfaces[IPVS_DAEMON_ROLES][IFNAMSIZ];
 	int r = ipvs_daemon_find(tap->daemon, interfaces);
 
 	if (r < 0)
-		return fail_kernel(error, r, "IPVS sync threads",
+		return fail_kernel(fault, r, "IPVS sync threads",
 				   "is ip_vs loaded? modprobe ip_vs");
 	for (int role = 0; role < IPVS_DAEMON_ROLES; role++) {
 		if (!*interfaces[role] || strcmp(interfaces[role], tap->interface) == 0)
 			continue;
-		snprintf(error, IO_TAP_ERROR,
-			 "an IPVS sync daemon already runs on %s; if it is not needed: ipvsadm "
-			 "--stop-daemon %s",
-			 interfaces[role], roles[role]);
-		return -EBUSY;
+		return fault_set(
+			fault, -EBUSY,
+			"an IPVS sync daemon already runs on %s; if it is not needed: ipvsadm "
+			"--stop-daemon %s",
+			interfaces[role], roles[role]);
 	}
 	return 0;
 }
 
-static int open_proc(const char *path, int *ret_fd, char *error)
+static int open_proc(const char *path, int *ret_fd, struct fault *fault)
 {
 	int fd = open(path, O_RDONLY | O_CLOEXEC);
 
 	if (fd < 0)
-		return fail(error, -errno, path, "is ip_vs loaded? modprobe ip_vs");
+		return fail(fault, -errno, path, "is ip_vs loaded? modprobe ip_vs");
 	*ret_fd = fd;
 	return 0;
 }
@@ -155,7 +152,7 @@ static size_t receive_capacity(const struct io_tap *tap)
 	return 2 * MIN((size_t)tap->options.receive_size, most);
 }
 
-static int start(struct io_tap *tap, char *error)
+static int start(struct io_tap *tap, struct fault *fault)
 {
 	uint32_t queue, drops;
 	int r = io_tap_stop_threads(tap);
@@ -163,19 +160,19 @@ static int start(struct io_tap *tap, char *error)
 	if (r == 0)
 		r = start_threads(tap);
 	if (r == -EINVAL)
-		return fail(error, r, "IPVS sync threads",
+		return fail(fault, r, "IPVS sync threads",
 			    "a service whose real servers are of another address family forbids "
 			    "them: ipvsadm -Ln");
 	if (r < 0)
-		return fail_kernel(error, r, "IPVS sync threads", "see dmesg");
+		return fail_kernel(fault, r, "IPVS sync threads", "see dmesg");
 	for (int i = 0; i < TAP_SERVICES && r == 0; i++)
 		r = ipvs_daemon_add_probe(tap->daemon, &tap->services[i]);
 	if (r < 0)
-		return fail_kernel(error, r, "IPVS probe service",
+		return fail_kernel(fault, r, "IPVS probe service",
 				   "is its scheduler there? modprobe ip_vs_rr");
 	r = io_tap_queue_read(tap, &queue, &drops);
 	if (r < 0)
-		return fail(error, r, "the backup thread's socket in /proc/net/udp", "see dmesg");
+		return fail(fault, r, "the backup thread's socket in /proc/net/udp", "see dmesg");
 	pace_init(&tap->pace, receive_capacity(tap), drops);
 	return 0;
 }
@@ -207,7 +204,7 @@ static void look_at_table(struct io_tap *tap)
 	tap->status.table_small = tap->status.table_size < IO_TAP_TABLE_ENOUGH;
 }
 
-int io_tap_setup(struct io_tap *tap, char *error)
+int io_tap_setup(struct io_tap *tap, struct fault *fault)
 {
 	int r;
 
@@ -215,21 +212,21 @@ int io_tap_setup(struct io_tap *tap, char *error)
 		 tap->options.state_dir);
 	r = ipvs_daemon_open(&tap->daemon);
 	if (r == -EPROTONOSUPPORT)
-		return fail(error, r, "the kernel has no IPVS", "load it: modprobe ip_vs");
+		return fail(fault, r, "the kernel has no IPVS", "load it: modprobe ip_vs");
 	if (r < 0)
-		return fail(error, r, "netlink socket", "see the limits of lvsmeshd");
-	if ((r = refuse_others(tap, error)) < 0 ||
-	    (r = open_proc("/proc/net/ip_vs_stats_percpu", &tap->stats_fd, error)) < 0 ||
-	    (r = open_proc("/proc/net/udp", &tap->socket_fd, error)) < 0 ||
-	    (r = open_proc("/proc/net/dev", &tap->device_fd, error)) < 0)
+		return fail(fault, r, "netlink socket", "see the limits of lvsmeshd");
+	if ((r = refuse_others(tap, fault)) < 0 ||
+	    (r = open_proc("/proc/net/ip_vs_stats_percpu", &tap->stats_fd, fault)) < 0 ||
+	    (r = open_proc("/proc/net/udp", &tap->socket_fd, fault)) < 0 ||
+	    (r = open_proc("/proc/net/dev", &tap->device_fd, fault)) < 0)
 		return r;
 	/* Fails if another lvsmeshd runs here, before any of its state is touched. */
 	r = io_tap_device_open(tap->interface, tap->options.net.own, tap->options.prefix, &tap->fd,
-			       error);
+			       fault);
 	if (r < 0)
 		return r;
 	io_tap_protect(tap);
-	if ((r = set_sysctls(tap, error)) < 0 || (r = start(tap, error)) < 0)
+	if ((r = set_sysctls(tap, fault)) < 0 || (r = start(tap, fault)) < 0)
 		return r;
 	look_at_table(tap);
 	return 0;

@@ -13,20 +13,19 @@
 
 /* Makes dir when it is missing. -EEXIST: cluster.key is there; nothing is changed then. */
 int identity_file_save_cluster(const char *dir, const struct cluster_key *cluster,
-			       char error[STORE_ERROR_MAX]);
+			       struct fault *fault);
 int identity_file_load_cluster(const char *dir, struct cluster_key *ret_cluster,
-			       char error[STORE_ERROR_MAX]);
+			       struct fault *fault);
 
 /* The same for a node: key, certificate, cluster.pub. Dates are not checked, see
  * identity_init(). */
-int identity_file_save(const char *dir, const struct identity *identity,
-		       char error[STORE_ERROR_MAX]);
-int identity_file_load(const char *dir, struct identity *ret_identity, char error[STORE_ERROR_MAX]);
+int identity_file_save(const char *dir, const struct identity *identity, struct fault *fault);
+int identity_file_load(const char *dir, struct identity *ret_identity, struct fault *fault);
 
 /* The certificate alone, which is no secret; replaces one that is there. */
 int identity_file_save_certificate(const char *dir, const struct certificate *certificate,
-				   char error[STORE_ERROR_MAX]);
+				   struct fault *fault);
 int identity_file_load_certificate(const char *dir, struct certificate *ret_certificate,
-				   char error[STORE_ERROR_MAX]);
+				   struct fault *fault);
 
 #endif

@@ -171,7 +171,7 @@ static int probe_open(struct probe *probe, char **argv)
 {
 	const struct control_source source = {.context = probe, .facts = facts};
 	struct io_alert_options options;
-	char error[IO_CONTROL_ERROR_MAX];
+	struct fault fault;
 
 	io_alert_options_init(&options);
 	options.loop = &probe->loop;
@@ -186,7 +186,7 @@ static int probe_open(struct probe *probe, char **argv)
 	options.webhook_attempts = 5;
 	if (io_alert_open(&options, &probe->alert) < 0)
 		return -1;
-	return io_control_open(&probe->loop, argv[1], &source, &probe->control, error);
+	return io_control_open(&probe->loop, argv[1], &source, &probe->control, &fault);
 }
 
 int main(int argc, char **argv)

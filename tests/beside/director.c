@@ -181,7 +181,8 @@ static void terminate(uv_signal_t *term, int number)
 	io_tap_close(director->tap, tap_closed, director);
 }
 
-static int open_node(struct director *director, uint8_t number, unsigned int probe_ms, char *error)
+static int open_node(struct director *director, uint8_t number, unsigned int probe_ms,
+		     struct fault *fault)
 {
 	struct io_node_options options = {
 		.loop = &director->loop,
@@ -211,10 +212,10 @@ static int open_node(struct director *director, uint8_t number, unsigned int pro
 
 	if (probe_ms)
 		options.node.profile.interval = probe_ms * USEC_PER_MSEC;
-	return io_node_open(&options, &director->node, error);
+	return io_node_open(&options, &director->node, fault);
 }
 
-static int open_tap(struct director *director, char *error)
+static int open_tap(struct director *director, struct fault *fault)
 {
 	struct io_tap_options options;
 
@@ -234,7 +235,7 @@ static int open_tap(struct director *director, char *error)
 		.missed = nothing,
 		.changed = nothing,
 	};
-	return io_tap_open(&options, &director->tap, error);
+	return io_tap_open(&options, &director->tap, fault);
 }
 
 static bool endpoint_read(const char *text, struct endpoint *ret_endpoint)
@@ -248,7 +249,7 @@ static bool endpoint_read(const char *text, struct endpoint *ret_endpoint)
 int main(int argc, char **argv)
 {
 	static struct director director;
-	char error[MAX(IO_TAP_ERROR, IO_STREAMS_ERROR_MAX)] = "";
+	struct fault fault = {""};
 	uint8_t number = (uint8_t)(argc > 1 ? atoi(argv[1]) : 0);
 
 	if (argc < 6 || number == 0 || number > 9 || !endpoint_read(argv[2], &director.listen) ||
@@ -268,9 +269,9 @@ int main(int argc, char **argv)
 	uv_signal_init(&director.loop, &director.ask);
 	uv_check_init(&director.loop, &director.turn);
 
-	if (open_node(&director, number, argc > 6 ? (unsigned int)atoi(argv[6]) : 0, error) < 0 ||
-	    open_tap(&director, error) < 0) {
-		fprintf(stderr, "%s\n", error);
+	if (open_node(&director, number, argc > 6 ? (unsigned int)atoi(argv[6]) : 0, &fault) < 0 ||
+	    open_tap(&director, &fault) < 0) {
+		fprintf(stderr, "%s\n", fault.text);
 		return 1;
 	}
 	uv_signal_start(&director.term, terminate, SIGTERM);

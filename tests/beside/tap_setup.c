@@ -90,12 +90,12 @@ static int share_times(uint32_t **ret_times)
 	return *ret_times == MAP_FAILED ? -errno : 0;
 }
 
-int io_tap_setup(struct io_tap *tap, char *error)
+int io_tap_setup(struct io_tap *tap, struct fault *fault)
 {
 	struct kernel kernel = {.syncid = tap->options.syncid};
 	uint32_t queue, drops;
 	int r = io_tap_device_open(tap->interface, tap->options.net.own, tap->options.prefix,
-				   &tap->fd, error);
+				   &tap->fd, fault);
 
 	if (r < 0)
 		return r;
@@ -108,10 +108,8 @@ int io_tap_setup(struct io_tap *tap, char *error)
 				tap->options.receive_size);
 	if (r == 0)
 		r = io_tap_queue_read(tap, &queue, &drops);
-	if (r < 0) {
-		snprintf(error, IO_TAP_ERROR, "no kernel: %s", strerror(-r));
-		return r;
-	}
+	if (r < 0)
+		return fault_set(fault, r, "no kernel: %s", strerror(-r));
 	pace_init(&tap->pace, 2 * (size_t)tap->options.receive_size, drops);
 	fflush(stdout);
 	child = fork();

@@ -56,11 +56,11 @@ static void damage(const char *name, judge *harmless)
 
 static bool state_file_harmless(void)
 {
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	uint8_t *text = NULL;
 	size_t length = 0;
 	bool same;
-	int r = state_file_load(scratch.dir, "some", SIZE, &text, &length, error);
+	int r = state_file_load(scratch.dir, "some", SIZE, &text, &length, &fault);
 
 	same = length == 5 && memcmp(text, "hello", 6) == 0;
 	free(text);
@@ -69,41 +69,41 @@ static bool state_file_harmless(void)
 
 static void test_state_file(void **state)
 {
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	uint8_t *text;
 	size_t length;
 
 	(void)state;
-	assert_int_equal(state_file_load(scratch.dir, "none", SIZE, &text, &length, error),
+	assert_int_equal(state_file_load(scratch.dir, "none", SIZE, &text, &length, &fault),
 			 -ENOENT);
-	assert_int_equal(state_file_save(scratch.dir, "some", 0600, "hello", 5, error), 0);
-	assert_int_equal(state_file_load(scratch.dir, "some", SIZE, &text, &length, error), 0);
+	assert_int_equal(state_file_save(scratch.dir, "some", 0600, "hello", 5, &fault), 0);
+	assert_int_equal(state_file_load(scratch.dir, "some", SIZE, &text, &length, &fault), 0);
 	free(text);
 	damage("some", state_file_harmless);
 }
 
 static bool epoch_harmless(void)
 {
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	uint64_t epoch = 0;
-	int r = epoch_next(scratch.dir, 0, &epoch, error);
+	int r = epoch_next(scratch.dir, 0, &epoch, &fault);
 
 	return r == -EBADMSG || (r == 0 && epoch == 1800000002);
 }
 
 static void test_epoch(void **state)
 {
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	uint64_t epoch;
 
 	(void)state;
-	assert_int_equal(epoch_next(scratch.dir, (usec_t)1800000000 * USEC_PER_SEC, &epoch, error),
+	assert_int_equal(epoch_next(scratch.dir, (usec_t)1800000000 * USEC_PER_SEC, &epoch, &fault),
 			 0);
 	damage("epoch", epoch_harmless);
 	/* As an older program wrote it. */
 	scratch_write(&scratch, "epoch", "1800000001\n", 11);
 	assert_true(epoch_harmless());
-	assert_int_equal(epoch_next(scratch.dir, 0, &epoch, error), 0);
+	assert_int_equal(epoch_next(scratch.dir, 0, &epoch, &fault), 0);
 	assert_int_equal(epoch, 1800000003);
 }
 
@@ -166,14 +166,15 @@ static void test_sysctl(void **state)
 					   "sys/net/ipv4", "sys/net/ipv4/vs",
 					   "sys/kernel",   "sys/kernel/random"};
 	static const char text[] = "boot-1\nsloppy_tcp 0\nsync_threshold 3 50\n";
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(dirs); i++)
 		assert_int_equal(mkdir(scratch_path(&scratch, dirs[i]), 0700), 0);
 	scratch_write(&scratch, "sys/kernel/random/boot_id", "boot-1\n", 7);
 	scratch_write(&scratch, "sys/net/ipv4/vs/sloppy_tcp", "1\n", 2);
-	assert_int_equal(state_file_save(scratch.dir, "saved", 0600, text, strlen(text), error), 0);
+	assert_int_equal(state_file_save(scratch.dir, "saved", 0600, text, strlen(text), &fault),
+			 0);
 	damage("saved", sysctl_harmless);
 }
 
@@ -192,8 +193,8 @@ static bool same_keys(const struct identity *a, const struct identity *b)
 static bool identity_harmless(void)
 {
 	static struct identity want, got;
-	char error[STORE_ERROR_MAX];
-	int r = identity_file_load(scratch.dir, &got, error);
+	struct fault fault;
+	int r = identity_file_load(scratch.dir, &got, &fault);
 
 	fixture_identity(1, 1, &want);
 	return r == -EBADMSG ||
@@ -205,11 +206,11 @@ static void test_identity(void **state)
 {
 	static const char *const names[] = {"key", "certificate", "cluster.pub"};
 	static struct identity identity;
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 
 	(void)state;
 	fixture_identity(1, 1, &identity);
-	assert_int_equal(identity_file_save(scratch.dir, &identity, error), 0);
+	assert_int_equal(identity_file_save(scratch.dir, &identity, &fault), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		damage(names[i], identity_harmless);
 		put(names[i], len);
@@ -255,10 +256,10 @@ static bool core_harmless(const uint8_t *roster, size_t length)
 
 static bool roster_harmless(void)
 {
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	uint8_t *roster = NULL;
 	size_t length = 0;
-	int r = state_file_load(scratch.dir, "roster", SIZE, &roster, &length, error);
+	int r = state_file_load(scratch.dir, "roster", SIZE, &roster, &length, &fault);
 	bool ok = r >= 0 && core_harmless(roster, length);
 
 	free(roster);
@@ -295,7 +296,7 @@ static void test_roster(void **state)
 					 .kind = MEMBERSHIP_KIND_STATE,
 					 .data = frame,
 					 .now = {3 * USEC_PER_SEC, FIXTURE_WALL}};
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	struct membership *them, *m;
 	size_t length;
 
@@ -319,7 +320,7 @@ static void test_roster(void **state)
 	}
 	for (size_t cut = 0; cut < length; cut++)
 		assert_true(core_harmless(roster, cut));
-	assert_int_equal(state_file_save(scratch.dir, "roster", 0600, roster, length, error), 0);
+	assert_int_equal(state_file_save(scratch.dir, "roster", 0600, roster, length, &fault), 0);
 	damage("roster", roster_harmless);
 }
 

@@ -31,12 +31,13 @@ static int tear_down(void **state)
 static void test_rises(void **state)
 {
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX], text[64];
+	char text[64];
+	struct fault fault;
 	uint64_t first, epoch;
 	size_t len;
 
 	assert_int_equal(epoch_taken(scratch->dir), 0);
-	assert_int_equal(epoch_next(scratch->dir, WALL, &first, error), 0);
+	assert_int_equal(epoch_next(scratch->dir, WALL, &first, &fault), 0);
 	assert_int_equal(first, 1800000001);
 	assert_in_range(epoch_taken(scratch->dir) / USEC_PER_SEC, time(NULL) - 2, time(NULL));
 	assert_int_equal(epoch_returned(scratch->dir), 0);
@@ -47,7 +48,7 @@ static void test_rises(void **state)
 	assert_int_equal(epoch_set_returned("/nowhere", WALL), -ENOENT);
 	/* Even with a clock that went back. */
 	for (uint64_t i = 1; i < 5; i++) {
-		assert_int_equal(epoch_next(scratch->dir, 0, &epoch, error), 0);
+		assert_int_equal(epoch_next(scratch->dir, 0, &epoch, &fault), 0);
 		assert_int_equal(epoch, first + i);
 	}
 	len = scratch_read(scratch, "epoch", text, sizeof(text));
@@ -60,22 +61,22 @@ static void test_rises(void **state)
 static void test_makes_directory(void **state)
 {
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	uint64_t epoch;
 
-	assert_int_equal(epoch_next(scratch_path(scratch, "state"), 0, &epoch, error), 0);
+	assert_int_equal(epoch_next(scratch_path(scratch, "state"), 0, &epoch, &fault), 0);
 	assert_int_equal(epoch, 1);
 }
 
 static void test_left_by_a_crash(void **state)
 {
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	uint64_t epoch;
 
 	scratch_write(scratch, "epoch", "41\n", 3);
 	scratch_write(scratch, "epoch.new", "4", 1);
-	assert_int_equal(epoch_next(scratch->dir, WALL, &epoch, error), 0);
+	assert_int_equal(epoch_next(scratch->dir, WALL, &epoch, &fault), 0);
 	assert_int_equal(epoch, 42);
 }
 
@@ -96,14 +97,15 @@ static void test_damaged(void **state)
 		"1111111111111111111111111111\n",
 	};
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX], text[64];
+	char text[64];
+	struct fault fault;
 	uint64_t epoch = 7;
 
 	for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
 		scratch_write(scratch, "epoch", texts[i], strlen(texts[i]));
-		assert_int_equal(epoch_next(scratch->dir, WALL, &epoch, error), -EBADMSG);
-		assert_non_null(strstr(error, scratch_path(scratch, "epoch is damaged")));
-		assert_non_null(strstr(error, "remove it"));
+		assert_int_equal(epoch_next(scratch->dir, WALL, &epoch, &fault), -EBADMSG);
+		assert_non_null(strstr(fault.text, scratch_path(scratch, "epoch is damaged")));
+		assert_non_null(strstr(fault.text, "remove it"));
 		assert_int_equal(scratch_read(scratch, "epoch", text, sizeof(text)),
 				 strlen(texts[i]));
 	}
@@ -113,39 +115,40 @@ static void test_damaged(void **state)
 static void test_raise(void **state)
 {
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	uint64_t epoch = 0;
 
-	assert_int_equal(epoch_raise(scratch->dir, 50, error), 0);
-	assert_int_equal(epoch_next(scratch->dir, WALL, &epoch, error), 0);
+	assert_int_equal(epoch_raise(scratch->dir, 50, &fault), 0);
+	assert_int_equal(epoch_next(scratch->dir, WALL, &epoch, &fault), 0);
 	assert_int_equal(epoch, 50);
-	assert_int_equal(epoch_raise(scratch->dir, 51, error), 0);
-	assert_int_equal(epoch_raise(scratch->dir, 7, error), 0);
-	assert_int_equal(epoch_next(scratch->dir, WALL, &epoch, error), 0);
+	assert_int_equal(epoch_raise(scratch->dir, 51, &fault), 0);
+	assert_int_equal(epoch_raise(scratch->dir, 7, &fault), 0);
+	assert_int_equal(epoch_next(scratch->dir, WALL, &epoch, &fault), 0);
 	assert_int_equal(epoch, 51);
 	scratch_write(scratch, "epoch", "x", 1);
-	assert_int_equal(epoch_raise(scratch->dir, 100, error), -EBADMSG);
-	assert_non_null(strstr(error, "epoch is damaged"));
+	assert_int_equal(epoch_raise(scratch->dir, 100, &fault), -EBADMSG);
+	assert_non_null(strstr(fault.text, "epoch is damaged"));
 }
 
 static void test_cannot_write(void **state)
 {
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	uint64_t epoch = 7;
 
 	scratch_write(scratch, "file", "", 0);
-	assert_int_equal(epoch_next(scratch_path(scratch, "file"), WALL, &epoch, error), -ENOTDIR);
-	assert_non_null(strstr(error, "file/epoch: Not a directory"));
-	assert_int_equal(epoch_next(scratch_path(scratch, "no/dir"), WALL, &epoch, error), -ENOENT);
-	assert_non_null(strstr(error, "no/dir"));
+	assert_int_equal(epoch_next(scratch_path(scratch, "file"), WALL, &epoch, &fault), -ENOTDIR);
+	assert_non_null(strstr(fault.text, "file/epoch: Not a directory"));
+	assert_int_equal(epoch_next(scratch_path(scratch, "no/dir"), WALL, &epoch, &fault),
+			 -ENOENT);
+	assert_non_null(strstr(fault.text, "no/dir"));
 	assert_int_equal(mkdir(scratch_path(scratch, "epoch"), 0700), 0);
-	assert_int_equal(epoch_next(scratch->dir, WALL, &epoch, error), -EINVAL);
-	assert_non_null(strstr(error, "not a regular file"));
+	assert_int_equal(epoch_next(scratch->dir, WALL, &epoch, &fault), -EINVAL);
+	assert_non_null(strstr(fault.text, "not a regular file"));
 	assert_int_equal(mkdir(scratch_path(scratch, "blocked"), 0700), 0);
 	assert_int_equal(mkdir(scratch_path(scratch, "blocked/epoch.new"), 0700), 0);
-	assert_true(epoch_next(scratch_path(scratch, "blocked"), WALL, &epoch, error) < 0);
-	assert_non_null(strstr(error, "epoch.new"));
+	assert_true(epoch_next(scratch_path(scratch, "blocked"), WALL, &epoch, &fault) < 0);
+	assert_non_null(strstr(fault.text, "epoch.new"));
 	assert_int_equal(epoch, 7);
 }
 

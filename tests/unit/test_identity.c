@@ -109,14 +109,15 @@ static unsigned int mode_of(struct scratch *scratch, const char *name)
 static void test_files(void **state)
 {
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX], dir[PATH_MAX];
+	char dir[PATH_MAX];
+	struct fault fault;
 	struct cluster_key cluster_back;
 	struct identity back;
 	mode_t mask = umask(0);
 
 	strcpy(dir, scratch_path(scratch, "made"));
-	assert_int_equal(identity_file_save_cluster(dir, &cluster, error), 0);
-	assert_int_equal(identity_file_save(dir, &d1, error), 0);
+	assert_int_equal(identity_file_save_cluster(dir, &cluster, &fault), 0);
+	assert_int_equal(identity_file_save(dir, &d1, &fault), 0);
 	umask(mask);
 	assert_int_equal(mode_of(scratch, "made"), 0700);
 	assert_int_equal(mode_of(scratch, "made/cluster.key"), 0600);
@@ -124,31 +125,31 @@ static void test_files(void **state)
 	assert_int_equal(mode_of(scratch, "made/cluster.pub"), 0644);
 	assert_int_equal(mode_of(scratch, "made/certificate"), 0644);
 
-	assert_int_equal(identity_file_load_cluster(dir, &cluster_back, error), 0);
+	assert_int_equal(identity_file_load_cluster(dir, &cluster_back, &fault), 0);
 	assert_memory_equal(&cluster_back, &cluster, sizeof(cluster));
-	assert_int_equal(identity_file_load(dir, &back, error), 0);
+	assert_int_equal(identity_file_load(dir, &back, &fault), 0);
 	assert_memory_equal(&back, &d1, sizeof(back));
 }
 
 static void test_keys_are_not_replaced(void **state)
 {
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 	struct cluster_key other, back;
 	struct identity d2, identity;
 
 	fixture_cluster(2, &other);
 	fixture_identity(1, 2, &d2);
-	assert_int_equal(identity_file_save_cluster(scratch->dir, &cluster, error), 0);
-	assert_int_equal(identity_file_save_cluster(scratch->dir, &other, error), -EEXIST);
-	assert_non_null(strstr(error, scratch_path(scratch, "cluster.key")));
-	assert_non_null(strstr(error, "move it away"));
-	assert_int_equal(identity_file_load_cluster(scratch->dir, &back, error), 0);
+	assert_int_equal(identity_file_save_cluster(scratch->dir, &cluster, &fault), 0);
+	assert_int_equal(identity_file_save_cluster(scratch->dir, &other, &fault), -EEXIST);
+	assert_non_null(strstr(fault.text, scratch_path(scratch, "cluster.key")));
+	assert_non_null(strstr(fault.text, "move it away"));
+	assert_int_equal(identity_file_load_cluster(scratch->dir, &back, &fault), 0);
 	assert_memory_equal(&back, &cluster, sizeof(back));
 
-	assert_int_equal(identity_file_save(scratch->dir, &d1, error), 0);
-	assert_int_equal(identity_file_save(scratch->dir, &d2, error), -EEXIST);
-	assert_int_equal(identity_file_load(scratch->dir, &identity, error), 0);
+	assert_int_equal(identity_file_save(scratch->dir, &d1, &fault), 0);
+	assert_int_equal(identity_file_save(scratch->dir, &d2, &fault), -EEXIST);
+	assert_int_equal(identity_file_load(scratch->dir, &identity, &fault), 0);
 	assert_memory_equal(&identity, &d1, sizeof(identity));
 	assert_int_not_equal(access(scratch_path(scratch, "key.new"), F_OK), 0);
 }
@@ -157,38 +158,40 @@ static void test_open_secret(void **state)
 {
 	static const mode_t modes[] = {0640, 0604, 0620, 0602, 0644, 0666};
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX], remedy[PATH_MAX + 16];
+	char remedy[PATH_MAX + 16];
+	struct fault fault;
 	struct identity back;
 
-	assert_int_equal(identity_file_save(scratch->dir, &d1, error), 0);
+	assert_int_equal(identity_file_save(scratch->dir, &d1, &fault), 0);
 	snprintf(remedy, sizeof(remedy), "chmod 600 %s", scratch_path(scratch, "key"));
 	for (size_t i = 0; i < ARRAY_SIZE(modes); i++) {
 		assert_int_equal(chmod(scratch_path(scratch, "key"), modes[i]), 0);
-		assert_int_equal(identity_file_load(scratch->dir, &back, error), -EACCES);
-		assert_non_null(strstr(error, remedy));
+		assert_int_equal(identity_file_load(scratch->dir, &back, &fault), -EACCES);
+		assert_non_null(strstr(fault.text, remedy));
 	}
 	assert_int_equal(chmod(scratch_path(scratch, "key"), 0400), 0);
-	assert_int_equal(identity_file_load(scratch->dir, &back, error), 0);
+	assert_int_equal(identity_file_load(scratch->dir, &back, &fault), 0);
 }
 
 static void test_missing(void **state)
 {
 	static const char *const names[] = {"key", "certificate", "cluster.pub"};
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX], message[64];
+	char message[64];
+	struct fault fault;
 	struct cluster_key key;
 	struct identity back;
 
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		assert_int_equal(identity_file_save(scratch->dir, &d1, error), 0);
+		assert_int_equal(identity_file_save(scratch->dir, &d1, &fault), 0);
 		unlink(scratch_path(scratch, names[i]));
-		assert_int_equal(identity_file_load(scratch->dir, &back, error), -ENOENT);
+		assert_int_equal(identity_file_load(scratch->dir, &back, &fault), -ENOENT);
 		snprintf(message, sizeof(message), "%s is missing: ", names[i]);
-		assert_non_null(strstr(error, message));
+		assert_non_null(strstr(fault.text, message));
 		unlink(scratch_path(scratch, "key"));
 	}
-	assert_int_equal(identity_file_load_cluster(scratch->dir, &key, error), -ENOENT);
-	assert_non_null(strstr(error, "keygen cluster"));
+	assert_int_equal(identity_file_load_cluster(scratch->dir, &key, &fault), -ENOENT);
+	assert_non_null(strstr(fault.text, "keygen cluster"));
 }
 
 /* Every file, cut anywhere or with any character changed: refused, and by its name. Only white
@@ -197,18 +200,19 @@ static void test_damaged(void **state)
 {
 	static const char *const names[] = {"key", "certificate", "cluster.pub"};
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX], text[ARMOR_TEXT_MAX], was;
+	char text[ARMOR_TEXT_MAX], was;
+	struct fault fault;
 	struct identity back;
 
-	assert_int_equal(identity_file_save(scratch->dir, &d1, error), 0);
+	assert_int_equal(identity_file_save(scratch->dir, &d1, &fault), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
 		size_t len = scratch_read(scratch, names[i], text, sizeof(text));
 
 		assert_int_equal(chmod(scratch_path(scratch, names[i]), 0600), 0);
 		for (size_t n = 0; n < len - 1; n++) {
 			scratch_write(scratch, names[i], text, n);
-			assert_int_equal(identity_file_load(scratch->dir, &back, error), -EBADMSG);
-			assert_non_null(strstr(error, scratch_path(scratch, names[i])));
+			assert_int_equal(identity_file_load(scratch->dir, &back, &fault), -EBADMSG);
+			assert_non_null(strstr(fault.text, scratch_path(scratch, names[i])));
 		}
 		for (size_t n = 0; n < len; n++) {
 			was = text[n];
@@ -216,51 +220,52 @@ static void test_damaged(void **state)
 				continue;
 			text[n] = was == 'A' ? 'B' : 'A';
 			scratch_write(scratch, names[i], text, len);
-			assert_int_equal(identity_file_load(scratch->dir, &back, error), -EBADMSG);
+			assert_int_equal(identity_file_load(scratch->dir, &back, &fault), -EBADMSG);
 			text[n] = was;
 		}
 		scratch_write(scratch, names[i], text, len);
-		assert_int_equal(identity_file_load(scratch->dir, &back, error), 0);
+		assert_int_equal(identity_file_load(scratch->dir, &back, &fault), 0);
 	}
 }
 
 static void test_mixed_up(void **state)
 {
 	struct scratch *scratch = *state;
-	char error[STORE_ERROR_MAX], text[ARMOR_TEXT_MAX], big[ARMOR_TEXT_MAX + 1] = {0};
+	char text[ARMOR_TEXT_MAX], big[ARMOR_TEXT_MAX + 1] = {0};
+	struct fault fault;
 	struct identity d2, back;
 	struct cluster_key other, key;
 	size_t len;
 
 	fixture_identity(1, 2, &d2);
 	fixture_cluster(2, &other);
-	assert_int_equal(identity_file_save(scratch->dir, &d1, error), 0);
+	assert_int_equal(identity_file_save(scratch->dir, &d1, &fault), 0);
 
 	armor_format(ARMOR_CERTIFICATE, d2.certificate.bytes, d2.certificate.len, text,
 		     sizeof(text), &len);
 	scratch_write(scratch, "certificate", text, len);
-	assert_int_equal(identity_file_load(scratch->dir, &back, error), -EBADMSG);
-	assert_non_null(strstr(error, "certificate is of another key"));
+	assert_int_equal(identity_file_load(scratch->dir, &back, &fault), -EBADMSG);
+	assert_non_null(strstr(fault.text, "certificate is of another key"));
 
 	armor_format(ARMOR_CERTIFICATE, d2.seed, sizeof(d2.seed), text, sizeof(text), &len);
 	scratch_write(scratch, "certificate", text, len);
-	assert_int_equal(identity_file_load(scratch->dir, &back, error), -EBADMSG);
-	assert_non_null(strstr(error, "is not a certificate"));
+	assert_int_equal(identity_file_load(scratch->dir, &back, &fault), -EBADMSG);
+	assert_non_null(strstr(fault.text, "is not a certificate"));
 
 	scratch_write(scratch, "certificate", big, sizeof(big));
-	assert_int_equal(identity_file_load(scratch->dir, &back, error), -EFBIG);
+	assert_int_equal(identity_file_load(scratch->dir, &back, &fault), -EFBIG);
 
 	armor_format(ARMOR_NODE_KEY, d1.seed, sizeof(d1.seed) - 1, text, sizeof(text), &len);
 	scratch_write(scratch, "key", text, len);
-	assert_int_equal(identity_file_load(scratch->dir, &back, error), -EBADMSG);
-	assert_non_null(strstr(error, "too short"));
+	assert_int_equal(identity_file_load(scratch->dir, &back, &fault), -EBADMSG);
+	assert_non_null(strstr(fault.text, "too short"));
 
-	assert_int_equal(identity_file_save_cluster(scratch->dir, &cluster, error), 0);
+	assert_int_equal(identity_file_save_cluster(scratch->dir, &cluster, &fault), 0);
 	armor_format(ARMOR_CLUSTER_PUBLIC, other.public_key, SIGN_PUBLIC_SIZE, text, sizeof(text),
 		     &len);
 	scratch_write(scratch, "cluster.pub", text, len);
-	assert_int_equal(identity_file_load_cluster(scratch->dir, &key, error), -EBADMSG);
-	assert_non_null(strstr(error, "does not belong to cluster.pub"));
+	assert_int_equal(identity_file_load_cluster(scratch->dir, &key, &fault), -EBADMSG);
+	assert_non_null(strstr(fault.text, "does not belong to cluster.pub"));
 }
 
 static void test_renewed(void **state)

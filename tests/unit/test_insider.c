@@ -164,10 +164,10 @@ static void node_start(struct world *world)
 		.epoch_wanted = epoch_wanted,
 		.returned = returned,
 	};
-	char error[IO_STREAMS_ERROR_MAX];
+	struct fault fault;
 
 	options.node.profile.interval = PROBE;
-	assert_int_equal(io_node_open(&options, &world->node, error), 0);
+	assert_int_equal(io_node_open(&options, &world->node, &fault), 0);
 }
 
 /* So many that the table takes a while to walk. */

@@ -92,7 +92,7 @@ static int setup(void **state)
 				       .entries_max = 2000};
 	struct config_error error;
 	struct control_source source = source_of(world);
-	char text[IO_CONTROL_ERROR_MAX];
+	struct fault fault;
 
 	fixture_identity(1, 1, &world->identity);
 	assert_int_equal(config_parse(yaml, strlen(yaml), "test", &world->config, &error), 0);
@@ -104,7 +104,7 @@ static int setup(void **state)
 	scratch_init(&world->scratch);
 	uv_loop_init(&world->loop);
 	assert_int_equal(io_control_open(&world->loop, scratch_path(&world->scratch, "run/sock"),
-					 &source, &world->control, text),
+					 &source, &world->control, &fault),
 			 0);
 	*state = world;
 	return 0;
@@ -414,27 +414,29 @@ static void test_second_daemon(void **state)
 {
 	struct world *world = *state;
 	struct control_source source = source_of(world);
-	char path[PATH_MAX], error[IO_CONTROL_ERROR_MAX];
+	char path[PATH_MAX];
+	struct fault fault;
 	struct sockaddr_un address = {.sun_family = AF_UNIX};
 	struct io_control *second;
 	int fd = socket(AF_UNIX, SOCK_STREAM, 0);
 
 	strcpy(path, scratch_path(&world->scratch, "run/sock"));
-	assert_int_equal(io_control_open(&world->loop, path, &source, &second, error), -EADDRINUSE);
-	assert_non_null(strstr(error, "another lvsmeshd"));
+	assert_int_equal(io_control_open(&world->loop, path, &source, &second, &fault),
+			 -EADDRINUSE);
+	assert_non_null(strstr(fault.text, "another lvsmeshd"));
 
 	/* the socket that a killed daemon left is taken over */
 	strcpy(address.sun_path, scratch_path(&world->scratch, "left"));
 	assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 	close(fd);
-	assert_int_equal(io_control_open(&world->loop, address.sun_path, &source, &second, error),
+	assert_int_equal(io_control_open(&world->loop, address.sun_path, &source, &second, &fault),
 			 0);
 	io_control_close(second, closed, world);
 
 	/* but a file is not */
 	scratch_write(&world->scratch, "file", "x", 1);
 	assert_int_equal(io_control_open(&world->loop, scratch_path(&world->scratch, "file"),
-					 &source, &second, error),
+					 &source, &second, &fault),
 			 -EEXIST);
 }
 

@@ -94,7 +94,7 @@ static void returned(void *context, usec_t wall)
 }
 
 static int side_open(struct world *world, struct side *side, uint8_t number,
-		     const struct endpoint *join, char *error)
+		     const struct endpoint *join, struct fault *fault)
 {
 	struct io_node_options options = {
 		.loop = &world->loop,
@@ -122,7 +122,7 @@ static int side_open(struct world *world, struct side *side, uint8_t number,
 		.returned = returned,
 	};
 
-	return io_node_open(&options, &side->node, error);
+	return io_node_open(&options, &side->node, fault);
 }
 
 static void too_late(uv_timer_t *timer)
@@ -217,13 +217,13 @@ static void capture(struct side *side, uint32_t client)
 static void test_replicates(void **state)
 {
 	struct world *world = *state;
-	char error[IO_STREAMS_ERROR_MAX];
+	struct fault fault;
 	unsigned int injected;
 
-	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, error), 0);
+	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, &fault), 0);
 	capture(&world->a, 0x0a000001);
 	io_node_captured_all(world->a.node);
-	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, &fault), 0);
 	while (!connected(&world->a) || !connected(&world->b))
 		uv_run(&world->loop, UV_RUN_ONCE);
 	/* a new director waits until the entries from before its start are in its kernel */
@@ -257,7 +257,7 @@ static void test_replicates(void **state)
 	side_close(&world->b);
 	while (!world->b.closed || connected(&world->a))
 		uv_run(&world->loop, UV_RUN_ONCE);
-	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, &fault), 0);
 	while (!connected(&world->a) || !connected(&world->b))
 		uv_run(&world->loop, UV_RUN_ONCE);
 	side_close(&world->a);
@@ -270,10 +270,10 @@ static void test_long_turn(void **state)
 {
 	struct world *world = *state;
 	struct membership_status status;
-	char error[IO_STREAMS_ERROR_MAX];
+	struct fault fault;
 
-	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, error), 0);
-	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, &fault), 0);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, &fault), 0);
 	while (!connected(&world->a) || !connected(&world->b))
 		uv_run(&world->loop, UV_RUN_ONCE);
 	/* On a busy machine it has been late already. */
@@ -378,10 +378,10 @@ static void test_deaf(void **state)
 	struct sync_stream_status reads, deaf;
 	struct world *world = *state;
 	struct guest guest;
-	char error[IO_STREAMS_ERROR_MAX];
+	struct fault fault;
 
-	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, error), 0);
-	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, &fault), 0);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, &fault), 0);
 	while (!connected(&world->a) || !connected(&world->b))
 		uv_run(&world->loop, UV_RUN_ONCE);
 	guest_open(world, &guest, &world->a);
@@ -428,10 +428,10 @@ static bool datagrams_pass(const struct side *side)
 static void test_membership(void **state)
 {
 	struct world *world = *state;
-	char error[IO_STREAMS_ERROR_MAX];
+	struct fault fault;
 
-	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, error), 0);
-	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, &fault), 0);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, &fault), 0);
 	while (!datagrams_pass(&world->a) || !datagrams_pass(&world->b) || !world->a.roster)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_int_equal(world->a.joined, 1);
@@ -445,14 +445,14 @@ static void test_membership(void **state)
 	side_close(&world->b);
 	while (!world->b.closed)
 		uv_run(&world->loop, UV_RUN_ONCE);
-	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, &fault), 0);
 	while (other_of(&world->a).state != STATE_ALIVE)
 		uv_run(&world->loop, UV_RUN_ONCE);
 	assert_int_equal(world->a.failed, 0);
 	side_close(&world->b);
 	while (world->a.failed == 0)
 		uv_run(&world->loop, UV_RUN_ONCE);
-	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), 0);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, &fault), 0);
 	world->b.done = false;
 	while (other_of(&world->a).state != STATE_ALIVE)
 		uv_run(&world->loop, UV_RUN_ONCE);
@@ -467,15 +467,16 @@ static void test_membership(void **state)
 static void test_listen_refused(void **state)
 {
 	struct world *world = *state;
-	char error[IO_STREAMS_ERROR_MAX];
+	struct fault fault;
 
-	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, error), 0);
+	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, &fault), 0);
 	world->b.listen = world->a.listen;
-	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), UV_EADDRINUSE);
-	assert_non_null(strstr(error, "another program listens there"));
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, &fault), UV_EADDRINUSE);
+	assert_non_null(strstr(fault.text, "another program listens there"));
 	world->b.listen.ip.bytes[0] = 192;
-	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, error), UV_EADDRNOTAVAIL);
-	assert_non_null(strstr(error, "cluster.listen"));
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, &fault),
+			 UV_EADDRNOTAVAIL);
+	assert_non_null(strstr(fault.text, "cluster.listen"));
 	side_close(&world->a);
 }
 

@@ -133,7 +133,7 @@ int ipvs_apply(struct ipvs *ipvs, const struct plan *plan, struct ipvs_error *re
 }
 
 int vip_apply(const char *interface, struct vip_list wanted, struct vip_list ours, bool keep_local,
-	      struct vip_changes *ret_changes, struct vip_error *ret_error)
+	      struct vip_changes *ret_changes, struct fault *ret_error)
 {
 	char what[64];
 
@@ -146,7 +146,7 @@ int vip_apply(const char *interface, struct vip_list wanted, struct vip_list our
 	return 0;
 }
 
-int vip_release(struct vip_list vips, struct vip_error *ret_error)
+int vip_release(struct vip_list vips, struct fault *ret_error)
 {
 	(void)vips;
 	(void)ret_error;
@@ -248,10 +248,10 @@ static int teardown(void **state)
 static void open_with(struct world *world, struct config *config)
 {
 	const struct io_services_callbacks callbacks = {put_back, programmed, listed, world};
-	char error[IO_SERVICES_ERROR_MAX];
+	struct fault fault;
 
 	assert_int_equal(
-		io_services_open(&world->loop, config, &callbacks, &world->services, error), 0);
+		io_services_open(&world->loop, config, &callbacks, &world->services, &fault), 0);
 	config_free(config);
 }
 

@@ -146,7 +146,7 @@ static void test_turns(void **state)
 		.closed = closed,
 		.output = output,
 	};
-	char error[IO_STREAMS_ERROR_MAX];
+	struct fault fault;
 
 	(void)state;
 	uv_loop_init(&world.loop);
@@ -155,13 +155,13 @@ static void test_turns(void **state)
 	uv_prepare_init(&world.loop, &world.turn);
 	world.turn.data = &world;
 	uv_prepare_start(&world.turn, turn_begins);
-	assert_int_equal(io_streams_open(&options, &world.sends, error), 0);
+	assert_int_equal(io_streams_open(&options, &world.sends, &fault), 0);
 	options.listen = &endpoint;
 	options.n_listen = 1;
 	options.opened = opened;
 	options.data = data;
 	options.output = silent;
-	assert_int_equal(io_streams_open(&options, &world.takes, error), 0);
+	assert_int_equal(io_streams_open(&options, &world.takes, &fault), 0);
 	for (unsigned int i = 0; i < SENDERS; i++)
 		assert_int_equal(io_streams_dial(world.sends, i, &endpoint), 0);
 	while (!all_read(&world))
@@ -245,7 +245,7 @@ static struct endpoint crowd_open(struct crowd *crowd)
 		.closed = crowd_closed,
 		.output = silent,
 	};
-	char error[IO_STREAMS_ERROR_MAX];
+	struct fault fault;
 
 	uv_loop_init(&world->loop);
 	uv_timer_init(&world->loop, &world->deadline);
@@ -253,7 +253,7 @@ static struct endpoint crowd_open(struct crowd *crowd)
 	uv_prepare_init(&world->loop, &world->turn);
 	world->turn.data = world;
 	uv_prepare_start(&world->turn, turn_begins);
-	assert_int_equal(io_streams_open(&options, &world->takes, error), 0);
+	assert_int_equal(io_streams_open(&options, &world->takes, &fault), 0);
 	return endpoint;
 }
 

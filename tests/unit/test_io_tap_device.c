@@ -50,9 +50,9 @@ int __wrap_open(const char *path, int flags, ...)
 	return dup(STDERR_FILENO);
 }
 
-static int open_device(char *error)
+static int open_device(struct fault *fault)
 {
-	int fd = -1, r = io_tap_device_open("tap9", 0xa9fe7501, 30, &fd, error);
+	int fd = -1, r = io_tap_device_open("tap9", 0xa9fe7501, 30, &fd, fault);
 
 	if (r == 0)
 		close(fd);
@@ -69,7 +69,7 @@ static void test_queue(void **state)
 		{1000, EINVAL, 512},
 		{0, ERANGE, 0},
 	};
-	char error[IO_TAP_DEVICE_ERROR];
+	struct fault fault;
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(kernels); i++) {
@@ -77,7 +77,7 @@ static void test_queue(void **state)
 		kernel.queue_error = kernels[i].error;
 		kernel.refused = 0;
 		kernel.queue = 0;
-		assert_int_equal(open_device(error), 0);
+		assert_int_equal(open_device(&fault), 0);
 		assert_int_equal(kernel.queue, kernels[i].expected);
 	}
 }
@@ -94,20 +94,20 @@ static void test_refused_call_is_named(void **state)
 		{SIOCGIFFLAGS, "tap9: SIOCGIFFLAGS: Invalid argument"},
 		{SIOCSIFFLAGS, "tap9: SIOCSIFFLAGS: Invalid argument"},
 	};
-	char error[IO_TAP_DEVICE_ERROR];
+	struct fault fault;
 
 	(void)state;
 	kernel.queue_max = 65536;
 	for (size_t i = 0; i < ARRAY_SIZE(calls); i++) {
 		kernel.refused = calls[i].call;
-		assert_int_equal(open_device(error), -EINVAL);
-		assert_string_equal(error, calls[i].expected);
+		assert_int_equal(open_device(&fault), -EINVAL);
+		assert_string_equal(fault.text, calls[i].expected);
 	}
 	kernel.refused = 0;
 	kernel.queue_max = 0;
 	kernel.queue_error = EPERM;
-	assert_int_equal(open_device(error), -EPERM);
-	assert_string_equal(error, "tap9: SIOCSIFTXQLEN: Operation not permitted");
+	assert_int_equal(open_device(&fault), -EPERM);
+	assert_string_equal(fault.text, "tap9: SIOCSIFTXQLEN: Operation not permitted");
 }
 
 int main(void)

@@ -27,9 +27,9 @@ static void fill(struct service_keys *keys)
 
 static void write_file(const char *directory, const char *text)
 {
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 
-	assert_int_equal(state_file_save(directory, "services", 0644, text, strlen(text), error),
+	assert_int_equal(state_file_save(directory, "services", 0644, text, strlen(text), &fault),
 			 0);
 }
 

@@ -32,10 +32,11 @@ static void put(struct fixture *fixture, const char *name, const char *text)
 
 static void put_saved(struct fixture *fixture, const char *text)
 {
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 
 	assert_int_equal(
-		state_file_save(fixture->scratch.dir, "saved", 0644, text, strlen(text), error), 0);
+		state_file_save(fixture->scratch.dir, "saved", 0644, text, strlen(text), &fault),
+		0);
 }
 
 static void assert_is(struct fixture *fixture, const char *name, const char *want)

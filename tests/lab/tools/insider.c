@@ -697,12 +697,12 @@ static bool turn(void)
 
 static void identity_get(const char *text, struct identity *ret_identity)
 {
-	char error[STORE_ERROR_MAX];
+	struct fault fault;
 
 	if (atoi(text) > 0)
 		fixture_now((uint8_t)atoi(text), ret_identity);
-	else if (identity_file_load(text, ret_identity, error) < 0) {
-		fprintf(stderr, "%s\n", error);
+	else if (identity_file_load(text, ret_identity, &fault) < 0) {
+		fprintf(stderr, "%s\n", fault.text);
 		exit(2);
 	}
 }

@@ -40,7 +40,7 @@ static int apply_vips(const struct config *config, const struct service_keys *ow
 	struct vip_list ours = vips_of(owned), wanted = {0};
 	struct ip_addr *vips = calloc(config->services.count + 1, sizeof(*vips));
 	struct vip_changes changes;
-	struct vip_error error;
+	struct fault error;
 	int r;
 
 	if (!vips)

@@ -155,12 +155,12 @@ static bool member_open(struct member *member, const char *profile, const struct
 		.epoch_wanted = epoch_wanted,
 		.returned = returned,
 	};
-	char error[IO_STREAMS_ERROR_MAX];
+	struct fault fault;
 
 	randombytes_buf(options.node.seed, sizeof(options.node.seed));
-	if (io_node_open(&options, &member->node, error) == 0)
+	if (io_node_open(&options, &member->node, &fault) == 0)
 		return true;
-	fprintf(stderr, "%s\n", error);
+	fprintf(stderr, "%s\n", fault.text);
 	return false;
 }
 

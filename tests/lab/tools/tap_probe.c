@@ -278,7 +278,7 @@ static void on_input(uv_stream_t *input, ssize_t len, const uv_buf_t *buf)
 int main(int argc, char **argv)
 {
 	static struct probe probe;
-	char error[IO_TAP_ERROR];
+	struct fault fault;
 
 	if (argc < 2 || argc > 3) {
 		fprintf(stderr, "usage: tap_probe STATE-DIRECTORY [RECEIVE-SIZE]\n");
@@ -303,8 +303,8 @@ int main(int argc, char **argv)
 		.changed = on_changed,
 	};
 	probe.options.node_ctx = probe.options.ctx = &probe;
-	if (io_tap_open(&probe.options, &probe.tap, error) < 0) {
-		fprintf(stderr, "%s\n", error);
+	if (io_tap_open(&probe.options, &probe.tap, &fault) < 0) {
+		fprintf(stderr, "%s\n", fault.text);
 		return 1;
 	}
 	uv_signal_init(&probe.loop, &probe.term);
