@@ -321,7 +321,8 @@ static void handle(struct node *node, const struct node_event *event)
 		node_members_event(node, event);
 		break;
 	default:
-		node_members_event(node, event);
+		if (!node_drain_event(node, event))
+			node_members_event(node, event);
 	}
 }
 

@@ -1,7 +1,7 @@
 /* Shared by the files of the node: node.c (events, time, kernel), node_streams.c (sessions),
- * node_members.c (membership, and the dials that it asks for), node_kernel.c (the table compared
- * with the kernel's counts) and node_templates.c (persistence templates that the kernel holds
- * otherwise). */
+ * node_members.c (membership, and the dials that it asks for), node_drain.c (the handing over of
+ * all connections, and announced stops), node_kernel.c (the table compared with the kernel's
+ * counts) and node_templates.c (persistence templates that the kernel holds otherwise). */
 #ifndef DIRECTOR_NODE_NODE_PRIVATE_H
 #define DIRECTOR_NODE_NODE_PRIVATE_H
 
@@ -204,6 +204,11 @@ void node_stream_close(struct node *node, unsigned int number, enum close_reason
 		       struct now now);
 void node_stream_tick(struct node *node, unsigned int number, struct now now);
 
+/* node_drain.c */
+/* An event that is about draining or stopping; false: it is not. */
+bool node_drain_event(struct node *node, const struct node_event *event);
+void node_drain_tick(struct node *node, struct now now);
+
 /* node_members.c */
 int node_members_new(struct node *node, const struct node_options *options);
 /* Steps membership and notes its update. It closes no streams: closing one is a step of membership
@@ -219,7 +224,7 @@ void node_link_lost(struct node *node, unsigned int number, bool was_ready, bool
 		    struct now now);
 /* An event that is membership's business; false: it is not. */
 bool node_members_event(struct node *node, const struct node_event *event);
-/* Updates the links, our phase, and the progress of a stop. */
+/* Updates the links and our phase, and drains on. */
 void node_members_tick(struct node *node, struct now now);
 /* There should be other directors, and none has answered since the start. */
 bool node_members_alone(const struct node *node);
