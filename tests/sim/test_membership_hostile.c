@@ -310,6 +310,51 @@ static void test_a_statement_after_leaving(void **state)
 	sim_free(sim);
 }
 
+/* Left, and then a statement of a newer boot: it is heard of again, and has to answer. */
+static void test_a_boot_after_leaving(void **state)
+{
+	struct sim *sim = cluster(17, COUNT);
+	struct stolen stolen = steal(sim);
+	struct member_info info;
+	uint8_t body[256];
+
+	(void)state;
+	assert_true(membership_find(sim_core(sim, 0), sim_id(sim, THIEF), &info));
+	sim_crash(sim, THIEF, true);
+	say_as_thief(sim, &stolen, STATEMENT, info.id, info.epoch, info.incarnation + 1, body,
+		     statement(body, PHASE_LEFT, THIEF));
+	sim_run(sim, MS);
+	assert_int_equal(sim_state(sim, 0, THIEF), STATE_GONE);
+	say_as_thief(sim, &stolen, STATEMENT, info.id, info.epoch + 1, 1, body,
+		     statement(body, PHASE_READY, THIEF));
+	sim_run(sim, MS);
+	assert_int_equal(sim_state(sim, 0, THIEF), STATE_UNPROVEN);
+	sim_free(sim);
+}
+
+/* An accusation that only its subject hears: no ping says so, and it is refuted all the same. */
+static void test_refutes_what_it_hears(void **state)
+{
+	struct sim *sim = cluster(18, COUNT);
+	struct stolen stolen = steal(sim);
+	Lvsmesh__Pb__Suspicion message = LVSMESH__PB__SUSPICION__INIT;
+	struct membership_status before, after;
+	uint8_t body[64];
+
+	(void)state;
+	membership_status(sim_core(sim, SUBJECT), &before);
+	message.subject = before.id;
+	message.epoch = before.epoch;
+	message.incarnation = before.incarnation;
+	say_to(sim, &stolen, SUBJECT, SUSPICION, sim_id(sim, THIEF), stolen.epoch, 500, body,
+	       lvsmesh__pb__suspicion__pack(&message, body));
+	sim_run(sim, S);
+	membership_status(sim_core(sim, SUBJECT), &after);
+	assert_int_equal(after.incarnation, before.incarnation + 1);
+	assert_int_equal(sim_count(sim, SUBJECT, MEMBERSHIP_REFUTED, -1, 0), 1);
+	unharmed(sim);
+}
+
 /* Steps the core of d1, which sends nothing meanwhile, so much later than now. */
 static void step_later(struct sim *sim, unsigned int who, struct stolen *stolen, uint8_t kind,
 		       const Lvsmesh__Pb__Datagram *body, usec_t later)
@@ -1137,6 +1182,8 @@ int main(void)
 		cmocka_unit_test(test_repeated_accusations),
 		cmocka_unit_test(test_any_order_of_leaving),
 		cmocka_unit_test(test_a_statement_after_leaving),
+		cmocka_unit_test(test_a_boot_after_leaving),
+		cmocka_unit_test(test_refutes_what_it_hears),
 		cmocka_unit_test(test_relays_beyond_the_output),
 		cmocka_unit_test(test_accused_and_partly_reachable),
 		cmocka_unit_test(test_accused_by_all_others),
