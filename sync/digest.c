@@ -51,7 +51,7 @@ static bool sum(const struct sync *sync, uint64_t horizon, uint64_t *cursor, boo
 /* The next peer that has all entries older than the horizon. */
 static struct sync_stream *next_peer(struct sync *sync, struct now now)
 {
-	struct digest *digest = &sync->digest;
+	struct digest_sums *digest = &sync->digest;
 
 	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
 		struct sync_stream *stream = sync->streams[++digest->peer % SYNC_STREAMS_MAX];
@@ -75,7 +75,7 @@ static usec_t interval(const struct sync *sync)
 
 static void publish(struct sync *sync, struct now now)
 {
-	struct digest *digest = &sync->digest;
+	struct digest_sums *digest = &sync->digest;
 
 	if (!digest->walking && now.mono >= digest->next && sync->join.complete) {
 		digest->walking = true;
@@ -98,7 +98,7 @@ static void publish(struct sync *sync, struct now now)
 size_t digest_output(struct sync *sync, struct subscriber *subscriber, uint8_t *data)
 {
 	Lvsmesh__Pb__Sums message = LVSMESH__PB__SUMS__INIT;
-	const struct digest *digest = &sync->digest;
+	const struct digest_sums *digest = &sync->digest;
 	uint8_t sums[RANGES * 8];
 
 	subscriber->digest_due = false;

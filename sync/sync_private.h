@@ -179,14 +179,14 @@ struct sync_join {
 	struct ranges left; /* neither requested nor answered */
 	uint64_t entries;
 	bool seen_any;
-	/* How far the donors of all shares had followed the journals of directors that are gone. */
+	/* How far all complete peers had followed the journals of directors that are gone. */
 	unsigned int seen_len;
 	struct journal seen[ORPHANS_MAX];
 	usec_t alone; /* mono, since when there is no donor */
 };
 
 /* The sums that we send to a peer; one peer each time, in turn. */
-struct digest {
+struct digest_sums {
 	bool walking;
 	unsigned int peer;
 	usec_t next; /* mono */
@@ -264,7 +264,7 @@ struct sync {
 	struct away away[PROGRESS_MAX]; /* the last first */
 	unsigned int orphans_changes;   /* how often those that we follow no more changed */
 	struct sync_join join;
-	struct digest digest;
+	struct digest_sums digest;
 	struct digest_compare compare;
 	struct compared compared[DIRECTORS_MAX];
 	struct gaps gaps;

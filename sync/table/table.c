@@ -33,7 +33,8 @@ int table_new(const struct table_options *options, struct table **ret_table)
 	memcpy(table->hash_key, options->hash_key, sizeof(table->hash_key));
 	if (slab_init(&table->v4, SLOT_SIZE_V4, max) < 0 ||
 	    slab_init(&table->v6, SLOT_SIZE_V6, max) < 0 ||
-	    slab_init(&table->options, sizeof(struct options), MIN(max, TABLE_BINDINGS_MAX)) < 0 ||
+	    slab_init(&table->options, sizeof(struct option_row), MIN(max, TABLE_BINDINGS_MAX)) <
+		    0 ||
 	    table_bindings_init(table, MIN(options->bindings_max, TABLE_BINDINGS_MAX)) < 0 ||
 	    table_index_init(table) < 0 || table_lists_init(table) < 0) {
 		table_free(table);
@@ -72,7 +73,7 @@ static uint32_t binding_new(struct table *table, const struct entry *entry,
 			    const struct binding_key *key)
 {
 	uint32_t binding = table_binding_take(table, key), number = binding;
-	struct options *row;
+	struct option_row *row;
 
 	if (!binding || !entry->options)
 		return binding;

@@ -13,18 +13,18 @@
 #define LINE_FILL 6u
 
 static_assert(offsetof(struct flow, pe_digest) % 8 == 0, "compared by the 8 bytes");
-static_assert(sizeof(struct line) == 64, "a line of the cache");
+static_assert(sizeof(struct index_line) == 64, "a line of the cache");
 static_assert(FETCHED == 1 << (64 - 57), "fetched_place()");
 
 int table_index_init(struct table *table)
 {
 	size_t max = (size_t)table->entries_max / LINE_FILL + LINES_MIN + 1;
 
-	if (slab_init(&table->spill, sizeof(struct line), table->entries_max) < 0 ||
-	    region_init(&table->line_region, max * sizeof(struct line)) < 0 ||
-	    !region_commit(&table->line_region, LINES_MIN * sizeof(struct line)))
+	if (slab_init(&table->spill, sizeof(struct index_line), table->entries_max) < 0 ||
+	    region_init(&table->line_region, max * sizeof(struct index_line)) < 0 ||
+	    !region_commit(&table->line_region, LINES_MIN * sizeof(struct index_line)))
 		return -ENOMEM;
-	table->lines = (struct line *)table->line_region.base;
+	table->lines = (struct index_line *)table->line_region.base;
 	table->lines_len = LINES_MIN;
 	memset(table->fetched, 0xff, sizeof(table->fetched)); /* no flow is like that */
 	return 0;
@@ -89,7 +89,7 @@ static uint16_t hash_tag(uint32_t hash)
 	return (uint16_t)(hash >> LEVEL_MIN);
 }
 
-static struct line *hash_line(const struct table *table, uint32_t hash)
+static struct index_line *hash_line(const struct table *table, uint32_t hash)
 {
 	uint32_t top = 1u << (31 - __builtin_clz(table->lines_len));
 	uint32_t number = hash & (top * 2 - 1);
@@ -97,12 +97,12 @@ static struct line *hash_line(const struct table *table, uint32_t hash)
 	return &table->lines[number < table->lines_len ? number : hash & (top - 1)];
 }
 
-static struct line *line_next(const struct table *table, const struct line *line)
+static struct index_line *line_next(const struct table *table, const struct index_line *line)
 {
 	return line->next ? slab_at(&table->spill, line->next) : NULL;
 }
 
-static unsigned int line_count(const struct line *line)
+static unsigned int line_count(const struct index_line *line)
 {
 	unsigned int n = 0;
 
@@ -164,7 +164,7 @@ static bool slot_is(const struct table *table, table_ref ref, const struct flow 
 
 /* A bit for each of a line's slots that has the tag. Without branches: no branch predictor could
  * foresee which one it is. */
-static inline unsigned int line_match(const struct line *line, uint16_t tag)
+static inline unsigned int line_match(const struct index_line *line, uint16_t tag)
 {
 	unsigned int mask = 0;
 
@@ -177,7 +177,7 @@ table_ref table_index_find(const struct table *table, const struct flow *flow, u
 {
 	uint16_t tag = hash_tag(hash);
 
-	for (const struct line *line = hash_line(table, hash); line;
+	for (const struct index_line *line = hash_line(table, hash); line;
 	     line = line_next(table, line)) {
 		for (unsigned int mask = line_match(line, tag); mask; mask &= mask - 1) {
 			table_ref ref = line->refs[__builtin_ctz(mask)];
@@ -190,7 +190,7 @@ table_ref table_index_find(const struct table *table, const struct flow *flow, u
 }
 
 /* Appends to the line, behind its slots. False: no memory. */
-static bool line_put(struct table *table, struct line *line, uint16_t tag, table_ref ref)
+static bool line_put(struct table *table, struct index_line *line, uint16_t tag, table_ref ref)
 {
 	unsigned int n;
 
@@ -215,7 +215,8 @@ bool table_index_add(struct table *table, table_ref ref, uint32_t hash)
 }
 
 /* Takes the last slot out of a line and those behind it. */
-static void line_pop(struct table *table, struct line *line, uint16_t *ret_tag, table_ref *ret_ref)
+static void line_pop(struct table *table, struct index_line *line, uint16_t *ret_tag,
+		     table_ref *ret_ref)
 {
 	uint32_t *link = NULL;
 	unsigned int n;
@@ -236,7 +237,7 @@ static void line_pop(struct table *table, struct line *line, uint16_t *ret_tag, 
 
 void table_index_remove(struct table *table, table_ref ref)
 {
-	struct line *first, *line;
+	struct index_line *first, *line;
 	struct flow flow;
 	table_ref last;
 	uint16_t tag;
@@ -264,14 +265,14 @@ void table_index_remove(struct table *table, table_ref ref)
 static bool split_line(struct table *table)
 {
 	uint32_t level = 31u - (uint32_t)__builtin_clz(table->lines_len);
-	struct line *old = &table->lines[table->lines_len - (1u << level)], *new, all;
+	struct index_line *old = &table->lines[table->lines_len - (1u << level)], *new, all;
 
 	if (!region_commit(&table->line_region,
-			   ((size_t)table->lines_len + 1) * sizeof(struct line)))
+			   ((size_t)table->lines_len + 1) * sizeof(struct index_line)))
 		return false;
 	new = &table->lines[table->lines_len++];
 	all = *old;
-	*old = *new = (struct line){0};
+	*old = *new = (struct index_line){0};
 	for (;;) {
 		uint32_t next = all.next;
 
@@ -283,7 +284,7 @@ static bool split_line(struct table *table)
 		}
 		if (!next)
 			return true;
-		all = *(struct line *)slab_at(&table->spill, next);
+		all = *(struct index_line *)slab_at(&table->spill, next);
 		slab_give(&table->spill, next);
 	}
 }
@@ -296,7 +297,7 @@ void table_index_grow(struct table *table)
 
 void table_fetch(struct table *table, const struct entry *entries, unsigned int count)
 {
-	const struct line *lines[TABLE_FETCH_MAX];
+	const struct index_line *lines[TABLE_FETCH_MAX];
 	uint16_t tags[TABLE_FETCH_MAX];
 
 	assert(count <= TABLE_FETCH_MAX);

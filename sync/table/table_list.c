@@ -28,9 +28,9 @@ int table_lists_init(struct table *table)
 		struct list *list = &table->lists[id];
 
 		if (region_init(&list->region,
-				cells_max(table->entries_max) * sizeof(struct cell)) < 0)
+				cells_max(table->entries_max) * sizeof(struct list_cell)) < 0)
 			return -ENOMEM;
-		list->cells = (struct cell *)list->region.base;
+		list->cells = (struct list_cell *)list->region.base;
 	}
 	return 0;
 }
@@ -50,7 +50,7 @@ bool table_lists_room(struct table *table)
 	slots = MIN(slots + ROOM_STEP, table->entries_max);
 	for (enum table_list id = TABLE_IDLE + 1; id < TABLE_LISTS; id++) {
 		if (!region_commit(&table->lists[id].region,
-				   cells_max(slots) * sizeof(struct cell)))
+				   cells_max(slots) * sizeof(struct list_cell)))
 			return false;
 	}
 	table->lists_room = slots;
@@ -59,7 +59,7 @@ bool table_lists_room(struct table *table)
 
 /* Cells */
 
-static bool cell_holds(const struct table *table, enum table_list id, const struct cell *cell)
+static bool cell_holds(const struct table *table, enum table_list id, const struct list_cell *cell)
 {
 	const struct slot *slot = slot_at(table, cell->ref);
 
@@ -82,7 +82,7 @@ static void tidy(struct table *table, enum table_list id)
 		return;
 	list->moving = true;
 	for (uint32_t i = 0; i < TIDY_STEPS && list->from < list->end; i++) {
-		struct cell cell = list->cells[list->from++];
+		struct list_cell cell = list->cells[list->from++];
 
 		if (list->from + AHEAD < list->end)
 			slot_fetch(table, list->cells[list->from + AHEAD].ref);
@@ -149,8 +149,8 @@ void table_list_append(struct table *table, table_ref ref, enum table_list to, u
 	if (to == TABLE_IDLE)
 		return;
 	slot_set_position(slot, next_number(table, to, mark));
-	assert((list->end + (size_t)1) * sizeof(struct cell) <= list->region.committed);
-	list->cells[list->end++] = (struct cell){ref, slot->position_low};
+	assert((list->end + (size_t)1) * sizeof(struct list_cell) <= list->region.committed);
+	list->cells[list->end++] = (struct list_cell){ref, slot->position_low};
 	tidy(table, to);
 }
 
@@ -165,7 +165,7 @@ uint32_t table_list_count(const struct table *table, enum table_list list)
 	return table->lists[list].count;
 }
 
-static const struct cell *list_first(const struct list *list)
+static const struct list_cell *list_first(const struct list *list)
 {
 	if (list->front < list->moved)
 		return &list->cells[list->front];
@@ -174,14 +174,14 @@ static const struct cell *list_first(const struct list *list)
 
 table_ref table_list_head(const struct table *table, enum table_list list)
 {
-	const struct cell *cell = list_first(&table->lists[list]);
+	const struct list_cell *cell = list_first(&table->lists[list]);
 
 	return cell ? cell->ref : 0;
 }
 
 void table_list_move(struct table *table, table_ref ref, enum table_list list)
 {
-	const struct cell *cell = list_first(&table->lists[slot_list(slot_at(table, ref))]);
+	const struct list_cell *cell = list_first(&table->lists[slot_list(slot_at(table, ref))]);
 
 	assert(list != TABLE_JOURNAL && list != TABLE_YOUNG &&
 	       slot_list(slot_at(table, ref)) != TABLE_JOURNAL);
@@ -271,7 +271,7 @@ table_ref table_read_next(const struct table *table, struct table_reader *reader
 	const struct list *list = &table->lists[TABLE_JOURNAL];
 
 	while (reader->at < list->end) {
-		const struct cell *cell = &list->cells[reader->at];
+		const struct list_cell *cell = &list->cells[reader->at];
 
 		if (reader->at + AHEAD < list->end)
 			slot_fetch(table, cell[AHEAD].ref);

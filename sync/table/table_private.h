@@ -66,7 +66,7 @@ struct binding {
 };
 
 /* A slot with options refers to one of these in binding's place. */
-struct options {
+struct option_row {
 	uint32_t free; /* the slab's */
 	uint32_t binding;
 	struct entry_options options;
@@ -81,7 +81,7 @@ struct fetched {
 #define FETCHED 128
 
 /* A place in a list, as long as the slot is in that list with that number. */
-struct cell {
+struct list_cell {
 	table_ref ref;
 	uint32_t number; /* the lower half of the slot's position */
 };
@@ -92,7 +92,7 @@ struct cell {
  * there already, [from, end) are still to be examined, and come behind. */
 struct list {
 	struct region region;
-	struct cell *cells;
+	struct list_cell *cells;
 	uint32_t front, moved, from, end;
 	bool moving;
 	uint32_t count; /* cells that hold */
@@ -101,7 +101,7 @@ struct list {
 /* A cache line of the index: each slot's number, with a part of its flow's hash. */
 #define LINE_SLOTS 10
 
-struct line {
+struct index_line {
 	uint16_t tags[LINE_SLOTS];
 	table_ref refs[LINE_SLOTS]; /* those that are taken come first */
 	uint32_t next;              /* the overflow line, in table.spill; 0: none */
@@ -121,7 +121,7 @@ struct table {
 	uint32_t lists_room; /* slots */
 	/* Linear hashing: lines are added one by one, so that no insertion pays for all. */
 	struct region line_region;
-	struct line *lines;
+	struct index_line *lines;
 	uint32_t lines_len;
 	struct slab spill;
 	uint64_t adopted;
@@ -147,7 +147,7 @@ static inline size_t ref_address_size(table_ref ref)
 	return ref & REF_V6 ? 16 : 4;
 }
 
-static inline struct options *slot_option_row(const struct table *table, const struct slot *slot)
+static inline struct option_row *slot_option_row(const struct table *table, const struct slot *slot)
 {
 	return slot->options ? slab_at(&table->options, slot->binding) : NULL;
 }
@@ -155,14 +155,14 @@ static inline struct options *slot_option_row(const struct table *table, const s
 static inline const struct entry_options *slot_options(const struct table *table,
 						       const struct slot *slot)
 {
-	const struct options *row = slot_option_row(table, slot);
+	const struct option_row *row = slot_option_row(table, slot);
 
 	return row ? &row->options : NULL;
 }
 
 static inline uint32_t slot_binding(const struct table *table, const struct slot *slot)
 {
-	const struct options *row = slot_option_row(table, slot);
+	const struct option_row *row = slot_option_row(table, slot);
 
 	return row ? row->binding : slot->binding;
 }
