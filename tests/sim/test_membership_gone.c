@@ -302,7 +302,12 @@ static void test_a_crashed_one_is_replaced(void **state)
 	(void)state;
 	sim_crash(sim, 2, true);
 	sim_certify(sim, 3, 2, 1000);
+	sim_run(sim, 5 * S);
+	assert_int_equal(sim_state(sim, 0, 2), STATE_FAILED);
 	sim_start(sim, 3, SIM_KEEP, 1);
+	sim_run(sim, 100 * MS);
+	assert_int_equal(sim_state(sim, 0, 3), STATE_ALIVE);
+	assert_int_equal(sim_state(sim, 0, 2), STATE_GONE);
 	/* The newcomer has heard of it, for a minute. */
 	sim_run(sim, 75 * S);
 	for (unsigned int i = 0; i < 4; i++)
