@@ -25,13 +25,13 @@
 #define JOIN_TIMEOUT_DEFAULT (120 * USEC_PER_SEC)
 #define MIN_AGE_MAX (3600 * USEC_PER_SEC)
 
-struct reader {
+struct config_reader {
 	const struct outline *outline;
 	struct outline_fault *fault;
 };
 
 /* The value at root.section.key, or the nearest that is there. */
-static outline_node_t at(const struct reader *reader, const char *section, const char *key)
+static outline_node_t at(const struct config_reader *reader, const char *section, const char *key)
 {
 	outline_node_t root = outline_root(reader->outline);
 	outline_node_t node = section ? outline_child(reader->outline, root, section) : root;
@@ -40,7 +40,7 @@ static outline_node_t at(const struct reader *reader, const char *section, const
 	return value ? value : node;
 }
 
-static int read_path(const struct reader *reader, const char *section, const char *key,
+static int read_path(const struct config_reader *reader, const char *section, const char *key,
 		     const char *value, char **ret_path)
 {
 	if (value[0] != '/')
@@ -51,7 +51,8 @@ static int read_path(const struct reader *reader, const char *section, const cha
 	return *ret_path ? 0 : -ENOMEM;
 }
 
-static int read_node(const struct reader *reader, const struct raw_node *raw, struct config *config)
+static int read_node(const struct config_reader *reader, const struct raw_node *raw,
+		     struct config *config)
 {
 	int r;
 
@@ -72,7 +73,7 @@ static int read_node(const struct reader *reader, const struct raw_node *raw, st
 }
 
 /* Accepts names that the kernel takes (dev_valid_name), and does not put a number in ("tap%d"). */
-static int read_interface(const struct reader *reader, outline_node_t node, const char *name,
+static int read_interface(const struct config_reader *reader, outline_node_t node, const char *name,
 			  char *ret_name)
 {
 	bool valid = strcmp(name, ".") != 0 && strcmp(name, "..") != 0;
@@ -88,7 +89,8 @@ static int read_interface(const struct reader *reader, outline_node_t node, cons
 	return 0;
 }
 
-static int read_subnet(const struct reader *reader, const char *subnet, struct config_tap *tap)
+static int read_subnet(const struct config_reader *reader, const char *subnet,
+		       struct config_tap *tap)
 {
 	size_t length = strcspn(subnet, "/");
 	char network[ENDPOINT_TEXT];
@@ -110,7 +112,7 @@ static int read_subnet(const struct reader *reader, const char *subnet, struct c
 	return 0;
 }
 
-static int read_interfaces(const struct reader *reader, const struct raw_config *raw,
+static int read_interfaces(const struct config_reader *reader, const struct raw_config *raw,
 			   struct config *config)
 {
 	const char *vip = raw->vip_interface ? raw->vip_interface : VIP_INTERFACE_DEFAULT;
@@ -134,7 +136,7 @@ static int read_interfaces(const struct reader *reader, const struct raw_config 
 	return read_subnet(reader, subnet, &config->tap);
 }
 
-static int read_sync(const struct reader *reader, const struct raw_sync *raw,
+static int read_sync(const struct config_reader *reader, const struct raw_sync *raw,
 		     struct config_sync *sync)
 {
 	sync->flood_rate = raw && raw->flood_rate ? *raw->flood_rate : FLOOD_RATE_DEFAULT;
@@ -161,7 +163,7 @@ static int read_sync(const struct reader *reader, const struct raw_sync *raw,
 	return 0;
 }
 
-static int read_control(const struct reader *reader, const struct raw_config *raw,
+static int read_control(const struct config_reader *reader, const struct raw_config *raw,
 			struct config *config)
 {
 	const char *control = raw->control ? raw->control : CONTROL_DEFAULT;
@@ -174,7 +176,7 @@ static int read_control(const struct reader *reader, const struct raw_config *ra
 	return 0;
 }
 
-static int read_exec(const struct reader *reader, const struct raw_alerts *raw,
+static int read_exec(const struct config_reader *reader, const struct raw_alerts *raw,
 		     struct config_alerts *alerts)
 {
 	if (raw->exec[0][0] != '/')
@@ -192,7 +194,8 @@ static int read_exec(const struct reader *reader, const struct raw_alerts *raw,
 }
 
 /* Messages do not repeat the URL: it may have a password in it. */
-static int read_webhook(const struct reader *reader, const char *url, struct config_alerts *alerts)
+static int read_webhook(const struct config_reader *reader, const char *url,
+			struct config_alerts *alerts)
 {
 	size_t scheme = strncmp(url, "https://", 8) == 0  ? 8
 			: strncmp(url, "http://", 7) == 0 ? 7
@@ -210,7 +213,7 @@ static int read_webhook(const struct reader *reader, const char *url, struct con
 	return alerts->webhook ? 0 : -ENOMEM;
 }
 
-static int read_alerts(const struct reader *reader, const struct raw_alerts *raw,
+static int read_alerts(const struct config_reader *reader, const struct raw_alerts *raw,
 		       struct config_alerts *alerts)
 {
 	int r = 0;
@@ -235,7 +238,7 @@ static bool is_director(const struct config *config, const struct ip_addr *ip)
 
 /* A director schedules again what another one forwards to it for a VIP that both have, and packets
  * go around. Masquerading changes their address, and a mark may distinguish them. */
-static int check_directors(const struct reader *reader, const struct config *config)
+static int check_directors(const struct config_reader *reader, const struct config *config)
 {
 	outline_node_t services = at(reader, "services", NULL);
 
@@ -263,7 +266,7 @@ static int check_directors(const struct reader *reader, const struct config *con
 	return 0;
 }
 
-static int read_config(const struct reader *reader, const struct raw_config *raw,
+static int read_config(const struct config_reader *reader, const struct raw_config *raw,
 		       struct config *config)
 {
 	int r = read_node(reader, &raw->node, config);
@@ -309,7 +312,7 @@ static int parse(const char *text, size_t len, struct config *config,
 		.flags = CYAML_CFG_NO_ALIAS,
 	};
 	struct raw_config *raw = NULL;
-	struct reader reader = {.fault = ret_fault};
+	struct config_reader reader = {.fault = ret_fault};
 	struct outline *outline = NULL;
 	cyaml_err_t error;
 	int r;

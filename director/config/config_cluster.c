@@ -9,18 +9,18 @@
 #define ABSENCE_DEFAULT 300 /* seconds */
 #define ABSENCE_MAX (24 * 3600)
 
-struct reader {
+struct cluster_reader {
 	const struct outline *outline;
 	outline_node_t node;
 	struct outline_fault *fault;
 };
 
-static outline_node_t child(const struct reader *reader, const char *key)
+static outline_node_t child(const struct cluster_reader *reader, const char *key)
 {
 	return outline_child(reader->outline, reader->node, key);
 }
 
-static int check_repeats(const struct reader *reader, outline_node_t list,
+static int check_repeats(const struct cluster_reader *reader, outline_node_t list,
 			 const struct endpoint *endpoints, size_t i)
 {
 	char text[ENDPOINT_TEXT];
@@ -36,7 +36,7 @@ static int check_repeats(const struct reader *reader, outline_node_t list,
 	return 0;
 }
 
-static int read_endpoints(const struct reader *reader, const char *key, char *const *texts,
+static int read_endpoints(const struct cluster_reader *reader, const char *key, char *const *texts,
 			  size_t count, struct endpoint **ret_endpoints)
 {
 	struct endpoint *endpoints = calloc(count ? count : 1, sizeof(*endpoints));
@@ -63,7 +63,7 @@ static int read_endpoints(const struct reader *reader, const char *key, char *co
 }
 
 /* Checks the others' addresses, or those announced to the others. */
-static int check_reachable(const struct reader *reader, const char *key,
+static int check_reachable(const struct cluster_reader *reader, const char *key,
 			   const struct endpoint *endpoints, size_t count, const char *whose)
 {
 	char text[ENDPOINT_TEXT];
@@ -81,7 +81,8 @@ static int check_reachable(const struct reader *reader, const char *key,
 	return 0;
 }
 
-static int read_witness(const struct reader *reader, const char *text, struct config *config)
+static int read_witness(const struct cluster_reader *reader, const char *text,
+			struct config *config)
 {
 	if (!text)
 		return 0;
@@ -94,7 +95,8 @@ static int read_witness(const struct reader *reader, const char *text, struct co
 	return 0;
 }
 
-static int read_absence(const struct reader *reader, const char *text, struct config *config)
+static int read_absence(const struct cluster_reader *reader, const char *text,
+			struct config *config)
 {
 	uint32_t seconds = ABSENCE_DEFAULT;
 
@@ -113,7 +115,7 @@ static int read_absence(const struct reader *reader, const char *text, struct co
 int config_cluster_read(const struct raw_cluster *raw, const struct outline *outline,
 			outline_node_t node, struct config *config, struct outline_fault *ret_fault)
 {
-	const struct reader reader = {.outline = outline, .node = node, .fault = ret_fault};
+	const struct cluster_reader reader = {.outline = outline, .node = node, .fault = ret_fault};
 	int r;
 
 	config->n_listen = raw->n_listen;

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct reader {
+struct service_reader {
 	const struct outline *outline;
 	outline_node_t services; /* the list */
 	outline_node_t node;     /* the service being read */
@@ -13,7 +13,8 @@ struct reader {
 };
 
 /* The value of a service's key, or the service when it has no such key. */
-static outline_node_t child(const struct reader *reader, outline_node_t node, const char *key)
+static outline_node_t child(const struct service_reader *reader, outline_node_t node,
+			    const char *key)
 {
 	outline_node_t value = outline_child(reader->outline, node, key);
 
@@ -101,7 +102,7 @@ static int parse_netmask(const char *text, uint8_t family, uint32_t *ret_netmask
 
 /* A fwmark service has the family of its real servers, if nothing else is said: one that is emptied
  * must not become another. */
-static int read_fwmark(const struct reader *reader, const struct raw_service *raw,
+static int read_fwmark(const struct service_reader *reader, const struct raw_service *raw,
 		       struct service *service)
 {
 	struct endpoint first;
@@ -134,7 +135,7 @@ static int read_fwmark(const struct reader *reader, const struct raw_service *ra
 	return 0;
 }
 
-static int read_key(const struct reader *reader, const struct raw_service *raw,
+static int read_key(const struct service_reader *reader, const struct raw_service *raw,
 		    struct service *service)
 {
 	outline_node_t node = child(reader, reader->node, "address");
@@ -171,7 +172,7 @@ static int read_key(const struct reader *reader, const struct raw_service *raw,
 	return 0;
 }
 
-static int read_scheduler(const struct reader *reader, const struct raw_service *raw,
+static int read_scheduler(const struct service_reader *reader, const struct raw_service *raw,
 			  struct service *service)
 {
 	const char *name = raw->scheduler ? config_schema_scheduler(*raw->scheduler) : "wlc";
@@ -193,7 +194,7 @@ static int read_scheduler(const struct reader *reader, const struct raw_service 
 	return 0;
 }
 
-static int read_persistence(const struct reader *reader, const struct raw_service *raw,
+static int read_persistence(const struct service_reader *reader, const struct raw_service *raw,
 			    struct service *service)
 {
 	uint8_t family = service->key.vip.ip.family;
@@ -220,8 +221,8 @@ static int read_persistence(const struct reader *reader, const struct raw_servic
 	return 0;
 }
 
-static int read_real(const struct reader *reader, const struct raw_service *raw, size_t index,
-		     struct service *service)
+static int read_real(const struct service_reader *reader, const struct raw_service *raw,
+		     size_t index, struct service *service)
 {
 	const struct raw_real *from = &raw->reals[index];
 	const struct raw_tunnel *tunnel = from->tunnel;
@@ -257,7 +258,7 @@ static int read_real(const struct reader *reader, const struct raw_service *raw,
 }
 
 /* Refuses a tunnel of the service that no real server uses. */
-static int check_tunnel(const struct reader *reader, const struct raw_service *raw,
+static int check_tunnel(const struct service_reader *reader, const struct raw_service *raw,
 			const struct service *service)
 {
 	if (!raw->tunnel || (raw->forwarding && *raw->forwarding == FORWARDING_TUNNEL))
@@ -270,7 +271,7 @@ static int check_tunnel(const struct reader *reader, const struct raw_service *r
 		"the tunnel's settings do nothing without a tunnel; write forwarding: tunnel");
 }
 
-static int check_valid(const struct reader *reader, const struct service *service)
+static int check_valid(const struct service_reader *reader, const struct service *service)
 {
 	outline_node_t list = outline_child(reader->outline, reader->node, "real-servers");
 	outline_node_t node = reader->node;
@@ -290,7 +291,7 @@ static int check_valid(const struct reader *reader, const struct service *servic
 			      why.text);
 }
 
-static int check_repeats(const struct reader *reader, const struct service *service,
+static int check_repeats(const struct service_reader *reader, const struct service *service,
 			 const struct service_set *before)
 {
 	outline_node_t list = outline_child(reader->outline, reader->node, "real-servers");
@@ -328,7 +329,7 @@ static int check_repeats(const struct reader *reader, const struct service *serv
 	return 0;
 }
 
-static int read_service(const struct reader *reader, const struct raw_service *raw,
+static int read_service(const struct service_reader *reader, const struct raw_service *raw,
 			struct service_set *set)
 {
 	struct service service = {0};
@@ -359,7 +360,8 @@ int config_service_read(const struct raw_config *raw, const struct outline *outl
 			outline_node_t services, struct service_set *set,
 			struct outline_fault *ret_fault)
 {
-	struct reader reader = {.outline = outline, .services = services, .fault = ret_fault};
+	struct service_reader reader = {
+		.outline = outline, .services = services, .fault = ret_fault};
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < raw->n_services; i++) {

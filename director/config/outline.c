@@ -15,7 +15,7 @@ struct outline {
 	yaml_document_t document;
 };
 
-struct check {
+struct outline_check {
 	const struct outline *outline;
 	struct outline_fault *fault;
 };
@@ -232,10 +232,10 @@ static const char *remedy(const cyaml_schema_value_t *schema, const char *name, 
 	return text;
 }
 
-static int check_value(const struct check *check, const cyaml_schema_value_t *schema,
+static int check_value(const struct outline_check *check, const cyaml_schema_value_t *schema,
 		       const char *name, const yaml_node_t *node);
 
-static int check_key(const struct check *check, const cyaml_schema_value_t *schema,
+static int check_key(const struct outline_check *check, const cyaml_schema_value_t *schema,
 		     const char *name, const yaml_node_t *mapping, const yaml_node_pair_t *pair)
 {
 	const yaml_node_t *key = node_get(check->outline, pair->key);
@@ -263,7 +263,7 @@ static int check_key(const struct check *check, const cyaml_schema_value_t *sche
 	return check_value(check, &field->value, field->key, node_get(check->outline, pair->value));
 }
 
-static int check_mapping(const struct check *check, const cyaml_schema_value_t *schema,
+static int check_mapping(const struct outline_check *check, const cyaml_schema_value_t *schema,
 			 const char *name, const yaml_node_t *node)
 {
 	const yaml_node_pair_t *pair = node->data.mapping.pairs.start;
@@ -294,7 +294,7 @@ static const char *singular(const char *plural, char *text, size_t size)
 	return text;
 }
 
-static int check_sequence(const struct check *check, const cyaml_schema_value_t *schema,
+static int check_sequence(const struct outline_check *check, const cyaml_schema_value_t *schema,
 			  const char *name, const yaml_node_t *node)
 {
 	const yaml_node_item_t *item = node->data.sequence.items.start;
@@ -324,7 +324,7 @@ static int check_sequence(const struct check *check, const cyaml_schema_value_t 
 	return r;
 }
 
-static int check_number(const struct check *check, const cyaml_schema_value_t *schema,
+static int check_number(const struct outline_check *check, const cyaml_schema_value_t *schema,
 			const char *name, const yaml_node_t *node)
 {
 	uint64_t max = UINT64_MAX >> (64 - 8 * schema->data_size);
@@ -339,7 +339,7 @@ static int check_number(const struct check *check, const cyaml_schema_value_t *s
 	return 0;
 }
 
-static int check_scalar(const struct check *check, const cyaml_schema_value_t *schema,
+static int check_scalar(const struct outline_check *check, const cyaml_schema_value_t *schema,
 			const char *name, const yaml_node_t *node)
 {
 	size_t line = node->start_mark.line + 1, length = node->data.scalar.length;
@@ -383,7 +383,7 @@ static const char *type_name(cyaml_type_e type)
 	}
 }
 
-static int check_value(const struct check *check, const cyaml_schema_value_t *schema,
+static int check_value(const struct outline_check *check, const cyaml_schema_value_t *schema,
 		       const char *name, const yaml_node_t *node)
 {
 	bool list = schema->type == CYAML_SEQUENCE || schema->type == CYAML_FLAGS;
@@ -409,7 +409,7 @@ static int check_value(const struct check *check, const cyaml_schema_value_t *sc
 int outline_check(const struct outline *outline, const cyaml_schema_value_t *schema,
 		  const char *what, struct outline_fault *ret_fault)
 {
-	struct check check = {.outline = outline, .fault = ret_fault};
+	struct outline_check check = {.outline = outline, .fault = ret_fault};
 	const yaml_node_t *root = node_get(outline, 1);
 
 	if (!root || root->type != YAML_MAPPING_NODE)

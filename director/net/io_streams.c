@@ -24,7 +24,7 @@ struct buffer {
 	uint8_t data[IO_STREAMS_BUFFER];
 };
 
-struct stream {
+struct io_stream {
 	uv_tcp_t tcp; /* first: a handle is its stream */
 	struct io_streams *streams;
 	unsigned int number;
@@ -49,7 +49,7 @@ struct listener {
 
 struct io_streams {
 	struct io_streams_options options;
-	struct stream *streams[IO_STREAMS_MAX];
+	struct io_stream *streams[IO_STREAMS_MAX];
 	uint64_t used[BITS_WORDS(IO_STREAMS_MAX)];
 	struct listener *listeners;
 	size_t n_listeners;
@@ -106,7 +106,7 @@ static void buffer_give(struct io_streams *streams, struct buffer *buffer)
 
 static void stream_freed(uv_handle_t *handle)
 {
-	struct stream *stream = (struct stream *)handle;
+	struct io_stream *stream = (struct io_stream *)handle;
 	struct io_streams *streams = stream->streams;
 
 	/* the write was cancelled and its callback has run */
@@ -118,7 +118,7 @@ static void stream_freed(uv_handle_t *handle)
 
 void io_streams_cut(struct io_streams *streams, unsigned int number)
 {
-	struct stream *stream = streams->streams[number];
+	struct io_stream *stream = streams->streams[number];
 
 	if (!stream)
 		return;
@@ -127,7 +127,7 @@ void io_streams_cut(struct io_streams *streams, unsigned int number)
 	uv_close((uv_handle_t *)&stream->tcp, stream_freed);
 }
 
-static void stream_fail(struct stream *stream, int error)
+static void stream_fail(struct io_stream *stream, int error)
 {
 	struct io_streams *streams = stream->streams;
 	unsigned int number = stream->number;
@@ -137,9 +137,9 @@ static void stream_fail(struct stream *stream, int error)
 }
 
 /* A number that is taken is given to the new stream. NULL: no memory. */
-static struct stream *stream_new(struct io_streams *streams, unsigned int number)
+static struct io_stream *stream_new(struct io_streams *streams, unsigned int number)
 {
-	struct stream *stream = calloc(1, sizeof(*stream));
+	struct io_stream *stream = calloc(1, sizeof(*stream));
 
 	io_streams_cut(streams, number);
 	if (!stream)
@@ -157,14 +157,14 @@ static struct stream *stream_new(struct io_streams *streams, unsigned int number
 	return stream;
 }
 
-static bool stream_gone(const struct stream *stream)
+static bool stream_gone(const struct io_stream *stream)
 {
 	return stream->streams->streams[stream->number] != stream;
 }
 
 static void written(uv_write_t *write, int status)
 {
-	struct stream *stream = container_of(write, struct stream, write);
+	struct io_stream *stream = container_of(write, struct io_stream, write);
 
 	if (stream_gone(stream))
 		return;
@@ -198,7 +198,7 @@ static void charge(const struct io_streams *streams, uint64_t director, usec_t s
 		streams->options.charge(streams->options.context, director, clock_cpu() - since);
 }
 
-static uv_buf_t output(struct stream *stream)
+static uv_buf_t output(struct io_stream *stream)
 {
 	const struct io_streams_options *options = &stream->streams->options;
 	uint8_t *data = stream->buffer->data;
@@ -210,7 +210,7 @@ static uv_buf_t output(struct stream *stream)
 }
 
 /* Leaves the bytes that the socket does not take at once in the buffer. */
-static int write_now(struct stream *stream, uv_buf_t *buf)
+static int write_now(struct io_stream *stream, uv_buf_t *buf)
 {
 	int r = buf->len > 0 ? uv_try_write((uv_stream_t *)&stream->tcp, buf, 1) : 0;
 
@@ -225,7 +225,7 @@ static int write_now(struct stream *stream, uv_buf_t *buf)
 
 static int kick(struct io_streams *streams, unsigned int number)
 {
-	struct stream *stream = streams->streams[number];
+	struct io_stream *stream = streams->streams[number];
 	uv_buf_t buf;
 	int r;
 
@@ -252,7 +252,7 @@ static int kick(struct io_streams *streams, unsigned int number)
 
 int io_streams_kick(struct io_streams *streams, unsigned int number)
 {
-	const struct stream *stream = streams->streams[number];
+	const struct io_stream *stream = streams->streams[number];
 	uint64_t director;
 	usec_t since;
 	int r;
@@ -297,7 +297,7 @@ static bool strangers_wanted(const struct io_streams *streams)
 /* Without room the stream is not read, and asked again in the next turn. */
 static void input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 {
-	struct stream *stream = (struct stream *)handle;
+	struct io_stream *stream = (struct io_stream *)handle;
 	struct io_streams *streams = stream->streams;
 	bool stranger = is_stranger(streams, stream->number);
 	bool over = stranger ? streams->strangers_turn >= IO_STREAMS_STRANGERS_TURN * 1000
@@ -313,7 +313,7 @@ static void input_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *buf)
 	stream->since = stream->director && buf->len ? clock_cpu() : 0;
 }
 
-static void input_take(struct stream *stream, ssize_t len, const uv_buf_t *buf)
+static void input_take(struct io_stream *stream, ssize_t len, const uv_buf_t *buf)
 {
 	const struct io_streams_options *options = &stream->streams->options;
 
@@ -324,7 +324,7 @@ static void input_take(struct stream *stream, ssize_t len, const uv_buf_t *buf)
 			      (size_t)len);
 }
 
-static void stranger_read(struct stream *stream, ssize_t len, const uv_buf_t *buf)
+static void stranger_read(struct io_stream *stream, ssize_t len, const uv_buf_t *buf)
 {
 	struct io_streams *streams = stream->streams;
 	uint64_t since = clock_cpu_ns();
@@ -337,7 +337,7 @@ static void stranger_read(struct stream *stream, ssize_t len, const uv_buf_t *bu
 }
 
 /* A stream that makes more work than a turn has time for is read in smaller pieces. */
-static void piece_adapt(struct stream *stream, uint64_t took)
+static void piece_adapt(struct io_stream *stream, uint64_t took)
 {
 	if (took > IO_STREAMS_TURN * 2 * 1000)
 		stream->piece = MAX(stream->piece / 2, READ_SIZE_MIN);
@@ -347,7 +347,7 @@ static void piece_adapt(struct stream *stream, uint64_t took)
 
 static void input_read(uv_stream_t *handle, ssize_t len, const uv_buf_t *buf)
 {
-	struct stream *stream = (struct stream *)handle;
+	struct io_stream *stream = (struct io_stream *)handle;
 	struct io_streams *streams = stream->streams;
 	uint64_t since, director;
 	usec_t cpu;
@@ -379,7 +379,7 @@ static void turn_begins(uv_prepare_t *prepare)
 	bool waits = streams->waits;
 
 	BITS_EACH (i, streams->used, IO_STREAMS_MAX) {
-		struct stream *stream = streams->streams[i];
+		struct io_stream *stream = streams->streams[i];
 		bool rested = stream->paused || stream->throttled;
 
 		stream->paused = waits && (stream->paused || stream->served);
@@ -410,7 +410,7 @@ static void options_set(uv_tcp_t *tcp)
 	(void)!setsockopt(fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &not_sent, sizeof(not_sent));
 }
 
-static int stream_start(struct stream *stream)
+static int stream_start(struct io_stream *stream)
 {
 	struct io_streams *streams = stream->streams;
 	struct sockaddr_storage address;
@@ -431,7 +431,7 @@ static int stream_start(struct stream *stream)
 
 static void connected(uv_connect_t *connect, int status)
 {
-	struct stream *stream = container_of(connect, struct stream, connect);
+	struct io_stream *stream = container_of(connect, struct io_stream, connect);
 
 	if (stream_gone(stream))
 		return;
@@ -441,7 +441,7 @@ static void connected(uv_connect_t *connect, int status)
 
 int io_streams_dial(struct io_streams *streams, unsigned int number, const struct endpoint *remote)
 {
-	struct stream *stream = stream_new(streams, number);
+	struct io_stream *stream = stream_new(streams, number);
 	struct sockaddr_storage address;
 	int r;
 
@@ -464,7 +464,7 @@ static void refuse(int fd)
 }
 
 /* The connection is the stream's, or closed. */
-static int stream_adopt(struct stream *stream, int fd)
+static int stream_adopt(struct io_stream *stream, int fd)
 {
 	int r = stream ? uv_tcp_open(&stream->tcp, fd) : -ENOMEM;
 
