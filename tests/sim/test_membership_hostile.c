@@ -816,30 +816,6 @@ static void test_an_accusing_ping(void **state)
 	sim_free(sim);
 }
 
-/* A member that is accused in gossip, of which no other member knows, refutes it. */
-static void test_gossip_that_accuses_its_reader(void **state)
-{
-	struct sim *sim = cluster(24, COUNT);
-	struct stolen stolen = steal(sim);
-	Lvsmesh__Pb__Suspicion message = LVSMESH__PB__SUSPICION__INIT;
-	struct membership_status before, after;
-	uint8_t body[64];
-	size_t len;
-
-	(void)state;
-	membership_status(sim_core(sim, SUBJECT), &before);
-	message.subject = sim_id(sim, SUBJECT);
-	message.epoch = before.epoch;
-	message.incarnation = before.incarnation;
-	len = lvsmesh__pb__suspicion__pack(&message, body);
-	say_to(sim, &stolen, SUBJECT, SUSPICION, sim_id(sim, THIEF), stolen.epoch, ++stolen.records,
-	       body, len);
-	sim_run(sim, S / 2);
-	membership_status(sim_core(sim, SUBJECT), &after);
-	assert_int_equal(after.incarnation, before.incarnation + 1);
-	sim_free(sim);
-}
-
 /* A packet with a sequence far ahead and a wrong MAC: the true ones that follow are not stale. */
 static void test_a_forged_packet_moves_no_window(void **state)
 {
@@ -1193,7 +1169,6 @@ int main(void)
 		cmocka_unit_test(test_old_accusations),
 		cmocka_unit_test(test_an_unproven_sender),
 		cmocka_unit_test(test_an_accusing_ping),
-		cmocka_unit_test(test_gossip_that_accuses_its_reader),
 		cmocka_unit_test(test_a_forged_packet_moves_no_window),
 		cmocka_unit_test(test_the_last_word_of_a_stranger),
 		cmocka_unit_test(test_removal_of_the_living),
