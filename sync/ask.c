@@ -66,7 +66,7 @@ void ask_next(struct sync *sync, struct sync_stream *stream)
 		subscription->ask = ASK_SHARE;
 	else if (sync->join.done && orphan_take(sync, subscription))
 		subscription->ask = ASK_ORPHANS;
-	else if (digest_take(sync, subscription))
+	else if (anti_entropy_take(sync, subscription))
 		subscription->ask = ASK_DIFFERENCE;
 	subscription->ask_due = subscription->ask != ASK_NOTHING;
 }
@@ -89,7 +89,7 @@ void ask_ended(struct sync *sync, struct sync_stream *stream)
 	if (ask == ASK_SHARE) {
 		join_share_ended(sync, subscription, true);
 	} else if (ask == ASK_DIFFERENCE) {
-		digest_answered(subscription);
+		anti_entropy_answered(subscription);
 	} else if (ask == ASK_ORPHANS) {
 		progress_note(sync, &subscription->orphan);
 		sync->orphans_changes++;
@@ -100,7 +100,7 @@ void ask_dropped(struct sync *sync, struct sync_stream *stream)
 {
 	if (stream->subscription.ask == ASK_SHARE)
 		join_share_ended(sync, &stream->subscription, false);
-	digest_dropped(sync, stream);
+	anti_entropy_dropped(sync, stream);
 	if (stream->subscription.begun)
 		sync->orphans_changes++;
 }

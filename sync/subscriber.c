@@ -52,13 +52,13 @@ static uint64_t collect_end(const struct sync *sync, const struct subscriber *su
 	return subscriber->sent < sync->front ? sync->front : UINT64_MAX;
 }
 
-/* Collects gaps up to the position given. False: not all fit; *from is how far it came. */
-static bool collect_gaps(struct sync *sync, struct gap_reader *gaps, uint64_t end, uint64_t *from,
-			 struct now now)
+/* Collects superseded flows up to that position. False: not all fit; *from is how far it came. */
+static bool collect_superseded(struct sync *sync, struct superseded_reader *superseded,
+			       uint64_t end, uint64_t *from, struct now now)
 {
-	while (gaps->position <= end && gaps->position != UINT64_MAX) {
-		uint64_t position = gaps->position;
-		table_ref ref = gaps_read_next(sync, gaps);
+	while (superseded->position <= end && superseded->position != UINT64_MAX) {
+		uint64_t position = superseded->position;
+		table_ref ref = superseded_read_next(sync, superseded);
 
 		if (ref && !sync_batch_collect(sync, ref, now))
 			return false;
@@ -72,16 +72,16 @@ static bool collect_gaps(struct sync *sync, struct gap_reader *gaps, uint64_t en
 static uint64_t collect_journal(struct sync *sync, uint64_t from, uint64_t end, struct now now)
 {
 	struct table_reader reader;
-	struct gap_reader gaps;
+	struct superseded_reader superseded;
 	table_ref ref;
 
 	table_read(sync->table, from, &reader);
-	gaps_read(sync, from, &gaps);
+	superseded_read(sync, from, &superseded);
 	while ((ref = table_read_next(sync->table, &reader))) {
 		uint64_t position = table_ref_position(sync->table, ref);
 
-		if (gaps.position < position &&
-		    !collect_gaps(sync, &gaps, MIN(position, end), &from, now))
+		if (superseded.position < position &&
+		    !collect_superseded(sync, &superseded, MIN(position, end), &from, now))
 			return from;
 		if (position > end)
 			return end;
@@ -89,9 +89,9 @@ static uint64_t collect_journal(struct sync *sync, uint64_t from, uint64_t end, 
 			return from;
 		from = position;
 	}
-	if (!collect_gaps(sync, &gaps, end, &from, now))
+	if (!collect_superseded(sync, &superseded, end, &from, now))
 		return from;
-	if (gaps.position != UINT64_MAX)
+	if (superseded.position != UINT64_MAX)
 		return end;
 	/* The last changes may have left the journal, and the subscriber misses none of them. */
 	return table_position(sync->table);
@@ -236,7 +236,7 @@ size_t subscriber_output(struct sync *sync, struct sync_stream *stream, struct n
 	if (!subscriber->heartbeat_due && subscriber->digest_due &&
 	    journal_time(sync, subscriber) > now.mono) {
 		*ret_kind = SYNC_KIND_SUMS;
-		return digest_output(sync, subscriber, data);
+		return anti_entropy_output(sync, subscriber, data);
 	}
 	*ret_kind = SYNC_KIND_BATCH;
 	if (!subscriber->heartbeat_due && journal_time(sync, subscriber) <= now.mono) {
@@ -313,7 +313,7 @@ int subscriber_subscribe(struct sync *sync, struct sync_stream *stream,
 	else if (message->journal == sync->journal)
 		sync->refused[SYNC_E_POSITION]++;
 	subscriber->acked = subscriber->mark = subscriber->sent;
-	sync->gaps.all = MIN(sync->gaps.all, subscriber->acked);
+	sync->superseded.all = MIN(sync->superseded.all, subscriber->acked);
 	subscriber->whole = subscriber->sent == subscriber->end ? subscriber->sent : 0;
 	return 0;
 }

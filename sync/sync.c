@@ -303,7 +303,7 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 	case TABLE_CHANGED:
 		count_displaced(sync, entry, version, displaced, since);
 		if (displaced.hlc)
-			gaps_note(sync, &entry->flow, displaced.position, now);
+			superseded_note(sync, &entry->flow, displaced.position, now);
 		sync->counters.learned++;
 		return true;
 	case TABLE_SAME:
@@ -355,8 +355,8 @@ void sync_merge_batch(struct sync *sync, const struct sync_stream *stream, bool 
 			if (!merge(sync, &entries[i], versions[i], ages[i], since, now))
 				continue;
 			merged.news++;
-			merged.covered += digest_covers(versions[i], entries[i].timeout,
-							subscription->horizon);
+			merged.covered += anti_entropy_covers(versions[i], entries[i].timeout,
+							      subscription->horizon);
 		}
 	}
 	*ret_merged = merged;
@@ -366,9 +366,9 @@ void sync_tick(struct sync *sync, struct now now)
 {
 	sync->counters.expired += table_sweep(sync->table, mono_seconds(now), SWEEP_BUDGET);
 	subscriber_tick(sync, now);
-	gaps_tick(sync, now);
+	superseded_tick(sync, now);
 	join_tick(sync, now);
-	digest_tick(sync, now);
+	anti_entropy_tick(sync, now);
 	templates_tick(sync, now);
 	ask_all(sync);
 }

@@ -1,8 +1,8 @@
 /* Shared by sync's files, and private to them: sync.c (table, capture, injection), sync_stream.c
- * (streams), subscriber.c, gaps.c and answer.c (a peer that receives from us), subscription.c and
- * ask.c (a peer that we receive from), join.c and progress.c (the start, and journals that ended),
- * digest.c (anti-entropy), sync_policy.c (entries that are withheld), templates.c (persistence
- * templates that the kernel holds otherwise). */
+ * (streams), subscriber.c, superseded.c and answer.c (a peer that receives from us), subscription.c
+ * and ask.c (a peer that we receive from), join.c and progress.c (the start, and journals that
+ * ended), digest.c (anti-entropy), sync_policy.c (entries that are withheld), templates.c
+ * (persistence templates that the kernel holds otherwise). */
 #ifndef SYNC_SYNC_PRIVATE_H
 #define SYNC_SYNC_PRIVATE_H
 
@@ -143,7 +143,7 @@ struct made {
 };
 
 /* A flow that a peer's newer entry took out of the journal: published at this position. */
-struct gap {
+struct superseded_flow {
 	struct flow flow;
 	uint64_t position;
 };
@@ -155,13 +155,13 @@ struct parted {
 	usec_t heard; /* mono */
 };
 
-#define GAPS_MAX 16384u
+#define SUPERSEDED_MAX 16384u
 
-struct gaps {
+struct superseded {
 	usec_t born;  /* mono */
 	uint64_t all; /* acknowledged by all, as it was found last, or less */
 	unsigned int first, len;
-	struct gap ring[GAPS_MAX]; /* in order of position */
+	struct superseded_flow ring[SUPERSEDED_MAX]; /* in order of position */
 	struct parted parted[DIRECTORS_MAX];
 };
 
@@ -186,7 +186,7 @@ struct sync_join {
 };
 
 /* The sums that we send to a peer; one peer each time, in turn. */
-struct digest_sums {
+struct anti_entropy_sums {
 	bool walking;
 	unsigned int peer;
 	usec_t next; /* mono */
@@ -199,7 +199,7 @@ struct digest_sums {
 
 /* The comparison with a peer's sums, one at a time: it lasts until the differing parts are known,
  * however long the peer then takes to answer. */
-struct digest_compare {
+struct anti_entropy_compare {
 	struct sync_stream *stream; /* NULL: none */
 	unsigned int from;          /* the part where the next Want starts */
 	uint64_t horizon, cursor;
@@ -264,10 +264,10 @@ struct sync {
 	struct away away[PROGRESS_MAX]; /* the last first */
 	unsigned int orphans_changes;   /* how often those that we follow no more changed */
 	struct sync_join join;
-	struct digest_sums digest;
-	struct digest_compare compare;
+	struct anti_entropy_sums digest;
+	struct anti_entropy_compare compare;
 	struct compared compared[DIRECTORS_MAX];
-	struct gaps gaps;
+	struct superseded superseded;
 	_Alignas(16) uint8_t memory[MESSAGE_MEMORY];
 	struct flow reinject[REINJECT_MAX]; /* to be injected again */
 	unsigned int reinject_len;
@@ -340,22 +340,23 @@ bool sync_batch_collect(struct sync *sync, table_ref ref, struct now now);
 /* Packs what was collected and signs it: the signature, then the batch. */
 size_t sync_batch_seal(struct sync *sync, const struct batch_head *head, uint8_t *data);
 
-/* gaps.c */
-void gaps_tick(struct sync *sync, struct now now);
+/* superseded.c */
+void superseded_tick(struct sync *sync, struct now now);
 /* Notes that a peer's entry replaced ours, which was at that position. */
-void gaps_note(struct sync *sync, const struct flow *flow, uint64_t position, struct now now);
-/* The gaps behind a position, in order, until one is noted. */
-struct gap_reader {
+void superseded_note(struct sync *sync, const struct flow *flow, uint64_t position, struct now now);
+/* The superseded flows behind a position, in order, until one is noted. */
+struct superseded_reader {
 	unsigned int at;
 	uint64_t position; /* of the next; UINT64_MAX: there is none */
 };
 
-void gaps_read(const struct sync *sync, uint64_t position, struct gap_reader *ret_reader);
+void superseded_read(const struct sync *sync, uint64_t position,
+		     struct superseded_reader *ret_reader);
 /* The entry to publish at the next gap, which must exist; 0: none, as the flow is in the journal
  * again, or has ended. */
-table_ref gaps_read_next(const struct sync *sync, struct gap_reader *reader);
+table_ref superseded_read_next(const struct sync *sync, struct superseded_reader *reader);
 /* The stream of a peer that was subscribed ends. */
-void gaps_parted(struct sync *sync, const struct sync_stream *stream);
+void superseded_parted(struct sync *sync, const struct sync_stream *stream);
 
 /* answer.c */
 int answer_want(const struct sync *sync, struct sync_stream *stream,
@@ -402,15 +403,15 @@ void ask_dropped(struct sync *sync, struct sync_stream *stream);
 
 /* digest.c */
 /* True for an entry that both directors have, unless something was lost. */
-bool digest_covers(struct table_version version, uint32_t timeout, uint64_t horizon);
-void digest_tick(struct sync *sync, struct now now);
-size_t digest_output(struct sync *sync, struct subscriber *subscriber, uint8_t *data);
-int digest_receive(struct sync *sync, struct sync_stream *stream, const Lvsmesh__Pb__Sums *message,
-		   struct now now);
+bool anti_entropy_covers(struct table_version version, uint32_t timeout, uint64_t horizon);
+void anti_entropy_tick(struct sync *sync, struct now now);
+size_t anti_entropy_output(struct sync *sync, struct subscriber *subscriber, uint8_t *data);
+int anti_entropy_receive(struct sync *sync, struct sync_stream *stream,
+			 const Lvsmesh__Pb__Sums *message, struct now now);
 /* The next of the parts that differ at this publisher, to be asked for: false: there are none. */
-bool digest_take(struct sync *sync, struct subscription *subscription);
-void digest_answered(struct subscription *subscription);
-void digest_dropped(struct sync *sync, const struct sync_stream *stream);
+bool anti_entropy_take(struct sync *sync, struct subscription *subscription);
+void anti_entropy_answered(struct subscription *subscription);
+void anti_entropy_dropped(struct sync *sync, const struct sync_stream *stream);
 
 /* templates.c */
 void templates_tick(struct sync *sync, struct now now);

@@ -80,7 +80,7 @@ void sync_close(struct sync *sync, unsigned int number)
 		away_note(sync, stream);
 		ask_dropped(sync, stream);
 	} else if (stream->subscriber.subscribed) {
-		gaps_parted(sync, stream);
+		superseded_parted(sync, stream);
 	}
 	sync_stream_free(stream);
 }
@@ -148,7 +148,7 @@ static int receive_message(struct sync *sync, struct sync_stream *stream, uint8_
 	case SYNC_KIND_ORPHANS:
 		return progress_receive(stream, (const Lvsmesh__Pb__Orphans *)message);
 	case SYNC_KIND_SUMS:
-		return digest_receive(sync, stream, (const Lvsmesh__Pb__Sums *)message, now);
+		return anti_entropy_receive(sync, stream, (const Lvsmesh__Pb__Sums *)message, now);
 	case SYNC_KIND_BEGIN:
 		return subscription_begin(sync, stream, (const Lvsmesh__Pb__Begin *)message);
 	default:

@@ -16,7 +16,7 @@
 /* A peer that is further behind is not compared with. */
 #define LAG (5 * USEC_PER_SEC)
 
-bool digest_covers(struct table_version version, uint32_t timeout, uint64_t horizon)
+bool anti_entropy_covers(struct table_version version, uint32_t timeout, uint64_t horizon)
 {
 	usec_t lifetime = table_lifetime(timeout) * USEC_PER_SEC, since = hlc_since(version.hlc);
 
@@ -38,7 +38,7 @@ static bool sum(const struct sync *sync, uint64_t horizon, uint64_t *cursor, boo
 			return true;
 		table_get(sync->table, ref, &entry, &meta);
 		if (!table_list_shared(meta.list) ||
-		    !digest_covers(meta.version, entry.timeout, horizon))
+		    !anti_entropy_covers(meta.version, entry.timeout, horizon))
 			continue;
 		digest = entry_digest(&entry.flow, meta.version);
 		sums[RANGE_OF(meta.range)] += minus ? -digest : digest;
@@ -51,7 +51,7 @@ static bool sum(const struct sync *sync, uint64_t horizon, uint64_t *cursor, boo
 /* The next peer that has all entries older than the horizon. */
 static struct sync_stream *next_peer(struct sync *sync, struct now now)
 {
-	struct digest_sums *digest = &sync->digest;
+	struct anti_entropy_sums *digest = &sync->digest;
 
 	for (unsigned int i = 0; i < SYNC_STREAMS_MAX; i++) {
 		struct sync_stream *stream = sync->streams[++digest->peer % SYNC_STREAMS_MAX];
@@ -75,7 +75,7 @@ static usec_t interval(const struct sync *sync)
 
 static void publish(struct sync *sync, struct now now)
 {
-	struct digest_sums *digest = &sync->digest;
+	struct anti_entropy_sums *digest = &sync->digest;
 
 	if (!digest->walking && now.mono >= digest->next && sync->join.complete) {
 		digest->walking = true;
@@ -95,10 +95,10 @@ static void publish(struct sync *sync, struct now now)
 	}
 }
 
-size_t digest_output(struct sync *sync, struct subscriber *subscriber, uint8_t *data)
+size_t anti_entropy_output(struct sync *sync, struct subscriber *subscriber, uint8_t *data)
 {
 	Lvsmesh__Pb__Sums message = LVSMESH__PB__SUMS__INIT;
-	const struct digest_sums *digest = &sync->digest;
+	const struct anti_entropy_sums *digest = &sync->digest;
 	uint8_t sums[RANGES * 8];
 
 	subscriber->digest_due = false;
@@ -127,11 +127,11 @@ static bool compare_now(struct sync *sync, uint64_t peer, struct now now)
 	return true;
 }
 
-int digest_receive(struct sync *sync, struct sync_stream *stream, const Lvsmesh__Pb__Sums *message,
-		   struct now now)
+int anti_entropy_receive(struct sync *sync, struct sync_stream *stream,
+			 const Lvsmesh__Pb__Sums *message, struct now now)
 {
 	struct subscription *subscription = &stream->subscription;
-	struct digest_compare *compare = &sync->compare;
+	struct anti_entropy_compare *compare = &sync->compare;
 
 	if (!subscription->begun)
 		return -SYNC_E_KIND;
@@ -149,7 +149,7 @@ int digest_receive(struct sync *sync, struct sync_stream *stream, const Lvsmesh_
 	return 0;
 }
 
-static void note_parts(const struct digest_compare *compare, struct ranges *ret_differ)
+static void note_parts(const struct anti_entropy_compare *compare, struct ranges *ret_differ)
 {
 	*ret_differ = (struct ranges){0};
 	for (unsigned int i = 0; i < RANGES; i++) {
@@ -158,7 +158,7 @@ static void note_parts(const struct digest_compare *compare, struct ranges *ret_
 	}
 }
 
-bool digest_take(struct sync *sync, struct subscription *subscription)
+bool anti_entropy_take(struct sync *sync, struct subscription *subscription)
 {
 	/* From where the last Want ended, so that all parts have their turn. */
 	unsigned int parts =
@@ -170,21 +170,21 @@ bool digest_take(struct sync *sync, struct subscription *subscription)
 }
 
 /* Entries that always change differ in vain: we request the rest only while answers repair any. */
-void digest_answered(struct subscription *subscription)
+void anti_entropy_answered(struct subscription *subscription)
 {
 	if (subscription->covered == 0)
 		subscription->differ = (struct ranges){0};
 }
 
-void digest_dropped(struct sync *sync, const struct sync_stream *stream)
+void anti_entropy_dropped(struct sync *sync, const struct sync_stream *stream)
 {
 	if (sync->compare.stream == stream)
 		sync->compare.stream = NULL;
 }
 
-void digest_tick(struct sync *sync, struct now now)
+void anti_entropy_tick(struct sync *sync, struct now now)
 {
-	struct digest_compare *compare = &sync->compare;
+	struct anti_entropy_compare *compare = &sync->compare;
 	struct subscription *subscription;
 
 	publish(sync, now);
