@@ -17,14 +17,20 @@ static bool orphan_asked(const struct sync *sync, const struct journal *journal)
 }
 
 /* The peer has followed an orphaned journal, one that we follow no more, further than we have. */
+static bool orphan_lacks(const struct sync *sync, const struct journal *orphan)
+{
+	const struct journal *known = progress_find(sync, orphan->id, orphan->journal);
+
+	return (!known || known->position < orphan->position) && !progress_now(sync, orphan);
+}
+
 static bool orphan_take(const struct sync *sync, struct subscription *subscription)
 {
 	for (unsigned int i = 0; subscription->orphans && i < subscription->orphans->len; i++) {
 		const struct journal *orphan = &subscription->orphans->journals[i];
 		const struct journal *known = progress_find(sync, orphan->id, orphan->journal);
 
-		if ((known && known->position >= orphan->position) || progress_now(sync, orphan) ||
-		    orphan_asked(sync, orphan))
+		if (!orphan_lacks(sync, orphan) || orphan_asked(sync, orphan))
 			continue;
 		subscription->orphan = *orphan;
 		subscription->since = known ? known->hlc : 0;
@@ -32,6 +38,17 @@ static bool orphan_take(const struct sync *sync, struct subscription *subscripti
 		return true;
 	}
 	return false;
+}
+
+bool ask_has_all(const struct sync *sync, const struct subscription *subscription)
+{
+	bool all =
+		sync->join.done && subscription->complete && subscription_caught_up(subscription);
+
+	for (unsigned int i = 0; all && subscription->orphans && i < subscription->orphans->len;
+	     i++)
+		all = !orphan_lacks(sync, &subscription->orphans->journals[i]);
+	return all;
 }
 
 unsigned int ask_parts(struct subscription *subscription, struct ranges *left, unsigned int most,

@@ -217,9 +217,11 @@ struct sync_status {
 };
 
 struct sync_stream_status {
-	bool synced;  /* subscription: has all that there was when it began; subscriber: has
-			 acknowledged  all */
-	bool joining; /* subscriber: acknowledges, and not yet all that there was when it began */
+	bool synced;   /* subscription: has all that there was when it began; subscriber: has
+			  acknowledged  all */
+	bool returned; /* subscription: the publisher is complete, and we have all that it has, also
+			  of what we published in earlier lives */
+	bool joining;  /* subscriber: acknowledges, and not yet all that there was when it began */
 	uint64_t position; /* subscription: applied; subscriber: acknowledged */
 	uint64_t behind; /* entries: subscription: not received, by its last heartbeat; subscriber:
 			    not sent */

@@ -393,6 +393,8 @@ int progress_receive(struct sync_stream *stream, const Lvsmesh__Pb__Orphans *mes
 void ask_next(struct sync *sync, struct sync_stream *stream);
 void ask_all(struct sync *sync);
 size_t ask_output(struct sync *sync, struct sync_stream *stream, uint8_t *data);
+/* True if the publisher is complete, and we have all that it has, of orphaned journals too. */
+bool ask_has_all(const struct sync *sync, const struct subscription *subscription);
 /* Moves parts of `left`, at most so many, to the next Want, from *at on and round; *at is then the
  * one behind the last. Returns how many. */
 unsigned int ask_parts(struct subscription *subscription, struct ranges *left, unsigned int most,

@@ -269,8 +269,8 @@ static void link_mark_reached(struct node *node, unsigned int i, struct now now)
 
 	if (node->streams[i].phase == NODE_STREAM_READY) {
 		sync_stream_status(node->sync, i, now, &status);
-		link->heard |= status.synced && status.behind == 0;
-		link->reached |= link->heard;
+		link->reached |= status.synced && status.behind == 0;
+		link->returned |= status.returned && status.behind == 0;
 	} else {
 		link->reached |= now.mono > link->lost + PATIENCE ||
 				 now.mono > link->first + PATIENCE_FLAPPING;
@@ -373,7 +373,7 @@ static void returned_update(struct node *node, struct now now)
 
 	node_members_mark_reached(node, now);
 	for (unsigned int i = 0; i < node->links_len; i++) {
-		if (node->links[i].member && !node->links[i].heard)
+		if (node->links[i].member && !node->links[i].returned)
 			return;
 	}
 	sync_status(node->sync, &status);

@@ -49,10 +49,10 @@ struct node_link {
 	bool alive;     /* as membership says: it is dialled */
 	uint64_t epoch; /* its boot, likewise */
 	usec_t redial, backoff;
-	usec_t first; /* when it was heard of */
-	usec_t lost;  /* when a stream to it was lost, or it was heard of */
-	bool heard;   /* its entries were complete once */
-	bool reached; /* that, or it was waited for long enough */
+	usec_t first;  /* when it was heard of */
+	usec_t lost;   /* when a stream to it was lost, or it was heard of */
+	bool returned; /* it has returned, once, what we published in earlier lives */
+	bool reached;  /* its entries were complete once, or it was waited for long enough */
 };
 
 /* Reasons of our own, beside the session's and sync's. */

@@ -362,6 +362,8 @@ static uint64_t run_faults(uint64_t seed)
 	return hash;
 }
 
+static const uint64_t failed_once[] = {601254, 603350, 603703, 603803, 710622};
+
 static void test_faults(void **state)
 {
 	const char *only = getenv("SEED");
@@ -369,6 +371,8 @@ static void test_faults(void **state)
 	(void)state;
 	for (uint64_t seed = 1; seed <= 16 && !only; seed++)
 		run_faults(seed);
+	for (size_t i = 0; i < ARRAY_SIZE(failed_once) && !only; i++)
+		run_faults(failed_once[i]);
 	if (only)
 		run_faults(strtoul(only, NULL, 10));
 }
