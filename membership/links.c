@@ -1,5 +1,5 @@
 /* Partial partitions: statements list the members that their directors do not reach. This file
- * finds the shortest ways around the cuts, and names the cut that is told. */
+ * finds the shortest ways around the cuts, and names the cut for the event `partial-partition`. */
 #include <assert.h>
 #include <stdlib.h>
 

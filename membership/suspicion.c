@@ -1,6 +1,6 @@
-/* SWIM's suspicion: an accusation makes a member suspect; a newer incarnation of its refutes that;
- * else it fails when its time is over, which other members' accusations confirm and so shorten
- * (Lifeguard). */
+/* SWIM's suspicion: an accusation makes a member suspect; the member refutes the accusation
+ * with a newer incarnation, or fails when the time is over. Accusations by other members confirm
+ * it, and so shorten the time (Lifeguard). */
 #include <assert.h>
 #include <stdlib.h>
 

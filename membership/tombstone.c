@@ -5,8 +5,8 @@
  * too; once more a minute later in the same boot, so that is on its disk.
  * - A member that left has thrown its own roster away. One that was removed did not, and may return
  * with it: as long as there is such a member, all tombstones stay.
- * - A removed one's own stays until its certificate has expired, unless its name has a newer
- * identity: that one has its files.
+ * - The tombstone of a removed member itself stays until its certificate has expired, unless its
+ * name has a newer identity, which has its files.
  * - A member whose certificate has expired is in no roster that is read. */
 #include <stdlib.h>
 

@@ -1,7 +1,7 @@
 /* Anti-entropy: directors compare two tables by sums over parts of the key space, and request the
- * parts that differ. Both sums are of the same entries, by version and timeout alone, whenever the
- * walks happen: an entry that changes meanwhile makes a part differ in vain, which costs and does
- * no harm. */
+ * parts that differ. An entry's version and timeout alone decide whether the sums cover it, so that
+ * both directors sum the same entries, whenever they walk their tables. If an entry changes
+ * meanwhile, its part is requested in vain: that costs, and does no harm. */
 #include <assert.h>
 
 #include "sync/sync_private.h"

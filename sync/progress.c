@@ -1,5 +1,6 @@
-/* How far we followed the peers' journals, and what peers learn of those that we follow no more: a
- * director that has less of an orphaned journal asks one that has more. */
+/* How far we followed each journal. A journal whose director is gone, or has started again, is
+ * orphaned: no stream brings its tail any more. Directors tell each other how far they followed the
+ * orphaned journals, and one that has less of a journal asks one that has more. */
 #include <stdlib.h>
 
 #include "sync/sync_private.h"

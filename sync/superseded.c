@@ -1,6 +1,6 @@
-/* Entries that left our journal because a peer published a newer version, before all subscribers
- * had acknowledged ours: our journal publishes the newer version too, or a subscriber that has
- * acknowledged the journal would have neither. */
+/* Superseded flows: a peer's newer version replaced our entry before all subscribers had
+ * acknowledged it. Our journal publishes the newer version in its place. Otherwise a subscriber
+ * that has acknowledged our whole journal could lack both versions. */
 #include <assert.h>
 
 #include "sync/sync_private.h"

@@ -5,6 +5,9 @@
  * *subscriber* one that we accepted, on which ours go to a peer. The session has authenticated the
  * peer before (proto/session/session.h).
  *
+ * An entry is *captured* when the kernel reports it, *adopted* when it is found in the kernel's
+ * list of connections, *learned* when a publisher brings it.
+ *
  * It has no clock and no socket, and knows neither members nor services: its caller passes the
  * streams, the kernel's reports, and which flows are not to be replicated. It does not know how
  * fast the kernel takes injected entries (director/tap/pace.h). It counts all that it drops or

@@ -1,4 +1,4 @@
-/* Turns a configuration's replication keys into sync's policy. */
+/* Turns the configuration's keys `sync:` and `services[].sync` into a policy (sync/policy.h). */
 #ifndef DIRECTOR_CONFIG_CONFIG_POLICY_H
 #define DIRECTOR_CONFIG_CONFIG_POLICY_H
 

@@ -1,3 +1,5 @@
+/* The parts of `status` and `members` that say who is a member, alive, away or failed, and who we
+ * are. */
 #include "director/config/config_digest.h"
 #include "director/control/status_private.h"
 #include "director/event/notices.h"

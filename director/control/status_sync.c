@@ -1,3 +1,5 @@
+/* The parts of `status` and `peers` that say whether replication works, what the table holds, and
+ * how each peer keeps up. */
 #include "director/control/status_private.h"
 
 static bool nothing_replicated(const struct service_set *services)

@@ -1,3 +1,5 @@
+/* The commands that act: reload, drain, undrain, leave, remove. Each waits until lvsmeshd has done
+ * it. */
 #include <stdio.h>
 #include <time.h>
 

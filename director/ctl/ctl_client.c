@@ -1,3 +1,5 @@
+/* The connection to the control socket of lvsmeshd: sends one request, reads the lines of its
+ * answer. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,3 +1,4 @@
+/* `lvsmesh events`: the events so far, then those that follow. */
 #include <stdio.h>
 #include <string.h>
 

@@ -1,3 +1,4 @@
+/* `lvsmesh keygen`: makes the key of a cluster, and the identity of a director. */
 #include <errno.h>
 #include <getopt.h>
 #include <limits.h>

@@ -1,3 +1,4 @@
+/* The listings: `lvsmesh members`, `peers`, `services` and `connections`, as tables or as JSON. */
 #include <inttypes.h>
 #include <libsmartcols/libsmartcols.h>
 #include <stdarg.h>

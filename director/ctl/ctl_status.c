@@ -1,3 +1,4 @@
+/* `lvsmesh status`: asks lvsmeshd and shows one screen (ctl_screen.h). */
 #include <stdio.h>
 
 #include "director/ctl/ctl.h"

@@ -1,3 +1,5 @@
+/* Reads the kernel's list of connections, at the start and when some were missed, and gives the
+ * node the entries that are not known yet. */
 #include <errno.h>
 #include <stdio.h>
 

@@ -1,3 +1,5 @@
+/* Watches the forwarder, the tap and the members, and raises the events for what goes wrong or
+ * ends. */
 #include <inttypes.h>
 #include <stdio.h>
 

@@ -1,3 +1,4 @@
+/* Collects the facts that `status` and the listings are made from. */
 #include "director/daemon/io_director_private.h"
 #include "director/io_clock.h"
 

@@ -1,3 +1,5 @@
+/* Reads the kernel's counters of the services, which the node compares with its table
+ * (director/node/kernel_compare.h). */
 #include <errno.h>
 
 #include "director/daemon/io_director_private.h"

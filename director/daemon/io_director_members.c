@@ -1,3 +1,5 @@
+/* Does what the node asks for about the members: notices, the roster's file, a drain, a stop, a
+ * start with a higher epoch. */
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* Reloads the configuration: takes a new one whole, or refuses it and keeps the running one. */
 #include <errno.h>
 #include <stdio.h>
 

@@ -1,3 +1,5 @@
+/* lvsmeshd: reads the command line, checks the configuration, and runs the director until it is
+ * told to end. */
 #include <errno.h>
 #include <getopt.h>
 #include <sodium.h>

@@ -1,5 +1,5 @@
-/* Reads the kernel's connections, once, in pieces and off the loop: at start this list alone shows
- * the connections that the kernel carried meanwhile. */
+/* Adoption: reads the kernel's connections, once, in pieces and off the loop: at start this list
+ * alone shows the connections that the kernel carried meanwhile. */
 #ifndef DIRECTOR_KERNEL_IO_ADOPT_H
 #define DIRECTOR_KERNEL_IO_ADOPT_H
 

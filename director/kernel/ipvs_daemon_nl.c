@@ -1,3 +1,4 @@
+/* IPVS's sync threads, and the service that probes it, by generic netlink. */
 #include "director/kernel/ipvs_daemon.h"
 
 #include <errno.h>

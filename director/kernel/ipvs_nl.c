@@ -1,3 +1,5 @@
+/* IPVS's services and real servers by generic netlink: lists them, and applies the changes of a
+ * plan. */
 #include "director/kernel/ipvs.h"
 
 #include <errno.h>

@@ -4,7 +4,8 @@
  *
  * A round: kernel_compare_add() is given the kernel's services, in pieces, and
  * kernel_compare_judge() begins it; kernel_compare_count() takes every entry; kernel_compare_add()
- * and kernel_compare_judge() with the services of then end it and begin the next. Counts move while
+ * and kernel_compare_judge() with the kernel's services of that moment end the round, and begin the
+ * next. Counts move while
  * they are taken, so a difference counts when it is beyond a tolerance for some rounds in a row;
  * when a repair does not help, it takes twice as many the next time. */
 #ifndef DIRECTOR_NODE_KERNEL_COMPARE_H

@@ -128,10 +128,10 @@ struct node_update {
 int node_new(const struct node_options *options, struct node **ret_node);
 void node_free(struct node *node);
 
-/* The only thing that changes a node besides node_capture() and the two pulls below. */
-/* Lines of membership, and of this director's own steps; copied. */
+/* Sets where the lines of membership, and of this director's own steps, go; copied. */
 void node_trace(struct node *node, const struct trace *trace);
 
+/* The only thing that changes a node besides node_capture() and the two pulls below. */
 void node_step(struct node *node, const struct node_event *event, struct node_update *ret_update);
 
 /* One sync message of the kernel's master thread. There may be many at once, so this only collects

@@ -1,3 +1,4 @@
+/* The counters of all that a node refused or closed, in one list. */
 #include "director/node/node_private.h"
 
 static const struct counter_row account_rows[] = {

@@ -1,3 +1,4 @@
+/* Drives membership, and opens and closes the streams that follow its view of the members. */
 #include <errno.h>
 
 #include "director/node/node_private.h"

@@ -1,3 +1,5 @@
+/* Streams of a node: handshake, frames to sync or membership, output, and the reasons for which
+ * streams close. */
 
 #include "director/node/node_private.h"
 

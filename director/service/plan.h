@@ -7,7 +7,7 @@
  * object again. mh, sh and dh make their tables of the list in its order; for these, the plan ends
  * with the canonical order, moving only what must move. mh remembers the last weight above 0 and
  * gives a real server with weight 0 its old share of the table, which a director that has just
- * started cannot know: there, weight 0 is such a move too. */
+ * started cannot know: on such a director weight 0 is a move too. */
 #ifndef DIRECTOR_SERVICE_PLAN_H
 #define DIRECTOR_SERVICE_PLAN_H
 

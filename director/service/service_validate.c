@@ -1,3 +1,4 @@
+/* Checks a service against what the kernel and the peers take, and says what to write instead. */
 #include <errno.h>
 #include <netinet/in.h>
 #include <stdarg.h>

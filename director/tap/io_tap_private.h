@@ -104,7 +104,7 @@ bool io_tap_begin_again(struct io_tap *tap);
 
 bool io_tap_put(struct io_tap *tap, const uint8_t *packet, size_t len);
 
-/* io_tap_trust.c: sends probes when they are due and looks at those under way; called often. */
+/* io_tap_confirm.c: sends probes when they are due and looks at those under way; called often. */
 void io_tap_probe_injection(struct io_tap *tap, usec_t now);
 /* All that was pulled has left the backup thread's queue. True: it may be confirmed; false: that is
  * done, or it is injected again, when the next probe has its verdict. */

@@ -1,3 +1,5 @@
+/* Moves the kernel's sync messages: reads what the master thread sends to the TUN, notes when it
+ * was read late, and writes what the backup thread is to inject. */
 #include <errno.h>
 #include <unistd.h>
 

@@ -1,3 +1,5 @@
+/* Makes what capture and injection need in the kernel: the TUN, its filter, the sysctls and both
+ * sync threads; and takes it down. */
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
