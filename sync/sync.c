@@ -118,7 +118,7 @@ static int capture(struct sync *sync, const struct entry *entry, enum table_list
 
 int sync_capture(struct sync *sync, const struct entry *entry, struct now now)
 {
-	enum table_list list = policy_place(sync, entry, false, now);
+	enum table_list list = sync_policy_place(sync, entry, false, now);
 	table_ref ref;
 
 	if (entry->flow.template && templates_ignore(sync, entry))
@@ -194,7 +194,7 @@ static void adopt_after_merge(struct sync *sync, const struct entry *entry, stru
 
 int sync_adopt(struct sync *sync, const struct entry *entry, struct now now)
 {
-	enum table_list list = policy_place(sync, entry, true, now);
+	enum table_list list = sync_policy_place(sync, entry, true, now);
 
 	if (list == TABLE_LISTS)
 		return 0;

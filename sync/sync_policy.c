@@ -105,8 +105,8 @@ static bool is_plain(const struct sync *sync, const struct entry *entry)
 		 (policy->flood_rate == 0 && conn_state_phase(entry) != CONN_PHASE_OPENING)));
 }
 
-enum table_list policy_place(struct sync *sync, const struct entry *entry, bool adopted,
-			     struct now now)
+enum table_list sync_policy_place(struct sync *sync, const struct entry *entry, bool adopted,
+				  struct now now)
 {
 	struct table_meta meta;
 	struct entry held;

@@ -298,8 +298,8 @@ static inline uint32_t sync_unshared(const struct sync *sync)
 
 /* sync_policy.c: the list for an entry that the kernel reported, or that was found in it and, if it
  * is known already, stays where it is. TABLE_LISTS: none, it is not to be held. */
-enum table_list policy_place(struct sync *sync, const struct entry *entry, bool adopted,
-			     struct now now);
+enum table_list sync_policy_place(struct sync *sync, const struct entry *entry, bool adopted,
+				  struct now now);
 
 /* sync.c: the entry as it is injected, with the timeout that is left. False: none is. */
 bool sync_inject_entry(const struct sync *sync, table_ref ref, struct now now,
