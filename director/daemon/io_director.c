@@ -112,7 +112,7 @@ static size_t tap_pull(void *context, uint8_t *payload, size_t cap)
 	 * kernel counts from the start each time. */
 	if (!director->adopted && clock_now().mono < director->started + ADOPT_ALONE)
 		return 0;
-	len = io_node_inject(director->node, payload, cap);
+	len = sync_inject(node_sync(io_node_get(director->node)), clock_now(), payload, cap);
 	inject_method_set(&director->config->services, payload, len);
 	return len;
 }

@@ -289,11 +289,6 @@ void io_node_inject_lost(void *io_node)
 	io_node_send(io_node, &(struct node_event){.type = NODE_INJECT_LOST});
 }
 
-size_t io_node_inject(struct io_node *node, uint8_t *data, size_t cap)
-{
-	return node_inject(node->node, clock_now(), data, cap);
-}
-
 void io_node_datagrams(const struct io_node *node, struct io_datagrams_counts *ret_counts)
 {
 	io_datagrams_counts(node->datagrams, ret_counts);

@@ -19,7 +19,7 @@ struct io_node_options {
 	size_t n_listen;
 	void *context;
 	/* None of these may call back from within. */
-	void (*inject)(void *context);  /* io_node_inject() has something; said often */
+	void (*inject)(void *context);  /* node_update.inject; said often */
 	void (*confirm)(void *context); /* node_update.confirm; said often */
 	/* Whether to take traffic; not called before that is known. */
 	void (*announce)(void *context, bool announce);
@@ -50,7 +50,6 @@ void io_node_captured_all(void *io_node);
 void io_node_late(void *io_node, usec_t since);
 void io_node_injected(void *io_node);
 void io_node_inject_lost(void *io_node);
-size_t io_node_inject(struct io_node *node, uint8_t *data, size_t cap);
 
 const struct node *io_node_get(const struct io_node *node);
 void io_node_datagrams(const struct io_node *node, struct io_datagrams_counts *ret_counts);

@@ -456,11 +456,6 @@ usec_t node_throttled_last(const struct node *node, uint64_t member)
 	return account_over_last(node->accounts, member);
 }
 
-size_t node_inject(struct node *node, struct now now, uint8_t *data, size_t cap)
-{
-	return sync_inject(node->sync, now, data, cap);
-}
-
 /* For people */
 
 void node_status(const struct node *node, struct node_status *ret_status)
@@ -479,7 +474,7 @@ void node_status(const struct node *node, struct node_status *ret_status)
 	sync_status(node->sync, &ret_status->sync);
 }
 
-const struct sync *node_sync(const struct node *node)
+struct sync *node_sync(const struct node *node)
 {
 	return node->sync;
 }

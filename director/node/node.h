@@ -62,7 +62,7 @@ enum node_event_type {
 	NODE_ADOPTED,       /* entry: found in the kernel at start */
 	NODE_ADOPTED_ALL,   /* no more of these */
 	NODE_SERVICES,      /* services: the kernel's of now, sorted, with counters; or NULL */
-	NODE_INJECTED,      /* all that was pulled by node_inject() is in the kernel */
+	NODE_INJECTED,      /* all that was pulled by sync_inject() is in the kernel */
 	NODE_INJECT_LOST,   /* some of it is not: it has to be pulled again */
 	NODE_FORWARDER, /* ok: services are programmed and the probe comes back (or no longer) */
 	NODE_CONFIG,    /* config: the digest of a new configuration; policy */
@@ -107,7 +107,7 @@ struct node_update {
 	struct node_streams dial;   /* dial; node_stream_status() has the address */
 	struct node_streams output; /* call node_output() as soon as the socket can take bytes */
 	struct node_streams close;  /* close at once; no NODE_STREAM_CLOSED is wanted for these */
-	bool inject;                /* node_inject() has something */
+	bool inject;                /* sync_inject() has something */
 	bool confirm;               /* all was pulled, and to be ready it waits for NODE_INJECTED */
 	bool datagrams;             /* node_datagram() too */
 	bool notices;               /* node_notice() too */
@@ -131,7 +131,8 @@ void node_free(struct node *node);
 /* Sets where the lines of membership, and of this director's own steps, go; copied. */
 void node_trace(struct node *node, const struct trace *trace);
 
-/* The only thing that changes a node besides node_capture() and the two pulls below. */
+/* The only thing that changes a node besides node_capture(), node_output(), node_datagram() and
+ * node_notice(). */
 void node_step(struct node *node, const struct node_event *event, struct node_update *ret_update);
 
 /* One sync message of the kernel's master thread. There may be many at once, so this only collects
@@ -168,9 +169,6 @@ void node_charge(struct node *node, uint64_t director, usec_t cpu, struct now no
 /* The director has used up its share of work: leave its streams unread, and ask again in the next
  * turn. */
 bool node_throttled(const struct node *node, uint64_t director, struct now now);
-
-/* The payload of the next sync message for the kernel's backup thread; 0: nothing now. */
-size_t node_inject(struct node *node, struct now now, uint8_t *data, size_t cap);
 
 /* The next datagram: its length, at most MEMBERSHIP_DATAGRAM_MAX; 0: none. */
 size_t node_datagram(struct node *node, uint8_t *data, size_t cap,
@@ -228,8 +226,9 @@ extern const struct counter_table node_counter_account; /* for lvsmesh(1) */
 bool node_throttles(const struct node *node, struct now now);
 /* When that member used up its share of our work last, mono; 0: never. */
 usec_t node_throttled_last(const struct node *node, uint64_t member);
-/* The entries, for listing: sync_walk(). */
-const struct sync *node_sync(const struct node *node);
+/* The entries: sync_walk() lists them; sync_inject() is pulled for the kernel's backup thread. A
+ * node alone changes it otherwise. */
+struct sync *node_sync(const struct node *node);
 /* The members, for listing: membership_walk() and its kin. */
 const struct membership *node_membership(const struct node *node);
 

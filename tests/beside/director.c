@@ -98,7 +98,7 @@ static size_t pull(void *context, uint8_t *payload, size_t cap)
 {
 	struct director *director = context;
 
-	return io_node_inject(director->node, payload, cap);
+	return sync_inject(node_sync(io_node_get(director->node)), clock_now(), payload, cap);
 }
 
 /* Each answer moves the mean by an eighth of what it differs. */

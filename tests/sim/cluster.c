@@ -782,7 +782,7 @@ static void inject(struct cluster *cluster, unsigned int d)
 								: NODE_INJECTED});
 	director->lost = false;
 	director->taken = cluster->slow ? cluster->time + cluster->slow : 0;
-	while ((len = node_inject(director->node, director_now(cluster, d), message,
+	while ((len = sync_inject(node_sync(director->node), director_now(cluster, d), message,
 				  sizeof(message))) > 0) {
 		struct kernel_wire_reader reader;
 		struct entry entry;

@@ -101,7 +101,8 @@ static void inject(void *context)
 	struct world *world = context;
 	uint8_t data[4096];
 
-	while (io_node_inject(world->node, data, sizeof(data)) > 0)
+	while (sync_inject(node_sync(io_node_get(world->node)), clock_now(), data, sizeof(data)) >
+	       0)
 		;
 }
 

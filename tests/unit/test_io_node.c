@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "director/io_clock.h"
 #include "director/net/io_node.h"
 #include "proto/session/session.h"
 #include "proto/sync.pb-c.h"
@@ -39,7 +40,7 @@ static void inject(void *context)
 	struct side *side = context;
 	uint8_t data[4096];
 
-	while (io_node_inject(side->node, data, sizeof(data)) > 0)
+	while (sync_inject(node_sync(io_node_get(side->node)), clock_now(), data, sizeof(data)) > 0)
 		side->injected++;
 }
 

@@ -35,7 +35,8 @@ static void inject(void *context)
 	struct member *member = context;
 	uint8_t data[4096];
 
-	while (io_node_inject(member->node, data, sizeof(data)) > 0)
+	while (sync_inject(node_sync(io_node_get(member->node)), clock_now(), data, sizeof(data)) >
+	       0)
 		;
 }
 
