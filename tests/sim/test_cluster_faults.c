@@ -49,6 +49,7 @@ struct run {
 	/* The last capture of each flow that e has acknowledged in its present life; time 0: none.
 	 */
 	struct capture held[DIRECTORS][FLOWS + FLOOD];
+	uint64_t held_life[DIRECTORS];
 	unsigned int flooded;
 	unsigned int crashes[DIRECTORS];
 	usec_t frozen[DIRECTORS]; /* until then */
@@ -169,6 +170,10 @@ static void look_at_acks(struct run *run, unsigned int d)
 		if (e == run->count || !is_ready(run, e) ||
 		    status.epoch != cluster_epoch(run->cluster, e))
 			continue;
+		/* A director whose disk went back in time starts again by itself. */
+		if (run->held_life[e] != life(run, e))
+			memset(run->held[e], 0, sizeof(run->held[e]));
+		run->held_life[e] = life(run, e);
 		for (at = &run->acknowledged[d][e]; *at < captures->count; ++*at) {
 			const struct capture *capture = &captures->list[*at];
 
@@ -313,7 +318,8 @@ static void check_acknowledged(struct run *run)
 		struct capture held = {0};
 
 		for (unsigned int d = 0; d < run->count; d++)
-			if (run->held[d][flow].time > held.time)
+			if (run->held_life[d] == life(run, d) &&
+			    run->held[d][flow].time > held.time)
 				held = run->held[d][flow];
 		if (held.time && !kept(run, &held, &ends[flow]))
 			fail_msg("SEED=%lu: flow %u was acknowledged at %lu ms and ended in state "
