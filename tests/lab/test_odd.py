@@ -34,7 +34,7 @@ def test_what_check_accepts(topology):
     for number, real in enumerate(reals):
         cluster.services = [service(number, real)]
         cluster.write_config(d)
-        if "is good" in d.run([tools.program("lvsmesh"), "check", cluster.config(d)], check=False):
+        if "is valid" in d.run([tools.program("lvsmesh"), "check", cluster.config(d)], check=False):
             accepted += cluster.services
     assert 50 < len(accepted) < len(reals)
     cluster.services = accepted
