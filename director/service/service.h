@@ -7,7 +7,7 @@
 #ifndef DIRECTOR_SERVICE_SERVICE_H
 #define DIRECTOR_SERVICE_SERVICE_H
 
-#include "proto/endpoint.h"
+#include "director/service/check.h"
 
 #define SERVICE_NAME_MAX 63
 #define SERVICE_SCHEDULER_MAX 15 /* IP_VS_SCHEDNAME_MAXLEN - 1 */
@@ -66,6 +66,8 @@ struct real_server {
 	uint8_t forwarding;                        /* enum service_forwarding */
 	uint8_t tunnel;                            /* enum service_tunnel */
 	uint8_t tunnel_flags;                      /* TUNNEL_* */
+	/* Borrowed of the configuration; NULL: it is not checked. No kernel knows this. */
+	const struct check *check;
 
 	uint32_t active, inactive, persistent; /* connections now; only a kernel fills them in */
 	struct service_counters counters;
@@ -80,7 +82,10 @@ struct service {
 	uint32_t persistence;                /* seconds; 0: none */
 	/* Which clients count as one. IPv4: a mask, host order; IPv6: a prefix length. */
 	uint32_t netmask;
-	bool sync_off; /* its connections are not replicated; no kernel knows this */
+	bool sync_off;               /* its connections are not replicated; no kernel knows this, */
+	struct health_policy health; /* nor this, */
+	/* nor this: takes the traffic when no real server can; port 0 of its endpoint: none. */
+	struct real_server sorry;
 	struct real_server *real_servers;
 	size_t n_real_servers;
 	struct service_counters counters;
