@@ -3,8 +3,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "director/curl/io_curl.h"
 #include "director/event/event_json.h"
-#include "director/event/io_curl.h"
 #include "director/io_log.h"
 
 #define CONNECT_SHARE 2 /* of the whole time, for the connection */

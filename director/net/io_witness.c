@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "director/net/icmp_echo.h"
+#include "director/icmp_echo.h"
 
 #define READS 64 /* of one turn: a raw socket gets other processes' replies, too */
 

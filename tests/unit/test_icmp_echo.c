@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "director/net/icmp_echo.h"
+#include "director/icmp_echo.h"
 
 #define COOKIE UINT64_C(0x1122334455667788)
 

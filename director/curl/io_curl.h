@@ -1,6 +1,6 @@
 /* libcurl's multi interface on libuv: transfers that never hold up the loop. */
-#ifndef DIRECTOR_EVENT_IO_CURL_H
-#define DIRECTOR_EVENT_IO_CURL_H
+#ifndef DIRECTOR_CURL_IO_CURL_H
+#define DIRECTOR_CURL_IO_CURL_H
 
 #include <curl/curl.h>
 #include <uv.h>

@@ -1,4 +1,4 @@
-#include "director/net/icmp_echo.h"
+#include "director/icmp_echo.h"
 
 #include <sys/socket.h>
 

@@ -1,4 +1,4 @@
-#include "director/event/io_curl.h"
+#include "director/curl/io_curl.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* ICMP echo, as packets: made and recognised. Memory only. */
-#ifndef DIRECTOR_NET_ICMP_ECHO_H
-#define DIRECTOR_NET_ICMP_ECHO_H
+#ifndef DIRECTOR_ICMP_ECHO_H
+#define DIRECTOR_ICMP_ECHO_H
 
 #include "proto/base.h"
 

@@ -1,0 +1,95 @@
+/* Between io_checker and the types of checks. */
+#ifndef DIRECTOR_CHECKER_IO_CHECKER_PRIVATE_H
+#define DIRECTOR_CHECKER_IO_CHECKER_PRIVATE_H
+
+#include "director/checker/deadlines.h"
+#include "director/checker/io_checker.h"
+#include "director/checker/io_watch.h"
+
+struct io_checker_program;
+struct io_curl;
+
+/* A check under way: the first member of its type's struct. From its allocation it ends in one of
+ * two ways: decided, reported and freed; or cancelled and freed. */
+struct checker_run {
+	struct io_checker_run what;
+	struct io_checker *checker;
+	const struct checker_type *type;
+	struct deadline deadline;
+	struct io_watch watch;      /* of types with a socket */
+	usec_t began;               /* mono */
+	const char *awaited;        /* for the reason when time is up: "answer" */
+	struct checker_run *next;   /* in its bucket */
+	struct checker_run *behind; /* in the queue of those decided */
+	bool decided, ended;
+	struct check_result result;
+};
+
+struct checker_type {
+	size_t size; /* of its struct */
+	/* Starts it; may decide at once. */
+	void (*begin)(struct checker_run *run);
+	/* Gives back what the type holds, but for watch and the memory; NULL: nothing. */
+	void (*end)(struct checker_run *run);
+};
+
+extern const struct checker_type checker_tcp;
+
+#define CHECKER_BUCKETS 16384
+
+struct io_checker {
+	struct io_checker_options options;
+	struct io_watch_set watches;
+	struct deadlines deadlines;
+	uv_timer_t timer;
+	usec_t timer_at; /* when it is to fire; USEC_NEVER: it is stopped */
+	struct checker_run *buckets[CHECKER_BUCKETS];
+	struct checker_run *decided, **decided_last;
+	struct io_curl *curl, *curl_own_ca;  /* NULL until the first check that needs it */
+	struct io_checker_program *programs; /* io_check_exec.c's */
+	struct io_checker_counts counts;
+	unsigned int handles;
+	bool closing;
+	void (*done)(void *context);
+	void *context;
+};
+
+/* The end of a check, from any callback: releases what it holds. The run stays readable until the
+ * callback returns; its result is reported afterwards. */
+__attribute__((format(printf, 4, 5))) void run_decide(struct checker_run *run,
+						      enum check_state state,
+						      enum check_cause cause, const char *format,
+						      ...);
+#define run_up(run, ...) run_decide(run, CHECK_UP, CHECK_CAUSE_OK, __VA_ARGS__)
+#define run_down(run, cause, ...) run_decide(run, CHECK_DOWN, cause, __VA_ARGS__)
+#define run_local(run, ...) run_decide(run, CHECK_UNCHANGED, CHECK_CAUSE_LOCAL, __VA_ARGS__)
+/* error: a positive errno of a socket. */
+void run_decide_errno(struct checker_run *run, int error);
+
+/* A socket for the check: not blocking, its mark and source set. A descriptor; or negative, and the
+ * run is decided. */
+int run_socket(struct checker_run *run, int type, int protocol);
+/* The same, connected or connecting to the endpoint, and watched for events. false: the run is
+ * decided. */
+bool run_connect(struct checker_run *run, int type, int protocol, uint32_t events,
+		 void (*ready)(struct io_watch *watch, uint32_t events));
+/* The error that the socket holds: a positive errno, or 0. */
+int run_socket_error(const struct checker_run *run);
+
+/* Another deadline than the check's timeout. */
+void run_deadline(struct checker_run *run, usec_t at);
+/* The mark and the source of its sockets, for sockets that a library makes. 0, or -errno. */
+int run_socket_set(const struct checker_run *run, int fd, uint8_t family, int type);
+
+/* Reports what is decided; from callbacks that io_checker.c does not see, as their last act. */
+void checker_report(struct io_checker *checker);
+/* Arms the timer for the first deadline. */
+void checker_arm(struct io_checker *checker);
+
+/* io_check_http.c's and io_check_exec.c's part of the end; each calls checker_closed() once if it
+ * returns true. */
+unsigned int checker_http_close(struct io_checker *checker);
+unsigned int checker_exec_close(struct io_checker *checker);
+void checker_closed(struct io_checker *checker);
+
+#endif
