@@ -2,7 +2,7 @@
 
 packages_build=(gcc libc6-dev meson ninja-build pkg-config libuv1-dev libsodium-dev libprotobuf-c-dev
 	protobuf-c-compiler libnl-3-dev libnl-genl-3-dev libnl-route-3-dev libcyaml-dev libyaml-dev
-	libcmocka-dev libjansson-dev libsmartcols-dev libcurl4-openssl-dev ca-certificates)
+	libcmocka-dev libjansson-dev libsmartcols-dev libcurl4-openssl-dev libc-ares-dev ca-certificates)
 
 packages_lab=(python3 iproute2 ipvsadm iptables kmod procps)
 # The lab's kernel, unless it is the host's own.

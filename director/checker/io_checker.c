@@ -12,7 +12,8 @@
 #define EXPIRED_TURN 64 /* deadlines of one turn of the loop */
 
 static const struct checker_type *const types[CHECK_TYPES] = {
-	[CHECK_TCP] = &checker_tcp,
+	[CHECK_TCP] = &checker_tcp,   [CHECK_DNS] = &checker_dns,     [CHECK_UDP] = &checker_udp,
+	[CHECK_PING] = &checker_ping, [CHECK_AGENT] = &checker_agent,
 };
 
 static struct checker_run **bucket(struct io_checker *checker, uint32_t target)

@@ -33,7 +33,7 @@ struct checker_type {
 	void (*end)(struct checker_run *run);
 };
 
-extern const struct checker_type checker_tcp;
+extern const struct checker_type checker_tcp, checker_agent, checker_udp, checker_dns, checker_ping;
 
 #define CHECKER_BUCKETS 16384
 
@@ -66,12 +66,12 @@ __attribute__((format(printf, 4, 5))) void run_decide(struct checker_run *run,
 /* error: a positive errno of a socket. */
 void run_decide_errno(struct checker_run *run, int error);
 
-/* A socket for the check: not blocking, its mark and source set. A descriptor; or negative, and the
- * run is decided. */
-int run_socket(struct checker_run *run, int type, int protocol);
-/* The same, connected or connecting to the endpoint, and watched for events. false: the run is
- * decided. */
-bool run_connect(struct checker_run *run, int type, int protocol, uint32_t events,
+/* Takes over a socket that does not block: sets mark and source, connects or begins to connect it
+ * to the endpoint, and watches it for events. false: the run is decided. */
+bool run_connect_socket(struct checker_run *run, int fd, int type, uint32_t events,
+			void (*ready)(struct io_watch *watch, uint32_t events));
+/* The same with a new socket. */
+bool run_connect(struct checker_run *run, int type, uint32_t events,
 		 void (*ready)(struct io_watch *watch, uint32_t events));
 /* The error that the socket holds: a positive errno, or 0. */
 int run_socket_error(const struct checker_run *run);

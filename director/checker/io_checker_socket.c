@@ -107,39 +107,33 @@ int run_socket_set(const struct checker_run *run, int fd, uint8_t family, int ty
 	return r < 0 ? -errno : 0;
 }
 
-int run_socket(struct checker_run *run, int type, int protocol)
-{
-	uint8_t family = run->what.endpoint.ip.family;
-	int fd = socket(family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, protocol);
-	int r = fd < 0 ? -errno : run_socket_set(run, fd, family, type);
-
-	if (r == 0)
-		return fd;
-	if (fd >= 0)
-		close(fd);
-	run_decide_errno(run, -r);
-	return r;
-}
-
-bool run_connect(struct checker_run *run, int type, int protocol, uint32_t events,
-		 void (*ready)(struct io_watch *watch, uint32_t events))
+bool run_connect_socket(struct checker_run *run, int fd, int type, uint32_t events,
+			void (*ready)(struct io_watch *watch, uint32_t events))
 {
 	struct sockaddr_storage address;
 	socklen_t len = endpoint_to_sockaddr(&run->what.endpoint, &address);
-	int fd = run_socket(run, type, protocol), r;
+	int r = run_socket_set(run, fd, run->what.endpoint.ip.family, type);
 
-	if (fd < 0)
-		return false;
-	if (connect(fd, (struct sockaddr *)&address, len) < 0 && errno != EINPROGRESS) {
-		r = errno;
+	if (r == 0 && connect(fd, (struct sockaddr *)&address, len) < 0 && errno != EINPROGRESS)
+		r = -errno;
+	if (r == 0)
+		r = io_watch_start(&run->checker->watches, &run->watch, fd, events, ready);
+	else
 		close(fd);
-		run_decide_errno(run, r);
-		return false;
-	}
-	r = io_watch_start(&run->checker->watches, &run->watch, fd, events, ready);
 	if (r < 0)
 		run_decide_errno(run, -r);
 	return r == 0;
+}
+
+bool run_connect(struct checker_run *run, int type, uint32_t events,
+		 void (*ready)(struct io_watch *watch, uint32_t events))
+{
+	int fd = socket(run->what.endpoint.ip.family, type | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd >= 0)
+		return run_connect_socket(run, fd, type, events, ready);
+	run_decide_errno(run, errno);
+	return false;
 }
 
 int run_socket_error(const struct checker_run *run)

@@ -62,14 +62,40 @@ def said(result):
     return result["state"], result["reason"]
 
 
-class Server:
-    """A TCP server: talk(connection) in a thread for each connection."""
+class Datagrams:
+    """A UDP server: answer(data) gives the datagrams that answer it."""
 
-    def __init__(self, talk, address="127.0.0.1"):
+    def __init__(self, answer, port=0):
+        self.answer = answer
+        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self.socket.bind(("127.0.0.1", port))
+        self.port = self.socket.getsockname()[1]
+        threading.Thread(target=self.serve, daemon=True).start()
+
+    def serve(self):
+        while True:
+            data, peer = self.socket.recvfrom(65536)
+            if data == b"stop":
+                return
+            for reply in self.answer(data):
+                self.socket.sendto(reply, peer)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stop:
+            stop.sendto(b"stop", ("127.0.0.1", self.port))
+
+
+class Server:
+    """A TCP server; talk(connection) in a thread for each connection."""
+
+    def __init__(self, talk, address="127.0.0.1", port=0):
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.talk = talk
         self.seen = []
-        self.listener = socket.create_server((address, 0), family=family, backlog=4096)
+        self.listener = socket.create_server((address, port), family=family, backlog=4096)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -238,6 +264,133 @@ def test_unreachable_at_once():
     assert said(results[0]) == ("down", "network unreachable")
     assert said(results[1]) == ("unchanged", "not checked: there is no source address or port for it")
     assert all(result["took_us"] < LATE * 1e6 for result in results.values()) and counts["unreachable"] == 1
+
+
+def test_udp():
+    with Datagrams(lambda data: [b"pong " + data] if data == b"ping" else []) as server:
+        check = {"type": "udp", "port": server.port}
+        results, counts = run(check | {"send": "ping"}, check | {"send": "ping", "expect": "pong"}, check | {"send": "ping", "expect": "x"},
+                              check | {"send": "other"}, {"type": "udp", "port": port_closed(socket.SOCK_DGRAM), "send": "ping"})
+        assert [said(result) for result in results] == [
+            ("up", "answered as expected"), ("up", "answered as expected"), ("down", "the answer does not hold the expected bytes"),
+            ("down", "no answer within 500 ms"), ("down", "port unreachable")]
+        assert all(result["took_us"] < LATE * 1e6 for result in results[:3] + results[4:])
+        assert counts["refused"] == 1
+
+
+def test_ping():
+    results, _ = run({"type": "ping"}, {"type": "ping", "address": "127.9.8.7", "source": "127.0.0.5"}, {"type": "ping", "address": "::1"})
+    if results[0]["state"] == "unchanged":
+        assert "ping_group_range" in results[0]["reason"]
+        pytest.skip("this machine allows no ping")
+    assert [said(result) for result in results] == [("up", "replied")] * 3
+
+
+def in_network(script, *checks):
+    """The checks in a network of their own that the script has made."""
+    results, counts = Probe([{"target": i, "timeout_ms": 500} | check for i, check in enumerate(checks)],
+                            within=[*EMPTY_NETWORK, "sh", "-ec", script + '\nexec "$0"']).end()
+    return [results[i] for i in range(len(checks))], counts
+
+
+def test_ping_socket_forbidden():
+    """Without a place in ping_group_range the raw socket serves; without CAP_NET_RAW too, what to do is told."""
+    up = "ip link set lo up; echo '1 0' >/proc/sys/net/ipv4/ping_group_range"
+    checks = {"type": "ping", "address": "127.0.0.1"}, {"type": "ping", "address": "::1"}
+    results, _ = in_network(up, *checks)
+    assert [said(result) for result in results] == [("up", "replied")] * 2
+    results, counts = in_network(up + "; exec setpriv --bounding-set -net_raw --inh-caps -net_raw " + PROBE, *checks)
+    assert {said(result) for result in results} == {
+        ("unchanged", "not checked: give lvsmeshd CAP_NET_RAW, or its group a place in net.ipv4.ping_group_range")}
+    assert counts["local"] == 2
+
+
+def test_ping_unreachable_at_once():
+    """The neighbour that does not answer ARP is told by the kernel after 3 s, an ICMP error at once."""
+    results, _ = in_network("ip link set lo up; ip route add unreachable 192.0.2.0/24; ip route add prohibit 198.51.100.0/24",
+                            {"type": "ping", "address": "192.0.2.1"}, {"type": "tcp", "address": "192.0.2.1", "port": 80},
+                            {"type": "udp", "address": "192.0.2.1", "port": 80, "send": "x"})
+    assert [said(result) for result in results] == [("down", "host unreachable")] * 3
+
+
+def dns_answer(rcode, cut=False, records=b""):
+    """The answer to a query: its header and question again."""
+    def answer(data):
+        return [data[:2] + bytes([0x83 if cut else 0x81, 0x80 | rcode]) + data[4:] + records]
+    return answer
+
+
+def test_dns():
+    check = {"type": "dns", "name": "www.example.org"}
+    with Datagrams(dns_answer(0)) as fine, Datagrams(dns_answer(3)) as unknown, Datagrams(lambda _: []) as quiet, \
+            Datagrams(lambda data: [b"", b"\0" * 600, data, b"\1\2" + data[2:]]) as noise, \
+            Datagrams(lambda data: [b"noise", *dns_answer(0)(data)]) as forged:
+        results, _ = run(*(check | {"port": server.port} for server in (fine, unknown, quiet, noise, forged)),
+                         check | {"port": unknown.port, "rcode": 3}, check | {"port": port_closed(socket.SOCK_DGRAM)},
+                         check | {"port": fine.port, "name": "a..b"})
+        assert [said(result) for result in results] == [
+            ("up", "answered NOERROR"), ("down", "NXDOMAIN, expected NOERROR"), ("down", "no answer within 500 ms"),
+            ("down", "no answer within 500 ms"), ("up", "answered NOERROR"), ("up", "answered NXDOMAIN"), ("down", "port unreachable"),
+            ("unchanged", 'not checked: "a..b" is not a name of DNS')]
+
+
+def over_tcp(change=lambda message: message, seconds=0):
+    """DNS by TCP: each byte of the answer alone, so often a second."""
+    def talk(connection):
+        data = connection.recv(65536)
+        message = change(dns_answer(0, records=b"." * 900)(data[2:])[0])
+        for byte in len(message).to_bytes(2, "big") + message:
+            connection.sendall(bytes([byte]))
+            time.sleep(seconds)
+        silent(connection)
+    return talk
+
+
+@pytest.mark.parametrize("talk, expected", [
+    (over_tcp(), ("up", "answered NOERROR")), (over_tcp(lambda _: b"\0" * 900), ("down", "TCP: no answer to the query")),
+    (over_tcp(seconds=0.1), ("down", "no answer by TCP within 500 ms")), (lambda connection: connection.recv(65536), ("down", "TCP: closed before the answer")),
+    (flood(b"\xff"), ("down", "TCP: no answer to the query"))])
+def test_dns_cut_answer_by_tcp(talk, expected):
+    with Server(talk) as server, Datagrams(dns_answer(0, cut=True), server.port) as datagrams:
+        assert said(one({"type": "dns", "name": "www.example.org", "port": datagrams.port})) == expected
+
+
+def test_dns_ten_thousand_names_that_do_not_resolve(good):
+    """No name is looked up by this host: each query goes to the server that is checked, and ends in time."""
+    check = {"address": "127.0.0.1", "type": "dns", "name": "nowhere.invalid", "repeat": 5000, "timeout_ms": 3000}
+    beside = {"address": "127.0.0.1", "type": "tcp", "port": good.port}
+    with Datagrams(dns_answer(3)) as server, Datagrams(lambda _: []) as quiet:
+        results, counts = Probe([beside | {"target": 1}, check | {"port": server.port, "target": 10_000},
+                                 check | {"port": quiet.port, "target": 20_000}, beside | {"target": 2}]).end()
+    assert len(results) == 10_002 and counts["answer"] > 0 and counts["timeout"] >= 5000
+    assert results[1]["state"] == results[2]["state"] == "up"
+    assert max(results[1]["took_us"], results[2]["took_us"]) < LATE * 1e6
+    assert max(result["took_us"] for result in results.values()) < 3_500_000
+
+
+def test_agent():
+    lines = {b"up\n": ("up", -1), b"75% up\r\nrest": ("up", 75), b"drain\n": ("drain", -1), b"maint #upgrade\n": ("maint", -1),
+             b"down#disk full\n": ("down", -1), b"HTTP/1.1 200 OK\r\n": ("unchanged", -1), b"\xff\0\x1b[2J\n": ("unchanged", -1), b"\n": ("unchanged", -1)}
+    servers = [Server(answer(line)) for line in lines]
+    results, counts = run(*({"type": "agent", "port": server.port, "send": "hello"} for server in servers))
+    assert [(result["state"], result["weight"]) for result in results] == list(lines.values())
+    assert results[4]["reason"] == 'the agent says "down#disk full"'
+    assert results[5]["reason"] == 'the agent\'s line is not understood: "HTTP/1.1 200 OK"'
+    assert results[6]["reason"] == 'the agent\'s line is not understood: "?"'
+    assert counts["garbage"] == 3 and counts["ok"] == 4 and counts["answer"] == 1
+
+
+def test_agent_hostile(good):
+    with Server(silent) as quiet, Server(drip(b"u")) as slow, Server(flood(b"u")) as endless, Server(lambda _: None) as closes, \
+            Server(lambda connection: connection.sendall(b"up")) as unended:
+        results, counts = run(*({"type": "agent", "port": server.port} for server in (quiet, slow, endless, closes, unended)),
+                              {"type": "agent", "port": port_closed()}, {"type": "tcp", "port": good.port})
+        assert [said(result) for result in results] == [
+            ("down", "no whole line within 500 ms"), ("down", "no whole line within 500 ms"),
+            ("unchanged", "the agent's line is longer than 1024 bytes"), ("down", "closed without an answer"), ("up", 'the agent says "up"'),
+            ("down", "connection refused"), ("up", "connected")]
+        assert counts["too_long"] == 1
+        assert results[6]["took_us"] < LATE * 1e6
 
 
 def test_cancelled(good):
