@@ -4,7 +4,7 @@
 #ifndef PROTO_FAULT_H
 #define PROTO_FAULT_H
 
-#define FAULT_TEXT 512
+#define FAULT_TEXT 640
 
 struct fault {
 	char text[FAULT_TEXT];

@@ -284,7 +284,7 @@ static int read_config(const struct config_reader *reader, const struct raw_conf
 		r = read_alerts(reader, raw->alerts, &config->alerts);
 	if (r == 0)
 		r = config_service_read(raw, reader->outline, at(reader, "services", NULL),
-					&config->services, reader->fault);
+					&config->services, &config->checks, reader->fault);
 	if (r == 0)
 		r = check_directors(reader, config);
 	service_set_sort(&config->services);
@@ -439,5 +439,6 @@ void config_free(struct config *config)
 	free(config->alerts.exec);
 	free(config->alerts.webhook);
 	service_set_fini(&config->services);
+	check_pool_fini(&config->checks);
 	free(config);
 }

@@ -5,6 +5,7 @@
 
 #include <net/if.h>
 
+#include "director/config/check_pool.h"
 #include "director/service/service.h"
 #include "proto/fault.h"
 
@@ -57,7 +58,8 @@ struct config {
 	struct config_tap tap;
 	struct config_alerts alerts;
 	struct service_set services;        /* valid, in canonical order */
-	uint8_t digest[CONFIG_DIGEST_SIZE]; /* of the services, made once: config_digest.h */
+	struct check_pool checks;           /* of their real servers */
+	uint8_t digest[CONFIG_DIGEST_SIZE]; /* of both, made once: config_digest.h */
 	unsigned int refs;                  /* besides the first: config_ref() */
 };
 

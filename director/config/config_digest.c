@@ -1,63 +1,56 @@
 #include "director/config/config_digest.h"
 
-#include <sodium.h>
-
-struct digest {
-	crypto_generichash_state state;
-};
-
-static void add_bytes(struct digest *digest, const void *data, size_t len)
-{
-	crypto_generichash_update(&digest->state, data, len);
-}
-
-static void add_number(struct digest *digest, uint64_t number)
-{
-	uint8_t bytes[8];
-
-	store_le64(bytes, number);
-	add_bytes(digest, bytes, sizeof(bytes));
-}
-
-static void add_text(struct digest *digest, const char *text)
-{
-	add_number(digest, strlen(text));
-	add_bytes(digest, text, strlen(text));
-}
-
-static void add_endpoint(struct digest *digest, const struct endpoint *endpoint)
-{
-	add_number(digest, endpoint->ip.family);
-	add_bytes(digest, endpoint->ip.bytes, sizeof(endpoint->ip.bytes));
-	add_number(digest, endpoint->port);
-}
+#include "director/service/digest.h"
 
 static void add_real(struct digest *digest, const struct real_server *real)
 {
-	add_endpoint(digest, &real->endpoint);
-	add_number(digest, real->weight);
-	add_number(digest, real->upper_threshold);
-	add_number(digest, real->lower_threshold);
-	add_number(digest, real->forwarding);
-	add_number(digest, real->tunnel);
-	add_number(digest, real->tunnel_port);
-	add_number(digest, real->tunnel_flags);
+	digest_endpoint(digest, &real->endpoint);
+	digest_number(digest, real->weight);
+	digest_number(digest, real->upper_threshold);
+	digest_number(digest, real->lower_threshold);
+	digest_number(digest, real->forwarding);
+	digest_number(digest, real->tunnel);
+	digest_number(digest, real->tunnel_port);
+	digest_number(digest, real->tunnel_flags);
+	if (real->check) {
+		digest_text(digest, "check");
+		digest_bytes(digest, real->check->digest, sizeof(real->check->digest));
+	}
+}
+
+static void add_policy(struct digest *digest, const struct health_policy *policy)
+{
+	digest_text(digest, "policy");
+	digest_number(digest, policy->checkers);
+	digest_number(digest, policy->on_down);
+	digest_number(digest, policy->end_connections);
+	digest_number(digest, policy->panic_threshold);
+	digest_number(digest, policy->all_down);
+	digest_number(digest, policy->slow_start);
+	digest_number(digest, policy->quorum);
+	digest_number(digest, policy->quorum_hysteresis);
 }
 
 static void add_service(struct digest *digest, const struct service *service)
 {
-	add_endpoint(digest, &service->key.vip);
-	add_number(digest, service->key.protocol);
-	add_number(digest, service->key.fwmark);
-	add_text(digest, service->scheduler);
-	add_text(digest, service->engine);
-	add_number(digest, service->flags);
-	add_number(digest, service->persistence);
-	add_number(digest, service->netmask);
-	/* Older versions, which do not know it, have the same digest while it is not used. */
+	digest_endpoint(digest, &service->key.vip);
+	digest_number(digest, service->key.protocol);
+	digest_number(digest, service->key.fwmark);
+	digest_text(digest, service->scheduler);
+	digest_text(digest, service->engine);
+	digest_number(digest, service->flags);
+	digest_number(digest, service->persistence);
+	digest_number(digest, service->netmask);
+	/* Older versions, which do not know these, have the same digest while they are not used. */
 	if (service->sync_off)
-		add_text(digest, "sync off");
-	add_number(digest, service->n_real_servers);
+		digest_text(digest, "sync off");
+	if (!health_policy_same(&service->health, &health_policy_default))
+		add_policy(digest, &service->health);
+	if (service->sorry.endpoint.ip.family != 0) {
+		digest_text(digest, "sorry server");
+		add_real(digest, &service->sorry);
+	}
+	digest_number(digest, service->n_real_servers);
 	for (size_t i = 0; i < service->n_real_servers; i++)
 		add_real(digest, &service->real_servers[i]);
 }
@@ -66,11 +59,11 @@ void config_digest_make(struct config *config)
 {
 	struct digest digest;
 
-	crypto_generichash_init(&digest.state, NULL, 0, sizeof(config->digest));
-	add_number(&digest, config->services.count);
+	digest_begin(&digest, sizeof(config->digest));
+	digest_number(&digest, config->services.count);
 	for (size_t i = 0; i < config->services.count; i++)
 		add_service(&digest, &config->services.services[i]);
-	crypto_generichash_final(&digest.state, config->digest, sizeof(config->digest));
+	digest_end(&digest, config->digest, sizeof(config->digest));
 }
 
 char *config_digest(const struct config *config, char text[CONFIG_DIGEST_TEXT])

@@ -76,6 +76,21 @@ static const cyaml_strval_t syncs[] = {
 	{"off", RAW_SYNC_OFF},
 };
 
+static const cyaml_strval_t on_downs[] = {
+	{"weight-zero", HEALTH_WEIGHT_ZERO},
+	{"remove", HEALTH_REMOVE},
+};
+
+static const cyaml_strval_t connections_of_down[] = {
+	{"keep", RAW_CONNECTIONS_KEEP},
+	{"end", RAW_CONNECTIONS_END},
+};
+
+static const cyaml_strval_t all_downs[] = {
+	{"forward", HEALTH_FAIL_OPEN},
+	{"refuse", HEALTH_FAIL_CLOSED},
+};
+
 static const cyaml_strval_t engines[] = {
 	{"sip", 0},
 };
@@ -102,6 +117,14 @@ static const cyaml_schema_field_t real_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("tunnel", OPTIONAL, struct raw_real, tunnel, tunnel_fields),
 	CYAML_FIELD_UINT("upper-threshold", OPTIONAL, struct raw_real, upper_threshold),
 	CYAML_FIELD_UINT("lower-threshold", OPTIONAL, struct raw_real, lower_threshold),
+	CYAML_FIELD_IGNORE("check", OPTIONAL),
+	CYAML_FIELD_END,
+};
+
+static const cyaml_schema_field_t sorry_fields[] = {
+	STRING("address", REQUIRED, struct raw_sorry, address, ADDRESS_MAX),
+	ENUM("forwarding", struct raw_sorry, forwarding, forwardings),
+	CYAML_FIELD_MAPPING_PTR("tunnel", OPTIONAL, struct raw_sorry, tunnel, tunnel_fields),
 	CYAML_FIELD_END,
 };
 
@@ -124,6 +147,16 @@ static const cyaml_schema_field_t service_fields[] = {
 	ENUM("forwarding", struct raw_service, forwarding, forwardings),
 	CYAML_FIELD_MAPPING_PTR("tunnel", OPTIONAL, struct raw_service, tunnel, tunnel_fields),
 	ENUM("sync", struct raw_service, sync, syncs),
+	CYAML_FIELD_IGNORE("check", OPTIONAL),
+	STRING("checkers", OPTIONAL, struct raw_service, checkers, 31),
+	ENUM("on-down", struct raw_service, on_down, on_downs),
+	ENUM("connections-of-down", struct raw_service, connections_of_down, connections_of_down),
+	STRING("panic-threshold", OPTIONAL, struct raw_service, panic_threshold, 31),
+	ENUM("when-all-down", struct raw_service, when_all_down, all_downs),
+	CYAML_FIELD_MAPPING_PTR("sorry-server", OPTIONAL, struct raw_service, sorry, sorry_fields),
+	STRING("slow-start", OPTIONAL, struct raw_service, slow_start, 31),
+	CYAML_FIELD_UINT_PTR("quorum", OPTIONAL, struct raw_service, quorum),
+	CYAML_FIELD_UINT_PTR("quorum-hysteresis", OPTIONAL, struct raw_service, quorum_hysteresis),
 	SEQUENCE("real-servers", OPTIONAL, struct raw_service, reals, n_reals, &real_schema, 0,
 		 REALS_MAX),
 	CYAML_FIELD_END,

@@ -20,6 +20,7 @@ enum { RAW_MINORITY_FORWARD, RAW_MINORITY_WITHDRAW };
 enum { RAW_ALONE_FORWARD, RAW_ALONE_WAIT };
 enum { RAW_PROFILE_DEFAULT, RAW_PROFILE_FAST };
 enum { RAW_SYNC_ON, RAW_SYNC_OFF };
+enum { RAW_CONNECTIONS_KEEP, RAW_CONNECTIONS_END };
 enum { RAW_FAMILY_IPV4, RAW_FAMILY_IPV6 };
 
 struct raw_tunnel {
@@ -34,6 +35,12 @@ struct raw_real {
 	uint32_t *forwarding;
 	struct raw_tunnel *tunnel;
 	uint32_t upper_threshold, lower_threshold;
+};
+
+struct raw_sorry {
+	char *address;
+	uint32_t *forwarding;
+	struct raw_tunnel *tunnel;
 };
 
 struct raw_service {
@@ -51,6 +58,14 @@ struct raw_service {
 	uint32_t *forwarding;
 	struct raw_tunnel *tunnel;
 	uint32_t *sync; /* RAW_SYNC_* */
+	char *checkers;
+	uint32_t *on_down;             /* enum health_on_down */
+	uint32_t *connections_of_down; /* RAW_CONNECTIONS_* */
+	char *panic_threshold;
+	uint32_t *when_all_down; /* enum health_all_down */
+	struct raw_sorry *sorry;
+	char *slow_start;
+	uint32_t *quorum, *quorum_hysteresis;
 	struct raw_real *reals;
 	uint32_t n_reals;
 };
@@ -97,7 +112,8 @@ struct raw_config {
 	struct raw_alerts *alerts;
 };
 
-/* For a struct raw_config *. */
+/* For a struct raw_config *. It ignores checks: config_check.c reads them from the outline, since a
+ * real server inherits its service's keys. */
 extern const cyaml_schema_value_t config_schema;
 
 const char *config_schema_scheduler(uint32_t index);

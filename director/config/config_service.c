@@ -5,10 +5,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "director/config/config_check.h"
+#include "director/config/config_health.h"
+
 struct service_reader {
 	const struct outline *outline;
 	outline_node_t services; /* the list */
 	outline_node_t node;     /* the service being read */
+	struct check_pool *pool;
 	struct outline_fault *fault;
 };
 
@@ -76,6 +80,16 @@ int config_service_seconds(const char *text, uint32_t *ret_seconds)
 	if (config_service_duration(text, &duration) < 0 || duration % USEC_PER_SEC != 0)
 		return -EINVAL;
 	*ret_seconds = (uint32_t)MIN(duration / USEC_PER_SEC, UINT32_MAX);
+	return 0;
+}
+
+int config_service_percent(const char *text, unsigned int *ret_percent)
+{
+	size_t digits = strspn(text, "0123456789");
+
+	if (digits == 0 || digits > 3 || strcmp(text + digits, "%") != 0)
+		return -EINVAL;
+	*ret_percent = (unsigned int)strtoul(text, NULL, 10);
 	return 0;
 }
 
@@ -221,11 +235,27 @@ static int read_persistence(const struct service_reader *reader, const struct ra
 	return 0;
 }
 
+void config_service_forwarding(const struct raw_service *raw, const uint32_t *forwarding,
+			       const struct raw_tunnel *tunnel, struct real_server *real)
+{
+	if (forwarding)
+		real->forwarding = (uint8_t)*forwarding;
+	else if (raw->forwarding)
+		real->forwarding = (uint8_t)*raw->forwarding;
+	/* Only a real server that is reached by a tunnel inherits the service's tunnel. */
+	if (!tunnel && real->forwarding == FORWARDING_TUNNEL)
+		tunnel = raw->tunnel;
+	if (tunnel) {
+		real->tunnel = (uint8_t)tunnel->type;
+		real->tunnel_port = tunnel->port;
+		real->tunnel_flags = (uint8_t)tunnel->checksum;
+	}
+}
+
 static int read_real(const struct service_reader *reader, const struct raw_service *raw,
 		     size_t index, struct service *service)
 {
 	const struct raw_real *from = &raw->reals[index];
-	const struct raw_tunnel *tunnel = from->tunnel;
 	struct real_server real = {.forwarding = FORWARDING_DIRECT, .weight = 1};
 
 	if (config_service_address(from->address, &real.endpoint) < 0) {
@@ -240,18 +270,7 @@ static int read_real(const struct service_reader *reader, const struct raw_servi
 	}
 	if (from->weight)
 		real.weight = *from->weight;
-	if (from->forwarding)
-		real.forwarding = (uint8_t)*from->forwarding;
-	else if (raw->forwarding)
-		real.forwarding = (uint8_t)*raw->forwarding;
-	/* Only a real server that is reached by a tunnel inherits the service's tunnel. */
-	if (!tunnel && real.forwarding == FORWARDING_TUNNEL)
-		tunnel = raw->tunnel;
-	if (tunnel) {
-		real.tunnel = (uint8_t)tunnel->type;
-		real.tunnel_port = tunnel->port;
-		real.tunnel_flags = (uint8_t)tunnel->checksum;
-	}
+	config_service_forwarding(raw, from->forwarding, from->tunnel, &real);
 	real.upper_threshold = from->upper_threshold;
 	real.lower_threshold = from->lower_threshold;
 	return service_add(service, &real) ? 0 : -ENOMEM;
@@ -266,6 +285,8 @@ static int check_tunnel(const struct service_reader *reader, const struct raw_se
 	for (size_t i = 0; i < service->n_real_servers; i++)
 		if (service->real_servers[i].forwarding == FORWARDING_TUNNEL)
 			return 0;
+	if (service->sorry.forwarding == FORWARDING_TUNNEL)
+		return 0;
 	return outline_refuse(
 		reader->outline, reader->fault, child(reader, reader->node, "tunnel"),
 		"the tunnel's settings do nothing without a tunnel; write forwarding: tunnel");
@@ -280,8 +301,11 @@ static int check_valid(const struct service_reader *reader, const struct service
 	if (service_validate(service, &why) == 0)
 		return 0;
 	/* A real server inherits missing keys from its service. */
-	if (why.real >= 0) {
-		outline_node_t item = outline_item(reader->outline, list, (size_t)why.real);
+	if (why.real != SERVICE_FAULT_OWN) {
+		outline_node_t item =
+			why.real == SERVICE_FAULT_SORRY
+				? outline_child(reader->outline, node, "sorry-server")
+				: outline_item(reader->outline, list, (size_t)why.real);
 
 		if (outline_child(reader->outline, item, why.key) ||
 		    !outline_child(reader->outline, node, why.key))
@@ -345,11 +369,16 @@ static int read_service(const struct service_reader *reader, const struct raw_se
 	for (size_t i = 0; r == 0 && i < raw->n_reals; i++)
 		r = read_real(reader, raw, i, &service);
 	if (r == 0)
+		r = config_health_read(raw, reader->outline, reader->node, &service, reader->fault);
+	if (r == 0)
 		r = check_tunnel(reader, raw, &service);
 	if (r == 0)
 		r = check_valid(reader, &service);
 	if (r == 0)
 		r = check_repeats(reader, &service, set);
+	if (r == 0)
+		r = config_check_read(reader->outline, reader->node, &service, reader->pool,
+				      reader->fault);
 	if (r == 0 && !service_set_add(set, &service))
 		r = -ENOMEM;
 	service_fini(&service);
@@ -357,11 +386,11 @@ static int read_service(const struct service_reader *reader, const struct raw_se
 }
 
 int config_service_read(const struct raw_config *raw, const struct outline *outline,
-			outline_node_t services, struct service_set *set,
+			outline_node_t services, struct service_set *set, struct check_pool *pool,
 			struct outline_fault *ret_fault)
 {
 	struct service_reader reader = {
-		.outline = outline, .services = services, .fault = ret_fault};
+		.outline = outline, .services = services, .pool = pool, .fault = ret_fault};
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < raw->n_services; i++) {

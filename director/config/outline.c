@@ -167,6 +167,13 @@ outline_node_t outline_item(const struct outline *outline, outline_node_t parent
 	return node->data.sequence.items.start[index];
 }
 
+const char *outline_text(const struct outline *outline, outline_node_t id)
+{
+	const yaml_node_t *node = node_get(outline, id);
+
+	return node && node->type == YAML_SCALAR_NODE ? node_text(node) : NULL;
+}
+
 unsigned int outline_line(const struct outline *outline, outline_node_t id)
 {
 	const yaml_node_t *node = node_get(outline, id);
@@ -241,7 +248,7 @@ static int check_key(const struct outline_check *check, const cyaml_schema_value
 	const yaml_node_t *key = node_get(check->outline, pair->key);
 	const cyaml_schema_field_t *field = schema->mapping.fields;
 	size_t line = key->start_mark.line + 1;
-	char text[256];
+	char text[384];
 
 	if (key->type != YAML_SCALAR_NODE)
 		return fault(check->fault, line, "a key of %s is not a word; write %s", name,
@@ -344,7 +351,7 @@ static int check_scalar(const struct outline_check *check, const cyaml_schema_va
 {
 	size_t line = node->start_mark.line + 1, length = node->data.scalar.length;
 	const char *value = node_text(node);
-	char text[256];
+	char text[384];
 
 	switch (schema->type) {
 	case CYAML_UINT:
@@ -389,6 +396,8 @@ static int check_value(const struct outline_check *check, const cyaml_schema_val
 	bool list = schema->type == CYAML_SEQUENCE || schema->type == CYAML_FLAGS;
 	const char *form = "%s: and, indented below, its keys";
 
+	if (schema->type == CYAML_IGNORE)
+		return 0;
 	if (node->type == YAML_MAPPING_NODE && schema->type == CYAML_MAPPING)
 		return check_mapping(check, schema, name, node);
 	if (node->type == YAML_SEQUENCE_NODE && list)
@@ -416,6 +425,15 @@ int outline_check(const struct outline *outline, const cyaml_schema_value_t *sch
 		return fault(ret_fault, 1, "%s has no keys; write %s: and its value", what,
 			     schema->mapping.fields[0].key);
 	return check_value(&check, schema, what, root);
+}
+
+int outline_check_at(const struct outline *outline, outline_node_t node,
+		     const cyaml_schema_value_t *schema, const char *what,
+		     struct outline_fault *ret_fault)
+{
+	struct outline_check check = {.outline = outline, .fault = ret_fault};
+
+	return check_value(&check, schema, what, node_get(outline, node));
 }
 
 int outline_refuse(const struct outline *outline, struct outline_fault *ret_fault,

@@ -31,8 +31,11 @@ struct check_range {
 
 #define CHECK_STATUSES_MAX 16
 #define CHECK_TEXT_MAX 4096 /* bytes of send, expect, body match */
+#define CHECK_DIGEST_SIZE 16
 
 struct check {
+	/* Of all other fields: alike on all directors, checks that differ have different ones. */
+	uint8_t digest[CHECK_DIGEST_SIZE];
 	enum check_type type;
 	enum check_via via;
 	struct ip_addr address;  /* family 0: the real server's */
@@ -40,12 +43,14 @@ struct check {
 	usec_t interval;         /* from one check's begin to the next one's */
 	usec_t fast_interval;    /* while undecided: between the first result that differs from the
 				    present state and fall or rise of them; at most interval */
-	usec_t timeout;          /* of the whole check, names and TLS included */
+	usec_t timeout;          /* of the whole check, names and TLS included; at most interval */
 	unsigned int fall, rise; /* results in a row */
 	unsigned int jitter;     /* %: each interval is drawn within +- so much */
 	struct ip_addr source;   /* family 0: the kernel chooses */
 	uint32_t mark;           /* SO_MARK; 0: none */
-	uint8_t *send, *expect;  /* tcp, udp; NULL: none. expect is found in the answer anywhere */
+	/* tcp, udp (a payload of no bytes is possible), agent (no expect); NULL: none. expect is
+	 * found in the answer anywhere */
+	uint8_t *send, *expect;
 	size_t send_len, expect_len;
 	/* http, https, grpc */
 	char *method, *path;
@@ -79,17 +84,36 @@ enum health_all_down {
 	HEALTH_FAIL_CLOSED,
 };
 
+void check_free(struct check *check);
+
+/* Fills in the digest, from all other fields. */
+void check_digest_make(struct check *check);
+
+/* Within this time after a real server dies, its checker has decided: every check up to then hangs
+ * until its timeout, and each interval is as long as jitter makes it. */
+usec_t check_detection(const struct check *check);
+
+/* "tcp", "http"...; "address" or "forwarding"; "?" for any other number. */
+const char *check_type_name(enum check_type type);
+const char *check_via_name(enum check_via via);
+
 /* A service's policies. */
 struct health_policy {
 	unsigned int checkers; /* directors that check each real server; 0: all */
 	enum health_on_down on_down;
-	bool end_connections;         /* of a real server that goes down, at once */
-	unsigned int panic_threshold; /* %: when more are down, all are kept; 100: never */
+	bool end_connections; /* of a real server that goes down, at once */
+	unsigned int
+		panic_threshold; /* %: when more are down, but not all, all are kept; 100: never */
 	enum health_all_down all_down;
 	usec_t slow_start; /* 0: none: a real server that comes up has its weight at once */
-	unsigned int
-		quorum; /* real servers that are up, below which the service is down; 0: none */
-	unsigned int quorum_hysteresis; /* up again at quorum + this */
+	/* Real servers that are up: below the quorum the service is down, 0: never; it is up again
+	 * at quorum + quorum_hysteresis. */
+	unsigned int quorum, quorum_hysteresis;
 };
+
+/* A service's whose configuration says nothing. */
+extern const struct health_policy health_policy_default;
+
+bool health_policy_same(const struct health_policy *a, const struct health_policy *b);
 
 #endif

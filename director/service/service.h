@@ -84,7 +84,7 @@ struct service {
 	uint32_t netmask;
 	bool sync_off;               /* its connections are not replicated; no kernel knows this, */
 	struct health_policy health; /* nor this, */
-	/* nor this: takes the traffic when no real server can; port 0 of its endpoint: none. */
+	/* nor this: takes the traffic when no real server can; family 0 of its endpoint: none. */
 	struct real_server sorry;
 	struct real_server *real_servers;
 	size_t n_real_servers;
@@ -139,7 +139,10 @@ uint32_t service_netmask_full(uint8_t family);
 size_t service_set_vips(const struct service_set *set, struct ip_addr *ret_vips, size_t max);
 
 /* A service's fault, for a person. key: the configuration's key that is to blame. real: the index
- * of the real server, or -1. */
+ * of the real server, or one of these. */
+#define SERVICE_FAULT_OWN (-1)
+#define SERVICE_FAULT_SORRY (-2)
+
 struct service_fault {
 	const char *key;
 	int real;

@@ -25,16 +25,17 @@ static int validate_key(const struct service *service, struct service_fault *ret
 	char text[ENDPOINT_TEXT];
 
 	if (key->vip.ip.family != AF_INET && key->vip.ip.family != AF_INET6)
-		return fault(ret_fault, "address", -1, "the service has no address family");
+		return fault(ret_fault, "address", SERVICE_FAULT_OWN,
+			     "the service has no address family");
 	if (key->fwmark != 0)
 		return 0;
 	if (ip_addr_unusable(&key->vip.ip))
-		return fault(ret_fault, "address", -1,
+		return fault(ret_fault, "address", SERVICE_FAULT_OWN,
 			     "%s cannot be the address of a service: it is %s; write a unicast "
 			     "address",
 			     ip_addr_format(&key->vip.ip, text), ip_addr_unusable(&key->vip.ip));
 	if (key->vip.port == 0 && service->persistence == 0)
-		return fault(ret_fault, "address", -1,
+		return fault(ret_fault, "address", SERVICE_FAULT_OWN,
 			     "a service on every port (port 0) needs persistence, or one client's "
 			     "connections go to different real servers; write persistence: 300s");
 	return 0;
@@ -46,26 +47,26 @@ static int validate_scheduling(const struct service *service, struct service_fau
 	bool v6 = service->key.vip.ip.family == AF_INET6;
 
 	if ((service->flags & SERVICE_ONE_PACKET) && !udp)
-		return fault(ret_fault, "one-packet", -1,
+		return fault(ret_fault, "one-packet", SERVICE_FAULT_OWN,
 			     "one-packet scheduling is for udp only; write protocol: udp, or leave "
 			     "one-packet out");
 	if (service->persistence > SERVICE_PERSISTENCE_MAX)
-		return fault(ret_fault, "persistence", -1,
+		return fault(ret_fault, "persistence", SERVICE_FAULT_OWN,
 			     "persistence is longer than 31 days; write 744h or less");
 	if (service->persistence == 0 &&
 	    service->netmask != service_netmask_full(service->key.vip.ip.family))
-		return fault(ret_fault, "persistence-netmask", -1,
+		return fault(ret_fault, "persistence-netmask", SERVICE_FAULT_OWN,
 			     "persistence-netmask does nothing without persistence; write "
 			     "persistence: 300s as well");
 	if (v6 && (service->netmask < 1 || service->netmask > 128))
-		return fault(ret_fault, "persistence-netmask", -1,
+		return fault(ret_fault, "persistence-netmask", SERVICE_FAULT_OWN,
 			     "the prefix length of an IPv6 service is 1 to 128; write 64");
 	if (service->engine[0] != '\0' && service->persistence == 0)
-		return fault(ret_fault, "persistence-engine", -1,
+		return fault(ret_fault, "persistence-engine", SERVICE_FAULT_OWN,
 			     "persistence-engine does nothing without persistence; write "
 			     "persistence: 300s as well");
 	if (service->engine[0] != '\0' && !udp)
-		return fault(ret_fault, "persistence-engine", -1,
+		return fault(ret_fault, "persistence-engine", SERVICE_FAULT_OWN,
 			     "the persistence engine %s reads udp only; write protocol: udp",
 			     service->engine);
 	return 0;
@@ -104,9 +105,9 @@ static int validate_tunnel(const struct real_server *real, int index,
 	return 0;
 }
 
-static int validate_real(const struct service *service, int index, struct service_fault *ret_fault)
+static int validate_real(const struct service *service, const struct real_server *real, int index,
+			 struct service_fault *ret_fault)
 {
-	const struct real_server *real = &service->real_servers[index];
 	const struct endpoint *vip = &service->key.vip;
 	char text[ENDPOINT_TEXT], host[ENDPOINT_TEXT];
 	struct endpoint wanted = real->endpoint;
@@ -156,6 +157,8 @@ int service_validate(const struct service *service, struct service_fault *ret_fa
 	if (r == 0)
 		r = validate_scheduling(service, ret_fault);
 	for (size_t i = 0; r == 0 && i < service->n_real_servers; i++)
-		r = validate_real(service, (int)i, ret_fault);
+		r = validate_real(service, &service->real_servers[i], (int)i, ret_fault);
+	if (r == 0 && service->sorry.endpoint.ip.family != 0)
+		r = validate_real(service, &service->sorry, SERVICE_FAULT_SORRY, ret_fault);
 	return r;
 }
