@@ -44,7 +44,7 @@ static bool holds_any(const struct sync *sync, const struct answer *answer)
 	struct table_origin origin;
 
 	for (unsigned int i = 0; table_origin(sync->table, i, &origin); i++) {
-		if (origin.entries > 0 && origin_wanted(answer, origin.id))
+		if ((origin.entries > 0 || origin.facts > 0) && origin_wanted(answer, origin.id))
 			return true;
 	}
 	return false;
@@ -75,6 +75,8 @@ int answer_want(const struct sync *sync, struct sync_stream *stream,
 		.skip_len = (unsigned int)message->n_skip,
 		.origin = message->origin,
 		.since = message->since,
+		.settings = message->settings,
+		.peer = stream->peer_id,
 	};
 	for (size_t i = 0; i < message->n_skip; i++)
 		answer->skip[i] = message->skip[i];
@@ -89,28 +91,40 @@ usec_t answer_time(const struct subscriber *subscriber)
 	return subscriber->answer ? subscriber->answer_time + 1 : USEC_NEVER;
 }
 
-static bool wanted(const struct answer *answer, const struct table_meta *meta)
+static bool wanted(const struct answer *answer, const struct flow *flow,
+		   const struct table_meta *meta)
 {
 	uint64_t hlc = meta->version.hlc;
 
-	return (hlc < HLC_TIMES || hlc > answer->since) &&
+	return fact_handed_on(flow, meta->version.origin, answer->peer) &&
+	       (hlc < HLC_TIMES || hlc > answer->since) &&
 	       bits_have(answer->ranges.bits, RANGE_OF(meta->range)) &&
 	       origin_wanted(answer, meta->version.origin);
+}
+
+/* Connections, then facts. 0: the walk has ended. */
+static table_ref walk_next(const struct sync *sync, struct answer *answer)
+{
+	table_ref ref = answer->settings ? 0 : table_walk(sync->table, &answer->walk);
+
+	return ref ? ref : table_fact_walk(sync->table, &answer->facts);
 }
 
 /* Returns whether the walk has ended. */
 static bool collect(struct sync *sync, struct answer *answer, struct now now)
 {
 	for (unsigned int i = 0; i < WALK_BUDGET && !answer->nothing; i++) {
-		uint64_t before = answer->walk;
-		table_ref ref = table_walk(sync->table, &answer->walk);
+		uint64_t walk = answer->walk, facts = answer->facts;
+		table_ref ref = walk_next(sync, answer);
 		struct table_meta meta;
+		struct entry entry;
 
 		if (!ref)
 			return true;
-		table_get(sync->table, ref, NULL, &meta);
-		if (wanted(answer, &meta) && !sync_batch_collect(sync, ref, now)) {
-			answer->walk = before;
+		table_get(sync->table, ref, &entry, &meta);
+		if (wanted(answer, &entry.flow, &meta) && !sync_batch_collect(sync, ref, now)) {
+			answer->walk = walk;
+			answer->facts = facts;
 			return false;
 		}
 	}

@@ -6,6 +6,9 @@
 
 #include "sync/sync_private.h"
 
+#define SUMS_SIZE (RANGES * 8)
+#define SETTINGS_SIZE (SETTINGS_PARTS * 8)
+
 #define INTERVAL (30 * USEC_PER_SEC) /* on average */
 /* Younger entries may still be on their way. */
 #define HORIZON (30 * USEC_PER_SEC)
@@ -16,32 +19,47 @@
 /* A peer that is further behind is not compared with. */
 #define LAG (5 * USEC_PER_SEC)
 
-bool anti_entropy_covers(struct table_version version, uint32_t timeout, uint64_t horizon)
+bool anti_entropy_covers(struct table_version version, const struct entry *entry, uint64_t horizon)
 {
-	usec_t lifetime = table_lifetime(timeout) * USEC_PER_SEC, since = hlc_since(version.hlc);
+	usec_t lifetime = table_lifetime(entry->timeout) * USEC_PER_SEC,
+	       since = hlc_since(version.hlc);
 
 	return version.hlc <= horizon && since <= hlc_wall(horizon) &&
-	       since + lifetime > hlc_wall(horizon) + REMAINS;
+	       (sync_entry_endless(entry) || since + lifetime > hlc_wall(horizon) + REMAINS);
+}
+
+static void add(struct sums *sums, const struct entry *entry, const struct table_meta *meta,
+		bool minus)
+{
+	uint64_t digest = entry_digest(&entry->flow, meta->version);
+	unsigned int part = RANGE_OF(meta->range);
+	uint64_t *sum = &sums->connections[part];
+
+	/* A result that its own journal did not bring is repaired by its next version. */
+	if (fact_is_setting(&entry->flow))
+		sum = &sums->settings[part / SETTINGS_RANGES];
+	else if (flow_is_fact(&entry->flow))
+		return;
+	*sum += minus ? -digest : digest;
 }
 
 /* Adds to the sums, or takes from them. True: the walk has ended. */
-static bool sum(const struct sync *sync, uint64_t horizon, uint64_t *cursor, bool minus,
-		uint64_t sums[RANGES])
+static bool sum(const struct sync *sync, uint64_t horizon, struct sums_walk *walk, bool minus,
+		struct sums *sums)
 {
 	for (unsigned int i = 0; i < BUDGET; i++) {
-		table_ref ref = table_walk(sync->table, cursor);
+		table_ref ref = table_walk(sync->table, &walk->connections);
 		struct table_meta meta;
 		struct entry entry;
-		uint64_t digest;
 
+		if (!ref)
+			ref = table_fact_walk(sync->table, &walk->facts);
 		if (!ref)
 			return true;
 		table_get(sync->table, ref, &entry, &meta);
-		if (!table_list_shared(meta.list) ||
-		    !anti_entropy_covers(meta.version, entry.timeout, horizon))
-			continue;
-		digest = entry_digest(&entry.flow, meta.version);
-		sums[RANGE_OF(meta.range)] += minus ? -digest : digest;
+		if (table_list_shared(meta.list) &&
+		    anti_entropy_covers(meta.version, &entry, horizon))
+			add(sums, &entry, &meta, minus);
 	}
 	return false;
 }
@@ -81,15 +99,15 @@ static void publish(struct sync *sync, struct now now)
 		digest->walking = true;
 		digest->horizon = hlc_version(now.wall - HORIZON);
 		digest->next = now.mono + interval(sync);
-		digest->cursor = 0;
-		memset(digest->sums, 0, sizeof(digest->sums));
+		digest->walk = (struct sums_walk){0};
+		memset(&digest->sums, 0, sizeof(digest->sums));
 	}
-	if (digest->walking && sum(sync, digest->horizon, &digest->cursor, false, digest->sums)) {
+	if (digest->walking && sum(sync, digest->horizon, &digest->walk, false, &digest->sums)) {
 		struct sync_stream *stream = next_peer(sync, now);
 
 		digest->walking = false;
 		digest->ended_horizon = digest->horizon;
-		memcpy(digest->ended, digest->sums, sizeof(digest->ended));
+		digest->ended = digest->sums;
 		if (stream)
 			stream->subscriber.digest_due = true;
 	}
@@ -99,12 +117,16 @@ size_t anti_entropy_output(struct sync *sync, struct subscriber *subscriber, uin
 {
 	Lvsmesh__Pb__Sums message = LVSMESH__PB__SUMS__INIT;
 	const struct anti_entropy_sums *digest = &sync->digest;
-	uint8_t sums[RANGES * 8];
+	uint8_t sums[SUMS_SIZE], settings[SETTINGS_SIZE];
 
 	subscriber->digest_due = false;
 	for (unsigned int i = 0; i < RANGES; i++)
-		store_le64(sums + 8 * i, digest->ended[i]);
+		store_le64(sums + 8 * i, digest->ended.connections[i]);
+	for (unsigned int i = 0; i < SETTINGS_PARTS; i++)
+		store_le64(settings + 8 * i, digest->ended.settings[i]);
 	message.horizon = digest->ended_horizon;
+	message.settings.data = settings;
+	message.settings.len = sizeof(settings);
 	message.sums.data = sums;
 	message.sums.len = sizeof(sums);
 	return lvsmesh__pb__sums__pack(&message, data);
@@ -135,26 +157,33 @@ int anti_entropy_receive(struct sync *sync, struct sync_stream *stream,
 
 	if (!subscription->begun)
 		return -SYNC_E_KIND;
-	if (message->sums.len != RANGES * 8)
+	if (message->sums.len != SUMS_SIZE ||
+	    (message->settings.len != 0 && message->settings.len != SETTINGS_SIZE))
 		return -SYNC_E_MALFORMED;
 	/* However often this peer sends its sums, the others have their turn. */
 	if (compare->stream || !sync->join.complete || !subscription_caught_up(subscription) ||
 	    !compare_now(sync, stream->peer_id, now))
 		return 0;
 	compare->stream = stream;
-	compare->cursor = 0;
+	compare->walk = (struct sums_walk){0};
 	compare->horizon = message->horizon;
+	compare->settings = message->settings.len != 0;
 	for (unsigned int i = 0; i < RANGES; i++)
-		compare->sums[i] = load_le64(message->sums.data + 8 * i);
+		compare->sums.connections[i] = load_le64(message->sums.data + 8 * i);
+	for (unsigned int i = 0; compare->settings && i < SETTINGS_PARTS; i++)
+		compare->sums.settings[i] = load_le64(message->settings.data + 8 * i);
 	return 0;
 }
 
-static void note_parts(const struct anti_entropy_compare *compare, struct ranges *ret_differ)
+static void note_parts(const struct anti_entropy_compare *compare,
+		       struct subscription *subscription)
 {
-	*ret_differ = (struct ranges){0};
+	subscription->differ = subscription->settings_differ = (struct ranges){0};
 	for (unsigned int i = 0; i < RANGES; i++) {
-		if (compare->sums[i] != 0)
-			bits_add(ret_differ->bits, i);
+		if (compare->sums.connections[i] != 0)
+			bits_add(subscription->differ.bits, i);
+		if (compare->settings && compare->sums.settings[i / SETTINGS_RANGES] != 0)
+			bits_add(subscription->settings_differ.bits, i);
 	}
 }
 
@@ -167,6 +196,15 @@ bool anti_entropy_take(struct sync *sync, struct subscription *subscription)
 	subscription->covered = 0;
 	sync->counters.parts_differed += parts;
 	return parts > 0;
+}
+
+/* There are few: one Want for all. */
+bool anti_entropy_take_settings(struct subscription *subscription)
+{
+	unsigned int from = 0;
+
+	subscription->covered = 0;
+	return ask_parts(subscription, &subscription->settings_differ, RANGES, &from) > 0;
 }
 
 /* Entries that always change differ in vain: we request the rest only while answers repair any. */
@@ -188,7 +226,7 @@ void anti_entropy_tick(struct sync *sync, struct now now)
 	struct subscription *subscription;
 
 	publish(sync, now);
-	if (!compare->stream || !sum(sync, compare->horizon, &compare->cursor, true, compare->sums))
+	if (!compare->stream || !sum(sync, compare->horizon, &compare->walk, true, &compare->sums))
 		return;
 	assert(compare->stream->is_subscription);
 	subscription = &compare->stream->subscription;
@@ -197,6 +235,6 @@ void anti_entropy_tick(struct sync *sync, struct now now)
 	if (subscription->ask != ASK_NOTHING)
 		return;
 	subscription->horizon = compare->horizon;
-	note_parts(compare, &subscription->differ);
+	note_parts(compare, subscription);
 	sync->counters.tables_compared++;
 }

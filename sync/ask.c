@@ -85,6 +85,8 @@ void ask_next(struct sync *sync, struct sync_stream *stream)
 		subscription->ask = ASK_ORPHANS;
 	else if (anti_entropy_take(sync, subscription))
 		subscription->ask = ASK_DIFFERENCE;
+	else if (anti_entropy_take_settings(subscription))
+		subscription->ask = ASK_SETTINGS;
 	subscription->ask_due = subscription->ask != ASK_NOTHING;
 }
 
@@ -172,5 +174,6 @@ size_t ask_output(struct sync *sync, struct sync_stream *stream, uint8_t *data)
 		message.origin = subscription->orphan.id;
 		message.since = subscription->since;
 	}
+	message.settings = subscription->ask == ASK_SETTINGS;
 	return lvsmesh__pb__want__pack(&message, data);
 }

@@ -32,7 +32,7 @@ bool sync_batch_collect(struct sync *sync, table_ref ref, struct now now)
 
 	table_get(sync->table, ref, &entry, &meta);
 	age = mono_seconds(now) - meta.refreshed;
-	return !table_list_shared(meta.list) || age >= table_lifetime(entry.timeout) ||
+	return !table_list_shared(meta.list) || !sync_entry_lives(&entry, age) ||
 	       batch_add(sync->batch, &entry, meta.version, age);
 }
 

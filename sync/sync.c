@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "sync/fact.h"
 #include "sync/kernel_wire.h"
 #include "sync/sync_private.h"
 #include "sync/table/conn_state.h"
@@ -20,6 +21,7 @@ int sync_new(const struct sync_options *options, struct sync **ret_sync)
 		.self = options->identity->id,
 		.adopted = hlc_found(options->started),
 		.entries_max = options->entries_max,
+		.facts_max = FACT_MAX,
 		.bindings_max = TABLE_BINDINGS_MAX,
 	};
 	struct sync *sync = calloc(1, sizeof(*sync));
@@ -286,7 +288,7 @@ static bool merge(struct sync *sync, const struct entry *entry, struct table_ver
 		return false;
 	}
 	hlc_observe(&sync->hlc, version.hlc);
-	if (age >= MIN(table_lifetime(entry->timeout), SECONDS_BASE)) {
+	if (!sync_entry_lives(entry, age)) {
 		sync->counters.expired++;
 		return false;
 	}
@@ -346,16 +348,21 @@ void sync_merge_batch(struct sync *sync, const struct sync_stream *stream, bool 
 	uint32_t ages[TABLE_FETCH_MAX];
 	struct merged merged = {0};
 	unsigned int n;
+	bool news;
 
 	while ((n = read_group(sync, entries, versions, ages, &merged.read)) > 0) {
 		table_fetch(sync->table, entries, n);
 		for (unsigned int i = 0; i < n; i++) {
 			if (versions[i].origin == stream->peer_id)
 				merged.hlc = MAX(merged.hlc, versions[i].hlc);
-			if (!merge(sync, &entries[i], versions[i], ages[i], since, now))
+			news = flow_is_fact(&entries[i].flow)
+				       ? fact_merge(sync, &entries[i], versions[i], ages[i],
+						    stream->peer_id, wanted, now)
+				       : merge(sync, &entries[i], versions[i], ages[i], since, now);
+			if (!news)
 				continue;
 			merged.news++;
-			merged.covered += anti_entropy_covers(versions[i], entries[i].timeout,
+			merged.covered += anti_entropy_covers(versions[i], &entries[i],
 							      subscription->horizon);
 		}
 	}
@@ -494,8 +501,10 @@ void sync_status(const struct sync *sync, struct sync_status *ret_status)
 {
 	*ret_status = sync->counters;
 	ret_status->entries = table_count(sync->table);
-	ret_status->entries_own =
-		table_list_count(sync->table, TABLE_JOURNAL) + sync_unshared(sync);
+	ret_status->entries_own = table_list_count(sync->table, TABLE_JOURNAL) -
+				  table_list_facts(sync->table, TABLE_JOURNAL) +
+				  sync_unshared(sync);
+	ret_status->facts = table_facts(sync->table);
 	ret_status->position = table_position(sync->table);
 	ret_status->stamped = hlc_wall(sync->hlc.last);
 	ret_status->inject_pending = table_list_count(sync->table, TABLE_INJECT) +

@@ -1,5 +1,6 @@
 /* Replication as a state machine without I/O: the table of entries, its journal, and a stream for
  * each peer and direction. PROTOCOL.md, "Sync", has the messages; ARCHITECTURE.md the data flow.
+ * sync/fact.h has the facts that are replicated beside the connections.
  *
  * A *subscription* is a stream that we dialed, on which a publisher's entries come to us; a
  * *subscriber* one that we accepted, on which ours go to a peer. The session has authenticated the
@@ -217,6 +218,12 @@ struct sync_status {
 	 * so; ignored reports of those that had to end. */
 	uint64_t templates_differ, templates_late;
 	uint64_t templates_replaced, templates_ignored;
+	/* Facts (sync/fact.h), which no number above but `expired` has: held. Since the start:
+	 * published by us; news from peers, and facts of theirs that were none; ours of an earlier
+	 * life that peers had. Left out: malformed; another director's result that was handed on,
+	 * which proves nothing; no room. */
+	uint64_t facts, facts_published, facts_learned, facts_stale, facts_returned;
+	uint64_t facts_malformed, facts_handed_on, facts_full;
 };
 
 struct sync_stream_status {

@@ -1,8 +1,8 @@
 /* Shared by sync's files, and private to them: sync.c (table, capture, injection), sync_stream.c
  * (streams), subscriber.c, superseded.c and answer.c (a peer that receives from us), subscription.c
  * and ask.c (a peer that we receive from), join.c and progress.c (the start, and journals that
- * ended), digest.c (anti-entropy), sync_policy.c (entries that are withheld), templates.c
- * (persistence templates that the kernel holds otherwise). */
+ * ended), anti_entropy.c, fact.c (facts beside connections), sync_policy.c (entries that are
+ * withheld), templates.c (persistence templates that the kernel holds otherwise). */
 #ifndef SYNC_SYNC_PRIVATE_H
 #define SYNC_SYNC_PRIVATE_H
 
@@ -55,6 +55,9 @@ struct answer {
 	uint64_t walk;
 	uint64_t origin; /* 0: any */
 	uint64_t since;
+	bool settings;  /* only these */
+	uint64_t facts; /* the walk over facts, behind that over connections */
+	uint64_t peer;  /* who asks */
 	struct ranges ranges;
 	unsigned int skip_len;
 	uint64_t skip[WANT_SKIP_MAX]; /* in order */
@@ -93,6 +96,7 @@ enum ask {
 	ASK_SHARE,      /* of the start's */
 	ASK_ORPHANS,    /* the orphaned tail of a dead director's journal */
 	ASK_DIFFERENCE, /* parts of the key space whose sums differ */
+	ASK_SETTINGS,   /* the same, of the settings alone */
 };
 
 struct subscription {
@@ -112,7 +116,7 @@ struct subscription {
 	uint64_t since_away; /* the highest version known when the peer was heard before, or 0 */
 	/* ASK_DIFFERENCE: the parts not requested yet, and the horizon up to which both should have
 	 * had the same. */
-	struct ranges differ;
+	struct ranges differ, settings_differ;
 	unsigned int covered; /* news in the answer that the sums cover */
 	uint64_t horizon;
 	struct orphans *orphans; /* owned: the publisher's last Orphans; NULL: empty */
@@ -185,16 +189,32 @@ struct sync_join {
 	usec_t alone; /* mono, since when there is no donor */
 };
 
+/* The sums over parts of the key space: the connections', and the settings', whose parts are
+ * larger. */
+#define SETTINGS_PARTS 64u
+#define SETTINGS_RANGES (RANGES / SETTINGS_PARTS)
+
+struct sums {
+	uint64_t connections[RANGES];
+	uint64_t settings[SETTINGS_PARTS];
+};
+
+/* Two walks: over connections, and over facts. */
+struct sums_walk {
+	uint64_t connections, facts;
+};
+
 /* The sums that we send to a peer; one peer each time, in turn. */
 struct anti_entropy_sums {
 	bool walking;
 	unsigned int peer;
 	usec_t next; /* mono */
-	uint64_t horizon, cursor;
-	uint64_t sums[RANGES];
+	uint64_t horizon;
+	struct sums_walk walk;
+	struct sums sums;
 	/* The last walk that ended: only its sums are sent, as a peer may take its time. */
 	uint64_t ended_horizon;
-	uint64_t ended[RANGES];
+	struct sums ended;
 };
 
 /* The comparison with a peer's sums, one at a time: it lasts until the differing parts are known,
@@ -202,8 +222,10 @@ struct anti_entropy_sums {
 struct anti_entropy_compare {
 	struct sync_stream *stream; /* NULL: none */
 	unsigned int from;          /* the part where the next Want starts */
-	uint64_t horizon, cursor;
-	uint64_t sums[RANGES]; /* the peer's, less ours */
+	uint64_t horizon;
+	struct sums_walk walk;
+	struct sums sums; /* the peer's, less ours */
+	bool settings;    /* the peer sent theirs: an older build has none */
 };
 
 /* Progress with the templates that the kernel holds with another real server. */
@@ -295,6 +317,28 @@ static inline uint32_t sync_unshared(const struct sync *sync)
 	       table_list_count(sync->table, TABLE_WAITING) +
 	       table_list_count(sync->table, TABLE_LOCAL);
 }
+
+/* A fact for ever (sync/fact.h). */
+static inline bool sync_entry_endless(const struct entry *entry)
+{
+	return flow_is_fact(&entry->flow) && entry->timeout >= TABLE_TIMEOUT_MAX;
+}
+
+/* True if an entry of that age has not ended. */
+static inline bool sync_entry_lives(const struct entry *entry, uint32_t age)
+{
+	return sync_entry_endless(entry) || age < MIN(table_lifetime(entry->timeout), SECONDS_BASE);
+}
+
+/* fact.c */
+bool fact_is_setting(const struct flow *flow);
+/* True if we hand the entry, of that origin, on to the peer, outside our journal: no results but
+ * the peer's own. */
+bool fact_handed_on(const struct flow *flow, uint64_t origin, uint64_t peer);
+/* Merges a fact of a batch of that peer, part of an answer to a Want or of the journal. True: it
+ * was news. */
+bool fact_merge(struct sync *sync, const struct entry *entry, struct table_version version,
+		uint32_t age, uint64_t peer, bool wanted, struct now now);
 
 /* sync_policy.c: the list for an entry that the kernel reported, or that was found in it and, if it
  * is known already, stays where it is. TABLE_LISTS: none, it is not to be held. */
@@ -403,15 +447,17 @@ unsigned int ask_parts(struct subscription *subscription, struct ranges *left, u
 void ask_ended(struct sync *sync, struct sync_stream *stream);
 void ask_dropped(struct sync *sync, struct sync_stream *stream);
 
-/* digest.c */
+/* anti_entropy.c */
 /* True for an entry that both directors have, unless something was lost. */
-bool anti_entropy_covers(struct table_version version, uint32_t timeout, uint64_t horizon);
+bool anti_entropy_covers(struct table_version version, const struct entry *entry, uint64_t horizon);
 void anti_entropy_tick(struct sync *sync, struct now now);
 size_t anti_entropy_output(struct sync *sync, struct subscriber *subscriber, uint8_t *data);
 int anti_entropy_receive(struct sync *sync, struct sync_stream *stream,
 			 const Lvsmesh__Pb__Sums *message, struct now now);
 /* The next of the parts that differ at this publisher, to be asked for: false: there are none. */
 bool anti_entropy_take(struct sync *sync, struct subscription *subscription);
+/* The parts whose settings differ, likewise. */
+bool anti_entropy_take_settings(struct subscription *subscription);
 void anti_entropy_answered(struct subscription *subscription);
 void anti_entropy_dropped(struct sync *sync, const struct sync_stream *stream);
 

@@ -88,6 +88,8 @@ static void tell(struct io_node *node, const struct node_update *update)
 
 	if (update->inject)
 		options->inject(options->context);
+	if (update->facts && options->facts)
+		options->facts(options->context);
 	if (update->confirm)
 		options->confirm(options->context);
 	if (update->services && options->services)

@@ -21,6 +21,7 @@ struct io_node_options {
 	/* None of these may call back from within. */
 	void (*inject)(void *context);  /* node_update.inject; said often */
 	void (*confirm)(void *context); /* node_update.confirm; said often */
+	void (*facts)(void *context);   /* node_update.facts; said often. NULL: not wanted */
 	/* Whether to take traffic; not called before that is known. */
 	void (*announce)(void *context, bool announce);
 	/* NULL if there is no kernel to compare with. */

@@ -303,6 +303,9 @@ static void handle(struct node *node, const struct node_event *event)
 		node->adopting = false;
 		sync_adopting(node->sync, false);
 		break;
+	case NODE_PUBLISH:
+		sync_publish(node->sync, event->fact, event->now);
+		break;
 	case NODE_SERVICES:
 		node_kernel_services(node, event);
 		break;
@@ -401,6 +404,7 @@ void node_step(struct node *node, const struct node_event *event, struct node_up
 		ret_update->timeout =
 			MIN(ret_update->timeout, account_any_over(node->accounts, now.mono));
 	ret_update->inject = sync_inject_pending(node->sync);
+	ret_update->facts = sync_fact_pending(node->sync);
 	ret_update->confirm = sync_inject_awaited(node->sync);
 	ret_update->services = node->kernel.step == KERNEL_ASK;
 	ret_update->missed = node->kernel.want_adopt;

@@ -11,6 +11,7 @@
 #include "proto/bits.h"
 #include "proto/endpoint.h"
 #include "proto/identity/identity.h"
+#include "sync/fact.h"
 #include "sync/sync.h"
 
 struct node;
@@ -64,6 +65,7 @@ enum node_event_type {
 	NODE_SERVICES,      /* services: the kernel's of now, sorted, with counters; or NULL */
 	NODE_INJECTED,      /* all that was pulled by sync_inject() is in the kernel */
 	NODE_INJECT_LOST,   /* some of it is not: it has to be pulled again */
+	NODE_PUBLISH,       /* fact: as sync_publish(); one that is refused is counted */
 	NODE_FORWARDER, /* ok: services are programmed and the probe comes back (or no longer) */
 	NODE_CONFIG,    /* config: the digest of a new configuration; policy */
 	NODE_DRAIN,     /* ok: hand over all traffic and stay; else take traffic again */
@@ -84,6 +86,7 @@ struct node_event {
 	const uint8_t *data;
 	size_t len;
 	const struct entry *entry;
+	const struct fact *fact;
 	const struct service_set *services;
 	bool more; /* services: not all of them, the rest comes with the next such events */
 	const struct endpoint *join;
@@ -109,6 +112,7 @@ struct node_update {
 	struct node_streams close;  /* close at once; no NODE_STREAM_CLOSED is wanted for these */
 	bool inject;                /* sync_inject() has something */
 	bool confirm;               /* all was pulled, and to be ready it waits for NODE_INJECTED */
+	bool facts;                 /* sync_fact_next() has something */
 	bool datagrams;             /* node_datagram() too */
 	bool notices;               /* node_notice() too */
 	bool services;              /* ask the kernel for its services: NODE_SERVICES */
@@ -226,8 +230,8 @@ extern const struct counter_table node_counter_account; /* for lvsmesh(1) */
 bool node_throttles(const struct node *node, struct now now);
 /* When that member used up its share of our work last, mono; 0: never. */
 usec_t node_throttled_last(const struct node *node, uint64_t member);
-/* The entries: sync_walk() lists them; sync_inject() is pulled for the kernel's backup thread. A
- * node alone changes it otherwise. */
+/* The entries: sync_walk() lists them; sync_inject() is pulled for the kernel's backup thread, and
+ * sync_fact_next() for what the facts are about. A node alone changes it otherwise. */
 struct sync *node_sync(const struct node *node);
 /* The members, for listing: membership_walk() and its kin. */
 const struct membership *node_membership(const struct node *node);

@@ -16,6 +16,9 @@
 #define ENTRY_SEQ_MASK 0x0600u   /* has sequence deltas: entry_options.has_seq */
 #define ENTRY_ONE_PACKET 0x2000u /* no connection at all: never synchronised */
 
+/* The protocol of a fact (sync/fact.h), which is none of IPVS's. */
+#define ENTRY_FACT 255
+
 /* Identifies a connection: entries of the same connection have equal flows. All bytes count: zero
  * the struct first. Addresses are in network order, IPv4 in the first four bytes. A template of a
  * fwmark service has the mark where vaddr's first four bytes are and protocol 0, as the kernel does
@@ -38,6 +41,11 @@ struct entry_seq {
 	uint32_t delta;
 	uint32_t previous_delta;
 };
+
+static inline bool flow_is_fact(const struct flow *flow)
+{
+	return flow->protocol == ENTRY_FACT;
+}
 
 #define ENTRY_PE_NAME_MAX 15  /* IP_VS_PENAME_MAXLEN - 1 */
 #define ENTRY_PE_DATA_MAX 255 /* IP_VS_PEDATA_MAXLEN is 255 */

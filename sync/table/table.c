@@ -22,17 +22,19 @@ static_assert(TABLE_LISTS <= 1u << LIST_BITS, "struct slot");
 int table_new(const struct table_options *options, struct table **ret_table)
 {
 	struct table *table = calloc(1, sizeof(*table));
-	uint32_t max = options->entries_max;
+	uint32_t max = MIN(options->entries_max, REF_NUMBER);
 
 	if (!table)
 		return -ENOMEM;
-	table->entries_max = max;
+	table->entries_max = MIN(max, REF_NUMBER);
+	table->facts_max = options->facts_max;
 	table->adopted = options->adopted;
 	table->origins[0].id = options->self;
 	table->origins_len = 1;
 	memcpy(table->hash_key, options->hash_key, sizeof(table->hash_key));
-	if (slab_init(&table->v4, SLOT_SIZE_V4, max) < 0 ||
-	    slab_init(&table->v6, SLOT_SIZE_V6, max) < 0 ||
+	if (slab_init(&table->slots[SLOTS_V4], SLOT_SIZE_V4, max) < 0 ||
+	    slab_init(&table->slots[SLOTS_V6], SLOT_SIZE_V6, max) < 0 ||
+	    table_facts_init(table, options->facts_max) < 0 ||
 	    slab_init(&table->options, sizeof(struct option_row), MIN(max, TABLE_BINDINGS_MAX)) <
 		    0 ||
 	    table_bindings_init(table, MIN(options->bindings_max, TABLE_BINDINGS_MAX)) < 0 ||
@@ -48,8 +50,8 @@ void table_free(struct table *table)
 {
 	if (!table)
 		return;
-	slab_fini(&table->v4);
-	slab_fini(&table->v6);
+	for (enum slots i = 0; i < SLOTS; i++)
+		slab_fini(&table->slots[i]);
 	slab_fini(&table->options);
 	table_bindings_fini(table);
 	table_index_fini(table);
@@ -69,13 +71,13 @@ static void slot_drop_binding(struct table *table, struct slot *slot)
 }
 
 /* Takes a binding, and a row of options if the entry has some. 0: no room. */
-static uint32_t binding_new(struct table *table, const struct entry *entry,
+static uint32_t binding_new(struct table *table, const struct entry_options *options,
 			    const struct binding_key *key)
 {
 	uint32_t binding = table_binding_take(table, key), number = binding;
 	struct option_row *row;
 
-	if (!binding || !entry->options)
+	if (!binding || !options)
 		return binding;
 	number = slab_take(&table->options);
 	if (!number) {
@@ -84,43 +86,66 @@ static uint32_t binding_new(struct table *table, const struct entry *entry,
 	}
 	row = slab_at(&table->options, number);
 	row->binding = binding;
-	row->options = *entry->options;
+	row->options = *options;
 	return number;
 }
 
 /* Stores all of the entry but its flow. False: no room, and nothing changed. */
 static bool slot_set(struct table *table, struct slot *slot, const struct entry *entry)
 {
+	bool fact = flow_is_fact(&entry->flow);
+	/* A fact has them in its slot. */
+	const struct entry_options *options = fact ? NULL : entry->options;
 	struct binding_key key;
 
 	table_binding_key(entry, &key);
 	/* Most changes are of the state alone. */
-	if (slot->binding == 0 || entry->options || slot->options ||
+	if (slot->binding == 0 || options || slot->options ||
 	    !binding_key_same(slot_binding_key(table, slot), &key)) {
-		uint32_t binding = binding_new(table, entry, &key);
+		uint32_t binding = binding_new(table, options, &key);
 
 		if (!binding)
 			return false;
 		if (slot->binding)
 			slot_drop_binding(table, slot);
 		slot->binding = binding & TABLE_BINDINGS_MAX;
-		slot->options = entry->options != NULL;
+		slot->options = options != NULL;
 	}
+	if (fact)
+		table_fact_row(slot)->options =
+			entry->options ? *entry->options : (struct entry_options){0};
 	slot->state = entry->state & (TABLE_STATES - 1u);
 	slot->timeout = MIN(entry->timeout, TABLE_TIMEOUT_MAX) & TABLE_TIMEOUT_MAX;
 	return true;
+}
+
+/* Counts one slot more, or less, of that origin. */
+static void origin_gain(struct table *table, uint32_t origin, table_ref ref)
+{
+	table->origins[origin].entries += !ref_is_fact(ref);
+	table->origins[origin].facts += ref_is_fact(ref);
+}
+
+static void origin_lose(struct table *table, uint32_t origin, table_ref ref)
+{
+	assert((ref_is_fact(ref) ? table->origins[origin].facts : table->origins[origin].entries) >
+	       0);
+	table->origins[origin].entries -= !ref_is_fact(ref);
+	table->origins[origin].facts -= ref_is_fact(ref);
 }
 
 static void slot_free(struct table *table, table_ref ref)
 {
 	struct slot *slot = slot_at(table, ref);
 
-	assert(slot->taken && table->origins[slot->origin].entries > 0);
+	assert(slot->taken);
+	if (ref_is_fact(ref))
+		table_fact_remove_news(table, ref);
 	table_list_remove(table, ref);
 	table_index_remove(table, ref);
 	slot_drop_binding(table, slot);
-	table->origins[slot->origin].entries--;
-	slab_give(ref & REF_V6 ? &table->v6 : &table->v4, ref & ~REF_V6);
+	origin_lose(table, slot->origin, ref);
+	slab_give(&table->slots[ref >> REF_SHIFT], ref & REF_NUMBER);
 }
 
 void table_publish(struct table *table, table_ref ref, uint64_t hlc)
@@ -149,7 +174,7 @@ void table_drop(struct table *table, table_ref ref)
 
 uint32_t table_count(const struct table *table)
 {
-	return table->v4.count + table->v6.count;
+	return table->slots[SLOTS_V4].count + table->slots[SLOTS_V6].count;
 }
 
 bool table_origin(const struct table *table, unsigned int i, struct table_origin *ret_origin)
@@ -164,13 +189,15 @@ bool table_origin(const struct table *table, unsigned int i, struct table_origin
 static table_ref slot_new(struct table *table, const struct entry *entry, uint32_t hash,
 			  enum table_list list, uint64_t mark)
 {
-	bool v6 = entry->flow.family == AF_INET6;
-	struct slab *slab = v6 ? &table->v6 : &table->v4;
+	enum slots slots = flow_is_fact(&entry->flow)       ? SLOTS_FACT
+			   : entry->flow.family == AF_INET6 ? SLOTS_V6
+							    : SLOTS_V4;
+	struct slab *slab = &table->slots[slots];
 	struct slot *slot;
 	uint32_t number;
 	table_ref ref;
 
-	if (table_count(table) >= table->entries_max)
+	if (slots != SLOTS_FACT && table_count(table) >= table->entries_max)
 		return 0;
 	number = slab_take(slab);
 	if (!number)
@@ -180,16 +207,17 @@ static table_ref slot_new(struct table *table, const struct entry *entry, uint32
 		slab_give(slab, number);
 		return 0;
 	}
-	ref = number | (v6 ? REF_V6 : 0);
+	ref = number | (uint32_t)slots << REF_SHIFT;
 	memcpy(slot->caddr, entry->flow.caddr, ref_address_size(ref));
 	slot->cport = entry->flow.cport;
 	slot->taken = 1;
-	if (!table_index_add(table, ref, hash)) {
+	if ((slots == SLOTS_FACT && table_fact_too_many(table, ref)) ||
+	    !table_index_add(table, ref, hash)) {
 		slot_drop_binding(table, slot);
 		slab_give(slab, number);
 		return 0;
 	}
-	table->origins[slot->origin].entries++;
+	origin_gain(table, slot->origin, ref);
 	table_list_append(table, ref, list, mark);
 	table_index_grow(table);
 	return ref;
@@ -216,7 +244,9 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 		ret_entry->flags = binding->flags;
 		ret_entry->fwmark = binding->fwmark;
 		ret_entry->timeout = slot->timeout;
-		ret_entry->options = slot_options(table, slot);
+		ret_entry->options = ref_is_fact(ref)
+					     ? &table_fact_row(slot_at(table, ref))->options
+					     : slot_options(table, slot);
 	}
 	if (ret_meta) {
 		struct flow flow;
@@ -239,10 +269,11 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 
 table_ref table_walk(const struct table *table, uint64_t *cursor)
 {
-	while (*cursor < (uint64_t)table->v4.top + table->v6.top) {
+	uint64_t v4 = table->slots[SLOTS_V4].top;
+
+	while (*cursor < v4 + table->slots[SLOTS_V6].top) {
 		uint64_t at = (*cursor)++;
-		table_ref ref = at < table->v4.top ? (table_ref)at + 1
-						   : ((table_ref)(at - table->v4.top) + 1) | REF_V6;
+		table_ref ref = at < v4 ? (table_ref)at + 1 : ((table_ref)(at - v4) + 1) | REF_V6;
 
 		if (slot_at(table, ref)->taken)
 			return ref;
@@ -267,7 +298,8 @@ static bool origin_index(struct table *table, uint64_t origin, uint16_t *ret_ind
 		i++;
 	if (i == table->origins_len) {
 		i = 1;
-		while (i < table->origins_len && table->origins[i].entries > 0)
+		while (i < table->origins_len &&
+		       (table->origins[i].entries > 0 || table->origins[i].facts > 0))
 			i++;
 		if (i == TABLE_ORIGINS_MAX)
 			return false;
@@ -278,11 +310,13 @@ static bool origin_index(struct table *table, uint64_t origin, uint16_t *ret_ind
 	return true;
 }
 
-static void slot_set_origin(struct table *table, struct slot *slot, uint16_t origin)
+static void slot_set_origin(struct table *table, table_ref ref, uint16_t origin)
 {
-	assert(origin < table->origins_len && table->origins[slot->origin].entries > 0);
-	table->origins[slot->origin].entries--;
-	table->origins[origin].entries++;
+	struct slot *slot = slot_at(table, ref);
+
+	assert(origin < table->origins_len);
+	origin_lose(table, slot->origin, ref);
+	origin_gain(table, origin, ref);
 	slot->origin = origin & (TABLE_ORIGINS_MAX - 1u);
 }
 
@@ -309,7 +343,9 @@ static enum table_result take(struct table *table, const struct entry *entry, ui
 	}
 	slot = slot_at(table, ref);
 	slot->hlc = hlc;
-	slot_set_origin(table, slot, 0);
+	slot_set_origin(table, ref, 0);
+	if (ref_is_fact(ref))
+		table_fact_remove_news(table, ref);
 	slot->refreshed = now;
 	slot->adopted = slot->returned = 0;
 	return result;
@@ -375,8 +411,13 @@ static enum table_list inject_list_of_template(enum table_list list, bool elsewh
 static enum table_list inject_list(const struct table *table, table_ref ref,
 				   const struct entry *entry)
 {
-	enum table_list list = slot_list(slot_at(table, ref));
+	enum table_list list;
 
+	if (flow_is_fact(&entry->flow))
+		return TABLE_IDLE;
+	if (!ref)
+		return TABLE_INJECT;
+	list = slot_list(slot_at(table, ref));
 	/* We can't tell which connections a template of a persistence engine controls. */
 	if (entry->flow.template && entry->flow.pe_digest == 0)
 		return inject_list_of_template(list, is_elsewhere(table, ref, entry));
@@ -410,7 +451,8 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 	table_ref ref = table_index_find(table, &entry->flow, hash);
 	enum table_result result = ref ? TABLE_CHANGED : TABLE_NEW;
 	struct table_displaced displaced = {0};
-	bool injected = false;
+	bool injected = flow_is_fact(&entry->flow);
+	enum table_list list;
 	struct slot *slot;
 	uint16_t origin;
 
@@ -424,27 +466,28 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 
 		if (order <= 0)
 			return order == 0 ? TABLE_SAME : TABLE_STALE;
-		injected = slot->adopted && slot_agrees(table, ref, entry);
+		injected |= slot->adopted && slot_agrees(table, ref, entry);
 	}
 	if (!origin_index(table, version.origin, &origin))
 		return TABLE_FULL;
+	list = inject_list(table, ref, entry);
 	if (ref) {
-		enum table_list list = inject_list(table, ref, entry);
-
 		if (!slot_set(table, slot_at(table, ref), entry))
 			return TABLE_FULL;
 		table_list_change(table, ref, list, 0);
 	} else {
-		ref = slot_new(table, entry, hash, TABLE_INJECT, 0);
+		ref = slot_new(table, entry, hash, list, 0);
 		if (!ref)
 			return TABLE_FULL;
 	}
 	slot = slot_at(table, ref);
 	slot->hlc = version.hlc;
-	slot_set_origin(table, slot, origin);
+	slot_set_origin(table, ref, origin);
 	slot->refreshed = refreshed;
 	slot->adopted = 0;
 	slot->returned = origin == 0;
+	if (ref_is_fact(ref))
+		table_fact_add_news(table, ref);
 	if (injected)
 		table_mark_injected(table, ref);
 	*ret_displaced = displaced;
@@ -463,14 +506,17 @@ uint32_t table_lifetime(uint32_t timeout)
 	return timeout > UINT32_MAX - grace ? UINT32_MAX : timeout + grace;
 }
 
-static bool slot_expired(const struct slot *slot, uint32_t now)
+static bool slot_expired(const struct slot *slot, enum slots slots, uint32_t now)
 {
+	if (slots == SLOTS_FACT && slot->timeout == TABLE_TIMEOUT_MAX)
+		return false;
 	return (uint64_t)slot->refreshed + table_lifetime(slot->timeout) < now;
 }
 
-static uint32_t sweep_slab(struct table *table, const struct slab *slab, table_ref bit,
-			   struct sweep *sweep, uint32_t now, uint32_t budget)
+static uint32_t sweep_slab(struct table *table, enum slots slots, uint32_t now, uint32_t budget)
 {
+	const struct slab *slab = &table->slots[slots];
+	struct sweep *sweep = &table->sweep[slots];
 	uint32_t dropped = 0;
 
 	if (now / SWEEP_EVERY != sweep->time / SWEEP_EVERY)
@@ -482,8 +528,8 @@ static uint32_t sweep_slab(struct table *table, const struct slab *slab, table_r
 
 		sweep->at = sweep->at >= slab->top ? 1 : sweep->at + 1;
 		slot = slab_at(slab, sweep->at);
-		if (slot->taken && slot_expired(slot, now)) {
-			slot_free(table, sweep->at | bit);
+		if (slot->taken && slot_expired(slot, slots, now)) {
+			slot_free(table, sweep->at | (uint32_t)slots << REF_SHIFT);
 			dropped++;
 		}
 	}
@@ -492,6 +538,7 @@ static uint32_t sweep_slab(struct table *table, const struct slab *slab, table_r
 
 uint32_t table_sweep(struct table *table, uint32_t now, uint32_t budget)
 {
-	return sweep_slab(table, &table->v4, 0, &table->sweep_v4, now, budget / 2) +
-	       sweep_slab(table, &table->v6, REF_V6, &table->sweep_v6, now, budget / 2);
+	return sweep_slab(table, SLOTS_V4, now, budget / 2) +
+	       sweep_slab(table, SLOTS_V6, now, budget / 2) +
+	       sweep_slab(table, SLOTS_FACT, now, budget / 2);
 }

@@ -47,9 +47,10 @@ static inline bool table_list_differs(enum table_list list)
 }
 
 struct table_options {
-	uint64_t self;    /* our director's id */
-	uint64_t adopted; /* the version of what is adopted, below all that is captured */
-	uint32_t entries_max;
+	uint64_t self;        /* our director's id */
+	uint64_t adopted;     /* the version of what is adopted, below all that is captured */
+	uint32_t entries_max; /* facts are counted apart: at most facts_max */
+	uint32_t facts_max;
 	uint32_t bindings_max; /* different services, real servers, flags, fwmarks: any combination
 				*/
 	uint8_t hash_key[16];  /* random: clients can't make flows collide */
@@ -61,6 +62,8 @@ struct table_options {
 #define TABLE_BINDINGS_MAX ((1u << 20) - 1)
 /* s, 48 days: a longer timeout is held as this. (ipvsadm sets at most 31 days.) */
 #define TABLE_TIMEOUT_MAX ((1u << 22) - 1)
+/* More facts of one binding (settings; or results of one origin) are refused. */
+#define TABLE_FACTS_OF_ONE_MAX (1u << 17)
 /* States are below. */
 #define TABLE_STATES 16
 
@@ -142,18 +145,30 @@ void table_get(const struct table *table, table_ref ref, struct entry *ret_entry
 /* meta.position alone. */
 uint64_t table_ref_position(const struct table *table, table_ref ref);
 
+/* Without facts. */
 uint32_t table_count(const struct table *table);
 
-/* A director, and how many of the entries held have it as origin. */
+/* Facts (sync/fact.h). A fact that is merged is at once where an entry is that the kernel has, and
+ * is news until table_fact_told(). One whose timeout is TABLE_TIMEOUT_MAX does not expire. */
+uint32_t table_facts(const struct table *table);
+/* The first that is news; 0: none. */
+table_ref table_fact_news(const struct table *table);
+void table_fact_told(struct table *table, table_ref ref);
+/* As table_walk(), which sees no facts. */
+table_ref table_fact_walk(const struct table *table, uint64_t *cursor);
+
+/* A director, and how many of the entries and facts held have it as origin. */
 struct table_origin {
 	uint64_t id;
-	uint32_t entries;
+	uint32_t entries, facts;
 };
 
 /* Number i from 0, ourselves first; others may have none. False: there are no more. */
 bool table_origin(const struct table *table, unsigned int i, struct table_origin *ret_origin);
 
+/* With facts, and how many of them are. */
 uint32_t table_list_count(const struct table *table, enum table_list list);
+uint32_t table_list_facts(const struct table *table, enum table_list list);
 /* The list's first slot, the oldest. */
 table_ref table_list_head(const struct table *table, enum table_list list);
 /* Moves a slot to a list's tail. Neither into or out of the journal nor into TABLE_YOUNG. */
@@ -164,7 +179,8 @@ void table_mark_injected(struct table *table, table_ref ref);
 /* All of one list to the tail of another, order kept. Not the journal. */
 void table_list_splice(struct table *table, enum table_list from, enum table_list to);
 
-/* All slots in no order: *cursor starts at 0; 0: the end. A slot taken meanwhile may be missed. */
+/* All slots but facts, in no order: *cursor starts at 0; 0: the end. A slot taken meanwhile may be
+ * missed. */
 table_ref table_walk(const struct table *table, uint64_t *cursor);
 
 /* How long an entry is believed: its timeout, and the time within which the kernel reports a flow

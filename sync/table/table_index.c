@@ -18,9 +18,10 @@ static_assert(FETCHED == 1 << (64 - 57), "fetched_place()");
 
 int table_index_init(struct table *table)
 {
-	size_t max = (size_t)table->entries_max / LINE_FILL + LINES_MIN + 1;
+	uint32_t slots = table->entries_max + table->facts_max;
+	size_t max = (size_t)slots / LINE_FILL + LINES_MIN + 1;
 
-	if (slab_init(&table->spill, sizeof(struct index_line), table->entries_max) < 0 ||
+	if (slab_init(&table->spill, sizeof(struct index_line), slots) < 0 ||
 	    region_init(&table->line_region, max * sizeof(struct index_line)) < 0 ||
 	    !region_commit(&table->line_region, LINES_MIN * sizeof(struct index_line)))
 		return -ENOMEM;
@@ -128,7 +129,7 @@ void table_index_flow(const struct table *table, table_ref ref, struct flow *ret
 	const struct binding_key *binding = slot_binding_key(table, slot);
 
 	memset(ret_flow, 0, sizeof(*ret_flow));
-	if (ref & REF_V6)
+	if (ref >> REF_SHIFT)
 		memcpy(ret_flow->caddr, slot->caddr, 16);
 	else
 		memcpy(ret_flow->caddr, slot->caddr, 4);
@@ -157,7 +158,7 @@ static bool slot_is(const struct table *table, table_ref ref, const struct flow 
 	binding = slot_binding_key(table, slot);
 	return binding->family == flow->family && binding->vport == flow->vport &&
 	       binding->protocol == flow->protocol && binding->template == flow->template &&
-	       (!(ref & REF_V6) || address_same(slot->caddr, flow->caddr)) &&
+	       (!(ref >> REF_SHIFT) || address_same(slot->caddr, flow->caddr)) &&
 	       address_same(binding->vaddr, flow->vaddr) &&
 	       slot_pe_digest(table, slot, binding) == flow->pe_digest;
 }
@@ -291,7 +292,8 @@ static bool split_line(struct table *table)
 
 void table_index_grow(struct table *table)
 {
-	while (table->lines_len < table_count(table) / LINE_FILL && split_line(table))
+	while (table->lines_len < (table_count(table) + table_facts(table)) / LINE_FILL &&
+	       split_line(table))
 		;
 }
 

@@ -27,8 +27,8 @@ int table_lists_init(struct table *table)
 	for (enum table_list id = TABLE_IDLE + 1; id < TABLE_LISTS; id++) {
 		struct list *list = &table->lists[id];
 
-		if (region_init(&list->region,
-				cells_max(table->entries_max) * sizeof(struct list_cell)) < 0)
+		if (region_init(&list->region, cells_max(table->entries_max + table->facts_max) *
+						       sizeof(struct list_cell)) < 0)
 			return -ENOMEM;
 		list->cells = (struct list_cell *)list->region.base;
 	}
@@ -43,11 +43,13 @@ void table_lists_fini(struct table *table)
 
 bool table_lists_room(struct table *table)
 {
-	uint32_t slots = MIN(table->v4.top + table->v6.top, table->entries_max);
+	uint32_t slots =
+		MIN(table->slots[SLOTS_V4].top + table->slots[SLOTS_V6].top, table->entries_max) +
+		table->slots[SLOTS_FACT].top;
 
 	if (slots <= table->lists_room)
 		return true;
-	slots = MIN(slots + ROOM_STEP, table->entries_max);
+	slots = MIN(slots + ROOM_STEP, table->entries_max + table->facts_max);
 	for (enum table_list id = TABLE_IDLE + 1; id < TABLE_LISTS; id++) {
 		if (!region_commit(&table->lists[id].region,
 				   cells_max(slots) * sizeof(struct list_cell)))
@@ -123,6 +125,7 @@ void table_list_remove(struct table *table, table_ref ref)
 	assert(table->lists[id].count > 0);
 	slot->list = TABLE_IDLE;
 	table->lists[id].count--;
+	table->lists[id].facts -= ref_is_fact(ref);
 	pass_over(table, id);
 }
 
@@ -146,6 +149,7 @@ void table_list_append(struct table *table, table_ref ref, enum table_list to, u
 	assert(to < TABLE_LISTS && slot_list(slot) == TABLE_IDLE);
 	slot->list = (uint32_t)to & ((1u << LIST_BITS) - 1);
 	list->count++;
+	list->facts += ref_is_fact(ref);
 	if (to == TABLE_IDLE)
 		return;
 	slot_set_position(slot, next_number(table, to, mark));
@@ -163,6 +167,11 @@ void table_list_change(struct table *table, table_ref ref, enum table_list to, u
 uint32_t table_list_count(const struct table *table, enum table_list list)
 {
 	return table->lists[list].count;
+}
+
+uint32_t table_list_facts(const struct table *table, enum table_list list)
+{
+	return table->lists[list].facts;
 }
 
 static const struct list_cell *list_first(const struct list *list)

@@ -7,8 +7,13 @@
 #include "sync/table/slab.h"
 #include "sync/table/table.h"
 
-/* Two slabs, one a family: the numbers of IPv6 slots carry this bit. */
-#define REF_V6 0x80000000u
+/* Slabs of slots: IPv4's, the facts' and IPv6's. A slot's number carries that of its slab in the
+ * upper two bits. */
+enum slots { SLOTS_V4, SLOTS_FACT, SLOTS_V6, SLOTS };
+#define REF_SHIFT 30
+#define REF_NUMBER ((1u << REF_SHIFT) - 1)
+#define REF_FACT ((uint32_t)SLOTS_FACT << REF_SHIFT)
+#define REF_V6 ((uint32_t)SLOTS_V6 << REF_SHIFT)
 
 /* The widths of a slot's fields; limits follow from them. */
 #define TIMEOUT_BITS 22
@@ -34,6 +39,14 @@ struct slot {
 	uint32_t adopted : 1;
 	uint32_t returned : 1;
 	uint8_t caddr[];
+};
+
+/* Behind the address in the slot of a fact. */
+struct fact_row {
+	/* The list of facts that are news to sync's caller. */
+	table_ref before, behind;
+	bool news;
+	struct entry_options options; /* zeros, if it has none */
 };
 
 /* A binding: the fields that all entries of one service, real server and state of flags share. It
@@ -96,6 +109,7 @@ struct list {
 	uint32_t front, moved, from, end;
 	bool moving;
 	uint32_t count; /* cells that hold */
+	uint32_t facts; /* of them, facts */
 };
 
 /* A cache line of the index: each slot's number, with a part of its flow's hash. */
@@ -114,7 +128,8 @@ struct sweep {
 };
 
 struct table {
-	struct slab v4, v6, bindings, options;
+	struct slab slots[SLOTS];
+	struct slab bindings, options;
 	struct list lists[TABLE_LISTS]; /* that of TABLE_IDLE has only its count */
 	uint64_t position;
 	uint32_t number; /* the last given out in lists other than the journal and TABLE_YOUNG */
@@ -125,8 +140,9 @@ struct table {
 	uint32_t lines_len;
 	struct slab spill;
 	uint64_t adopted;
-	uint32_t entries_max;
-	struct sweep sweep_v4, sweep_v6;
+	uint32_t entries_max, facts_max;
+	table_ref news_first, news_last; /* facts that are news; 0: none */
+	struct sweep sweep[SLOTS];
 	struct fetched fetched[FETCHED];
 	uint32_t *binding_buckets;
 	uint32_t binding_buckets_len; /* a power of 2 */
@@ -139,12 +155,17 @@ struct table {
 
 static inline struct slot *slot_at(const struct table *table, table_ref ref)
 {
-	return slab_at(ref & REF_V6 ? &table->v6 : &table->v4, ref & ~REF_V6);
+	return slab_at(&table->slots[ref >> REF_SHIFT], ref & REF_NUMBER);
+}
+
+static inline bool ref_is_fact(table_ref ref)
+{
+	return ref >> REF_SHIFT == SLOTS_FACT;
 }
 
 static inline size_t ref_address_size(table_ref ref)
 {
-	return ref & REF_V6 ? 16 : 4;
+	return ref >> REF_SHIFT ? 16 : 4;
 }
 
 static inline struct option_row *slot_option_row(const struct table *table, const struct slot *slot)
@@ -184,7 +205,7 @@ FETCHING void slot_fetch(const struct table *table, table_ref ref)
 	const struct slot *slot = slot_at(table, ref);
 
 	__builtin_prefetch(slot, 1);
-	if (ref & REF_V6) /* it may lie across two lines */
+	if (ref >> REF_SHIFT) /* it may lie across two lines */
 		__builtin_prefetch(slot->caddr + 15, 1);
 }
 
@@ -216,6 +237,17 @@ bool table_lists_room(struct table *table);
 void table_list_append(struct table *table, table_ref ref, enum table_list to, uint64_t mark);
 void table_list_remove(struct table *table, table_ref ref);
 void table_list_change(struct table *table, table_ref ref, enum table_list to, uint64_t mark);
+
+/* table_fact.c */
+
+/* The facts' slab: 0, -ENOMEM. */
+int table_facts_init(struct table *table, uint32_t max);
+struct fact_row *table_fact_row(struct slot *slot);
+/* Appends it to the news, or takes it out; it may be in or out already. */
+void table_fact_add_news(struct table *table, table_ref ref);
+void table_fact_remove_news(struct table *table, table_ref ref);
+/* True if more facts have this one's binding than may. */
+bool table_fact_too_many(const struct table *table, table_ref ref);
 
 /* table_binding.c */
 
