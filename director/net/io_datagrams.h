@@ -17,12 +17,12 @@ struct io_datagrams_options {
 	const struct endpoint *listen; /* borrowed during _open */
 	size_t n_listen;
 	void *context;
-	/* On our address number local. Called from the loop only; may send. */
-	void (*received)(void *context, unsigned int local, const struct endpoint *remote,
+	/* On our address number local. Called from the loop only; may send. False: its sender
+	 * sends too many, and for some ms the kernel drops those that have the same sender, which
+	 * are the 8 bytes at sender_at. */
+	bool (*received)(void *context, unsigned int local, const struct endpoint *remote,
 			 const uint8_t *data, size_t len);
-	/* Whether so many come that those of a millisecond are to be read together. NULL: they
-	 * never do. */
-	bool (*flooded)(void *context);
+	size_t sender_at;
 };
 
 /* 0, or a negative errno and a sentence. */
@@ -39,6 +39,7 @@ struct io_datagrams_counts {
 	uint64_t receive_errors; /* reported by the kernel, or too long for any of ours */
 	uint64_t send_errors;    /* no way there */
 	uint64_t send_drops;     /* the socket's buffer was full */
+	uint64_t holds;          /* a sender's datagrams were to be dropped by the kernel */
 };
 
 void io_datagrams_counts(const struct io_datagrams *datagrams,

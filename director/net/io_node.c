@@ -229,25 +229,19 @@ static void stream_closed(void *context, unsigned int stream, bool refused)
 						   .refused = refused});
 }
 
-static void datagram_received(void *context, unsigned int local, const struct endpoint *remote,
+static bool datagram_received(void *context, unsigned int local, const struct endpoint *remote,
 			      const uint8_t *data, size_t len)
 {
 	struct io_node *node = context;
 
 	if (node_drops(node->node, data, len, clock_now()))
-		return;
+		return false;
 	io_node_send(context, &(struct node_event){.type = NODE_DATAGRAM,
 						   .local = local,
 						   .remote = *remote,
 						   .data = data,
 						   .len = len});
-}
-
-static bool datagrams_flooded(void *context)
-{
-	struct io_node *node = context;
-
-	return node_throttles(node->node, clock_now());
+	return true;
 }
 
 static size_t stream_output(void *context, unsigned int stream, uint8_t *data, size_t cap)
@@ -325,7 +319,7 @@ static int parts_open(struct io_node *node, const struct io_node_options *option
 		.n_listen = options->n_listen,
 		.context = node,
 		.received = datagram_received,
-		.flooded = datagrams_flooded,
+		.sender_at = NODE_SENDER_AT,
 	};
 	int r = io_datagrams_open(&datagrams, &node->datagrams, fault);
 

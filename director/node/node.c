@@ -450,11 +450,6 @@ bool node_throttled(const struct node *node, uint64_t director, struct now now)
 	return account_over(node->accounts, director, now.mono) != 0;
 }
 
-bool node_throttles(const struct node *node, struct now now)
-{
-	return account_any_over(node->accounts, now.mono) != 0;
-}
-
 usec_t node_throttled_last(const struct node *node, uint64_t member)
 {
 	return account_over_last(node->accounts, member);

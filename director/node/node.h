@@ -168,6 +168,7 @@ uint64_t node_stream_director(const struct node *node, unsigned int stream);
 /* The datagram claims to be of a director that has used up its share of work, and of which no more
  * are taken for now: it is counted, and no NODE_DATAGRAM is wanted for it. */
 bool node_drops(struct node *node, const uint8_t *data, size_t len, struct now now);
+#define NODE_SENDER_AT 6 /* the 8 bytes of a datagram by which it claims that */
 /* So much CPU time was spent on behalf of that director (director/node/account.h). */
 void node_charge(struct node *node, uint64_t director, usec_t cpu, struct now now);
 /* The director has used up its share of work: leave its streams unread, and ask again in the next
@@ -226,8 +227,6 @@ void node_stream_status(const struct node *node, unsigned int stream, struct now
  * "session", "sync" and "capture": refused; "stream": closed; "account"; "membership": refused. */
 bool node_counter(const struct node *node, unsigned int i, struct counter *ret_counter);
 extern const struct counter_table node_counter_account; /* for lvsmesh(1) */
-/* Some member has used up its share of our work. */
-bool node_throttles(const struct node *node, struct now now);
 /* When that member used up its share of our work last, mono; 0: never. */
 usec_t node_throttled_last(const struct node *node, uint64_t member);
 /* The entries: sync_walk() lists them; sync_inject() is pulled for the kernel's backup thread, and

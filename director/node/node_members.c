@@ -416,6 +416,8 @@ static uint64_t sender_throttled(const struct node *node, const uint8_t *data, s
 	return packet.sender;
 }
 
+static_assert(NODE_SENDER_AT == PACKET_SENDER_AT, "as packets have it");
+
 bool node_drops(struct node *node, const uint8_t *data, size_t len, struct now now)
 {
 	uint64_t sender = sender_throttled(node, data, len, now);

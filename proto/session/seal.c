@@ -119,7 +119,7 @@ int seal_packet_pack(const struct packet_key *key, const uint8_t cluster[CLUSTER
 	data[0] = packet->version;
 	data[1] = packet->kind;
 	memcpy(data + 2, cluster, CLUSTER_TAG);
-	store_le64(data + 6, packet->sender);
+	store_le64(data + PACKET_SENDER_AT, packet->sender);
 	store_le64(data + 14, packet->epoch);
 	store_le64(data + 22, packet->sequence);
 	packet_nonce(data, nonce);
@@ -140,7 +140,7 @@ int seal_packet_parse(const uint8_t cluster[CLUSTER_ID_SIZE], struct version_ran
 		return PACKET_E_CLUSTER;
 	ret_packet->version = data[0];
 	ret_packet->kind = data[1];
-	ret_packet->sender = load_le64(data + 6);
+	ret_packet->sender = load_le64(data + PACKET_SENDER_AT);
 	ret_packet->epoch = load_le64(data + 14);
 	ret_packet->sequence = load_le64(data + 22);
 	ret_packet->body = data + PACKET_HEADER;

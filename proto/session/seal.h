@@ -68,6 +68,8 @@ int seal_packet_pack(const struct packet_key *key, const uint8_t cluster[CLUSTER
 int seal_packet_parse(const uint8_t cluster[CLUSTER_ID_SIZE], struct version_range versions,
 		      const uint8_t *data, size_t len, struct packet *ret_packet);
 
+#define PACKET_SENDER_AT 6 /* 8 bytes of a packet */
+
 /* The kind and sender that a packet of PACKET_OVERHEAD bytes or more claims; nothing is proved. */
 static inline uint8_t packet_claimed_kind(const uint8_t *data)
 {
@@ -76,7 +78,7 @@ static inline uint8_t packet_claimed_kind(const uint8_t *data)
 
 static inline uint64_t packet_claimed_sender(const uint8_t *data)
 {
-	return load_le64(data + 6);
+	return load_le64(data + PACKET_SENDER_AT);
 }
 
 /* data, len: as seal_packet_parse() took them. 0: the packet is from the sender whose key this is,
