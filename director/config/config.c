@@ -13,6 +13,7 @@
 #include "director/config/config_cluster.h"
 #include "director/config/config_digest.h"
 #include "director/config/config_service.h"
+#include "director/config/config_warning.h"
 #include "proto/identity/certificate.h"
 
 #define IDENTITY_DEFAULT "/etc/lvsmesh/identity"
@@ -27,6 +28,7 @@
 
 struct config_reader {
 	const struct outline *outline;
+	const char *name; /* of the text */
 	struct outline_fault *fault;
 };
 
@@ -287,6 +289,9 @@ static int read_config(const struct config_reader *reader, const struct raw_conf
 					&config->services, &config->checks, reader->fault);
 	if (r == 0)
 		r = check_directors(reader, config);
+	if (r == 0)
+		r = config_warning_collect(reader->outline, at(reader, "services", NULL),
+					   reader->name, config);
 	service_set_sort(&config->services);
 	return r;
 }
@@ -301,7 +306,7 @@ static void log_cyaml(cyaml_log_t level, void *context, const char *form, va_lis
 		vsnprintf(why->text, sizeof(why->text), form, args);
 }
 
-static int parse(const char *text, size_t len, struct config *config,
+static int parse(const char *text, size_t len, const char *name, struct config *config,
 		 struct outline_fault *ret_fault)
 {
 	const cyaml_config_t cyaml = {
@@ -312,7 +317,7 @@ static int parse(const char *text, size_t len, struct config *config,
 		.flags = CYAML_CFG_NO_ALIAS,
 	};
 	struct raw_config *raw = NULL;
-	struct config_reader reader = {.fault = ret_fault};
+	struct config_reader reader = {.name = name, .fault = ret_fault};
 	struct outline *outline = NULL;
 	cyaml_err_t error;
 	int r;
@@ -349,7 +354,7 @@ int config_parse(const char *text, size_t len, const char *name, struct config *
 		snprintf(why.text, sizeof(why.text),
 			 "the file is longer than %u bytes; write a shorter one", CONFIG_TEXT_MAX);
 	} else if (config) {
-		r = parse(text, len, config, &why);
+		r = parse(text, len, name, config, &why);
 	}
 	if (r == 0) {
 		config_digest_make(config);
@@ -438,6 +443,8 @@ void config_free(struct config *config)
 		free(*argument);
 	free(config->alerts.exec);
 	free(config->alerts.webhook);
+	for (size_t i = 0; i < CONFIG_WARNINGS_MAX; i++)
+		free(config->warnings.texts[i]);
 	service_set_fini(&config->services);
 	check_pool_fini(&config->checks);
 	free(config);

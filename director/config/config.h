@@ -39,6 +39,15 @@ struct config_alerts {
 	char *webhook; /* an http or https URL, NULL: none */
 };
 
+#define CONFIG_WARNINGS_MAX 64
+
+/* Sentences about what a valid configuration does otherwise than it may be meant, "FILE:LINE:
+ * sentence; write X": the first CONFIG_WARNINGS_MAX of count. */
+struct config_warnings {
+	char *texts[CONFIG_WARNINGS_MAX];
+	size_t count;
+};
+
 struct config {
 	char node_name[CONFIG_NODE_NAME_MAX + 1];
 	char *identity; /* directory of key and certificate */
@@ -57,8 +66,9 @@ struct config {
 	char vip_interface[IFNAMSIZ];
 	struct config_tap tap;
 	struct config_alerts alerts;
-	struct service_set services;        /* valid, in canonical order */
-	struct check_pool checks;           /* of their real servers */
+	struct service_set services; /* valid, in canonical order */
+	struct check_pool checks;    /* of their real servers */
+	struct config_warnings warnings;
 	uint8_t digest[CONFIG_DIGEST_SIZE]; /* of both, made once: config_digest.h */
 	unsigned int refs;                  /* besides the first: config_ref() */
 };

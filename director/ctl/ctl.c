@@ -48,7 +48,8 @@ static const char help_check[] =
 	"Usage: lvsmesh check FILE\n"
 	"\n"
 	"Checks the configuration as lvsmeshd does; if it is invalid, prints the line and what to\n"
-	"write instead. Changes nothing. Exit status: 0 valid, 1 invalid.\n";
+	"write instead. A valid one that may do otherwise than it is meant gets warnings. Changes\n"
+	"nothing. Exit status: 0 valid, 1 invalid.\n";
 
 static const struct {
 	const char *name, *help;
@@ -97,6 +98,11 @@ int ctl_check(int argc, char **argv)
 		fprintf(stderr, "%s\n", error.text);
 		return CTL_REFUSED;
 	}
+	for (size_t i = 0; i < MIN(config->warnings.count, CONFIG_WARNINGS_MAX); i++)
+		fprintf(stderr, "warning: %s\n", config->warnings.texts[i]);
+	if (config->warnings.count > CONFIG_WARNINGS_MAX)
+		fprintf(stderr, "warning: %s: %zu more warnings\n", argv[1],
+			config->warnings.count - CONFIG_WARNINGS_MAX);
 	printf("%s is valid: %zu services, %zu directors to join.\n", argv[1],
 	       config->services.count, config->n_join);
 	config_free(config);

@@ -18,4 +18,7 @@ struct io_director_options {
  * could not start. */
 int io_director_run(const struct io_director_options *options);
 
+/* Logs the warnings of a valid configuration. */
+void io_director_log_warnings(const struct config *config);
+
 #endif

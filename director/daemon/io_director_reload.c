@@ -45,6 +45,17 @@ static const char *changed(const struct config *a, const struct config *b)
 	return NULL;
 }
 
+void io_director_log_warnings(const struct config *config)
+{
+	const struct config_warnings *warnings = &config->warnings;
+
+	for (size_t i = 0; i < MIN(warnings->count, CONFIG_WARNINGS_MAX); i++)
+		io_log_warning("%s", warnings->texts[i]);
+	if (warnings->count > CONFIG_WARNINGS_MAX)
+		io_log_warning("%zu more warnings about the configuration",
+			       warnings->count - CONFIG_WARNINGS_MAX);
+}
+
 /* One reload at a time, from the file to the kernel. */
 
 static void begin(struct io_director *director);
@@ -90,6 +101,7 @@ static void take(struct io_director *director, struct config *config,
 		io_log_error("alerts: out of memory: the former settings stay in use");
 	config_free(old);
 	io_log_notice("reloaded %s: %zu services", director->config_path, config->services.count);
+	io_director_log_warnings(config);
 }
 
 static void read_done(uv_work_t *work, int status)

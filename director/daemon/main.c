@@ -168,14 +168,15 @@ int main(int argc, char **argv)
 		io_log_error("%s", error.text);
 		return EXIT_REFUSED;
 	}
-	if (options.check) {
-		config_free(config);
-		return EXIT_OK;
-	}
 	if (options.stop_threads) {
 		r = stop_threads(config);
 		config_free(config);
 		return r;
+	}
+	io_director_log_warnings(config);
+	if (options.check) {
+		config_free(config);
+		return EXIT_OK;
 	}
 	if (sodium_init() < 0) {
 		io_log_error("can't initialise libsodium");

@@ -141,6 +141,19 @@ def test_check(tmp_path):
     assert "missing.yaml" in expect(REFUSED, "check", tmp_path / "missing.yaml").stderr
 
 
+def test_check_warns(tmp_path):
+    assert "warning" not in expect(DONE, "check", os.environ["EXAMPLE"]).stderr
+    file = tmp_path / "odd.yaml"
+    service = "  - {{name: s{0}, address: '203.0.113.{0}:80', scheduler: rr, checkers: 2}}\n"
+    file.write_text("node: {name: d1}\ncluster: {listen: ['192.0.2.11:7946']}\nservices:\n" +
+                    "".join(service.format(i) for i in range(1, 71)))
+    result = expect(DONE, "check", file)
+    lines = result.stderr.splitlines()
+    assert lines[0].startswith(f"warning: {file}:4: service s1: checkers does nothing")
+    assert len(lines) == 65 and lines[-1] == f"warning: {file}: 6 more warnings"
+    assert "70 services" in result.stdout
+
+
 def ask(tmp_path, items, status, *arguments):
     """(What the command prints, what it asked)."""
     with fake_daemon(tmp_path / "sock", items) as requests:

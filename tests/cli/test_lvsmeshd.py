@@ -44,6 +44,13 @@ def test_check(config, tmp_path):
     assert not list(tmp_path.glob("*/*")), "a check leaves nothing behind"
 
 
+def test_check_warns(config):
+    config.write_text(config.read_text() + "services: [{name: a, address: '203.0.113.1:80', on-down: remove}]\n")
+    result = run("-n", "-c", config, JOURNAL_STREAM="8:1")
+    assert result.returncode == DONE
+    assert result.stderr.startswith(f"<4>{config}:5: service a: on-down does nothing"), result.stderr
+
+
 def test_usage():
     assert run("--help").stdout.startswith("Usage: lvsmeshd")
     assert run("--version").stdout.startswith("lvsmeshd ")

@@ -12,6 +12,20 @@ static void check(bool holds)
 		abort();
 }
 
+static void check_check(const struct check *how)
+{
+	if (!how)
+		return;
+	check(how->type < CHECK_TYPES);
+	check(how->timeout > 0 && how->timeout <= how->interval);
+	check(how->fast_interval > 0 && how->fast_interval <= how->interval);
+	check(how->fall > 0 && how->rise > 0 && how->jitter <= 50);
+	check((how->type == CHECK_EXEC) == (how->command && how->command[0]));
+	check((how->type == CHECK_DNS) == (how->name != NULL));
+	check(how->type != CHECK_UDP || how->send);
+	check((how->type == CHECK_HTTP || how->type == CHECK_HTTPS) == (how->n_statuses > 0));
+}
+
 static void check_services(const struct service_set *set)
 {
 	for (size_t i = 0; i < set->count; i++) {
@@ -20,6 +34,8 @@ static void check_services(const struct service_set *set)
 
 		check(service_validate(service, &fault) == 0);
 		check(i == 0 || service_key_compare(&service[-1].key, &service->key) < 0);
+		for (size_t j = 0; j < service->n_real_servers; j++)
+			check_check(service->real_servers[j].check);
 		for (size_t j = 1; j < service->n_real_servers; j++)
 			check(service_real_compare(&service->real_servers[j - 1],
 						   &service->real_servers[j]) < 0);

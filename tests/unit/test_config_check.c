@@ -457,6 +457,89 @@ static void test_digest_alike(void **state)
 	}
 }
 
+/* Keys of a service of two real servers, and its warnings' beginnings; NULL: none. */
+static const struct {
+	const char *keys, *warning;
+} warned[] = {
+	{"scheduler: sh, scheduler-flags: [sh-fallback], real-servers: [{W1 200}, {W2 57}]",
+	 "the scheduler sh has 256 buckets, and each real server takes as many as its weight, so "
+	 "with weights of 257 in sum"},
+	{"scheduler: sh, scheduler-flags: [sh-fallback], real-servers: [{W1 200}, {W2 56}]", NULL},
+	{"scheduler: sh, real-servers: [{W1 1}, {W2 1}]", NULL},
+	{"scheduler: sh, check: {type: tcp}, real-servers: [{W1 1}, {W2 1}]",
+	 "without sh-fallback the scheduler sh refuses"},
+	{"scheduler: sh, real-servers: [{W1 1}, {W2 0}]",
+	 "without sh-fallback the scheduler sh refuses"},
+	{"scheduler: sh, scheduler-flags: [sh-fallback], check: {type: tcp}, slow-start: 5s, "
+	 "real-servers: [{W1 1}, {W2 1}]",
+	 "with the scheduler sh each step of slow-start moves"},
+	{"scheduler: mh, check: {type: tcp}, slow-start: 5s, real-servers: [{W1 1}, {W2 1}]",
+	 "with the scheduler mh each step of slow-start moves"},
+	{"scheduler: mh, check: {type: tcp}, real-servers: [{W1 1000}, {W2 1}]", NULL},
+	{"scheduler: wlc, check: {type: tcp}, slow-start: 5s, real-servers: [{W1 1}, {W2 9}]",
+	 NULL},
+	{"scheduler: rr, real-servers: [{W1 100}, {W2 1}]",
+	 "the scheduler rr ignores weights, so the real servers of weight 1 and 100 get the same "
+	 "share; write scheduler: wrr"},
+	{"scheduler: lc, real-servers: [{W1 2}, {W2 1}]",
+	 "the scheduler lc ignores weights, so the real servers of weight 1 and 2 get the same "
+	 "share; write scheduler: wlc"},
+	{"scheduler: dh, real-servers: [{W1 2}, {W2 1}]",
+	 "the scheduler dh ignores weights, so the real servers of weight 1 and 2 get the same "
+	 "share; write scheduler: mh"},
+	{"scheduler: rr, real-servers: [{W1 5}, {W2 5}]", NULL},
+	{"scheduler: rr, real-servers: [{W1 5}, {W2 0}]", NULL},
+	{"scheduler: lc, check: {type: agent, port: 1}, real-servers: [{W1 5}, {W2 5}]",
+	 "the scheduler lc ignores weights, so an agent's percentage does nothing"},
+	{"scheduler: fo, real-servers: [{W1 2}, {W2 1}]", NULL},
+	{"scheduler: fo, real-servers: [{W1 2}, {W2 2}]",
+	 "the scheduler fo sends everything to one real server, that of the highest weight, and 2 "
+	 "have weight 2"},
+	{"scheduler: fo, check: {type: agent, port: 1}, real-servers: [{W1 2}, {W2 1}]",
+	 "the scheduler fo takes weights as ranks"},
+	{"slow-start: 1s, real-servers: [{W1 1}, {W2 1}]", "slow-start does nothing while no"},
+	{"panic-threshold: off, check: off, real-servers: [{W1 1}, {W2 1}]",
+	 "panic-threshold does nothing while no"},
+	{"connections-of-down: end, real-servers: [{W1 1}]", "connections-of-down does nothing"},
+	{"check: {type: tcp, address: 10.1.0.9}, real-servers: [{W1 1}, {W2 1}]",
+	 "with an address in the service's check all its real servers have one verdict"},
+	{"check: {type: tcp, address: 10.1.0.9}, real-servers: [{W1 1}]", NULL},
+	{"quorum: 1, when-all-down: refuse, real-servers: [{W1 1}]", NULL},
+};
+
+static void test_warnings(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(warned); i++) {
+		char text[1024], expected[512];
+		const char *from = warned[i].keys;
+		struct config *config;
+		size_t len;
+
+		len = (size_t)snprintf(text, sizeof(text),
+				       "node: {name: d1}\ncluster: {listen: ['192.0.2.11:7946']}\n"
+				       "services:\n- {name: web, address: '203.0.113.10:443', ");
+		for (; *from; from++) {
+			if (from[0] == 'W' && from > warned[i].keys && from[-1] == '{')
+				len += (size_t)snprintf(
+					text + len, sizeof(text) - len,
+					"address: '10.1.0.%c:443', weight:", *++from);
+			else
+				text[len++] = *from;
+		}
+		snprintf(text + len, sizeof(text) - len, "}\n");
+		config = parse(text);
+		assert_int_equal(config->warnings.count, warned[i].warning ? 1 : 0);
+		if (warned[i].warning) {
+			snprintf(expected, sizeof(expected), "x:4: service web: %s",
+				 warned[i].warning);
+			assert_memory_equal(config->warnings.texts[0], expected, strlen(expected));
+			assert_non_null(strstr(config->warnings.texts[0], "write "));
+		}
+		config_free(config);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -465,6 +548,7 @@ int main(void)
 		cmocka_unit_test(test_forwarding), cmocka_unit_test(test_inheritance),
 		cmocka_unit_test(test_shared),     cmocka_unit_test(test_policies),
 		cmocka_unit_test(test_digest),     cmocka_unit_test(test_digest_alike),
+		cmocka_unit_test(test_warnings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
