@@ -52,23 +52,51 @@ static struct service_list *list_make(struct services_job *job)
 	return list;
 }
 
+static int wanted_renew(struct services_job *job)
+{
+	struct wanted wanted;
+	int r = wanted_init(&wanted, &job->config->services);
+
+	if (r < 0)
+		return r;
+	wanted_fini(job->wanted);
+	*job->wanted = wanted;
+	return 0;
+}
+
+static void program(struct services_job *job)
+{
+	struct service_keys owned = {0};
+
+	job->r = job->renew ? wanted_renew(job) : 0;
+	for (size_t i = 0; job->r == 0 && i < job->n_edits; i++)
+		job->r = wanted_edit(job->wanted, &job->edits[i]);
+	if (job->r == 0)
+		job->r = reconcile_services(job->ipvs, &job->wanted->set, job->held,
+					    job->config->state, &owned, &job->result);
+	else
+		snprintf(job->result.error.text, sizeof(job->result.error.text), "out of memory");
+	plan_keys_fini(&owned);
+}
+
 static void job_run(uv_work_t *work)
 {
 	struct services_job *job = container_of(work, struct services_job, work);
-	const struct service_set *desired = &job->config->services;
-	struct service_keys owned;
 
 	switch (job->kind) {
 	case JOB_PROGRAM:
-		job->r = reconcile_services(job->ipvs, desired, job->config->state, &owned,
-					    &job->result);
-		plan_keys_fini(&owned);
+		program(job);
+		break;
+	case JOB_EDIT:
+		job->r = reconcile_edits(job->ipvs, job->wanted, job->held, job->edits,
+					 job->n_edits, &job->result);
 		break;
 	case JOB_LIST:
 		job->list = list_make(job);
 		break;
 	case JOB_LOOK:
-		job->differs = reconcile_differs(job->ipvs, desired, job->config->state);
+		job->differs = reconcile_differs(job->ipvs, &job->wanted->set, job->held,
+						 job->config->state);
 		break;
 	}
 }
@@ -84,6 +112,7 @@ static void programmed(struct io_services *services)
 	char differed[64];
 
 	services->tried = clock_now().mono;
+	services->programs++;
 	services->programmed = r == 0;
 	/* A service that the kernel refuses does not hold up the others. */
 	services->ever |= r == 0 || (result->error.failed > 0 && r != -EPERM);
@@ -133,20 +162,42 @@ static void looked(struct io_services *services)
 	services->vips_wanted |= !services->program_wanted;
 }
 
+/* An edit that fails finds the kernel changed by another process, which is put back, or an error
+ * that is reported then. */
+static void edited(struct io_services *services)
+{
+	services->edited += services->job.n_edits;
+	services->program_wanted |= services->job.r < 0;
+}
+
 static void job_done(uv_work_t *work, int status)
 {
 	struct io_services *services = container_of(work, struct io_services, job.work);
-
-	struct config *config = services->job.config;
+	struct services_job *job = &services->job;
+	struct config *config = job->config;
 
 	(void)status; /* nothing cancels it */
-	services->job.busy = false;
-	if (services->job.kind == JOB_PROGRAM)
+	job->busy = false;
+	if (job->renew && services->wanted.file == &config->services) {
+		config_free(services->wanted_config);
+		services->wanted_config = config_ref(config);
+	}
+	free(job->edits);
+	services->messages += job->result.messages;
+	switch (job->kind) {
+	case JOB_PROGRAM:
 		programmed(services);
-	else if (services->job.kind == JOB_LIST)
+		break;
+	case JOB_EDIT:
+		edited(services);
+		break;
+	case JOB_LIST:
 		listed(services);
-	else
+		break;
+	case JOB_LOOK:
 		looked(services);
+		break;
+	}
 	config_free(config);
 	io_services_next(services);
 }
@@ -158,11 +209,19 @@ static void job_start(struct io_services *services, enum job kind)
 		.kind = kind,
 		.ipvs = services->job.ipvs,
 		.config = config_ref(services->config),
-		.changed = services->changed,
+		.wanted = &services->wanted,
+		.held = &services->held,
 		.began = clock_now().mono,
 	};
-	if (kind == JOB_PROGRAM)
+	if (kind == JOB_PROGRAM || kind == JOB_EDIT) {
+		services->job.edits = services->edits;
+		services->job.n_edits = services->n_edits;
+		services->job.changed = services->changed || services->n_edits > 0;
+		services->job.renew = services->wanted_config != services->config;
 		services->changed = false;
+		services->edits = NULL;
+		services->n_edits = 0;
+	}
 	uv_queue_work(services->loop, &services->job.work, job_run, job_done);
 }
 
@@ -175,9 +234,14 @@ static void gone(struct io_services *services)
 
 	ipvs_close(services->vips_job.ipvs);
 	ipvs_close(services->job.ipvs);
+	wanted_fini(&services->wanted);
+	held_fini(&services->held);
+	config_free(services->wanted_config);
 	config_free(services->vips_config);
 	config_free(services->config);
 	service_list_free(services->list);
+	free(services->edits);
+	free(services->vip_off);
 	free(services);
 	done(context);
 }
@@ -197,6 +261,8 @@ void io_services_next(struct io_services *services)
 			return;
 		services->program_wanted = false;
 		job_start(services, JOB_PROGRAM);
+	} else if (services->n_edits) {
+		job_start(services, JOB_EDIT);
 	} else if (services->list_wanted) {
 		services->list_wanted = false;
 		job_start(services, JOB_LIST);
@@ -216,6 +282,11 @@ static void interval(uv_timer_t *timer)
 	services->listed = 0;
 	services->look_wanted = true;
 	io_services_next(services);
+}
+
+void io_services_soon(uv_timer_t *timer)
+{
+	io_services_next(container_of(timer, struct io_services, soon));
 }
 
 /* Checks our rights at once: without them, nothing works. */
@@ -255,7 +326,9 @@ int io_services_open(uv_loop_t *loop, struct config *config,
 	services->vips_changed = services->vips_wanted = true;
 	uv_timer_init(loop, &services->timer);
 	uv_timer_init(loop, &services->grace);
-	services->handles = 2;
+	uv_timer_init(loop, &services->vip_grace);
+	uv_timer_init(loop, &services->soon);
+	services->handles = 4;
 	uv_timer_start(&services->timer, interval, IO_SERVICES_INTERVAL_MS,
 		       IO_SERVICES_INTERVAL_MS);
 	io_services_next(services);
@@ -275,11 +348,14 @@ void io_services_close(struct io_services *services, void (*done)(void *context)
 {
 	services->done = done;
 	services->context = context;
-	if (uv_is_active((uv_handle_t *)&services->grace))
+	if (io_announce_late(services))
 		io_announce_release(services);
-	services->timer.data = services->grace.data = services;
+	services->timer.data = services->grace.data = services->vip_grace.data =
+		services->soon.data = services;
 	uv_close((uv_handle_t *)&services->timer, closed);
 	uv_close((uv_handle_t *)&services->grace, closed);
+	uv_close((uv_handle_t *)&services->vip_grace, closed);
+	uv_close((uv_handle_t *)&services->soon, closed);
 	io_services_next(services);
 }
 
@@ -287,9 +363,31 @@ void io_services_config(struct io_services *services, struct config *config)
 {
 	config_free(services->config);
 	services->config = config_ref(config);
+	free(services->edits);
+	services->edits = NULL;
+	services->n_edits = 0;
+	free(services->vip_off);
+	services->vip_off = NULL;
 	services->changed = services->program_wanted = true;
 	services->vips_changed = services->vips_wanted = true;
 	io_services_next(services);
+}
+
+/* The job begins with the next turn, with all edits of this one. */
+int io_services_edit(struct io_services *services, const struct wanted_edit *edits, size_t count)
+{
+	struct wanted_edit *all;
+
+	if (count == 0)
+		return 0;
+	all = reallocarray(services->edits, services->n_edits + count, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	memcpy(all + services->n_edits, edits, count * sizeof(*edits));
+	services->edits = all;
+	services->n_edits += count;
+	uv_timer_start(&services->soon, io_services_soon, 0, 0);
+	return 0;
 }
 
 int io_services_list(struct io_services *services, usec_t since, struct service_list **ret_list,
@@ -314,6 +412,9 @@ void io_services_status(const struct io_services *services, struct io_services_s
 		.ever = services->ever,
 		.tried = services->tried,
 		.error = services->programmed ? NULL : services->error.text,
+		.programs = services->programs,
+		.edits = services->edited,
+		.messages = services->messages,
 		.announcing = services->vips == VIPS_ON && !services->vip_error.text[0],
 		.vip_error = services->vip_error.text[0] ? services->vip_error.text : NULL,
 	};

@@ -11,6 +11,7 @@
 #include <uv.h>
 
 #include "director/config/config.h"
+#include "director/service/wanted.h"
 #include "proto/base.h"
 #include "proto/fault.h"
 
@@ -40,8 +41,15 @@ int io_services_open(uv_loop_t *loop, struct config *config,
  * other callback is called any more. */
 void io_services_close(struct io_services *services, void (*done)(void *context), void *context);
 
-/* Another configuration: VIPs that leave it go first, new ones come last. */
+/* Another configuration: VIPs that leave it go first, new ones come last. Edits and VIPs of the
+ * former are forgotten; those that are given in the same turn of the loop, as after
+ * io_services_open(), are programmed with it, at once. */
 void io_services_config(struct io_services *services, struct config *config);
+
+/* Real servers are to differ from the configuration's; copied. One message to the kernel for each
+ * weight, without a list of the kernel's services; nothing for what is so already. Edits of one
+ * turn are made together. 0, or -ENOMEM: none is made. */
+int io_services_edit(struct io_services *services, const struct wanted_edit *edits, size_t count);
 
 /* io_announce.c */
 
@@ -52,6 +60,10 @@ void io_services_config(struct io_services *services, struct config *config);
 void io_announce(struct io_services *services, bool announce, bool forward);
 /* ms of that time that are left; 0: it is over. */
 uint64_t io_announce_grace(const struct io_services *services);
+/* Takes the VIP of a service, by its number in the configuration, off the interface, while VIPs are
+ * on and no other service wants it, or puts it back. Late packets are forwarded as by
+ * io_announce(). 0, or -ENOMEM: nothing is changed. */
+int io_services_vip(struct io_services *services, size_t service, bool on);
 
 /* io_services.c */
 
@@ -69,6 +81,10 @@ struct io_services_status {
 	const char *error; /* of the last attempt, borrowed until the next, or NULL */
 	bool announcing;   /* the VIPs are on */
 	const char *vip_error; /* the same */
+	uint64_t programs;     /* times that all services were compared with the kernel's to change
+				  them, and the edits that needed no such comparison, */
+	uint64_t edits;
+	uint64_t messages; /* and messages to the kernel of both */
 };
 
 void io_services_status(const struct io_services *services, struct io_services_status *ret_status);

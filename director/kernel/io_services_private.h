@@ -16,6 +16,7 @@ enum vips {
 
 enum job {
 	JOB_PROGRAM, /* brings the kernel to the wanted state */
+	JOB_EDIT,    /* changes single real servers */
 	JOB_LIST,
 	JOB_LOOK, /* whether it is */
 };
@@ -27,7 +28,14 @@ struct services_job {
 	enum job kind;
 	struct ipvs *ipvs;
 	struct config *config;
-	bool changed; /* since the last one: it is not the first with this configuration */
+	bool changed; /* since the last one: it is the first with this configuration, or these edits
+		       */
+	/* Jobs hand these two on: what is to be in the kernel, and what is known of it. */
+	struct wanted *wanted;
+	struct held *held;
+	bool renew; /* wanted is of another configuration */
+	struct wanted_edit *edits;
+	size_t n_edits;
 	usec_t began;
 	/* Its result. */
 	int r;
@@ -45,6 +53,7 @@ struct vips_job {
 	enum vips vips;
 	bool programmed; /* the services of config */
 	bool keep_local, release, changed;
+	bool *off; /* of each service: its VIP is not wanted; NULL: all are */
 	/* Its result. */
 	struct vip_changes changes, dropped;
 	struct fault error; /* the first */
@@ -54,12 +63,20 @@ struct vips_job {
 struct io_services {
 	uv_loop_t *loop;
 	uv_timer_t timer;
-	uv_timer_t grace; /* runs: VIPs that were taken off are still local */
+	uv_timer_t grace;     /* runs: VIPs that were taken off are still local; */
+	uv_timer_t vip_grace; /* those of single services */
+	uv_timer_t soon;      /* edits wait for the next turn */
 	unsigned int handles;
 	struct io_services_callbacks callbacks;
 	struct config *config;
 
 	struct services_job job;
+	struct wanted wanted;
+	struct held held;
+	struct config *wanted_config; /* whose services wanted borrows; NULL: none yet */
+	struct wanted_edit *edits;    /* no job has begun since */
+	size_t n_edits;
+	uint64_t programs, edited, messages;
 	bool program_wanted, list_wanted, look_wanted;
 	bool changed; /* config, and no job has begun since */
 	bool programmed, ever;
@@ -70,6 +87,7 @@ struct io_services {
 	bool vips_wanted, release_wanted;
 	bool vips_changed; /* vips has changed; no job has begun since */
 	enum vips vips;
+	bool *vip_off;              /* of each service of config; NULL: none is off */
 	struct config *vips_config; /* whose VIPs are on, NULL: a former process's */
 	struct fault vip_error;
 
@@ -84,6 +102,8 @@ struct io_services {
 
 /* io_services.c: starts the jobs that are wanted and may run now; */
 void io_services_next(struct io_services *services);
+/* the same, by the timer `soon`; */
+void io_services_soon(uv_timer_t *timer);
 /* the newest configuration is in the kernel, all of it; */
 bool io_services_are_programmed(const struct io_services *services);
 /* logs a sentence when it is a new one, not every time. */
@@ -93,7 +113,9 @@ void io_services_note(char *last, size_t size, const char *what, const char *tex
  * releases those that are off; on a thread. */
 void io_vips_start(struct io_services *services);
 
-/* io_announce.c: packets to VIPs that were taken off are forwarded no longer. */
+/* io_announce.c: packets to VIPs that were taken off are forwarded no longer; */
 void io_announce_release(struct io_services *services);
+/* whether they still are. */
+bool io_announce_late(const struct io_services *services);
 
 #endif

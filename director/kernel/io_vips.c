@@ -55,19 +55,48 @@ static void keep_served(struct vips_job *job, struct vip_list *list, struct ip_a
 	service_set_fini(&actual);
 }
 
+/* Parts the addresses of vips_of(): those that a service wants come first, in order. */
+static void part(const struct vips_job *job, struct vip_list *list, struct ip_addr *vips,
+		 struct vip_list *ret_off)
+{
+	const struct service_set *set = &job->config->services;
+	size_t count = list->count, on = 0, last = count;
+
+	for (size_t i = 0; i < set->count && last > on;) {
+		const struct service_key *key = &set->services[i].key;
+		bool wanted = false;
+		size_t j = i;
+
+		if (key->fwmark) {
+			i++;
+			continue;
+		}
+		for (; j < set->count && !set->services[j].key.fwmark &&
+		       ip_addr_compare(&set->services[j].key.vip.ip, &key->vip.ip) == 0;
+		     j++)
+			wanted |= !job->off || !job->off[j];
+		vips[wanted ? on++ : --last] = key->vip.ip;
+		i = j;
+	}
+	list->count = on;
+	*ret_off = (struct vip_list){vips + last, count - last};
+}
+
 /* Repeated, so that a failure, or a foreign change, is repaired. */
 static void set(struct vips_job *job)
 {
-	struct vip_list none = {0};
+	struct vip_list none = {0}, off;
 	struct ip_addr *vips;
 	struct vip_list list = vips_of(&job->config->services, &vips);
 
-	if (job->vips == VIPS_ON && !job->programmed)
-		keep_served(job, &list, vips);
-	if (job->vips == VIPS_ON)
-		apply(job, job->config->vip_interface, list, none, &job->changes);
-	else if (job->vips == VIPS_OFF)
+	if (job->vips == VIPS_ON) {
+		part(job, &list, vips, &off);
+		if (!job->programmed)
+			keep_served(job, &list, vips);
+		apply(job, job->config->vip_interface, list, off, &job->changes);
+	} else if (job->vips == VIPS_OFF) {
 		apply(job, job->config->vip_interface, none, list, &job->changes);
+	}
 	free(vips);
 }
 
@@ -170,9 +199,21 @@ static void vips_done(uv_work_t *work, int status)
 		snprintf(was, sizeof(was), "had lost %u VIPs", job->changes.added);
 		callbacks->put_back(callbacks->ctx, job->config->vip_interface, was, 0);
 	}
+	free(job->off);
 	config_free(job->former);
 	services->vips_config = job->config;
 	io_services_next(services);
+}
+
+/* A failure leaves the VIPs on. */
+static bool *copy_off(const struct io_services *services)
+{
+	size_t count = services->config->services.count;
+	bool *off = services->vip_off ? malloc(count) : NULL;
+
+	if (off)
+		memcpy(off, services->vip_off, count);
+	return off;
 }
 
 void io_vips_start(struct io_services *services)
@@ -185,9 +226,10 @@ void io_vips_start(struct io_services *services)
 		/* Those of another configuration come when its services are there. */
 		.vips = services->vips == VIPS_ON && services->changed ? VIPS_STAY : services->vips,
 		.programmed = io_services_are_programmed(services),
-		.keep_local = uv_is_active((const uv_handle_t *)&services->grace),
+		.keep_local = io_announce_late(services),
 		.release = services->release_wanted,
 		.changed = services->vips_changed,
+		.off = copy_off(services),
 	};
 	services->vips_config = NULL;
 	services->vips_wanted = services->release_wanted = services->vips_changed = false;

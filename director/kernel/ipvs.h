@@ -37,5 +37,7 @@ int ipvs_dump(struct ipvs *ipvs, struct service_set *ret_set, struct ipvs_error 
  * go to the kernel in as few writes as possible, a move always in one. 0, or -errno of the first
  * that failed. */
 int ipvs_apply(struct ipvs *ipvs, const struct plan *plan, struct ipvs_error *ret_error);
+/* Messages that ipvs_apply() has sent. */
+uint64_t ipvs_sent(const struct ipvs *ipvs);
 
 #endif

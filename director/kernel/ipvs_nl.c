@@ -19,6 +19,7 @@ struct ipvs {
 	struct nl_sock *socket;
 	int family;
 	uint32_t seq; /* of the last message */
+	uint64_t sent;
 };
 
 /* Messages for one write, and the operations they belong to. */
@@ -337,20 +338,22 @@ static void flush(struct batch *batch)
 		blame(batch, batch->ops[0], nl_errno(r));
 	else
 		read_answers(batch);
+	batch->ipvs->sent += batch->count;
 	batch->count = 0;
 	batch->used = 0;
 }
 
-static void append(struct batch *batch, const struct plan_op *op, uint8_t command, bool whole)
+static void append(struct batch *batch, const struct plan_op *op, const struct real_server *real,
+		   uint8_t command, bool whole)
 {
 	uint32_t seq = batch->ipvs->seq;
 	struct nl_msg *msg = new_message(batch->ipvs, command, NLM_F_ACK);
 	int r = msg ? 0 : -ENOMEM;
 
 	if (r == 0)
-		r = ipvs_attr_put_service(msg, op->service, whole && !op->real);
-	if (r == 0 && op->real)
-		r = ipvs_attr_put_real(msg, op->real, whole);
+		r = ipvs_attr_put_service(msg, op->service, whole && !real);
+	if (r == 0 && real)
+		r = ipvs_attr_put_real(msg, real, whole);
 	if (r < 0) {
 		batch->ipvs->seq = seq;
 		blame(batch, op, r);
@@ -366,30 +369,46 @@ static void append(struct batch *batch, const struct plan_op *op, uint8_t comman
 	nlmsg_free(msg);
 }
 
+/* With weight 0 mh is to remember another weight: it comes first. */
+static void append_real(struct batch *batch, const struct plan_op *op, uint8_t command)
+{
+	struct real_server first = *op->real;
+
+	if (first.weight == 0 && first.table_weight) {
+		first.weight = first.table_weight;
+		append(batch, op, &first, command, true);
+		command = IPVS_CMD_SET_DEST;
+	}
+	append(batch, op, op->real, command, true);
+}
+
 static void append_op(struct batch *batch, const struct plan_op *op)
 {
 	switch (op->kind) {
 	case PLAN_ADD_SERVICE:
-		append(batch, op, IPVS_CMD_NEW_SERVICE, true);
+		append(batch, op, NULL, IPVS_CMD_NEW_SERVICE, true);
 		break;
 	case PLAN_EDIT_SERVICE:
-		append(batch, op, IPVS_CMD_SET_SERVICE, true);
+		append(batch, op, NULL, IPVS_CMD_SET_SERVICE, true);
 		break;
 	case PLAN_DELETE_SERVICE:
-		append(batch, op, IPVS_CMD_DEL_SERVICE, false);
+		append(batch, op, NULL, IPVS_CMD_DEL_SERVICE, false);
 		break;
 	case PLAN_ADD_REAL:
-		append(batch, op, IPVS_CMD_NEW_DEST, true);
+		append_real(batch, op, IPVS_CMD_NEW_DEST);
 		break;
 	case PLAN_EDIT_REAL:
-		append(batch, op, IPVS_CMD_SET_DEST, true);
+		append(batch, op, op->real, IPVS_CMD_SET_DEST, true);
+		break;
+	case PLAN_SHARE_REAL:
+		append_real(batch, op, IPVS_CMD_SET_DEST);
 		break;
 	case PLAN_DELETE_REAL:
-		append(batch, op, IPVS_CMD_DEL_DEST, false);
+		append(batch, op, op->real, IPVS_CMD_DEL_DEST, false);
 		break;
 	case PLAN_MOVE_REAL:
-		append(batch, op, IPVS_CMD_DEL_DEST, false);
-		append(batch, op, IPVS_CMD_NEW_DEST, true);
+		append(batch, op, op->real, IPVS_CMD_DEL_DEST, false);
+		append_real(batch, op, IPVS_CMD_NEW_DEST);
 		break;
 	}
 }
@@ -407,8 +426,8 @@ int ipvs_apply(struct ipvs *ipvs, const struct plan *plan, struct ipvs_error *re
 	for (size_t i = 0; i < plan->count; i++) {
 		bool other = i > 0 && plan->ops[i].service != plan->ops[i - 1].service;
 
-		/* Two messages of an operation always fit. */
-		if (other || batch->count + 2 > BATCH_MESSAGES || batch->used + 1024 > BATCH_BYTES)
+		/* Three messages of an operation always fit. */
+		if (other || batch->count + 3 > BATCH_MESSAGES || batch->used + 1024 > BATCH_BYTES)
 			flush(batch);
 		append_op(batch, &plan->ops[i]);
 	}
@@ -416,4 +435,9 @@ int ipvs_apply(struct ipvs *ipvs, const struct plan *plan, struct ipvs_error *re
 	r = batch->first_error;
 	free(batch);
 	return r;
+}
+
+uint64_t ipvs_sent(const struct ipvs *ipvs)
+{
+	return ipvs->sent;
 }

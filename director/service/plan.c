@@ -8,6 +8,7 @@ struct merge {
 	struct plan *plan;
 	const struct service *actual, *desired;
 	const struct real_server **sorted; /* actual's real servers, by endpoint */
+	bool mh;
 };
 
 static int emit(struct plan *plan, enum plan_kind kind, const struct service *service,
@@ -55,28 +56,55 @@ static bool is_desired(const struct merge *merge, const struct real_server *real
 		       sizeof(*real), compare_reals);
 }
 
+/* Whether its place in the order of adding matters. */
+static bool has_place(const struct merge *merge, const struct real_server *wanted)
+{
+	return merge->mh ? service_real_share(wanted) > 0 : service_is_ordered(merge->desired);
+}
+
 /* How many of the desired real servers, from the first on, stay where they are: those that were
- * added in this order, whatever is between them. */
+ * added in this order, whatever is between them. Those without a place are counted, too. */
 static size_t count_kept(const struct merge *merge)
 {
 	const struct service *actual = merge->actual, *desired = merge->desired;
-	bool mh = strcmp(desired->scheduler, "mh") == 0;
-	bool was_mh = strcmp(actual->scheduler, "mh") == 0;
 	size_t kept = 0;
 
-	if (!service_is_ordered(desired))
-		return desired->n_real_servers;
-	for (size_t i = 0; i < actual->n_real_servers && kept < desired->n_real_servers; i++) {
-		const struct real_server *is = &actual->real_servers[i];
-		const struct real_server *wanted = &desired->real_servers[kept];
-
-		if (service_real_compare(is, wanted) != 0)
-			continue;
-		if (mh && wanted->weight == 0 && (is->weight != 0 || !was_mh))
-			break;
-		kept++;
+	for (size_t i = 0; i < actual->n_real_servers; i++) {
+		while (kept < desired->n_real_servers &&
+		       !has_place(merge, &desired->real_servers[kept]))
+			kept++;
+		if (kept < desired->n_real_servers &&
+		    service_real_compare(&actual->real_servers[i], &desired->real_servers[kept]) ==
+			    0)
+			kept++;
 	}
 	return kept;
+}
+
+/* What mh remembers of it. */
+static uint32_t share_of(const struct merge *merge, const struct real_server *is)
+{
+	if (is->weight == 0 && !service_is_mh(merge->actual))
+		return SERVICE_TABLE_UNKNOWN;
+	return service_real_share(is);
+}
+
+/* An edit of weight 0 that leaves mh remembering the wrong weight. */
+static bool forgets(const struct merge *merge, const struct real_server *is,
+		    const struct real_server *wanted)
+{
+	return merge->mh && wanted->weight == 0 && share_of(merge, is) != wanted->table_weight;
+}
+
+static int merge_kept(const struct merge *merge, const struct real_server *is,
+		      const struct real_server *wanted)
+{
+	if (forgets(merge, is, wanted))
+		return emit(merge->plan, wanted->table_weight ? PLAN_SHARE_REAL : PLAN_MOVE_REAL,
+			    merge->desired, wanted);
+	if (service_real_same(is, wanted))
+		return 0;
+	return emit(merge->plan, PLAN_EDIT_REAL, merge->desired, wanted);
 }
 
 static int merge_reals(const struct merge *merge)
@@ -85,20 +113,19 @@ static int merge_reals(const struct merge *merge)
 	size_t kept = count_kept(merge);
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < kept; i++) {
-		const struct real_server *wanted = &desired->real_servers[i];
-		const struct real_server *is = find_actual(merge, wanted);
-
-		if (is && !service_real_same(is, wanted))
-			r = emit(merge->plan, PLAN_EDIT_REAL, desired, wanted);
-	}
 	for (size_t i = 0; r == 0 && i < desired->n_real_servers; i++) {
 		const struct real_server *wanted = &desired->real_servers[i];
 		const struct real_server *is = find_actual(merge, wanted);
 
-		if (!is)
+		if (is && (i < kept || !has_place(merge, wanted)))
+			r = merge_kept(merge, is, wanted);
+	}
+	for (size_t i = 0; r == 0 && i < desired->n_real_servers; i++) {
+		const struct real_server *wanted = &desired->real_servers[i];
+
+		if (!find_actual(merge, wanted))
 			r = emit(merge->plan, PLAN_ADD_REAL, desired, wanted);
-		else if (i >= kept)
+		else if (i >= kept && has_place(merge, wanted))
 			r = emit(merge->plan, PLAN_MOVE_REAL, desired, wanted);
 	}
 	for (size_t i = 0; r == 0 && i < actual->n_real_servers; i++)
@@ -107,10 +134,14 @@ static int merge_reals(const struct merge *merge)
 	return r;
 }
 
-static int merge_service(struct plan *plan, const struct service *actual,
-			 const struct service *desired)
+int plan_add_service(const struct service *actual, const struct service *desired, struct plan *plan)
 {
-	struct merge merge = {.plan = plan, .actual = actual, .desired = desired};
+	struct merge merge = {
+		.plan = plan,
+		.actual = actual,
+		.desired = desired,
+		.mh = service_is_mh(desired),
+	};
 	int r = 0;
 
 	if (!service_same(actual, desired))
@@ -152,7 +183,7 @@ int plan_new(const struct service_set *actual, const struct service_set *desired
 		       (order = service_key_compare(&actual->services[a].key, &wanted->key)) < 0)
 			a++;
 		if (a < actual->count && order == 0)
-			r = merge_service(&plan, &actual->services[a], wanted);
+			r = plan_add_service(&actual->services[a], wanted, &plan);
 		else
 			r = add_service(&plan, wanted);
 	}
@@ -184,6 +215,7 @@ const char *plan_kind_name(enum plan_kind kind)
 		return "add";
 	case PLAN_EDIT_SERVICE:
 	case PLAN_EDIT_REAL:
+	case PLAN_SHARE_REAL:
 		return "edit";
 	case PLAN_MOVE_REAL:
 		return "move";

@@ -5,9 +5,12 @@
  * one end of its service's list, an edit never moves it, and the only way to move it is to delete
  * and to add it again. Connections keep their real server through that: the kernel finds the old
  * object again. mh, sh and dh make their tables of the list in its order; for these, the plan ends
- * with the canonical order, moving only what must move. mh remembers the last weight above 0 and
- * gives a real server with weight 0 its old share of the table, which a director that has just
- * started cannot know: on such a director weight 0 is a move too. */
+ * with the canonical order, moving only what must move. mh remembers the last weight above 0
+ * (last_weight of struct ip_vs_dest; 0 if it was added with weight 0) and gives a real server with
+ * weight 0 the share of its table that this weight had: so weight 0 changes nothing for other
+ * clients, and the table depends on the past. Therefore table_weight is a part of the wanted state,
+ * and the plan sets it: a director that has just started has the same table. A real server without
+ * a share may stand anywhere in the order. */
 #ifndef DIRECTOR_SERVICE_PLAN_H
 #define DIRECTOR_SERVICE_PLAN_H
 
@@ -26,7 +29,8 @@ enum plan_kind {
 	PLAN_ADD_REAL,
 	PLAN_EDIT_REAL,
 	PLAN_DELETE_REAL,
-	PLAN_MOVE_REAL, /* delete and add at once: it becomes the last in the order of adding */
+	PLAN_MOVE_REAL,  /* delete and add at once: it becomes the last in the order of adding */
+	PLAN_SHARE_REAL, /* edit to table_weight, and to weight 0 at once: for mh */
 };
 
 struct plan_op {
@@ -52,6 +56,11 @@ struct plan {
 int plan_new(const struct service_set *actual, const struct service_set *desired,
 	     const struct service_keys *owned, struct plan *ret_plan);
 void plan_fini(struct plan *plan);
+
+/* Appends what brings one service from actual to desired, whose keys are alike. plan: all zero,
+ * or of earlier calls. 0, or -ENOMEM. */
+int plan_add_service(const struct service *actual, const struct service *desired,
+		     struct plan *plan);
 
 /* "add", "edit", "delete", "move". */
 const char *plan_kind_name(enum plan_kind kind);

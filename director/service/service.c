@@ -143,10 +143,20 @@ bool service_real_same(const struct real_server *a, const struct real_server *b)
 	       a->tunnel_port == b->tunnel_port && a->tunnel_flags == b->tunnel_flags;
 }
 
+bool service_is_mh(const struct service *service)
+{
+	return strcmp(service->scheduler, "mh") == 0;
+}
+
 bool service_is_ordered(const struct service *service)
 {
-	return strcmp(service->scheduler, "mh") == 0 || strcmp(service->scheduler, "sh") == 0 ||
+	return service_is_mh(service) || strcmp(service->scheduler, "sh") == 0 ||
 	       strcmp(service->scheduler, "dh") == 0;
+}
+
+uint32_t service_real_share(const struct real_server *real)
+{
+	return real->weight ? real->weight : real->table_weight;
 }
 
 uint32_t service_netmask_full(uint8_t family)

@@ -13,6 +13,7 @@
 #define SERVICE_SCHEDULER_MAX 15 /* IP_VS_SCHEDNAME_MAXLEN - 1 */
 #define SERVICE_ENGINE_MAX 15    /* IP_VS_PENAME_MAXLEN - 1 */
 #define SERVICE_WEIGHT_MAX 65535
+#define SERVICE_TABLE_UNKNOWN UINT32_MAX
 #define SERVICE_PERSISTENCE_MAX (31u * 24 * 3600) /* seconds, as ipvsadm */
 #define SERVICE_TEXT (ENDPOINT_TEXT + 24)         /* longest service_key_format() */
 
@@ -42,6 +43,7 @@ enum service_tunnel {
 #define SERVICE_FLAG_1 0x0008u
 #define SERVICE_FLAG_2 0x0010u
 #define SERVICE_FLAG_3 0x0020u
+#define SERVICE_MH_FALLBACK SERVICE_FLAG_1
 #define SERVICE_FLAGS (SERVICE_ONE_PACKET | SERVICE_FLAG_1 | SERVICE_FLAG_2 | SERVICE_FLAG_3)
 
 /* Which service. fwmark != 0: protocol is 0, vip has only a family. All bytes count. */
@@ -66,6 +68,9 @@ struct real_server {
 	uint8_t forwarding;                        /* enum service_forwarding */
 	uint8_t tunnel;                            /* enum service_tunnel */
 	uint8_t tunnel_flags;                      /* TUNNEL_* */
+	/* While weight is 0: mh gives it the share of its table that this weight has, so that no
+	 * other client moves; 0: none. No kernel tells it; SERVICE_TABLE_UNKNOWN: of a kernel. */
+	uint32_t table_weight;
 	/* Borrowed of the configuration; NULL: it is not checked. No kernel knows this. */
 	const struct check *check;
 
@@ -130,6 +135,9 @@ bool service_real_same(const struct real_server *a, const struct real_server *b)
 
 /* Whether the scheduler's choice depends on the order in which real servers were added. */
 bool service_is_ordered(const struct service *service);
+bool service_is_mh(const struct service *service);
+/* The weight by which mh gives a real server its share of the table. */
+uint32_t service_real_share(const struct real_server *real);
 
 /* The netmask that distinguishes all clients. */
 uint32_t service_netmask_full(uint8_t family);

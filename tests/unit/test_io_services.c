@@ -1,5 +1,6 @@
 /* The order of the requests to the kernel, and that the event loop waits for none of them: against
  * a kernel that takes as long as a test wants. */
+#include <errno.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <setjmp.h>
@@ -22,7 +23,9 @@
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static struct service_set kernel;
 static char calls[4096]; /* the kernel's calls, in order */
-static bool hold;        /* apply waits for the test */
+static unsigned int dumps;
+static bool hold;    /* apply waits for the test */
+static bool refused; /* an operation of the plan that is applied */
 static sem_t held, go_on;
 static pthread_t loop_thread;
 
@@ -75,6 +78,7 @@ int ipvs_dump(struct ipvs *ipvs, struct service_set *ret_set, struct ipvs_error 
 	if (pthread_equal(pthread_self(), loop_thread))
 		abort();
 	pthread_mutex_lock(&lock);
+	dumps++;
 	for (size_t i = 0; i < kernel.count; i++)
 		service_set_add(&copy, &kernel.services[i]);
 	pthread_mutex_unlock(&lock);
@@ -92,23 +96,44 @@ static void kernel_remove(const struct service_key *key)
 	*found = kernel.services[--kernel.count];
 }
 
-static void kernel_edit(const struct plan_op *op)
+static void kernel_real(const struct plan_op *op)
 {
 	struct service *service = service_set_find(&kernel, &op->service->key);
+	size_t i = 0;
 
-	for (size_t i = 0; i < service->n_real_servers; i++)
-		if (service_real_compare(&service->real_servers[i], op->real) == 0)
-			service->real_servers[i].weight = op->real->weight;
+	while (i < service->n_real_servers &&
+	       service_real_compare(&service->real_servers[i], op->real) != 0)
+		i++;
+	if (op->kind == PLAN_ADD_REAL) {
+		service_add(service, op->real);
+		return;
+	}
+	if (i == service->n_real_servers)
+		refused = true;
+	else if (op->kind == PLAN_EDIT_REAL)
+		service->real_servers[i].weight = op->real->weight;
+	else
+		service->real_servers[i] = service->real_servers[--service->n_real_servers];
+}
+
+static uint64_t sent;
+
+uint64_t ipvs_sent(const struct ipvs *ipvs)
+{
+	(void)ipvs;
+	return sent;
 }
 
 int ipvs_apply(struct ipvs *ipvs, const struct plan *plan, struct ipvs_error *ret_error)
 {
 	bool wait;
+	int r;
 
 	(void)ipvs;
 	*ret_error = (struct ipvs_error){0};
 	if (plan->count > 0)
 		called("apply");
+	sent += plan->count;
 	pthread_mutex_lock(&lock);
 	wait = hold;
 	pthread_mutex_unlock(&lock);
@@ -120,16 +145,24 @@ int ipvs_apply(struct ipvs *ipvs, const struct plan *plan, struct ipvs_error *re
 	for (size_t i = 0; i < plan->count; i++) {
 		const struct plan_op *op = &plan->ops[i];
 
-		if (op->kind == PLAN_ADD_SERVICE)
-			service_set_add(&kernel, op->service);
-		else if (op->kind == PLAN_DELETE_SERVICE)
+		if (op->kind == PLAN_ADD_SERVICE) {
+			struct service empty = *op->service;
+
+			empty.n_real_servers = 0;
+			service_set_add(&kernel, &empty);
+			service_set_sort(&kernel);
+		} else if (op->kind == PLAN_DELETE_SERVICE) {
 			kernel_remove(&op->service->key);
-		else if (op->kind == PLAN_EDIT_REAL)
-			kernel_edit(op);
+		} else if (op->real) {
+			kernel_real(op);
+		}
 	}
 	service_set_sort(&kernel);
+	r = refused ? -ENOENT : 0;
+	ret_error->failed = refused;
+	refused = false;
 	pthread_mutex_unlock(&lock);
-	return 0;
+	return r;
 }
 
 int vip_apply(const char *interface, struct vip_list wanted, struct vip_list ours, bool keep_local,
@@ -412,6 +445,144 @@ static void test_list(void **state)
 	service_list_free(list);
 }
 
+static uint32_t kernel_weight(size_t service, size_t real)
+{
+	uint32_t weight;
+
+	pthread_mutex_lock(&lock);
+	weight = real < kernel.services[service].n_real_servers
+			 ? kernel.services[service].real_servers[real].weight
+			 : UINT32_MAX;
+	pthread_mutex_unlock(&lock);
+	return weight;
+}
+
+static void run_until_edits(struct world *world, uint64_t wanted)
+{
+	struct io_services_status status;
+
+	for (;;) {
+		io_services_status(world->services, &status);
+		if (status.edits >= wanted)
+			break;
+		uv_run(&world->loop, UV_RUN_ONCE);
+	}
+	assert_int_equal(status.edits, wanted);
+}
+
+static void edit(struct world *world, size_t service, uint32_t weight, bool removed)
+{
+	const struct wanted_edit edit = {.service = service, .weight = weight, .removed = removed};
+
+	assert_int_equal(io_services_edit(world->services, &edit, 1), 0);
+}
+
+static unsigned int count_dumps(void)
+{
+	unsigned int count;
+
+	pthread_mutex_lock(&lock);
+	count = dumps;
+	pthread_mutex_unlock(&lock);
+	return count;
+}
+
+/* A message for each weight, and no list; what is so already costs nothing. */
+static void test_edit(void **state)
+{
+	struct world *world = *state;
+	struct io_services_status status;
+	unsigned int listed;
+	uint64_t messages;
+
+	open_with(world, config_of(world, 1, 3));
+	run_until(world, &world->programmed, 1);
+	io_services_status(world->services, &status);
+	messages = status.messages;
+	assert_int_equal(messages, 6);
+	listed = count_dumps();
+	edit(world, 0, 0, false);
+	edit(world, 2, 5, false);
+	run_until_edits(world, 2);
+	assert_int_equal(kernel_weight(0, 0), 0);
+	assert_int_equal(kernel_weight(1, 0), 1);
+	assert_int_equal(kernel_weight(2, 0), 5);
+	edit(world, 1, 1, false);
+	edit(world, 0, 0, true);
+	edit(world, 0, 7, false);
+	edit(world, 3, 7, false);
+	run_until_edits(world, 6);
+	assert_int_equal(kernel_weight(0, 0), 7);
+	edit(world, 2, 0, true);
+	run_until_edits(world, 7);
+	assert_int_equal(kernel_weight(2, 0), UINT32_MAX);
+	io_services_status(world->services, &status);
+	assert_int_equal(status.messages - messages, 4);
+	assert_int_equal(count_dumps(), listed);
+	assert_int_equal(world->put_back, 0);
+	close_all(world);
+}
+
+/* Edits that come with a configuration never leave the kernel at the file's weights, and the next
+ * configuration forgets them. */
+static void test_edit_with_configuration(void **state)
+{
+	struct world *world = *state;
+
+	open_with(world, config_of(world, 1, 2));
+	edit(world, 1, 9, false);
+	run_until(world, &world->programmed, 1);
+	assert_int_equal(kernel_weight(1, 0), 9);
+	config_with(world, config_of(world, 1, 2));
+	edit(world, 1, 9, false);
+	run_until(world, &world->programmed, 2);
+	assert_calls("apply ");
+	config_with(world, config_of(world, 1, 2));
+	run_until(world, &world->programmed, 3);
+	assert_int_equal(kernel_weight(1, 0), 1);
+	assert_int_equal(world->put_back, 0);
+	close_all(world);
+}
+
+/* An edit finds that another process was there: it is told, and put back. */
+static void test_edit_after_foreign_change(void **state)
+{
+	struct world *world = *state;
+
+	open_with(world, config_of(world, 1, 2));
+	run_until(world, &world->programmed, 1);
+	pthread_mutex_lock(&lock);
+	kernel.services[0].n_real_servers = 0;
+	pthread_mutex_unlock(&lock);
+	edit(world, 0, 3, false);
+	run_until(world, &world->programmed, 2);
+	assert_int_equal(world->put_back, 1);
+	assert_int_equal(kernel_weight(0, 0), 3);
+	close_all(world);
+}
+
+/* The VIP of one service goes alone, is not taken for a foreign change, and comes back. */
+static void test_vip_of_one(void **state)
+{
+	struct world *world = *state;
+
+	open_with(world, config_of(world, 1, 3));
+	io_announce(world->services, true, true);
+	while (!was_called("vips+3-0"))
+		uv_run(&world->loop, UV_RUN_ONCE);
+	assert_int_equal(io_services_vip(world->services, 1, false), 0);
+	while (!was_called("vips+2-1"))
+		uv_run(&world->loop, UV_RUN_ONCE);
+	assert_int_equal(io_services_vip(world->services, 1, true), 0);
+	assert_calls("release apply vips+3-0 vips+2-1 ");
+	while (!was_called("vips+3-0"))
+		uv_run(&world->loop, UV_RUN_ONCE);
+	assert_calls("vips+3-0 ");
+	assert_int_equal(world->put_back, 0);
+	close_all(world);
+	assert_calls("vips+3-0 release ");
+}
+
 /* The processor time that a turn of the event loop may take: a millisecond, without sanitizers and
  * in a cache that is warm. The measured work takes 10 to 400 times as long if it is done on the
  * loop. */
@@ -526,6 +697,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_withdraw_while_applying, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_close_while_applying, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_list, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_edit, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_edit_with_configuration, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_edit_after_foreign_change, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_vip_of_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_turns, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_turns_of_compare, setup, teardown),
 	};

@@ -11,8 +11,9 @@
 #include "director/service/plan.h"
 
 /* Service sets as text: "1:rr:a1,b2 2:mh:" are the services on ports 1 and 2, the first with the
- * real servers a, weight 1, and b, weight 2. Plans as text: "+1 ~1 -1" add, edit, delete service 1;
- * "+1a ~1a -1a >1a" add, edit, delete, move its real server a. */
+ * real servers a, weight 1, and b, weight 2; "b0/3": mh remembers weight 3 of it, "b0/?": any.
+ * Plans as text: "+1 ~1 -1" add, edit, delete service 1; "+1a ~1a -1a >1a *1a" add, edit, delete,
+ * move its real server a, and let mh remember its weight. */
 static struct service_set parse(const char *text)
 {
 	struct service_set set = {0};
@@ -33,6 +34,12 @@ static struct service_set parse(const char *text)
 			real.endpoint.ip.family = AF_INET;
 			real.endpoint.ip.bytes[3] = (uint8_t)*text++;
 			real.weight = (uint32_t)strtoul(text, (char **)&text, 10);
+			if (strncmp(text, "/?", 2) == 0) {
+				real.table_weight = SERVICE_TABLE_UNKNOWN;
+				text += 2;
+			} else if (*text == '/') {
+				real.table_weight = (uint32_t)strtoul(text + 1, (char **)&text, 10);
+			}
 			assert_non_null(service_add(&service, &real));
 			text += *text == ',';
 		}
@@ -52,7 +59,7 @@ static void format(const struct plan *plan, char *text, size_t size)
 		const struct plan_op *op = &plan->ops[i];
 
 		used += (size_t)snprintf(text + used, size - used, "%s%c%u", i ? " " : "",
-					 "+~-+~->"[op->kind], op -> service -> key.vip.port);
+					 "+~-+~->*"[op->kind], op -> service -> key.vip.port);
 		if (op->real)
 			used += (size_t)snprintf(text + used, size - used, "%c",
 						 op->real->endpoint.ip.bytes[3]);
@@ -94,11 +101,28 @@ static void test_cases(void **state)
 		{"1:mh:b1,a1", "1:rr:a1,b1", "1::", "~1"},
 		/* mh remembers the last weight above 0. */
 		{"1:mh:a1,b1,c1", "1:mh:a5,b5,c5", "1::", "~1a ~1b ~1c"},
-		{"1:mh:a1,b1,c1", "1:mh:a1,b0,c1", "1::", ">1b >1c"},
+		{"1:mh:a1,b1,c1", "1:mh:a1,b0,c1", "1::", ">1b"},
+		{"1:mh:a1,c1,b0", "1:mh:a1,b0,c1", "1::", ""},
+		{"1:mh:a1,c1,b0", "1:mh:a1,b7,c1", "1::", "~1b >1c"},
+		{"1:mh:a1,c1,b0", "1:mh:a1,b7,c2", "1::", "~1b >1c"},
+		{"1:mh:b0,c0", "1:mh:a1,b0,c0", "1::", "+1a"},
 		{"1:mh:a1,b0,c1", "1:mh:a1,b0,c1", "1::", ""},
 		{"1:mh:a1,b0,c1", "1:mh:a1,b7,c1", "1::", "~1b"},
 		{"1:sh:a1,b1,c1", "1:sh:a1,b0,c1", "1::", "~1b"},
 		{"1:rr:a1,b0", "1:mh:a1,b0", "1::", "~1 >1b"},
+		/* It is to remember it. */
+		{"1:mh:a1,b5,c1", "1:mh:a1,b0/5,c1", "1::", "~1b"},
+		{"1:mh:a1,b5,c1", "1:mh:a1,b0/6,c1", "1::", "*1b"},
+		{"1:mh:a1,b0/5,c1", "1:mh:a1,b0/5,c1", "1::", ""},
+		{"1:mh:a1,b0/5,c1", "1:mh:a1,b0/6,c1", "1::", "*1b"},
+		{"1:mh:a1,b0/?,c1", "1:mh:a1,b0/5,c1", "1::", "*1b"},
+		{"1:mh:a1,b0/?,c1", "1:mh:a1,b0,c1", "1::", ">1b"},
+		{"1:mh:a1,b0/5,c1", "1:mh:a1,b0,c1", "1::", ">1b"},
+		{"1:mh:a1,b0/5,c1", "1:mh:a1,b5,c1", "1::", "~1b"},
+		{"1:mh:a1,c1", "1:mh:a1,b0/5,c1", "1::", "+1b >1c"},
+		{"1:mh:b0/5,a1", "1:mh:a1,b0/5", "1::", ">1b"},
+		{"1:rr:a1,b0", "1:mh:a1,b0/5", "1::", "~1 *1b"},
+		{"1:mh:a1,b0/5", "1:rr:a1,b0", "1::", "~1"},
 	};
 
 	(void)state;
@@ -167,8 +191,11 @@ static void kernel_apply(struct kernel *kernel, const struct plan_op *op)
 	case PLAN_DELETE_REAL:
 		kernel_delete(kernel, name);
 		break;
+	case PLAN_SHARE_REAL:
 	case PLAN_EDIT_REAL:
 		assert_true(i < kernel->count);
+		if (op->kind == PLAN_SHARE_REAL)
+			kernel->reals[i].last_weight = op->real->table_weight;
 		kernel->reals[i].weight = op->real->weight;
 		if (op->real->weight != 0)
 			kernel->reals[i].last_weight = op->real->weight;
@@ -181,7 +208,7 @@ static void kernel_apply(struct kernel *kernel, const struct plan_op *op)
 		assert_int_equal(kernel_find(kernel, name), kernel->count);
 		kernel->reals[kernel->count].name = name;
 		kernel->reals[kernel->count].weight = op->real->weight;
-		kernel->reals[kernel->count++].last_weight = op->real->weight;
+		kernel->reals[kernel->count++].last_weight = service_real_share(op->real);
 		break;
 	default:
 		fail_msg("unexpected %s", plan_kind_name(op->kind));
@@ -197,8 +224,9 @@ static struct service_set kernel_dump(const struct kernel *kernel)
 		return (struct service_set){0};
 	used = (size_t)snprintf(text, sizeof(text), "1:%s:", kernel->scheduler);
 	for (unsigned int i = 0; i < kernel->count; i++)
-		used += (size_t)snprintf(text + used, sizeof(text) - used, "%c%u,",
-					 kernel->reals[i].name, kernel->reals[i].weight);
+		used += (size_t)snprintf(text + used, sizeof(text) - used, "%c%u/%u,",
+					 kernel->reals[i].name, kernel->reals[i].weight,
+					 kernel->reals[i].last_weight);
 	return parse(text);
 }
 
@@ -213,8 +241,8 @@ static struct service_set random_set(uint32_t *seed)
 	for (char name = 'a'; name < 'j'; name++) {
 		*seed = *seed * 1103515245 + 12345;
 		if ((*seed >> 16) % 3 != 0)
-			used += (size_t)snprintf(text + used, sizeof(text) - used, "%c%u,", name,
-						 (*seed >> 20) % 4);
+			used += (size_t)snprintf(text + used, sizeof(text) - used, "%c%u/%u,", name,
+						 (*seed >> 20) % 4, (*seed >> 22) % 3);
 	}
 	return parse(text);
 }
@@ -240,6 +268,17 @@ static void apply(struct kernel *kernel, const struct service_set *desired)
 	service_set_fini(&actual);
 }
 
+/* The real servers of which mh makes its table, sh of all. */
+static void keep_shares(struct kernel *kernel)
+{
+	unsigned int kept = 0;
+
+	for (unsigned int i = 0; i < kernel->count; i++)
+		if (kernel->reals[i].last_weight || strcmp(kernel->scheduler, "mh") != 0)
+			kernel->reals[kept++] = kernel->reals[i];
+	kernel->count = kept;
+}
+
 /* A director with a history ends like one that has just started. */
 static void test_history(void **state)
 {
@@ -249,21 +288,25 @@ static void test_history(void **state)
 	(void)state;
 	for (int round = 0; round < 3000; round++) {
 		struct service_set desired = random_set(&seed);
-		struct kernel fresh = {0};
+		struct kernel fresh = {0}, was;
 
 		apply(&old, &desired);
 		apply(&fresh, &desired);
-		assert_string_equal(old.scheduler, fresh.scheduler);
-		assert_int_equal(old.count, fresh.count);
-		for (unsigned int i = 0; i < old.count; i++) {
+		was = old;
+		assert_string_equal(was.scheduler, fresh.scheduler);
+		assert_int_equal(was.count, fresh.count);
+		keep_shares(&was);
+		keep_shares(&fresh);
+		assert_int_equal(was.count, fresh.count);
+		for (unsigned int i = 0; i < was.count; i++) {
 			unsigned int same = service_is_ordered(&desired.services[0])
 						    ? i
-						    : kernel_find(&fresh, old.reals[i].name);
+						    : kernel_find(&fresh, was.reals[i].name);
 
-			assert_int_equal(old.reals[i].name, fresh.reals[same].name);
-			assert_int_equal(old.reals[i].weight, fresh.reals[same].weight);
-			if (strcmp(old.scheduler, "mh") == 0)
-				assert_int_equal(old.reals[i].last_weight,
+			assert_int_equal(was.reals[i].name, fresh.reals[same].name);
+			assert_int_equal(was.reals[i].weight, fresh.reals[same].weight);
+			if (strcmp(was.scheduler, "mh") == 0)
+				assert_int_equal(was.reals[i].last_weight,
 						 fresh.reals[same].last_weight);
 		}
 		service_set_fini(&desired);

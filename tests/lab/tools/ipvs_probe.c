@@ -62,12 +62,14 @@ static int apply(struct ipvs *ipvs, const struct config *config)
 {
 	struct service_keys before, owned, ours;
 	struct reconcile_result result;
+	struct held held = {0};
 	int r = 0;
 
 	/* Services that were ours before have VIPs that may have to go. */
 	if (owned_load(config->state, &before) < 0)
 		before = (struct service_keys){0};
-	r = reconcile_services(ipvs, &config->services, config->state, &owned, &result);
+	r = reconcile_services(ipvs, &config->services, &held, config->state, &owned, &result);
+	held_fini(&held);
 	if (r < 0)
 		printf("%s\n", result.error.text);
 	printf("operations %u failed %u ours %zu%s\n", result.operations, result.error.failed,
@@ -84,24 +86,29 @@ static int apply(struct ipvs *ipvs, const struct config *config)
 
 static int check_service(const struct service *wanted, const struct service *is)
 {
-	char key[SERVICE_TEXT], real[ENDPOINT_TEXT];
+	char key[SERVICE_TEXT], text[ENDPOINT_TEXT];
 
 	service_key_format(&wanted->key, key);
 	if (!is || !service_same(wanted, is) || wanted->n_real_servers != is->n_real_servers) {
 		printf("%s is %s\n", key, is ? "different" : "missing");
 		return 1;
 	}
-	for (size_t i = 0; i < wanted->n_real_servers; i++) {
-		const struct real_server *a = &wanted->real_servers[i], *b = &is->real_servers[i];
+	for (size_t i = 0, next = 0; i < wanted->n_real_servers; i++) {
+		const struct real_server *real = &wanted->real_servers[i];
+		bool anywhere = !service_is_ordered(wanted) ||
+				(service_is_mh(wanted) && service_real_share(real) == 0);
+		size_t at = 0;
 
-		for (size_t j = 0; !service_is_ordered(wanted) && j < is->n_real_servers; j++)
-			if (service_real_compare(a, &is->real_servers[j]) == 0)
-				b = &is->real_servers[j];
-		if (service_real_compare(a, b) != 0 || !service_real_same(a, b)) {
+		while (at < is->n_real_servers &&
+		       service_real_compare(real, &is->real_servers[at]) != 0)
+			at++;
+		if (at == is->n_real_servers || !service_real_same(real, &is->real_servers[at]) ||
+		    (!anywhere && at < next)) {
 			printf("%s has another real server for %s\n", key,
-			       endpoint_format(&a->endpoint, real));
+			       endpoint_format(&real->endpoint, text));
 			return 1;
 		}
+		next = anywhere ? next : at + 1;
 	}
 	return 0;
 }
