@@ -13,6 +13,7 @@
 
 static const struct checker_type *const types[CHECK_TYPES] = {
 	[CHECK_TCP] = &checker_tcp,   [CHECK_DNS] = &checker_dns,     [CHECK_UDP] = &checker_udp,
+	[CHECK_HTTP] = &checker_http, [CHECK_HTTPS] = &checker_http,  [CHECK_GRPC] = &checker_grpc,
 	[CHECK_PING] = &checker_ping, [CHECK_AGENT] = &checker_agent,
 };
 
@@ -292,6 +293,7 @@ void io_checker_close(struct io_checker *checker, void (*done)(void *context), v
 	for (size_t i = 0; i < CHECKER_BUCKETS; i++)
 		while (checker->buckets[i])
 			run_cancel(checker->buckets[i]);
+	checker->handles += checker_http_close(checker);
 	uv_close((uv_handle_t *)&checker->timer, timer_closed);
 	io_watch_set_close(&checker->watches, watches_closed);
 }

@@ -33,7 +33,8 @@ struct checker_type {
 	void (*end)(struct checker_run *run);
 };
 
-extern const struct checker_type checker_tcp, checker_agent, checker_udp, checker_dns, checker_ping;
+extern const struct checker_type checker_tcp, checker_agent, checker_udp, checker_dns, checker_ping,
+	checker_http, checker_grpc;
 
 #define CHECKER_BUCKETS 16384
 
@@ -86,10 +87,9 @@ void checker_report(struct io_checker *checker);
 /* Arms the timer for the first deadline. */
 void checker_arm(struct io_checker *checker);
 
-/* io_check_http.c's and io_check_exec.c's part of the end; each calls checker_closed() once if it
- * returns true. */
+/* The part of the end that is io_http_run.c's. It calls checker_closed() as many times as it
+ * returns. */
 unsigned int checker_http_close(struct io_checker *checker);
-unsigned int checker_exec_close(struct io_checker *checker);
 void checker_closed(struct io_checker *checker);
 
 #endif

@@ -36,8 +36,7 @@ void run_decide_errno(struct checker_run *run, int error)
 		break;
 	case ECONNRESET:
 	case EPIPE:
-		run_down(run, CHECK_CAUSE_BROKEN_OFF, "connection reset before the %s",
-			 run->awaited);
+		run_down(run, CHECK_CAUSE_BROKEN_OFF, "reset before the %s", run->awaited);
 		break;
 	case ETIMEDOUT:
 		run_down(run, CHECK_CAUSE_TIMEOUT, "no %s", run->awaited);

@@ -65,6 +65,7 @@ struct check {
 	char *ca;           /* a file of certificates; NULL: the system's */
 	char *sni;          /* NULL: host */
 	bool http2;         /* by prior knowledge without TLS, by ALPN with it */
+	bool tls;           /* grpc: over TLS */
 	char *grpc_service; /* NULL: the server as a whole */
 	/* dns */
 	char *name;

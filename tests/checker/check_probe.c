@@ -147,6 +147,7 @@ static struct check *check_make(json_t *object)
 	check->ca = text(object, "ca");
 	check->sni = text(object, "sni");
 	check->http2 = number(object, "http2", 0);
+	check->tls = number(object, "tls", 0);
 	check->grpc_service = text(object, "grpc_service");
 	check->name = text(object, "name");
 	check->qtype = (uint16_t)number(object, "qtype", 1);

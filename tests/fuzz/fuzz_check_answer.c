@@ -4,6 +4,7 @@
 
 #include "director/checker/agent_line.h"
 #include "director/checker/dns_message.h"
+#include "director/checker/grpc_health.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -31,6 +32,16 @@ static void dns(const uint8_t *data, size_t size)
 		abort();
 }
 
+static void grpc(const uint8_t *data, size_t size)
+{
+	int status = grpc_health_response(data, size);
+
+	if (status < 0 && status != -EINVAL)
+		abort();
+	if (!*grpc_health_status_name(status))
+		abort();
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	if (size == 0)
@@ -39,5 +50,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		agent(data + 1, size - 1);
 	else if (data[0] == 'd')
 		dns(data + 1, size - 1);
+	else if (data[0] == 'g')
+		grpc(data + 1, size - 1);
 	return 0;
 }
