@@ -53,7 +53,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check_services(&config->services);
 	} else {
 		check(!config && strncmp(error.text, "NAME:", 5) == 0);
-		check(strstr(error.text, "; write") || strstr(error.text, "; see"));
+		check(strstr(error.text, "; write") || strstr(error.text, "; see") ||
+		      strstr(error.text, "; leave"));
 	}
 	config_free(config);
 	return 0;

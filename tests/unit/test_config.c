@@ -97,15 +97,22 @@ static void test_example(void **state)
 	assert_int_equal(s[0].real_servers[0].forwarding, FORWARDING_NAT);
 	assert_int_equal(s[0].real_servers[0].endpoint.port, 8080);
 	assert_int_equal(s[0].real_servers[2].forwarding, FORWARDING_DIRECT);
+	assert_int_equal(s[0].real_servers[0].check->port, 8081);
+	assert_int_equal(s[0].real_servers[1].check->port, 0);
+	assert_int_equal(s[0].health.slow_start, 30 * USEC_PER_SEC);
 
 	assert_key(&s[1], "tcp 203.0.113.10:443");
 	assert_string_equal(s[1].scheduler, "mh");
 	assert_int_equal(s[1].flags, SERVICE_FLAG_1 | SERVICE_FLAG_2);
 	assert_int_equal(s[1].n_real_servers, 3);
 	assert_int_equal(s[1].real_servers[2].upper_threshold, 20000);
+	assert_int_equal(s[1].real_servers[0].check->type, CHECK_HTTPS);
+	assert_int_equal(s[1].sorry.endpoint.port, 443);
+	assert_int_equal(s[1].health.quorum, 1);
 
 	assert_key(&s[2], "udp 203.0.113.53:53");
 	assert_int_equal(s[2].flags, SERVICE_ONE_PACKET);
+	assert_string_equal(s[2].real_servers[1].check->name, "www.example.com");
 
 	assert_key(&s[3], "udp 203.0.113.60:5060");
 	assert_string_equal(s[3].engine, "sip");
