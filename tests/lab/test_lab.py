@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab import tools
+from lab import health, tools
 from lab.host import wait_for
 from lab.sync import Tun
 
@@ -165,3 +165,48 @@ def test_scenarios_that_need_their_own_kernel_leave_the_hosts(tmp_path):
     lab = subprocess.run([LAB / "run-in-kernel", "-t", "60", *pytest_there], capture_output=True, text=True,
                          env={**os.environ, "LVSMESH_LAB": "host"})
     assert "2 skipped" in lab.stdout and "needs a kernel of its own" in lab.stdout, lab.stdout + lab.stderr
+
+
+def test_a_real_server_fails_as_told(topology):
+    t = topology(directors=1, reals=2)
+    director, = t.directors
+    t.add_vips(director)
+    program_ipvs(t, director, 4)
+    reals = health.start_reals(t, PORT)
+    asking = health.Asking(t.client, t.vip(4), PORT, interval_ms=20, deadline_ms=500)
+    asking.wait_more(0, 20)
+    assert asking.who(0) == {"r1", "r2"} and not asking.failures()
+    for mode, outcome in (("refuse", "refused"), ("hang", "timeout"), ("mute", "timeout"), ("reset", "reset"),
+                          ("status 503", 503), ("drip 100", "timeout")):
+        since = time.monotonic()
+        reals["r1"].be(mode)
+        asking.wait_more(since + 0.1, 20)
+        assert {e.get("why", e.get("status")) for e in asking.failures(since + 0.1)} == {outcome}, mode
+        reals["r1"].be("up")
+        since = time.monotonic()
+        asking.wait_more(since + 0.1, 10)
+        assert asking.who(since + 0.1) == {"r1", "r2"} and not asking.failures(since + 0.1), mode
+    since = reals["r1"].kill()
+    asking.wait_more(since + 0.1, 10)
+    assert {e["why"] for e in asking.failures(since + 0.1)} == {"refused"}
+
+
+@pytest.mark.parametrize("family", [4, 6])
+def test_weights_are_watched(topology, family):
+    t = topology(directors=2, reals=2)
+    service, real = (tools.endpoint(a, PORT) for a in (t.vip(family), t.reals[0].address[family]))
+    for director in t.directors:
+        program_ipvs(t, director, family)
+    with health.watched(t.directors) as watch:
+        since = time.monotonic()
+        for weight in (0, 7):
+            for director in t.directors:
+                director.run(["ipvsadm", "-e", "-t", service, "-r", real, "-g", "-w", weight])
+            when = watch.wait(since, real, weight)
+            assert all(since < at < time.monotonic() for at in when.values())
+        t.directors[0].run(["ipvsadm", "-d", "-t", service, "-r", real])
+        watch.wait(since, real, None, directors=t.directors[:1])
+    assert [(d, key, weight) for _, d, key, weight in watch.changes if d == "d1"] == [
+        ("d1", (service, real), weight) for weight in (0, 7, None)]
+    assert health.weights(t.directors[1]) == {(service, tools.endpoint(r.address[family], PORT)): w
+                                              for r, w in zip(t.reals, (7, 1))}
