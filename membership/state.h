@@ -7,8 +7,8 @@
 #ifndef MEMBERSHIP_STATE_H
 #define MEMBERSHIP_STATE_H
 
-#include "membership/chance.h"
 #include "membership/membership.h"
+#include "proto/chance.h"
 #include "proto/membership.pb-c.h"
 #include "proto/rate.h"
 #include "proto/session/replay.h"

@@ -2,13 +2,18 @@
 
 #include <stdlib.h>
 
+static bool same(const struct check *a, const struct check *b)
+{
+	return memcmp(a->digest, b->digest, CHECK_DIGEST_SIZE) == 0 &&
+	       ip_addr_compare(&a->source, &b->source) == 0;
+}
+
 /* Where the check is, or the free slot where it belongs; at least half of the slots are free. */
 static struct check **find(struct check **slots, size_t capacity, const struct check *check)
 {
 	size_t i = load_le32(check->digest);
 
-	while (slots[i & (capacity - 1)] &&
-	       memcmp(slots[i & (capacity - 1)]->digest, check->digest, CHECK_DIGEST_SIZE) != 0)
+	while (slots[i & (capacity - 1)] && !same(slots[i & (capacity - 1)], check))
 		i++;
 	return &slots[i & (capacity - 1)];
 }

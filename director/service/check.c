@@ -87,7 +87,6 @@ void check_digest_make(struct check *check)
 	digest_number(&digest, check->fall);
 	digest_number(&digest, check->rise);
 	digest_number(&digest, check->jitter);
-	digest_address(&digest, &check->source);
 	digest_number(&digest, check->mark);
 	digest_data(&digest, check->send, check->send_len);
 	digest_data(&digest, check->expect, check->expect_len);
@@ -101,11 +100,10 @@ void check_digest_make(struct check *check)
 
 usec_t check_detection(const struct check *check)
 {
-	usec_t fast = check->fast_interval + check->fast_interval * check->jitter / 100;
-	usec_t step = MAX(fast, check->timeout); /* a check begins when the last one has ended */
+	/* A check begins when the last one has ended. */
+	usec_t step = MAX(check->fast_interval, check->timeout);
 
-	return check->interval + check->interval * check->jitter / 100 + (check->fall - 1) * step +
-	       check->timeout;
+	return check->interval + (check->fall - 1) * step + check->timeout;
 }
 
 const char *check_type_name(enum check_type type)

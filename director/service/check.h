@@ -34,7 +34,8 @@ struct check_range {
 #define CHECK_DIGEST_SIZE 16
 
 struct check {
-	/* Of all other fields: alike on all directors, checks that differ have different ones. */
+	/* Of all other fields but the source, which is each director's own: alike on all
+	 * directors, checks that differ have different ones. */
 	uint8_t digest[CHECK_DIGEST_SIZE];
 	enum check_type type;
 	enum check_via via;
@@ -45,7 +46,7 @@ struct check {
 				    present state and fall or rise of them; at most interval */
 	usec_t timeout;          /* of the whole check, names and TLS included; at most interval */
 	unsigned int fall, rise; /* results in a row */
-	unsigned int jitter;     /* %: each interval is drawn within +- so much */
+	unsigned int jitter;     /* %: each interval is shortened by up to so much */
 	struct ip_addr source;   /* family 0: the kernel chooses */
 	uint32_t mark;           /* SO_MARK; 0: none */
 	/* tcp, udp (a payload of no bytes is possible), agent (no expect); NULL: none. expect is
@@ -87,11 +88,11 @@ enum health_all_down {
 
 void check_free(struct check *check);
 
-/* Fills in the digest, from all other fields. */
+/* Fills in the digest. */
 void check_digest_make(struct check *check);
 
 /* Within this time after a real server dies, its checker has decided: every check up to then hangs
- * until its timeout, and each interval is as long as jitter makes it. */
+ * until its timeout, and jitter shortens no interval. */
 usec_t check_detection(const struct check *check);
 
 /* "tcp", "http"...; "address" or "forwarding"; "?" for any other number. */

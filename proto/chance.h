@@ -1,7 +1,7 @@
 /* Random numbers that follow from a seed: a keyed hash of a counter. They can't be foretold without
  * the seed, so they may be nonces. */
-#ifndef MEMBERSHIP_CHANCE_H
-#define MEMBERSHIP_CHANCE_H
+#ifndef PROTO_CHANCE_H
+#define PROTO_CHANCE_H
 
 #include <sodium.h>
 

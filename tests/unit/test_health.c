@@ -1,0 +1,105 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "director/check/health.h"
+#include "tests/health_fixture.h"
+
+#define SEC USEC_PER_SEC
+#define WALL0 (1700000000 * SEC)
+
+struct fixture {
+	struct service_set set;
+	struct check check;
+	struct health *health;
+	struct now now;
+};
+
+static void advance(struct fixture *f, usec_t by)
+{
+	f->now.mono += by;
+	f->now.wall += by;
+	do {
+		health_tick(f->health, f->now);
+	} while (health_timeout(f->health) == 0);
+}
+
+static void start(struct fixture *f, uint8_t reals)
+{
+	const struct health_options options = {.self = 1, .now = {SEC, WALL0}};
+
+	*f = (struct fixture){.check = health_fixture_check(), .now = options.now};
+	health_fixture_add(&f->set, 1, reals, &f->check);
+	assert_int_equal(health_new(&options, &f->health), 0);
+	assert_int_equal(health_config(f->health, &f->set, f->now), 0);
+}
+
+static void stop(struct fixture *f)
+{
+	health_free(f->health);
+	service_set_fini(&f->set);
+}
+
+static const struct check_result up = {.state = CHECK_UP, .weight = -1, .reason = "connected"};
+static const struct check_result down = {
+	.state = CHECK_DOWN, .cause = CHECK_CAUSE_REFUSED, .weight = -1, .reason = "refused"};
+
+/* Runs every check that is due for so long; the real servers of `dead` are down. */
+static void run(struct fixture *f, usec_t duration, uint64_t dead)
+{
+	struct health_run run;
+
+	for (usec_t end = f->now.mono + duration; f->now.mono < end;) {
+		advance(f, 10 * USEC_PER_MSEC);
+		while (health_due(f->health, f->now, &run)) {
+			unsigned int number = run.endpoint.ip.bytes[3];
+
+			health_result(f->health, run.target, run.run,
+				      dead >> number & 1 ? &down : &up, f->now);
+		}
+	}
+	advance(f, 0);
+}
+
+static void test_alone(void **state)
+{
+	struct fixture f;
+	struct health_change change;
+	struct health_notice notice;
+
+	(void)state;
+	start(&f, 10);
+	run(&f, 2 * SEC, 0);
+	assert_true(health_settled(f.health, f.now));
+	assert_false(health_change(f.health, &change));
+	run(&f, 5 * SEC, 1 << 3);
+	assert_true(health_change(f.health, &change));
+	assert_int_equal(change.type, HEALTH_CHANGE_REAL);
+	assert_int_equal(change.real, 2);
+	assert_int_equal(change.weight, 0);
+	assert_false(change.removed);
+	assert_false(health_change(f.health, &change));
+	assert_true(health_notice(f.health, f.now, &notice));
+	assert_int_equal(notice.type, HEALTH_NOTICE_REAL);
+	assert_true(notice.active);
+	assert_int_equal(notice.n_votes, 1);
+	assert_string_equal(notice.votes[0].reason, "refused");
+	run(&f, 5 * SEC, 0);
+	assert_true(health_change(f.health, &change));
+	assert_int_equal(change.weight, 100);
+	assert_true(health_notice(f.health, f.now, &notice));
+	assert_false(notice.active);
+	stop(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_alone),
+	};
+
+	return cmocka_run_group_tests_name("health", tests, NULL, NULL);
+}
