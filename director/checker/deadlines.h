@@ -6,8 +6,9 @@
 
 /* Part of the thing that has a deadline. All zero: in no heap. */
 struct deadline {
-	usec_t at;    /* mono */
-	size_t place; /* in the heap, from 1 on; 0: in none */
+	usec_t at;                                  /* mono */
+	size_t place;                               /* in the heap, from 1 on; 0: in none */
+	void (*expired)(struct deadline *deadline); /* the owner's; nothing here calls it */
 };
 
 /* All zero at first. */

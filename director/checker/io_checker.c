@@ -12,9 +12,9 @@
 #define EXPIRED_TURN 64 /* deadlines of one turn of the loop */
 
 static const struct checker_type *const types[CHECK_TYPES] = {
-	[CHECK_TCP] = &checker_tcp,   [CHECK_DNS] = &checker_dns,     [CHECK_UDP] = &checker_udp,
-	[CHECK_HTTP] = &checker_http, [CHECK_HTTPS] = &checker_http,  [CHECK_GRPC] = &checker_grpc,
-	[CHECK_PING] = &checker_ping, [CHECK_AGENT] = &checker_agent,
+	[CHECK_TCP] = &checker_tcp,   [CHECK_DNS] = &checker_dns,    [CHECK_UDP] = &checker_udp,
+	[CHECK_HTTP] = &checker_http, [CHECK_HTTPS] = &checker_http, [CHECK_GRPC] = &checker_grpc,
+	[CHECK_EXEC] = &checker_exec, [CHECK_PING] = &checker_ping,  [CHECK_AGENT] = &checker_agent,
 };
 
 static struct checker_run **bucket(struct io_checker *checker, uint32_t target)
@@ -38,7 +38,7 @@ void checker_arm(struct io_checker *checker)
 	const struct deadline *first = deadlines_first(&checker->deadlines);
 	usec_t at = first ? first->at : USEC_NEVER, now;
 
-	if (checker->decided)
+	if (checker->decided || checker->execs_gone)
 		at = 0;
 	if (checker->closing || at == checker->timer_at)
 		return;
@@ -87,12 +87,6 @@ void run_decide(struct checker_run *run, enum check_state state, enum check_caus
 	checker->decided_last = &run->behind;
 }
 
-void run_deadline(struct checker_run *run, usec_t at)
-{
-	/* no memory is needed to move one */
-	deadlines_set(&run->checker->deadlines, &run->deadline, at);
-}
-
 static void run_free(struct checker_run *run)
 {
 	struct checker_run **place = run_find(run->checker, run->what.target);
@@ -114,9 +108,12 @@ static struct checker_run *decided_take(struct io_checker *checker)
 
 void checker_report(struct io_checker *checker)
 {
-	struct checker_run *const *last = checker->decided_last;
-	bool more = checker->decided != NULL;
+	struct checker_run *const *last;
+	bool more;
 
+	checker_exec_sweep(checker);
+	last = checker->decided_last;
+	more = checker->decided != NULL;
 	/* none that a result brings about: their turn is the next one */
 	while (more && checker->decided) {
 		struct checker_run *run = decided_take(checker);
@@ -131,16 +128,20 @@ void checker_report(struct io_checker *checker)
 	checker_arm(checker);
 }
 
-static void expired(struct checker_run *run)
+static void run_expired(struct deadline *deadline)
 {
+	struct checker_run *run = container_of(deadline, struct checker_run, deadline);
 	usec_t timeout = run->what.check->timeout;
+	bool seconds = timeout % USEC_PER_SEC == 0;
+	unsigned long long time = timeout / (seconds ? USEC_PER_SEC : USEC_PER_MSEC);
+	const char *unit = seconds ? "s" : "ms";
 
-	if (timeout % USEC_PER_SEC == 0)
-		run_down(run, CHECK_CAUSE_TIMEOUT, "no %s within %llu s", run->awaited,
-			 (unsigned long long)(timeout / USEC_PER_SEC));
+	if (run->queued)
+		run_local(run, "not checked within %llu %s: %u programs run already", time, unit,
+			  run->checker->options.programs_max);
 	else
-		run_down(run, CHECK_CAUSE_TIMEOUT, "no %s within %llu ms", run->awaited,
-			 (unsigned long long)(timeout / USEC_PER_MSEC));
+		run_down(run, CHECK_CAUSE_TIMEOUT, "no %s within %llu %s", run->awaited, time,
+			 unit);
 }
 
 static void timer_expired(uv_timer_t *timer)
@@ -154,7 +155,7 @@ static void timer_expired(uv_timer_t *timer)
 		first = deadlines_first(&checker->deadlines);
 		if (!first || first->at > now)
 			break;
-		expired(container_of(first, struct checker_run, deadline));
+		first->expired(first);
 	}
 	checker_report(checker);
 }
@@ -213,6 +214,7 @@ int io_checker_begin(struct io_checker *checker, const struct io_checker_run *wh
 	run->checker = checker;
 	run->type = type;
 	run->watch.fd = -1;
+	run->deadline.expired = run_expired;
 	run->began = now;
 	run->awaited = "answer";
 	run->result.weight = -1;
@@ -293,7 +295,7 @@ void io_checker_close(struct io_checker *checker, void (*done)(void *context), v
 	for (size_t i = 0; i < CHECKER_BUCKETS; i++)
 		while (checker->buckets[i])
 			run_cancel(checker->buckets[i]);
-	checker->handles += checker_http_close(checker);
+	checker->handles += checker_http_close(checker) + checker_exec_close(checker);
 	uv_close((uv_handle_t *)&checker->timer, timer_closed);
 	io_watch_set_close(&checker->watches, watches_closed);
 }

@@ -6,7 +6,8 @@
 #include "director/checker/io_checker.h"
 #include "director/checker/io_watch.h"
 
-struct io_checker_program;
+struct checker_exec;
+struct exec_run;
 struct io_curl;
 
 /* A check under way: the first member of its type's struct. From its allocation it ends in one of
@@ -21,6 +22,7 @@ struct checker_run {
 	const char *awaited;        /* for the reason when time is up: "answer" */
 	struct checker_run *next;   /* in its bucket */
 	struct checker_run *behind; /* in the queue of those decided */
+	bool queued;                /* not begun: too many run */
 	bool decided, ended;
 	struct check_result result;
 };
@@ -34,7 +36,7 @@ struct checker_type {
 };
 
 extern const struct checker_type checker_tcp, checker_agent, checker_udp, checker_dns, checker_ping,
-	checker_http, checker_grpc;
+	checker_http, checker_grpc, checker_exec;
 
 #define CHECKER_BUCKETS 16384
 
@@ -46,8 +48,10 @@ struct io_checker {
 	usec_t timer_at; /* when it is to fire; USEC_NEVER: it is stopped */
 	struct checker_run *buckets[CHECKER_BUCKETS];
 	struct checker_run *decided, **decided_last;
-	struct io_curl *curl, *curl_own_ca;  /* NULL until the first check that needs it */
-	struct io_checker_program *programs; /* io_check_exec.c's */
+	struct io_curl *curl, *curl_own_ca; /* NULL until the first check that needs it */
+	/* io_check_exec.c's: running, to be freed, waiting for their turn */
+	struct checker_exec *execs, *execs_gone;
+	struct exec_run *execs_waiting;
 	struct io_checker_counts counts;
 	unsigned int handles;
 	bool closing;
@@ -77,8 +81,6 @@ bool run_connect(struct checker_run *run, int type, uint32_t events,
 /* The error that the socket holds: a positive errno, or 0. */
 int run_socket_error(const struct checker_run *run);
 
-/* Another deadline than the check's timeout. */
-void run_deadline(struct checker_run *run, usec_t at);
 /* The mark and the source of its sockets, for sockets that a library makes. 0, or -errno. */
 int run_socket_set(const struct checker_run *run, int fd, uint8_t family, int type);
 
@@ -87,9 +89,12 @@ void checker_report(struct io_checker *checker);
 /* Arms the timer for the first deadline. */
 void checker_arm(struct io_checker *checker);
 
-/* The part of the end that is io_http_run.c's. It calls checker_closed() as many times as it
- * returns. */
+/* The parts of the end that are io_http_run.c's and io_check_exec.c's. Each calls checker_closed()
+ * as many times as it returns. */
 unsigned int checker_http_close(struct io_checker *checker);
+unsigned int checker_exec_close(struct io_checker *checker);
+/* After the watches' turn: frees programs that ended, and starts those that waited. */
+void checker_exec_sweep(struct io_checker *checker);
 void checker_closed(struct io_checker *checker);
 
 #endif

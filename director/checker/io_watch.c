@@ -43,6 +43,7 @@ static void poll_closed(uv_handle_t *handle)
 	struct io_watch_set *set = container_of((uv_poll_t *)handle, struct io_watch_set, poll);
 
 	close(set->epoll);
+	set->epoll = -1;
 	set->closed(set);
 }
 

@@ -10,10 +10,11 @@ import time
 class Datagrams:
     """A UDP server: answer(data) gives the datagrams that answer it."""
 
-    def __init__(self, answer, port=0):
+    def __init__(self, answer, port=0, address="127.0.0.1"):
         self.answer = answer
+        self.address = address
         self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", port))
+        self.socket.bind((address, port))
         self.port = self.socket.getsockname()[1]
         threading.Thread(target=self.serve, daemon=True).start()
 
@@ -30,7 +31,7 @@ class Datagrams:
 
     def __exit__(self, *_):
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as stop:
-            stop.sendto(b"stop", ("127.0.0.1", self.port))
+            stop.sendto(b"stop", (self.address, self.port))
 
 
 class Server:

@@ -201,8 +201,9 @@ def over_tcp(change=lambda message: message, seconds=0):
     (over_tcp(seconds=0.1), ("down", "no answer by TCP within 500 ms")), (lambda connection: connection.recv(65536), ("down", "TCP: closed before the answer")),
     (flood(b"\xff"), ("down", "TCP: no answer to the query"))])
 def test_dns_cut_answer_by_tcp(talk, expected):
-    with Server(talk) as server, Datagrams(dns_answer(0, cut=True), server.port) as datagrams:
-        assert said(one({"type": "dns", "name": "www.example.org", "port": datagrams.port})) == expected
+    with Server(talk, address="127.0.0.53") as server, Datagrams(dns_answer(0, cut=True), server.port, "127.0.0.53") as datagrams:
+        check = {"type": "dns", "name": "www.example.org", "address": "127.0.0.53"}
+        assert said(one(check | {"port": datagrams.port})) == expected
 
 
 def test_dns_ten_thousand_names_that_do_not_resolve(good):
