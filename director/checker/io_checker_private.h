@@ -4,7 +4,7 @@
 
 #include "director/checker/deadlines.h"
 #include "director/checker/io_checker.h"
-#include "director/checker/io_watch.h"
+#include "director/io_watch.h"
 
 struct checker_exec;
 struct exec_run;

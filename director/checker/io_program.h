@@ -11,7 +11,7 @@
 #include <uv.h>
 
 #include "director/checker/deadlines.h"
-#include "director/checker/io_watch.h"
+#include "director/io_watch.h"
 
 #define IO_PROGRAM_OUTPUT (64 * 1024) /* bytes that it may print */
 #define IO_PROGRAM_LINE 100           /* bytes kept of the first line */

@@ -38,10 +38,11 @@ static void probe_end(struct probe *probe)
 	struct io_checker_counts counts;
 	struct turns_status turns;
 	struct counter counter;
-	json_t *object = json_object();
+	json_t *object;
 
 	if (!probe->ended || probe->under_way)
 		return;
+	object = json_object();
 	io_checker_counts(probe->checker, &counts);
 	for (unsigned int i = 0, number;
 	     number = i, counter_get(&io_checker_counters, &counts, &number, &counter); i++)

@@ -1,4 +1,4 @@
-#include "director/checker/io_watch.h"
+#include "director/io_watch.h"
 
 #include <unistd.h>
 

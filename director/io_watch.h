@@ -1,8 +1,8 @@
 /* Descriptors by the thousand in a loop of libuv. They share one epoll instance, which is itself
  * one descriptor of the loop, so a turn of the loop handles IO_WATCH_TURN of them at most and
  * everything else has its turn in between: libuv itself would handle all that are ready first. */
-#ifndef DIRECTOR_CHECKER_IO_WATCH_H
-#define DIRECTOR_CHECKER_IO_WATCH_H
+#ifndef DIRECTOR_IO_WATCH_H
+#define DIRECTOR_IO_WATCH_H
 
 #include <sys/epoll.h>
 #include <uv.h>
