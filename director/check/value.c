@@ -3,6 +3,33 @@
 #include "director/service/service.h"
 #include "director/text.h"
 
+static const char *const settings[HEALTH_SETTINGS] = {
+	[HEALTH_SET_RESET] = "reset", [HEALTH_SET_WEIGHT] = "weight",
+	[HEALTH_SET_DRAIN] = "drain", [HEALTH_SET_MAINTENANCE] = "maintenance",
+	[HEALTH_SET_UP] = "up",
+};
+
+const char *health_setting_name(enum health_setting setting)
+{
+	return setting < HEALTH_SETTINGS ? settings[setting] : "?";
+}
+
+bool health_setting_find(const char *name, enum health_setting *ret_setting)
+{
+	for (unsigned int i = 0; i < HEALTH_SETTINGS; i++) {
+		if (strcmp(settings[i], name) == 0) {
+			*ret_setting = (enum health_setting)i;
+			return true;
+		}
+	}
+	return false;
+}
+
+const char *health_verdict_name(enum health_verdict verdict)
+{
+	return verdict == HEALTH_UP ? "up" : verdict == HEALTH_DOWN ? "down" : "unknown";
+}
+
 #define FORMAT 1
 #define NO_WEIGHT 0xffff
 

@@ -16,6 +16,13 @@ enum health_setting {
 	HEALTH_SETTINGS,
 };
 
+/* "reset", "weight", "drain", "maintenance", "up"; "?" for any other number. */
+const char *health_setting_name(enum health_setting setting);
+/* false: no setting has that name. */
+bool health_setting_find(const char *name, enum health_setting *ret_setting);
+/* "unknown", "up", "down" */
+const char *health_verdict_name(enum health_verdict verdict);
+
 /* An operator's setting of one real server of one service. */
 struct setting {
 	uint8_t key[KEY_SIZE];
