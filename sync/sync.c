@@ -454,14 +454,15 @@ size_t sync_inject(struct sync *sync, struct now now, uint8_t *data, size_t cap)
 			table_list_move(sync->table, ref,
 					r == -ENOENT ? TABLE_IDLE : TABLE_UNCONFIRMED);
 	}
-	if (r != -ENOSPC && inject_reinjected(sync, now, &writer))
+	if (r != -ENOSPC && ending_inject(sync, &writer) && inject_reinjected(sync, now, &writer))
 		templates_inject(sync, now, &writer);
 	return kernel_wire_finish(&writer);
 }
 
 bool sync_inject_pending(const struct sync *sync)
 {
-	return inject_head(sync) || sync->reinject_len > 0 || templates_pending(sync);
+	return inject_head(sync) || ending_pending(sync) || sync->reinject_len > 0 ||
+	       templates_pending(sync);
 }
 
 int sync_reinject(struct sync *sync, const struct flow *flow)
@@ -479,6 +480,7 @@ void sync_injected(struct sync *sync)
 	sync->counters.injected += table_list_count(sync->table, TABLE_UNCONFIRMED);
 	while ((ref = table_list_head(sync->table, TABLE_UNCONFIRMED)))
 		table_mark_injected(sync->table, ref);
+	ending_injected(sync);
 	templates_injected(sync);
 	join_look(sync);
 }
@@ -492,6 +494,7 @@ void sync_inject_lost(struct sync *sync)
 {
 	sync->counters.inject_retries += table_list_count(sync->table, TABLE_UNCONFIRMED);
 	table_list_splice(sync->table, TABLE_UNCONFIRMED, TABLE_REPLACE);
+	ending_lost(sync);
 	templates_lost(sync);
 }
 

@@ -166,6 +166,12 @@ void sync_inject_lost(struct sync *sync);
  * pulled. */
 int sync_reinject(struct sync *sync, const struct flow *flow);
 
+/* Ends a connection, here and on all directors, by giving it another real server (daddr as in
+ * struct entry) on which it is closed (sync/ending.c). Not what has ended, nor templates. Repeated
+ * until the kernel has it. 0; -EAGAIN: enough of them wait to be pulled and confirmed. */
+int sync_end(struct sync *sync, const struct flow *flow, const uint8_t daddr[16], uint16_t dport,
+	     struct now now);
+
 /* Persistence templates that the kernel holds with another real server than the table
  * (sync/templates.c). True: the caller goes through all connections that the kernel may have, gives
  * sync_detach() those whose template sync_template_differs(), and ends with sync_detached(). */
@@ -190,6 +196,7 @@ struct sync_status {
 	 * kernel; pulled again because the kernel dropped them, or because it had lost them
 	 * (sync_reinject()). */
 	uint64_t captured, adopted, learned, stale, expired, injected, inject_retries, reinjected;
+	uint64_t ended;                           /* by sync_end() */
 	uint64_t tables_compared, parts_differed; /* of peers; parts of the key space in them */
 	uint64_t repaired_from_peers; /* learned from these comparisons: they had been lost */
 	uint64_t orphans_learned; /* of those learned: entries of dead directors, from peers that

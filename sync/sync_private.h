@@ -252,6 +252,14 @@ struct templates {
 	unsigned int detach_len;
 };
 
+#define ENDING_MAX 1024
+
+/* Connections whose end the kernel has yet to confirm. */
+struct ending {
+	struct flow flows[ENDING_MAX];
+	unsigned int len, sent;
+};
+
 /* Memory to decode a small message. */
 #define MESSAGE_MEMORY (48 * 1024)
 
@@ -293,6 +301,7 @@ struct sync {
 	_Alignas(16) uint8_t memory[MESSAGE_MEMORY];
 	struct flow reinject[REINJECT_MAX]; /* to be injected again */
 	unsigned int reinject_len;
+	struct ending ending;
 	struct templates templates;
 	uint32_t entries_max;
 	struct sync_status counters; /* only what counts up */
@@ -475,6 +484,12 @@ bool templates_pending(const struct sync *sync);
 void templates_injected(struct sync *sync);
 void templates_lost(struct sync *sync);
 void templates_status(const struct sync *sync, struct sync_status *status);
+
+/* ending.c: likewise. False: the message is full. */
+bool ending_inject(struct sync *sync, struct kernel_wire_writer *writer);
+bool ending_pending(const struct sync *sync);
+void ending_injected(struct sync *sync);
+void ending_lost(struct sync *sync);
 
 /* join.c */
 /* A share for this subscription: false: there is none. */

@@ -66,6 +66,8 @@ static const struct counter_row entries_rows[] = {
 		    "Injected again since the kernel dropped them."),
 	COUNTER_ROW(struct sync_status, reinjected, "reinjected", COUNTER_TOTAL,
 		    "Injected again since the kernel had lost them."),
+	COUNTER_ROW(struct sync_status, ended, "ended", COUNTER_TOTAL,
+		    "Ended here since their real server was down."),
 	COUNTER_ROW(struct sync_status, repaired_from_peers, "repaired_from_peers", COUNTER_TOTAL,
 		    "Learned since a comparison with a peer found them missing; 0 unless something "
 		    "went wrong."),

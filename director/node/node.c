@@ -87,6 +87,7 @@ void node_free(struct node *node)
 		session_free(node->streams[i].session);
 	sync_free(node->sync);
 	node_kernel_free(node);
+	free(node->end.list);
 	membership_free(node->membership);
 	admission_free(node->admission);
 	account_free(node->accounts);
@@ -184,6 +185,7 @@ static void tick(struct node *node, struct now now)
 	sync_tick(node->sync, now);
 	node_kernel_tick(node, now);
 	node_templates_tick(node, now);
+	node_end_tick(node, now);
 	node_members_follow(node, now);
 }
 
@@ -305,6 +307,9 @@ static void handle(struct node *node, const struct node_event *event)
 		break;
 	case NODE_PUBLISH:
 		sync_publish(node->sync, event->fact, event->now);
+		break;
+	case NODE_END:
+		node_end_event(node, event);
 		break;
 	case NODE_SERVICES:
 		node_kernel_services(node, event);

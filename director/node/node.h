@@ -67,12 +67,14 @@ enum node_event_type {
 	NODE_INJECT_LOST,   /* some of it is not: it has to be pulled again */
 	NODE_PUBLISH,       /* fact: as sync_publish(); one that is refused is counted */
 	NODE_FORWARDER, /* ok: services are programmed and the probe comes back (or no longer) */
-	NODE_CONFIG,    /* config: the digest of a new configuration; policy */
-	NODE_DRAIN,     /* ok: hand over all traffic and stay; else take traffic again */
-	NODE_LEAVE,     /* drain and leave the roster; then the update says done */
-	NODE_ABSENCE,   /* about to stop, for lease at most; then the update says done */
-	NODE_REMOVE,    /* the operator: member, which has failed, is gone for good */
-	NODE_WITNESS,   /* ok: the witness address answers, or no longer */
+	NODE_END, /* ok: end the connections of this real server, which is down: service, real; else
+		     it is not down any more */
+	NODE_CONFIG,  /* config: the digest of a new configuration; policy */
+	NODE_DRAIN,   /* ok: hand over all traffic and stay; else take traffic again */
+	NODE_LEAVE,   /* drain and leave the roster; then the update says done */
+	NODE_ABSENCE, /* about to stop, for lease at most; then the update says done */
+	NODE_REMOVE,  /* the operator: member, which has failed, is gone for good */
+	NODE_WITNESS, /* ok: the witness address answers, or no longer */
 };
 
 struct node_event {
@@ -87,6 +89,8 @@ struct node_event {
 	size_t len;
 	const struct entry *entry;
 	const struct fact *fact;
+	const struct service_key *service;
+	const struct endpoint *real;
 	const struct service_set *services;
 	bool more; /* services: not all of them, the rest comes with the next such events */
 	const struct endpoint *join;

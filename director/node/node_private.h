@@ -107,6 +107,20 @@ struct node_kernel {
 	bool want_adopt;
 };
 
+/* A real server whose connections end. */
+struct ending_real {
+	struct service_key service;
+	struct endpoint real;
+	unsigned int walks; /* that have ended since */
+};
+
+struct node_end {
+	struct ending_real *list; /* sorted */
+	size_t count;
+	uint64_t cursor; /* of the walk */
+	usec_t next;     /* mono */
+};
+
 struct node {
 	const struct identity *identity;
 	struct trace trace;
@@ -155,7 +169,8 @@ struct node {
 	bool followed;  /* every member's own entries were complete */
 	struct node_kernel kernel;
 	uint64_t templates_cursor; /* of the walk */
-	usec_t returned;           /* UTC, as the updates say */
+	struct node_end end;
+	usec_t returned; /* UTC, as the updates say */
 	usec_t started, ready_since, tick;
 	enum member_phase phase; /* as last given to membership */
 	uint64_t config;
@@ -245,6 +260,10 @@ int node_kernel_new(struct node *node);
 void node_kernel_free(struct node *node);
 void node_kernel_tick(struct node *node, struct now now);
 void node_kernel_services(struct node *node, const struct node_event *event);
+
+/* node_end.c */
+void node_end_event(struct node *node, const struct node_event *event);
+void node_end_tick(struct node *node, struct now now);
 
 /* node_templates.c */
 void node_templates_tick(struct node *node, struct now now);

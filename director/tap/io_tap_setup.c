@@ -38,6 +38,8 @@ static const struct vs_sysctl settings[] = {
 	/* A flow in the middle, whose entry has not come yet, is scheduled and not reset. */
 	{.name = "sloppy_tcp", .value = "1"},
 	{.name = "sloppy_sctp", .value = "1"},
+	/* A template whose real server has weight 0 is given up: it is down, or drained. */
+	{.name = "expire_quiescent_template", .value = "1"},
 };
 
 static int fail(struct fault *fault, int r, const char *what, const char *remedy)

@@ -10,9 +10,9 @@ import pytest
 
 from lab import pace, tools
 from lab.host import wait_for
-from lab.sync import (FIN_WAIT, Entry, Tun, kernel_entries, kernel_threads, pack, stop_threads, threads, unpack,
+from lab.sync import (CLOSE, DIRECT, FIN_WAIT, INACTIVE, Entry, Tun, kernel_entries, kernel_threads, pack, stop_threads, threads, unpack,
                       wait_entry)
-from test_lab import PORT, program_ipvs
+from test_lab import FLAG, PORT, program_ipvs
 
 # On each change of state, and no more often than the refresh period: what lvsmesh sets.
 ON_CHANGE = dict(net__ipv4__vs__sync_threshold="0 0", net__ipv4__vs__sync_refresh_period=10)
@@ -150,6 +150,52 @@ def test_the_end_of_a_connection_elsewhere_is_ignored(lab):
              what="another real server's")
     wait_for(lambda: counts() == [[2, 0], [0, 1]], what="one that has ended")
     tun.close()
+
+
+@pytest.mark.parametrize("forwarding, method", [("direct", DIRECT), ("tunnel", 2), ("nat", 0)])
+def test_a_connection_that_is_closed_elsewhere_is_reset(topology, forwarding, method):
+    """A connection of a real server that is silent hangs, whatever state its entry gets; on another real server, closed,
+    its client's next packet is answered with RST."""
+    t = topology(directors=1, reals=2, forwarding=forwarding)
+    d, (dead, other) = t.directors[0], t.reals
+    t.add_vips(d)
+    program_ipvs(t, d, 4)
+    for real in t.reals:
+        tools.serve(real, PORT)
+    tun = Tun(d)
+    tun.start("backup")
+    client, _ = open_connections(t, 10)
+    t.link(dead, False)
+
+    def flows():
+        return [client for client, e in kernel_entries(d).items() if e[0] == dead.address[4]]
+    assert len(flows()) == 5
+    for source in flows():
+        lives = Entry(*source, t.vip(4), PORT, other.address[4], PORT, state=CLOSE, timeout=10, flags=method)
+        tun.inject(lives, lives._replace(flags=method | INACTIVE))
+    wait_for(lambda: not flows(), 10, "all are elsewhere", 0.1)
+    began = time.monotonic()
+    assert tools.check(client)["broken"] == 5
+    took = time.monotonic() - began
+    assert [e["why"] for e in client.events("broken")] == ["reset"] * 5
+    assert took < pace.scaled(2)
+    wait_for(lambda: len(kernel_entries(d)) == 5, 30, "their entries end", 0.5)
+    tun.close()
+
+
+@pytest.mark.parametrize("expire", [0, 1])
+def test_a_template_of_weight_0(lab, expire):
+    """A persistence template sends new connections to a real server of weight 0, unless it is given up."""
+    d, service = lab.d, ["-t", tools.endpoint(lab.vip(4), PORT)]
+    d.sysctl(net__ipv4__vs__expire_quiescent_template=expire)
+    d.run(["ipvsadm", "-E", *service, "-s", "rr", "-p", "300"])
+    client, _ = open_connections(lab, 1)
+    [chosen] = {e[0] for source, e in kernel_entries(d).items() if source[1]}
+    d.run(["ipvsadm", "-e", *service, "-r", tools.endpoint(chosen, PORT), "-w", "0", FLAG[lab.forwarding]])
+    open_connections(lab, 3)
+    now = {e[0] for source, e in kernel_entries(d).items() if source[1]}
+    assert now == ({chosen} if not expire else {r.address[4] for r in lab.reals})
+    assert tools.check(client)["broken"] == 0
 
 
 def test_a_stale_message_rewinds_an_entry(lab):

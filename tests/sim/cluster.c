@@ -698,6 +698,19 @@ void cluster_forget(struct cluster *cluster, unsigned int d, const struct flow *
 	table_drop(table, table_find(table, flow));
 }
 
+void cluster_end(struct cluster *cluster, unsigned int d, const struct entry *entry, bool down)
+{
+	struct service_key service = {.protocol = entry->flow.protocol};
+	struct endpoint real = {.port = entry->dport};
+
+	service.vip.ip.family = real.ip.family = entry->flow.family;
+	memcpy(service.vip.ip.bytes, entry->flow.vaddr, sizeof(entry->flow.vaddr));
+	memcpy(real.ip.bytes, entry->daddr, sizeof(entry->daddr));
+	service.vip.port = entry->flow.vport;
+	step(cluster, d,
+	     (struct node_event){.type = NODE_END, .service = &service, .real = &real, .ok = down});
+}
+
 void cluster_lose_server(struct cluster *cluster, unsigned int d, unsigned int server)
 {
 	struct kernel_model *kernel = cluster->directors[d].kernel;

@@ -79,6 +79,8 @@ struct entry cluster_connect(struct cluster *cluster, unsigned int d, const stru
 void cluster_unreported(struct cluster *cluster, unsigned int d, const struct entry *entry);
 /* A fault: a director's table loses an entry that it had learned, without notice. */
 void cluster_forget(struct cluster *cluster, unsigned int d, const struct flow *flow);
+/* NODE_END: a director learns that the real server of an entry is down, or up. */
+void cluster_end(struct cluster *cluster, unsigned int d, const struct entry *entry, bool down);
 /* The kernel loses all that go to this real server (the last byte of its address). */
 void cluster_lose_server(struct cluster *cluster, unsigned int d, unsigned int server);
 /* The kernel loses one in so many of its entries. */

@@ -103,6 +103,7 @@ static struct real_server *real_get(struct service *service, const struct entry 
 	real.endpoint.ip.family = entry->flow.family;
 	memcpy(real.endpoint.ip.bytes, entry->daddr, sizeof(entry->daddr));
 	real.endpoint.port = entry->dport;
+	real.weight = 1;
 	for (size_t i = 0; i < service->n_real_servers; i++) {
 		if (service_real_compare(&service->real_servers[i], &real) == 0)
 			return &service->real_servers[i];

@@ -11,6 +11,7 @@
 
 #define ESTABLISHED 1
 #define FIN_WAIT 4
+#define CLOSE 6
 
 static void assert_same(struct cluster *cluster)
 {
@@ -535,6 +536,71 @@ static void test_kernel_differs(void **state)
 	cluster_free(cluster);
 }
 
+static unsigned int count_server(struct cluster *cluster, unsigned int d, unsigned int entries,
+				 unsigned int server, bool closed)
+{
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; i < entries; i++) {
+		struct entry entry = cluster_entry(i, 0, ESTABLISHED, true), is;
+
+		n += cluster_kernel(cluster, d, &entry.flow, &is) && is.daddr[3] == server &&
+		     (is.state == CLOSE) == closed;
+	}
+	return n;
+}
+
+/* A real server is down, and its connections are to end: they do on all directors, also those of a
+ * director that died before; all others, and those of another service, go on. */
+static void test_ends(void **state)
+{
+	struct cluster *cluster = cluster_new(12, 4);
+	unsigned int down = 0;
+
+	(void)state;
+	cluster_run(cluster, USEC_PER_SEC);
+	for (unsigned int i = 0; i < 400; i++) {
+		struct entry entry = cluster_entry(i, i % 5, ESTABLISHED, true);
+
+		cluster_carry(cluster, i % 4, &entry);
+		down += i % 5 == 2 && i % 2 == 0;
+	}
+	cluster_run(cluster, 10 * USEC_PER_SEC);
+	cluster_crash(cluster, 3, true);
+	cluster_run(cluster, 10 * USEC_PER_SEC);
+	for (unsigned int d = 0; d < 3; d++) {
+		/* the server of IPv4 only */
+		struct entry entry = cluster_entry(2, 2, ESTABLISHED, true);
+
+		cluster_end(cluster, d, &entry, true);
+		/* and one that came back before anything was done */
+		entry = cluster_entry(4, 4, ESTABLISHED, true);
+		cluster_end(cluster, d, &entry, true);
+		cluster_end(cluster, d, &entry, false);
+	}
+	cluster_run(cluster, 2 * USEC_PER_SEC);
+	for (unsigned int d = 0; d < 3; d++) {
+		unsigned int closed = 0;
+
+		assert_int_equal(cluster_kernel_count(cluster, d), 400);
+		assert_int_equal(count_server(cluster, d, 400, 2, false), 80 - down);
+		for (unsigned int server = 0; server < 5; server++)
+			closed += count_server(cluster, d, 400, server, true);
+		assert_int_equal(closed, down);
+		assert_int_equal(count_server(cluster, d, 400, 4, false), 80);
+	}
+	cluster_run(cluster, 120 * USEC_PER_SEC);
+	for (unsigned int d = 0; d < 3; d++) {
+		assert_int_equal(cluster_kernel_count(cluster, d), 400 - down);
+		assert_int_equal(cluster_sync_status(cluster, d).conflicts, 0);
+	}
+	assert_int_equal(cluster_sync_status(cluster, 0).ended +
+				 cluster_sync_status(cluster, 1).ended +
+				 cluster_sync_status(cluster, 2).ended,
+			 down);
+	cluster_free(cluster);
+}
+
 /* No stream is closed when the peer is gone: only its silence shows it. */
 static void test_silence(void **state)
 {
@@ -879,6 +945,7 @@ int main(void)
 		cmocka_unit_test(test_resumes),
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_kernel_differs),
+		cmocka_unit_test(test_ends),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_metronome),
 		cmocka_unit_test(test_crash),

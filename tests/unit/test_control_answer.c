@@ -535,6 +535,7 @@ static void test_entries(void **state)
 		.injected = 11,
 		.inject_retries = 12,
 		.reinjected = 13,
+		.ended = 36,
 		.repaired_from_peers = 14,
 		.orphans_learned = 15,
 		.tables_compared = 16,
@@ -562,11 +563,12 @@ static void test_entries(void **state)
 	};
 	json_t *want = json_pack(
 		"{s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i,"
-		" s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i,"
+		" s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, "
+		"s:i,"
 		" s:i, s:i, s:i, s:b, s:b, s:b}",
 		"total", 1, "own", 2, "position", 3, "inject_pending", 4, "inject_unconfirmed", 5,
 		"captured", 6, "adopted", 7, "learned", 8, "stale", 9, "expired", 10, "injected",
-		11, "inject_retries", 12, "reinjected", 13, "repaired_from_peers", 14,
+		11, "inject_retries", 12, "reinjected", 13, "ended", 36, "repaired_from_peers", 14,
 		"orphans_learned", 15, "tables_compared", 16, "parts_differed", 17,
 		"concurrent_updates", 18, "conflicts", 19, "refused_full", 20, "refused_entry", 21,
 		"batches_received", 22, "batches_sent", 23, "young", 24, "flood_waiting", 25,
