@@ -20,15 +20,24 @@
 
 /* Connections that the kernel has kept */
 
+/* Not to be replicated: the probe's own connection, and those of checks. */
+static bool is_ours(const struct io_director *director, const struct flow *flow)
+{
+	struct ip_addr client = {.family = flow->family};
+
+	memcpy(client.bytes, flow->caddr, sizeof(client.bytes));
+	return (flow->family == AF_INET &&
+		memcmp(flow->vaddr, director->config->tap.local.bytes, 4) == 0) ||
+	       io_services_is_path_source(director->services, &client);
+}
+
 static void adopt_entry(void *context, const struct entry *found)
 {
 	struct io_director *director = context;
 	struct entry entry = *found;
 	int r;
 
-	/* the probe's own connection */
-	if (entry.flow.family == AF_INET &&
-	    memcmp(entry.flow.vaddr, director->config->tap.local.bytes, 4) == 0)
+	if (is_ours(director, &entry.flow))
 		return;
 	r = kernel_conns_complete(&director->adopt_services->set, &entry);
 	if (r < 0)

@@ -41,7 +41,9 @@ static struct service_list *list_make(struct services_job *job)
 	for (size_t i = 0; i < set.count; i++) {
 		const struct service_key *key = &set.services[i].key;
 
-		if (key->fwmark == 0 && ip_addr_compare(&key->vip.ip, &job->config->tap.local) == 0)
+		if (service_mark_is_ours(key->fwmark) ||
+		    (key->fwmark == 0 &&
+		     ip_addr_compare(&key->vip.ip, &job->config->tap.local) == 0))
 			service_fini(&set.services[i]);
 		else
 			set.services[kept++] = set.services[i];
@@ -52,31 +54,85 @@ static struct service_list *list_make(struct services_job *job)
 	return list;
 }
 
-static int wanted_renew(struct services_job *job)
+static int renew(struct services_job *job)
 {
+	const struct service_set *services = &job->config->services;
 	struct wanted wanted;
-	int r = wanted_init(&wanted, &job->config->services);
+	int r = wanted_init(&wanted, services);
 
-	if (r < 0)
+	if (r == 0)
+		r = paths_renew(job->paths, services);
+	if (r < 0) {
+		wanted_fini(&wanted);
 		return r;
+	}
 	wanted_fini(job->wanted);
 	*job->wanted = wanted;
 	return 0;
 }
 
+/* Without its hidden service, a check would go to any real server. */
+static bool has_hidden(struct services_job *job)
+{
+	const struct service_set *hidden = &job->paths->hidden;
+	struct service_set actual;
+	struct ipvs_error error;
+	bool all = true;
+
+	if (hidden->count == 0 || job->r == 0)
+		return true;
+	if (ipvs_dump(job->ipvs, &actual, &error) < 0)
+		return false;
+	for (size_t i = 0; all && i < hidden->count; i++) {
+		const struct service *is = service_set_find(&actual, &hidden->services[i].key);
+
+		all = is && is->n_real_servers > 0;
+	}
+	service_set_fini(&actual);
+	return all;
+}
+
+static void look_at_paths(struct services_job *job)
+{
+	struct paths_view *view = NULL;
+
+	if (paths_look(job->paths, job->config->state, &view, &job->changes) < 0)
+		return;
+	job->view = view;
+}
+
 static void program(struct services_job *job)
 {
 	struct service_keys owned = {0};
+	struct service_set all = {0};
 
-	job->r = job->renew ? wanted_renew(job) : 0;
+	job->r = job->renew ? renew(job) : 0;
 	for (size_t i = 0; job->r == 0 && i < job->n_edits; i++)
 		job->r = wanted_edit(job->wanted, &job->edits[i]);
 	if (job->r == 0)
-		job->r = reconcile_services(job->ipvs, &job->wanted->set, job->held,
-					    job->config->state, &owned, &job->result);
-	else
+		job->r = service_set_join(&job->wanted->set, &job->paths->hidden, &all);
+	if (job->r == 0) {
+		job->r = reconcile_services(job->ipvs, &all, job->held, job->config->state, &owned,
+					    &job->result);
+		if (has_hidden(job))
+			look_at_paths(job);
+	} else {
 		snprintf(job->result.error.text, sizeof(job->result.error.text), "out of memory");
+	}
+	free(all.services);
 	plan_keys_fini(&owned);
+}
+
+static void look(struct services_job *job)
+{
+	struct service_set all = {0};
+
+	job->differs = true;
+	if (service_set_join(&job->wanted->set, &job->paths->hidden, &all) == 0)
+		job->differs = reconcile_differs(job->ipvs, &all, job->held, job->config->state);
+	free(all.services);
+	if (!job->differs)
+		look_at_paths(job);
 }
 
 static void job_run(uv_work_t *work)
@@ -95,8 +151,7 @@ static void job_run(uv_work_t *work)
 		job->list = list_make(job);
 		break;
 	case JOB_LOOK:
-		job->differs = reconcile_differs(job->ipvs, &job->wanted->set, job->held,
-						 job->config->state);
+		look(job);
 		break;
 	}
 }
@@ -162,6 +217,19 @@ static void looked(struct io_services *services)
 	services->vips_wanted |= !services->program_wanted;
 }
 
+/* The paths of real servers have been looked at. */
+static void pathed(struct io_services *services)
+{
+	const struct io_services_callbacks *callbacks = &services->callbacks;
+	const struct replies_changes *changes = &services->job.changes;
+
+	paths_view_free(services->view);
+	services->view = services->job.view;
+	for (size_t i = 0; i < changes->count && !services->done; i++)
+		callbacks->put_back(callbacks->ctx, changes->changes[i].what,
+				    changes->changes[i].was, changes->changes[i].r);
+}
+
 /* An edit that fails finds the kernel changed by another process, which is put back, or an error
  * that is reported then. */
 static void edited(struct io_services *services)
@@ -186,6 +254,7 @@ static void job_done(uv_work_t *work, int status)
 	services->messages += job->result.messages;
 	switch (job->kind) {
 	case JOB_PROGRAM:
+		pathed(services);
 		programmed(services);
 		break;
 	case JOB_EDIT:
@@ -195,6 +264,9 @@ static void job_done(uv_work_t *work, int status)
 		listed(services);
 		break;
 	case JOB_LOOK:
+		/* Of one that found a difference, the programming that follows does it. */
+		if (!job->differs)
+			pathed(services);
 		looked(services);
 		break;
 	}
@@ -211,6 +283,7 @@ static void job_start(struct io_services *services, enum job kind)
 		.config = config_ref(services->config),
 		.wanted = &services->wanted,
 		.held = &services->held,
+		.paths = &services->paths,
 		.began = clock_now().mono,
 	};
 	if (kind == JOB_PROGRAM || kind == JOB_EDIT) {
@@ -234,6 +307,9 @@ static void gone(struct io_services *services)
 
 	ipvs_close(services->vips_job.ipvs);
 	ipvs_close(services->job.ipvs);
+	paths_leave(&services->paths, services->config->state);
+	paths_fini(&services->paths);
+	paths_view_free(services->view);
 	wanted_fini(&services->wanted);
 	held_fini(&services->held);
 	config_free(services->wanted_config);
@@ -418,4 +494,19 @@ void io_services_status(const struct io_services *services, struct io_services_s
 		.announcing = services->vips == VIPS_ON && !services->vip_error.text[0],
 		.vip_error = services->vip_error.text[0] ? services->vip_error.text : NULL,
 	};
+}
+
+bool io_services_path(const struct io_services *services, size_t service, size_t real,
+		      uint32_t *ret_mark, struct ip_addr *ret_source)
+{
+	const struct service_set *set = &services->config->services;
+
+	return service < set->count && real < set->services[service].n_real_servers &&
+	       paths_view_find(services->view, &set->services[service],
+			       &set->services[service].real_servers[real], ret_mark, ret_source);
+}
+
+bool io_services_is_path_source(const struct io_services *services, const struct ip_addr *ip)
+{
+	return paths_view_is_source(services->view, ip);
 }

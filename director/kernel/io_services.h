@@ -74,6 +74,15 @@ int io_services_vip(struct io_services *services, size_t service, bool on);
 int io_services_list(struct io_services *services, usec_t since, struct service_list **ret_list,
 		     const char **ret_error);
 
+/* For a check with CHECK_VIA_FORWARDING of a real server, by its numbers in the configuration: its
+ * socket is to have the mark (SO_MARK), to be bound to the source, and to connect to the VIP, so
+ * that its packets go the real server's forwarding path. False: the kernel is not ready for it, or
+ * there is no route to it: don't check now. */
+bool io_services_path(const struct io_services *services, size_t service, size_t real,
+		      uint32_t *ret_mark, struct ip_addr *ret_source);
+/* Whether such checks come from that address: connections in the kernel are theirs. */
+bool io_services_is_path_source(const struct io_services *services, const struct ip_addr *ip);
+
 struct io_services_status {
 	bool programmed;   /* the last attempt succeeded */
 	bool ever;         /* one attempt did, but for single services that the kernel refused */

@@ -4,8 +4,9 @@
 
 #include "director/kernel/io_services.h"
 #include "director/kernel/ipvs.h"
+#include "director/kernel/paths.h"
 #include "director/kernel/reconcile.h"
-#include "director/kernel/vip_nl.h"
+#include "director/rtnl/vip_nl.h"
 
 /* Until it is known whether traffic is wanted, the VIPs stay as a former process left them. */
 enum vips {
@@ -30,10 +31,11 @@ struct services_job {
 	struct config *config;
 	bool changed; /* since the last one: it is the first with this configuration, or these edits
 		       */
-	/* Jobs hand these two on: what is to be in the kernel, and what is known of it. */
+	/* Jobs hand these on: what is to be in the kernel, and what is known of it. */
 	struct wanted *wanted;
 	struct held *held;
-	bool renew; /* wanted is of another configuration */
+	struct paths *paths;
+	bool renew; /* wanted and paths are of another configuration */
 	struct wanted_edit *edits;
 	size_t n_edits;
 	usec_t began;
@@ -42,6 +44,8 @@ struct services_job {
 	bool differs;
 	struct reconcile_result result;
 	struct service_list *list;
+	struct paths_view *view;
+	struct replies_changes changes;
 };
 
 /* The same for the VIPs. */
@@ -73,6 +77,8 @@ struct io_services {
 	struct services_job job;
 	struct wanted wanted;
 	struct held held;
+	struct paths paths;
+	struct paths_view *view;      /* as of the last look at the kernel, NULL: none */
 	struct config *wanted_config; /* whose services wanted borrows; NULL: none yet */
 	struct wanted_edit *edits;    /* no job has begun since */
 	size_t n_edits;

@@ -9,7 +9,6 @@
 
 #include "proto/state_file.h"
 
-#define SETTINGS "net/ipv4/vs"
 #define BOOT_ID "kernel/random/boot_id"
 #define BOOT_ID_SIZE 64
 /* Far more than we set. */
@@ -53,6 +52,20 @@ static int read_value(const char *dir, const char *name, char *ret_value, size_t
 	}
 	ret_value[len] = '\0';
 	return 0;
+}
+
+static void settings_dir(const struct vs_sysctl_paths *paths, char dir[PATH_MAX])
+{
+	snprintf(dir, PATH_MAX, "%s/%s", paths->root, paths->dir);
+}
+
+int vs_sysctl_read(const struct vs_sysctl_paths *paths, const char *name,
+		   char ret_value[VS_SYSCTL_VALUE])
+{
+	char dir[PATH_MAX];
+
+	settings_dir(paths, dir);
+	return read_value(dir, name, ret_value, VS_SYSCTL_VALUE);
 }
 
 static int write_value(const char *dir, const char *name, const char *value)
@@ -172,7 +185,7 @@ int vs_sysctl_set(const struct vs_sysctl_paths *paths, const struct vs_sysctl *s
 	struct saved_file file;
 	int loaded, r;
 
-	snprintf(dir, sizeof(dir), "%s/" SETTINGS, paths->root);
+	settings_dir(paths, dir);
 	*ret_failed = NULL;
 	loaded = saved_load(paths, &file);
 	if (loaded < 0)
@@ -205,7 +218,7 @@ void vs_sysctl_keep(const struct vs_sysctl_paths *paths, const struct vs_sysctl 
 {
 	char dir[PATH_MAX], value[VS_SYSCTL_VALUE];
 
-	snprintf(dir, sizeof(dir), "%s/" SETTINGS, paths->root);
+	settings_dir(paths, dir);
 	for (size_t i = 0; i < n; i++) {
 		if (settings[i].optional ||
 		    read_value(dir, settings[i].name, value, sizeof(value)) < 0 ||
@@ -223,7 +236,7 @@ int vs_sysctl_restore(const struct vs_sysctl_paths *paths, const struct vs_sysct
 	struct saved_file file;
 	int r = MIN(saved_load(paths, &file), 0), first = r;
 
-	snprintf(dir, sizeof(dir), "%s/" SETTINGS, paths->root);
+	settings_dir(paths, dir);
 	for (size_t i = 0; r == 0 && i < n; i++) {
 		const char *former = saved_find(&file, settings[i].name);
 

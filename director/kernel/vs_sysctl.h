@@ -1,5 +1,6 @@
-/* Kernel settings below net/ipv4/vs that are ours while we run. Their former values are kept in a
- * file, so that after a crash our own values are not taken for the operator's. */
+/* Kernel settings in one directory, net/ipv4/vs for one, that are ours while we run. Their former
+ * values are kept in a file, so that after a crash our own values are not taken for the operator's.
+ */
 #ifndef DIRECTOR_KERNEL_VS_SYSCTL_H
 #define DIRECTOR_KERNEL_VS_SYSCTL_H
 
@@ -18,8 +19,13 @@ enum vs_sysctl_error { VS_SYSCTL_E_DAMAGED = 1 };
 
 struct vs_sysctl_paths {
 	const char *root; /* "/proc/sys" */
+	const char *dir;  /* below it: "net/ipv4/vs"; names are relative to it */
 	const char *save; /* the file; its directory exists */
 };
+
+/* The first line of a setting. 0, or a negative errno. */
+int vs_sysctl_read(const struct vs_sysctl_paths *paths, const char *name,
+		   char ret_value[VS_SYSCTL_VALUE]);
 
 /* Sets all, after it has written the former values of those that differ to the file. Values in the
  * file are older, and stay, if they are of the same boot. 0; VS_SYSCTL_E_DAMAGED, and all are set;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "director/node/node_private.h"
+#include "director/service/service.h"
 
 #define TICK (100 * USEC_PER_MSEC)
 /* A tick may come so early if the node runs anyway: waking up for it alone costs more. */
@@ -189,11 +190,12 @@ static void tick(struct node *node, struct now now)
 	node_members_follow(node, now);
 }
 
-/* The metronome's own flow is not replicated. */
-static bool is_metronome(const struct node *node, const struct entry *entry)
+/* The metronome's own flow is not replicated, nor are checks (director/service/forwarding.h). */
+static bool is_own(const struct node *node, const struct entry *entry)
 {
-	return entry->flow.family == AF_INET &&
-	       memcmp(entry->flow.vaddr, node->tap_address, 4) == 0;
+	return service_mark_is_ours(entry->fwmark) ||
+	       (entry->flow.family == AF_INET &&
+		memcmp(entry->flow.vaddr, node->tap_address, 4) == 0);
 }
 
 static void capture_collected(struct node *node, struct now now)
@@ -216,7 +218,7 @@ void node_capture(struct node *node, struct now now, const uint8_t *data, size_t
 
 		if (r < 0)
 			node->capture_refused[-r]++;
-		if (r < 0 || is_metronome(node, entry))
+		if (r < 0 || is_own(node, entry))
 			continue;
 		/* The reader keeps options until its next entry. */
 		if (++node->captured_len == SYNC_CAPTURE_MAX || entry->options)
@@ -298,7 +300,7 @@ static void handle(struct node *node, const struct node_event *event)
 		node_stream_closed(node, event);
 		break;
 	case NODE_ADOPTED:
-		if (!is_metronome(node, event->entry))
+		if (!is_own(node, event->entry))
 			sync_adopt(node->sync, event->entry, event->now);
 		break;
 	case NODE_ADOPTED_ALL:

@@ -1,4 +1,4 @@
-#include "director/kernel/vip_nl.h"
+#include "director/rtnl/vip_nl.h"
 
 #include <errno.h>
 #include <linux/if_addr.h>
@@ -8,7 +8,7 @@
 #include <netlink/route/link.h>
 #include <stdio.h>
 
-#include "director/kernel/vip_route_nl.h"
+#include "director/rtnl/vip_route_nl.h"
 
 struct work {
 	const char *interface;

@@ -1,7 +1,7 @@
 /* VIPs on an interface, by rtnetlink: each as a host address, without a route of its prefix and,
  * for IPv6, without a wait for duplicates. Routing daemons redistribute them from there. */
-#ifndef DIRECTOR_KERNEL_VIP_NL_H
-#define DIRECTOR_KERNEL_VIP_NL_H
+#ifndef DIRECTOR_RTNL_VIP_NL_H
+#define DIRECTOR_RTNL_VIP_NL_H
 
 #include "proto/endpoint.h"
 #include "proto/fault.h"

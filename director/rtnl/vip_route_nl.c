@@ -1,4 +1,4 @@
-#include "director/kernel/vip_route_nl.h"
+#include "director/rtnl/vip_route_nl.h"
 
 #include <linux/rtnetlink.h>
 #include <net/if.h>

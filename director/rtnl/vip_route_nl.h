@@ -1,8 +1,8 @@
 /* A silent route: a VIP stays local, so that IPVS gets its packets, and is no address of any
  * interface, so that no routing daemon announces it. While the router does not know yet that a
  * VIP was withdrawn, its packets would otherwise go back by the default route and loop. */
-#ifndef DIRECTOR_KERNEL_VIP_ROUTE_NL_H
-#define DIRECTOR_KERNEL_VIP_ROUTE_NL_H
+#ifndef DIRECTOR_RTNL_VIP_ROUTE_NL_H
+#define DIRECTOR_RTNL_VIP_ROUTE_NL_H
 
 #include <netlink/netlink.h>
 

@@ -120,6 +120,26 @@ void service_set_sort(struct service_set *set)
 	}
 }
 
+int service_set_join(const struct service_set *a, const struct service_set *b,
+		     struct service_set *ret_set)
+{
+	struct service_set set = {.services =
+					  calloc(a->count + b->count + 1, sizeof(*a->services))};
+	size_t i = 0, j = 0;
+
+	if (!set.services)
+		return -ENOMEM;
+	while (i < a->count || j < b->count) {
+		bool first = j == b->count ||
+			     (i < a->count &&
+			      service_key_compare(&a->services[i].key, &b->services[j].key) < 0);
+
+		set.services[set.count++] = first ? a->services[i++] : b->services[j++];
+	}
+	*ret_set = set;
+	return 0;
+}
+
 struct service *service_set_find(const struct service_set *set, const struct service_key *key)
 {
 	struct service wanted = {.key = *key};

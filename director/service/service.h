@@ -46,6 +46,15 @@ enum service_tunnel {
 #define SERVICE_MH_FALLBACK SERVICE_FLAG_1
 #define SERVICE_FLAGS (SERVICE_ONE_PACKET | SERVICE_FLAG_1 | SERVICE_FLAG_2 | SERVICE_FLAG_3)
 
+/* Marks of services of our own (director/service/forwarding.h), which no configuration may use. */
+#define SERVICE_MARK_FIRST 0x4c000000u
+#define SERVICE_MARK_LAST 0x4cffffffu
+
+static inline bool service_mark_is_ours(uint32_t mark)
+{
+	return mark >= SERVICE_MARK_FIRST && mark <= SERVICE_MARK_LAST;
+}
+
 /* Which service. fwmark != 0: protocol is 0, vip has only a family. All bytes count. */
 struct service_key {
 	struct endpoint vip; /* port 0: every port */
@@ -125,6 +134,11 @@ int service_real_compare(const struct real_server *a, const struct real_server *
 
 /* Services by key, and the real servers of each. */
 void service_set_sort(struct service_set *set);
+
+/* Both sorted, and of different services, in one that borrows their real servers: only its array is
+ * to be freed. 0, or -ENOMEM. */
+int service_set_join(const struct service_set *a, const struct service_set *b,
+		     struct service_set *ret_set);
 
 /* In a sorted set; NULL: none. */
 struct service *service_set_find(const struct service_set *set, const struct service_key *key);

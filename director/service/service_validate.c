@@ -27,6 +27,11 @@ static int validate_key(const struct service *service, struct service_fault *ret
 	if (key->vip.ip.family != AF_INET && key->vip.ip.family != AF_INET6)
 		return fault(ret_fault, "address", SERVICE_FAULT_OWN,
 			     "the service has no address family");
+	if (service_mark_is_ours(key->fwmark))
+		return fault(ret_fault, "fwmark", SERVICE_FAULT_OWN,
+			     "marks from 0x%x to 0x%x are lvsmesh's own, for checks through the "
+			     "forwarding path; use another mark",
+			     SERVICE_MARK_FIRST, SERVICE_MARK_LAST);
 	if (key->fwmark != 0)
 		return 0;
 	if (ip_addr_unusable(&key->vip.ip))

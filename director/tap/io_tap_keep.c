@@ -27,7 +27,7 @@ static void setting_changed(void *ctx, const struct vs_sysctl *setting, const ch
 
 static void keep_settings(struct io_tap *tap)
 {
-	const struct vs_sysctl_paths paths = {"/proc/sys", tap->save_path};
+	const struct vs_sysctl_paths paths = {"/proc/sys", "net/ipv4/vs", tap->save_path};
 
 	vs_sysctl_keep(&paths, tap->settings, tap->settings_count, setting_changed, tap);
 }

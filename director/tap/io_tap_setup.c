@@ -57,7 +57,7 @@ static int fail_kernel(struct fault *fault, int r, const char *what, const char 
 
 static int set_sysctls(struct io_tap *tap, struct fault *fault)
 {
-	const struct vs_sysctl_paths paths = {"/proc/sys", tap->save_path};
+	const struct vs_sysctl_paths paths = {"/proc/sys", "net/ipv4/vs", tap->save_path};
 	const char *failed;
 	char what[128];
 	int r;
@@ -245,7 +245,7 @@ int io_tap_restart_threads(struct io_tap *tap)
 
 void io_tap_undo(struct io_tap *tap)
 {
-	const struct vs_sysctl_paths paths = {"/proc/sys", tap->save_path};
+	const struct vs_sysctl_paths paths = {"/proc/sys", "net/ipv4/vs", tap->save_path};
 
 	/* Without the device, the threads and settings are not ours. */
 	if (tap->fd >= 0 || tap->index) {

@@ -138,7 +138,7 @@ static int set_settings(bool *ret_restored)
 {
 	static const char values[] = "sys/net/ipv4/vs/sync_threshold";
 	char root[PATH_MAX], save[PATH_MAX], text[16] = "";
-	const struct vs_sysctl_paths paths = {root, save};
+	const struct vs_sysctl_paths paths = {root, "net/ipv4/vs", save};
 	const char *failed;
 	int r;
 

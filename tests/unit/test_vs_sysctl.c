@@ -60,7 +60,7 @@ static int setup(void **state)
 			abort();
 	strcpy(fixture->root, scratch_path(&fixture->scratch, "sys"));
 	strcpy(fixture->save, scratch_path(&fixture->scratch, "saved"));
-	fixture->paths = (struct vs_sysctl_paths){fixture->root, fixture->save};
+	fixture->paths = (struct vs_sysctl_paths){fixture->root, "net/ipv4/vs", fixture->save};
 	put(fixture, BOOT, "boot-1\n");
 	put(fixture, VS "sloppy_tcp", "0\n");
 	put(fixture, VS "sync_threshold", "3\t50\n");

@@ -13,7 +13,7 @@
 #include "director/config/config.h"
 #include "director/kernel/owned.h"
 #include "director/kernel/reconcile.h"
-#include "director/kernel/vip_nl.h"
+#include "director/rtnl/vip_nl.h"
 
 static int fail(const char *text)
 {
