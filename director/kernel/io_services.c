@@ -264,7 +264,7 @@ static void job_done(uv_work_t *work, int status)
 		listed(services);
 		break;
 	case JOB_LOOK:
-		/* Of one that found a difference, the programming that follows does it. */
+		/* The programming that follows a difference does it. */
 		if (!job->differs)
 			pathed(services);
 		looked(services);

@@ -369,7 +369,7 @@ static void append(struct batch *batch, const struct plan_op *op, const struct r
 	nlmsg_free(msg);
 }
 
-/* With weight 0 mh is to remember another weight: it comes first. */
+/* The weight that mh is to remember beside weight 0 comes first. */
 static void append_real(struct batch *batch, const struct plan_op *op, uint8_t command)
 {
 	struct real_server first = *op->real;

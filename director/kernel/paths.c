@@ -41,7 +41,7 @@ void paths_view_free(struct paths_view *view)
 	free(view);
 }
 
-/* With room for the routes. */
+/* It has room for the routes. */
 static struct paths_view *view_new(const struct forwarding_paths *paths)
 {
 	struct paths_view *view = calloc(1, sizeof(*view));

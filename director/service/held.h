@@ -1,4 +1,4 @@
-/* What lvsmesh remembers of the kernel where a list does not tell it, or where a change is to cost
+/* Remembers of the kernel what a list does not tell, or where a change is to cost
  * no list: for services whose scheduler's table depends on the order of adding (mh, sh, dh), this
  * order, and the weights that mh remembers. Memory only, for one thread at a time; all zero: it
  * knows nothing. */

@@ -81,7 +81,7 @@ static size_t count_kept(const struct merge *merge)
 	return kept;
 }
 
-/* What mh remembers of it. */
+/* The weight that mh remembers of it. */
 static uint32_t share_of(const struct merge *merge, const struct real_server *is)
 {
 	if (is->weight == 0 && !service_is_mh(merge->actual))

@@ -134,7 +134,7 @@ static uint32_t next(uint32_t *seed)
 	return *seed >> 16;
 }
 
-/* What mh makes its table of, in order; the others, sorted. */
+/* Those that mh makes its table of, in order. */
 static void describe(const struct service *service, char *text, size_t size)
 {
 	size_t used = 0;
