@@ -7,16 +7,22 @@ static void turn(uv_poll_t *poll, int status, int events)
 	struct io_watch_set *set = container_of(poll, struct io_watch_set, poll);
 	struct epoll_event ready[IO_WATCH_TURN];
 	int count = epoll_wait(set->epoll, ready, IO_WATCH_TURN, 0);
+	uint64_t began = uv_hrtime();
 
 	(void)status;
 	(void)events;
+	set->turning = true;
 	for (int i = 0; i < count; i++) {
 		struct io_watch *watch = ready[i].data.ptr;
 
 		/* one before it in this turn may have closed it */
 		if (watch->fd >= 0)
 			watch->ready(watch, ready[i].events);
+		/* the others are still ready, and come first the next time */
+		if (uv_hrtime() - began > IO_WATCH_TURN_TIME * 1000)
+			break;
 	}
+	set->turning = false;
 	set->turned(set);
 }
 
@@ -68,10 +74,8 @@ int io_watch_start(struct io_watch_set *set, struct io_watch *watch, int fd, uin
 	watch->fd = fd;
 	watch->ready = ready;
 	r = control(set, EPOLL_CTL_ADD, watch, events);
-	if (r < 0) {
-		close(fd);
+	if (r < 0)
 		watch->fd = -1;
-	}
 	return r;
 }
 
@@ -80,12 +84,19 @@ int io_watch_change(struct io_watch_set *set, struct io_watch *watch, uint32_t e
 	return control(set, EPOLL_CTL_MOD, watch, events);
 }
 
-void io_watch_close(struct io_watch_set *set, struct io_watch *watch)
+void io_watch_stop(struct io_watch_set *set, struct io_watch *watch)
 {
-	if (watch->fd < 0)
-		return;
 	/* not by close() alone: a program that is being started has a copy until it runs */
 	control(set, EPOLL_CTL_DEL, watch, 0);
-	close(watch->fd);
 	watch->fd = -1;
+}
+
+void io_watch_close(struct io_watch_set *set, struct io_watch *watch)
+{
+	int fd = watch->fd;
+
+	if (fd < 0)
+		return;
+	io_watch_stop(set, watch);
+	close(fd);
 }

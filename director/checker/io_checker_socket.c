@@ -117,11 +117,11 @@ bool run_connect_socket(struct checker_run *run, int fd, int type, uint32_t even
 		r = -errno;
 	if (r == 0)
 		r = io_watch_start(&run->checker->watches, &run->watch, fd, events, ready);
-	else
-		close(fd);
-	if (r < 0)
-		run_decide_errno(run, -r);
-	return r == 0;
+	if (r == 0)
+		return true;
+	close(fd);
+	run_decide_errno(run, -r);
+	return false;
 }
 
 bool run_connect(struct checker_run *run, int type, uint32_t events,

@@ -234,11 +234,15 @@ static void spawned(uv_work_t *work, int status)
 	if (program->error) {
 		if (program->pipe >= 0)
 			close(program->pipe);
+		if (program->pidfd >= 0)
+			close(program->pidfd);
 		failed(program);
 		return;
 	}
-	if (io_watch_start(watches, &program->output, program->pipe, EPOLLIN, output_ready) < 0)
+	if (io_watch_start(watches, &program->output, program->pipe, EPOLLIN, output_ready) < 0) {
+		close(program->pipe);
 		group_kill(program);
+	}
 	if (program->abandoned)
 		group_kill(program);
 }

@@ -3,43 +3,53 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "director/io_watch.h"
+
 struct io_curl {
-	uv_loop_t *loop;
 	CURLM *multi;
+	struct io_watch_set watches;
 	uv_timer_t timer;
-	size_t handles; /* the timer, and one a socket */
+	struct watch *dead; /* to be freed after the turn of the watches */
+	unsigned int handles;
 	void (*done)(void *context);
 	void *context;
 };
 
 /* One of libcurl's sockets, as long as libcurl watches it. */
 struct watch {
-	uv_poll_t poll;
-	curl_socket_t fd;
+	struct io_watch io;
 	struct io_curl *curl;
+	struct watch *next;
 };
 
-static void handle_freed(struct io_curl *curl)
+static void dead_free(struct io_curl *curl)
+{
+	struct watch *watch;
+
+	while ((watch = curl->dead)) {
+		curl->dead = watch->next;
+		free(watch);
+	}
+}
+
+static void handle_closed(struct io_curl *curl)
 {
 	if (--curl->handles > 0)
 		return;
+	dead_free(curl);
 	if (curl->done)
 		curl->done(curl->context);
 	free(curl);
 }
 
-static void watch_freed(uv_handle_t *handle)
+static void watches_closed(struct io_watch_set *set)
 {
-	struct watch *watch = handle->data;
-	struct io_curl *curl = watch->curl;
-
-	free(watch);
-	handle_freed(curl);
+	handle_closed(container_of(set, struct io_curl, watches));
 }
 
-static void timer_freed(uv_handle_t *handle)
+static void timer_closed(uv_handle_t *handle)
 {
-	handle_freed(handle->data);
+	handle_closed(handle->data);
 }
 
 static void finished_take(struct io_curl *curl)
@@ -59,20 +69,25 @@ static void finished_take(struct io_curl *curl)
 	}
 }
 
-static void readable(uv_poll_t *poll, int status, int events)
+static void ready(struct io_watch *io, uint32_t events)
 {
-	struct watch *watch = poll->data;
-	struct io_curl *curl = watch->curl;
+	struct watch *watch = container_of(io, struct watch, io);
 	int action = 0, running;
 
-	if (status < 0)
+	if (events & (EPOLLERR | EPOLLHUP))
 		action = CURL_CSELECT_ERR;
-	if (events & UV_READABLE)
+	if (events & EPOLLIN)
 		action |= CURL_CSELECT_IN;
-	if (events & UV_WRITABLE)
+	if (events & EPOLLOUT)
 		action |= CURL_CSELECT_OUT;
-	/* the watch may be gone after this */
-	curl_multi_socket_action(curl->multi, watch->fd, action, &running);
+	curl_multi_socket_action(watch->curl->multi, io->fd, action, &running);
+}
+
+static void turned(struct io_watch_set *set)
+{
+	struct io_curl *curl = container_of(set, struct io_curl, watches);
+
+	dead_free(curl);
 	finished_take(curl);
 }
 
@@ -98,48 +113,57 @@ static int want_timeout(CURLM *multi, long ms, void *context)
 	return 0;
 }
 
-static struct watch *watch_new(struct io_curl *curl, curl_socket_t fd)
+/* The descriptor is libcurl's to close. */
+static void watch_end(struct io_curl *curl, struct watch *watch)
+{
+	curl_multi_assign(curl->multi, watch->io.fd, NULL);
+	io_watch_stop(&curl->watches, &watch->io);
+	watch->next = curl->dead;
+	curl->dead = watch;
+	if (!curl->watches.turning)
+		dead_free(curl);
+}
+
+static int watch_new(struct io_curl *curl, curl_socket_t fd, uint32_t events)
 {
 	struct watch *watch = calloc(1, sizeof(*watch));
 
-	if (!watch || uv_poll_init_socket(curl->loop, &watch->poll, fd) < 0) {
-		free(watch);
-		return NULL;
-	}
-	watch->poll.data = watch;
-	watch->fd = fd;
+	if (!watch)
+		return -1;
 	watch->curl = curl;
-	curl->handles++;
+	if (io_watch_start(&curl->watches, &watch->io, fd, events, ready) < 0) {
+		free(watch);
+		return -1;
+	}
 	curl_multi_assign(curl->multi, fd, watch);
-	return watch;
+	return 0;
 }
 
 static int want_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *socket_context)
 {
 	struct io_curl *curl = context;
 	struct watch *watch = socket_context;
-	int events = 0;
+	uint32_t events = 0;
 
 	(void)easy;
 	if (what == CURL_POLL_REMOVE) {
-		if (watch) {
-			curl_multi_assign(curl->multi, fd, NULL);
-			uv_close((uv_handle_t *)&watch->poll, watch_freed);
-		}
+		if (watch)
+			watch_end(curl, watch);
 		return 0;
 	}
-	if (!watch && !(watch = watch_new(curl, fd)))
-		return -1;
 	if (what != CURL_POLL_OUT)
-		events |= UV_READABLE;
+		events |= EPOLLIN;
 	if (what != CURL_POLL_IN)
-		events |= UV_WRITABLE;
-	return uv_poll_start(&watch->poll, events, readable) < 0 ? -1 : 0;
+		events |= EPOLLOUT;
+	if (!watch)
+		return watch_new(curl, fd, events);
+	return io_watch_change(&curl->watches, &watch->io, events) < 0 ? -1 : 0;
 }
 
 int io_curl_open(uv_loop_t *loop, struct io_curl **ret_curl)
 {
 	struct io_curl *curl = calloc(1, sizeof(*curl));
+	int r;
 
 	if (!curl)
 		return -ENOMEM;
@@ -153,10 +177,16 @@ int io_curl_open(uv_loop_t *loop, struct io_curl **ret_curl)
 		free(curl);
 		return -ENOMEM;
 	}
-	curl->loop = loop;
+	r = io_watch_set_open(&curl->watches, loop, turned);
+	if (r < 0) {
+		curl_multi_cleanup(curl->multi);
+		curl_global_cleanup();
+		free(curl);
+		return r;
+	}
 	uv_timer_init(loop, &curl->timer);
 	curl->timer.data = curl;
-	curl->handles = 1;
+	curl->handles = 2;
 	curl_multi_setopt(curl->multi, CURLMOPT_SOCKETFUNCTION, want_socket);
 	curl_multi_setopt(curl->multi, CURLMOPT_SOCKETDATA, curl);
 	curl_multi_setopt(curl->multi, CURLMOPT_TIMERFUNCTION, want_timeout);
@@ -183,5 +213,6 @@ void io_curl_close(struct io_curl *curl, void (*done)(void *context), void *cont
 	/* closes the connections that are kept, and so the watches of their sockets */
 	curl_multi_cleanup(curl->multi);
 	curl_global_cleanup();
-	uv_close((uv_handle_t *)&curl->timer, timer_freed);
+	uv_close((uv_handle_t *)&curl->timer, timer_closed);
+	io_watch_set_close(&curl->watches, watches_closed);
 }
