@@ -211,8 +211,8 @@ bool health_service_status(const struct health *health, size_t service,
  * the weights are no longer those of the file for want of a verdict. */
 bool health_settled(const struct health *health, struct now now);
 
-/* Counter number i from 0; false: no such. */
+/* Counter number *i from 0; false: no such, and *i is the number behind them. */
 extern const struct counter_table health_counter_checks; /* for lvsmesh(1) */
-bool health_counter(const struct health *health, unsigned int i, struct counter *ret_counter);
+bool health_counter(const struct health *health, unsigned int *i, struct counter *ret_counter);
 
 #endif

@@ -105,12 +105,12 @@ static const struct counter_row rows[] = {
 	COUNTER_ROW(struct health_counts, late, "late", COUNTER_TOTAL,
 		    "Times that no check of a target ended for three intervals."),
 };
-const struct counter_table health_counter_checks = COUNTER_ROWS("checks", rows);
+const struct counter_table health_counter_checks = COUNTER_ROWS("health", rows);
 static const struct counter_table refused =
-	COUNTER_REASONS("health", health_error_name, 1, HEALTH_E_MAX);
+	COUNTER_REASONS("health-refused", health_error_name, 1, HEALTH_E_MAX);
 
-bool health_counter(const struct health *health, unsigned int i, struct counter *ret_counter)
+bool health_counter(const struct health *health, unsigned int *i, struct counter *ret_counter)
 {
-	return counter_get(&health_counter_checks, &health->counts, &i, ret_counter) ||
-	       counter_get(&refused, health->refused, &i, ret_counter);
+	return counter_get(&health_counter_checks, &health->counts, i, ret_counter) ||
+	       counter_get(&refused, health->refused, i, ret_counter);
 }

@@ -20,6 +20,8 @@ static_assert(CONFIG_JOIN_MAX == MEMBERSHIP_JOIN_MAX,
 	      "the node takes every list of a configuration");
 static_assert(CONFIG_LISTEN_MAX == MEMBERSHIP_ADDRESSES_MAX, "and every address");
 
+#define ROSTER_NAME "roster"
+#define ROSTER_MAX (8u << 20)
 #define WATCH_MS 100
 #define WATCH_PEERS 10 /* each so many times */
 /* Injection pauses so long while the kernel's connections are read: enough if there are few. */
@@ -247,6 +249,8 @@ void io_director_stop(struct io_director *director)
 		io_witness_close(director->witness, witness_closed, director);
 	if (director->alert)
 		io_alert_close(director->alert, alert_closed, director);
+	if (director->health)
+		io_director_health_close(director);
 	if (director->services)
 		io_services_close(director->services, services_closed, director);
 	if (director->tap)
@@ -312,7 +316,9 @@ static void watched(uv_timer_t *timer)
 		director->adopt_wanted = director->adopt_missed = false;
 	}
 	io_director_watch_forwarder(director);
+	io_director_health_members(director);
 	if (++director->turns % WATCH_PEERS == 0) {
+		io_director_health_save(director);
 		io_director_watch(director);
 		io_director_roster_save(director);
 		io_control_wake(director->control);
@@ -406,6 +412,7 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 		.context = director,
 		.inject = want_inject,
 		.confirm = want_confirm,
+		.facts = io_director_health_facts,
 		.announce = want_announce,
 		.services = want_services,
 		.adopt = want_adopt,
@@ -424,6 +431,23 @@ static int node_open(struct io_director *director, const uint8_t *roster, size_t
 	return io_node_open(&options, &director->node, fault);
 }
 
+/* Without it the members are found again through the join list. A damaged one is given all the
+ * same: each record in it is signed. */
+static void roster_load(struct io_director *director, uint8_t **ret_data, size_t *ret_len)
+{
+	struct fault fault;
+	int r = state_file_load(director->config->state, ROSTER_NAME, ROSTER_MAX, ret_data, ret_len,
+				&fault);
+
+	if (r > 0)
+		io_log_error("%s; going on with those members in it whose signatures still hold",
+			     fault.text);
+	else if (r < 0 && r != -ENOENT)
+		io_log_error("%s; going on without the members known before", fault.text);
+	if (r < 0)
+		*ret_data = NULL;
+}
+
 static int node_start(struct io_director *director, struct fault *fault)
 {
 	uint8_t *roster;
@@ -431,10 +455,10 @@ static int node_start(struct io_director *director, struct fault *fault)
 	int r;
 
 	witness_start(director);
-	io_roster_load(&director->roster, &roster, &len);
+	roster_load(director, &roster, &len);
 	r = node_open(director, roster, len, fault);
 	if (r == -EBADMSG) {
-		io_log_error("%s/" IO_ROSTER_NAME " is damaged; going on without the members "
+		io_log_error("%s/" ROSTER_NAME " is damaged; going on without the members "
 			     "known before",
 			     director->config->state);
 		r = node_open(director, NULL, 0, fault);
@@ -513,6 +537,8 @@ static int start(struct io_director *director)
 		r = io_services_open(&director->loop, director->config, &services,
 				     &director->services, &fault);
 	if (r == 0)
+		r = io_director_health_open(director, &fault);
+	if (r == 0)
 		r = policy_start(director, &fault);
 	if (r < 0) {
 		io_log_error("%s", fault.text);
@@ -566,7 +592,7 @@ int io_director_run(const struct io_director_options *options)
 	config_digest(director->config, director->digest);
 	director->ftp_damaged =
 		uname(&kernel) == 0 && kernel_facts_damage_ftp(kernel.release, kernel.version);
-	io_roster_init(&director->roster, &director->loop, director->config->state);
+	io_state_init(&director->roster, &director->loop, director->config->state, ROSTER_NAME);
 	handles_start(director);
 	r = start(director);
 	if (r < 0) {

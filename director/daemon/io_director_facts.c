@@ -20,6 +20,7 @@ static bool counter(void *context, unsigned int i, struct counter *ret_counter)
 	       counter_get(&adopt, director->adopt_refused, &i, ret_counter) ||
 	       counter_get(&control, io_control_refused(director->control), &i, ret_counter) ||
 	       io_alert_counter(director->alert, &i, ret_counter) ||
+	       io_director_health_counter(director, &i, ret_counter) ||
 	       node_counter(io_node_get(director->node), i, ret_counter);
 }
 
@@ -42,7 +43,7 @@ void io_director_facts(void *context, struct status_facts *ret_facts)
 		.started = director->started,
 		.announcing = services.announcing,
 		.vip_error = services.vip_error,
-		.roster_error = io_roster_failure(&director->roster),
+		.roster_error = io_state_failure(&director->roster),
 		.forwarder_ok = director->forwarder_ok,
 		.forwarder_since = director->forwarder_since,
 		.stalled_since = tap.stalled_since,

@@ -32,6 +32,8 @@ void io_director_noticed(void *context, const struct membership_notice *notice)
 		      status.sync.concurrent_updates - director->changed, &event);
 	event_log_raise(io_alert_log(director->alert), &event, notice->now);
 	io_alert_kick(director->alert);
+	if (director->health && !director->stopping)
+		io_director_health_members(director);
 }
 
 /* The roster changes often when many come and go: it is written now and then, and again after a
@@ -45,10 +47,17 @@ void io_director_roster_changed(void *context)
 
 void io_director_roster_save(struct io_director *director)
 {
-	if (!director->roster_changed && !io_roster_failure(&director->roster))
+	const struct node *node = io_node_get(director->node);
+	size_t size = node_roster_size(node);
+	uint8_t *data;
+
+	if (!director->roster_changed && !io_state_failure(&director->roster))
 		return;
 	director->roster_changed = false;
-	io_roster_save(&director->roster, io_node_get(director->node));
+	data = malloc(size);
+	if (data)
+		size = node_roster(node, data, size);
+	io_state_save(&director->roster, data, size);
 }
 
 static void left(uv_timer_t *timer)

@@ -2,16 +2,17 @@
 #ifndef DIRECTOR_DAEMON_IO_DIRECTOR_PRIVATE_H
 #define DIRECTOR_DAEMON_IO_DIRECTOR_PRIVATE_H
 
+#include "director/check/health.h"
 #include "director/config/config_digest.h"
 #include "director/control/control_answer.h"
 #include "director/control/io_control.h"
 #include "director/daemon/io_director.h"
 #include "director/event/io_alert.h"
 #include "director/event/observer.h"
+#include "director/io_state.h"
 #include "director/kernel/io_adopt.h"
 #include "director/kernel/io_services.h"
 #include "director/net/io_node.h"
-#include "director/net/io_roster.h"
 #include "director/net/io_witness.h"
 #include "director/tap/io_tap.h"
 #include "director/turns.h"
@@ -41,8 +42,9 @@ struct io_director {
 	struct io_tap *tap;
 	struct io_adopt *adopt;
 	struct io_witness *witness;
+	struct io_director_health *health;
 
-	struct io_roster roster;
+	struct io_state roster, health_state;
 	bool roster_changed;
 	uv_signal_t signals[3];
 	uv_timer_t watch, leave;
@@ -125,6 +127,23 @@ uint64_t io_director_reload(struct io_director *director);
 void io_director_reload_programmed(struct io_director *director);
 /* A control_source's function. */
 int io_director_reload_ask(void *context, uint64_t *ticket, const char **ret_error);
+
+/* io_director_health.c: opens the health checks, right after the services: their first weights are
+ * programmed with them; */
+int io_director_health_open(struct io_director *director, struct fault *fault);
+/* ends them: director->health is NULL when nothing is left; */
+void io_director_health_close(struct io_director *director);
+/* a new configuration, right after io_services_config(): 0, or -ENOMEM; */
+int io_director_health_config(struct io_director *director);
+/* some member may have come or gone; */
+void io_director_health_members(struct io_director *director);
+/* writes the state file if something has changed; */
+void io_director_health_save(struct io_director *director);
+/* counter number *i of them; false: no such, and *i is the number behind them; */
+bool io_director_health_counter(const struct io_director *director, unsigned int *i,
+				struct counter *ret_counter);
+/* there are facts, with the director as context. */
+void io_director_health_facts(void *context);
 
 /* io_director_facts.c: a control_source's functions. */
 void io_director_facts(void *context, struct status_facts *ret_facts);

@@ -90,6 +90,8 @@ static void take(struct io_director *director, struct config *config,
 	director->loaded = clock_now().mono;
 	config_digest(config, director->digest);
 	io_services_config(director->services, config);
+	if (io_director_health_config(director) < 0)
+		io_log_error("health checks: out of memory: they go on as before the reload");
 	io_node_send(director->node, &(struct node_event){.type = NODE_CONFIG,
 							  .config = config_digest_number(config),
 							  .policy = policy});

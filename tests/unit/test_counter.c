@@ -9,12 +9,14 @@
 
 #include <cmocka.h>
 
+#include "director/check/health.h"
+#include "director/checker/io_checker.h"
 #include "director/control/status.h"
 #include "director/event/io_alert.h"
 #include "director/net/io_datagrams.h"
 #include "director/tap/io_tap.h"
 
-#define MANUAL_MAX (1 << 16)
+#define MANUAL_MAX (1 << 17)
 
 static const char *reason(int error)
 {
@@ -86,7 +88,7 @@ static void test_manual(void **state)
 	const struct counter_table *const tables[] = {
 		&status_entries_counters, &io_tap_counters,      &io_datagrams_counters,
 		&node_counter_account,    &io_alert_counters[0], &io_alert_counters[1],
-		&io_alert_counters[2],
+		&io_alert_counters[2],    &io_checker_counters,  &health_counter_checks,
 	};
 	char path[4096], wanted[MANUAL_MAX], *manual = calloc(1, MANUAL_MAX);
 	size_t len = 0;
