@@ -8,7 +8,8 @@ static bool same(const struct check *a, const struct check *b)
 	       ip_addr_compare(&a->source, &b->source) == 0;
 }
 
-/* Where the check is, or the free slot where it belongs; at least half of the slots are free. */
+/* Finds the check's slot, or the free slot where it belongs; at least half of the slots are
+ * free. */
 static struct check **find(struct check **slots, size_t capacity, const struct check *check)
 {
 	size_t i = load_le32(check->digest);

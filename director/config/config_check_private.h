@@ -40,7 +40,7 @@ int config_check_number(const struct check_reader *reader, const char *key, uint
 		       __VA_ARGS__)
 outline_node_t config_check_place(const struct check_reader *reader, const char *key);
 
-/* What a check of its type has besides the keys of all: 0; -EINVAL and why; -ENOMEM. */
+/* Reads the keys that not all types have: 0; -EINVAL and why; -ENOMEM. */
 int config_check_type_read(const struct check_reader *reader);
 
 #endif

@@ -45,7 +45,7 @@ static bool has_scheduler(const struct warner *warner, const char *name)
 	return strcmp(warner->service->scheduler, name) == 0;
 }
 
-/* What its real servers have. */
+/* Properties of a service's real servers. */
 struct traits {
 	uint32_t heaviest, lightest; /* weights, 0 apart */
 	unsigned int at_heaviest;    /* real servers with that weight */

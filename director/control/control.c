@@ -19,6 +19,11 @@ static const struct {
 	[CONTROL_E_FOLLOW] = {"follow", "follow must be true or false"},
 	[CONTROL_E_EVIDENCE] = {"evidence", "evidence must be true or false"},
 	[CONTROL_E_MEMBER] = {"member", "member must be the name or the id of a director"},
+	[CONTROL_E_SERVICE] = {"service", "service must be the name of a service"},
+	[CONTROL_E_REAL] = {"real", "real must be a real server's address, like 10.1.0.21:443, or "
+				    "10.1.0.21 for every port"},
+	[CONTROL_E_SETTING] = {"setting", "setting must be weight, with a weight of 0 to 65535, or "
+					  "drain, maintenance, up or reset without one"},
 	[CONTROL_E_BUSY] = {"busy", "too many clients are connected"},
 	[CONTROL_E_SLOW] = {"slow", "the client took too long"},
 	[CONTROL_E_EVICTED] = {"evicted", "the client was idle, and another one needed its place"},
@@ -203,16 +208,65 @@ static int member_field(const json_t *value, struct control_request *request)
 	return 0;
 }
 
+static int service_field(const json_t *value, struct control_request *request)
+{
+	const char *name = json_string_value(value);
+
+	if (!name || !*name || strlen(name) >= sizeof(request->service))
+		return -CONTROL_E_SERVICE;
+	strcpy(request->service, name);
+	return 0;
+}
+
+static int real_field(const json_t *value, struct control_request *request)
+{
+	const char *text = json_string_value(value);
+
+	return text && address_parse(text, &request->real) ? 0 : -CONTROL_E_REAL;
+}
+
+static int setting_field(const json_t *value, struct control_request *request)
+{
+	const char *name = json_string_value(value);
+
+	return name && health_setting_find(name, &request->setting) ? 0 : -CONTROL_E_SETTING;
+}
+
+static int weight_field(const json_t *value, struct control_request *request)
+{
+	json_int_t weight = json_integer_value(value);
+
+	if (!json_is_integer(value) || weight < 0 || weight > SERVICE_WEIGHT_MAX)
+		return -CONTROL_E_SETTING;
+	request->weight = (uint32_t)weight;
+	return 0;
+}
+
 static const struct {
 	const char *name;
 	enum control_field field;
 	int (*parse)(const json_t *value, struct control_request *request);
 } fields[] = {
-	{"filter", CONTROL_FILTER, filter_field},
-	{"follow", CONTROL_FOLLOW, follow_field},
-	{"evidence", CONTROL_EVIDENCE, evidence_field},
-	{"member", CONTROL_MEMBER, member_field},
+	{"filter", CONTROL_FILTER, filter_field},       {"follow", CONTROL_FOLLOW, follow_field},
+	{"evidence", CONTROL_EVIDENCE, evidence_field}, {"member", CONTROL_MEMBER, member_field},
+	{"service", CONTROL_SERVICE, service_field},    {"real", CONTROL_REAL, real_field},
+	{"setting", CONTROL_SETTING, setting_field},    {"weight", CONTROL_SETTING, weight_field},
 };
+
+/* The fields that a command needs; a weight is needed for one setting, and for no other. */
+static int required_check(const json_t *object, unsigned int required)
+{
+	const char *setting = json_string_value(json_object_get(object, "setting"));
+	bool weight = json_object_get(object, "weight");
+
+	if (required & CONTROL_MEMBER && !json_object_get(object, "member"))
+		return -CONTROL_E_MEMBER;
+	if (required & CONTROL_REAL && !json_object_get(object, "real"))
+		return -CONTROL_E_REAL;
+	if (required & CONTROL_SETTING && (!setting || weight != (strcmp(setting, "weight") == 0)))
+		return -CONTROL_E_SETTING;
+	return 0;
+}
 
 static int field_parse(const char *name, const json_t *value, unsigned int allowed,
 		       struct control_request *request)
@@ -239,7 +293,21 @@ static int object_parse(json_t *object, struct control_request *request)
 		if (r < 0)
 			return r;
 	}
-	return allowed & CONTROL_MEMBER && !*request->member ? -CONTROL_E_MEMBER : 0;
+	return required_check(object, control_command_spec(request->command)->required);
+}
+
+bool control_request_has_service(const struct control_request *request,
+				 const struct service *service)
+{
+	return !request->service[0] || strcmp(request->service, service->name) == 0;
+}
+
+bool control_request_has_real(const struct control_request *request, const struct real_server *real)
+{
+	const struct endpoint *endpoint = &real->endpoint;
+
+	return request->real.ip.family == 0 || address_match(&request->real, endpoint->ip.family,
+							     endpoint->ip.bytes, endpoint->port);
 }
 
 int control_request_parse(const char *line, size_t len, struct control_request *ret_request)

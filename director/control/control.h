@@ -4,6 +4,7 @@
 #ifndef DIRECTOR_CONTROL_CONTROL_H
 #define DIRECTOR_CONTROL_CONTROL_H
 
+#include "director/check/value.h"
 #include "director/control/control_command.h"
 #include "director/service/service.h"
 #include "proto/endpoint.h"
@@ -22,6 +23,9 @@ enum control_error {
 	CONTROL_E_FOLLOW,
 	CONTROL_E_EVIDENCE,
 	CONTROL_E_MEMBER,
+	CONTROL_E_SERVICE,
+	CONTROL_E_REAL,
+	CONTROL_E_SETTING,
 	CONTROL_E_BUSY,    /* more clients than there are places */
 	CONTROL_E_SLOW,    /* did not ask, or did not read, in time */
 	CONTROL_E_EVICTED, /* idle, and its place was wanted */
@@ -64,7 +68,18 @@ struct control_request {
 	bool follow;                   /* of events: those to come, too */
 	bool evidence;                 /* of events: with the evidence */
 	char member[CONTROL_WORD_MAX]; /* of remove: a name or an id */
+	/* For services, set and drain; empty: all. */
+	char service[CONTROL_WORD_MAX]; /* its name */
+	struct endpoint real;           /* family 0: all; port 0: any */
+	enum health_setting setting;    /* of set; */
+	uint32_t weight;                /* of HEALTH_SET_WEIGHT, up to SERVICE_WEIGHT_MAX */
 };
+
+/* Whether the request means this service, or this real server. */
+bool control_request_has_service(const struct control_request *request,
+				 const struct service *service);
+bool control_request_has_real(const struct control_request *request,
+			      const struct real_server *real);
 
 /* line: without its newline. 0 or -CONTROL_E_*. */
 int control_request_parse(const char *line, size_t len, struct control_request *ret_request);

@@ -1,4 +1,4 @@
-#include "director/control/control_answer.h"
+#include "director/control/control_answer_private.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -13,60 +13,26 @@
 /* The client gives up when it receives nothing for 5 s. */
 #define REASSURE (1 * USEC_PER_SEC)
 
-/* An entry's origin, as it is listed; the next entry often has the same. */
-struct origin {
-	uint64_t id;
-	char text[STATUS_ID_TEXT];
-	char name[CERTIFICATE_NAME_MAX + 1]; /* the same when it is not known */
-};
-
-struct control_answer {
-	const struct control_source *source;
-	struct control_request request;
-
-	char *line; /* not yet given out from `at` on; freed with free() */
-	size_t len, at;
-	bool ended; /* the last line has been made */
-	uint64_t count;
-
-	struct peers peers; /* the ones listed; names of origins */
-	struct origin origin;
-	json_t *item; /* the only one, of status and the commands that act */
-
-	uint64_t cursor;       /* of the walk over connections or events */
-	uint64_t evidence;     /* likewise */
-	struct config *config; /* of services: its own, and */
-	struct service_list *actual;
-	uint64_t reload; /* its ticket */
-	usec_t asked;    /* mono */
-	bool pending;    /* data for the first line is awaited, and an empty line was sent at */
-	usec_t reassured;
-	size_t next;
-};
-
-struct refusal {
-	const char *error, *message; /* its name, and a sentence */
-};
-
-/* The piece of the answer that is being made. */
-struct piece {
-	unsigned int walked; /* entries looked at for it: they bound the search */
-	bool end;            /* without an item: there are no more */
-};
-
-static int line_set(struct control_answer *answer, json_t *object)
+static int text_set(struct control_answer *answer, char *text, size_t len)
 {
-	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
-
-	json_decref(object);
 	if (!text)
 		return -ENOMEM;
 	free(answer->line);
 	answer->line = text;
-	answer->len = strlen(text);
-	text[answer->len++] = '\n'; /* where the NUL was */
+	answer->len = len;
 	answer->at = 0;
 	return 0;
+}
+
+static int line_set(struct control_answer *answer, json_t *object)
+{
+	char *text = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	size_t len = text ? strlen(text) : 0;
+
+	json_decref(object);
+	if (text)
+		text[len++] = '\n'; /* where the NUL was */
+	return text_set(answer, text, len);
 }
 
 static json_t *refusal_json(const struct refusal *refusal)
@@ -86,76 +52,6 @@ size_t control_answer_refuse(int error, char *data, size_t cap)
 		return 0;
 	data[len++] = '\n';
 	return len;
-}
-
-/* Services: ours first, in the order of the configuration; then the foreign ones. */
-
-static int services_begin(struct control_answer *answer, struct now now,
-			  struct refusal *ret_refusal)
-{
-	struct status_facts facts;
-	int r = answer->source->services(answer->source->context, answer->asked, &answer->actual,
-					 &ret_refusal->message);
-
-	(void)now;
-	ret_refusal->error = "kernel";
-	if (r < 0)
-		return r;
-	answer->source->facts(answer->source->context, &facts);
-	answer->config = config_ref(facts.config);
-	return 0;
-}
-
-static json_t *real_make(const struct real_server *real)
-{
-	char text[ENDPOINT_TEXT];
-
-	return json_pack("{s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "address",
-			 endpoint_format(&real->endpoint, text), "forwarding",
-			 service_forwarding_name(real->forwarding), "weight",
-			 (json_int_t)real->weight, "active", (json_int_t)real->active, "inactive",
-			 (json_int_t)real->inactive, "persistent", (json_int_t)real->persistent,
-			 "connections", (json_int_t)real->counters.connections);
-}
-
-static json_t *service_make(const struct service *service, const char *name, bool programmed)
-{
-	json_t *reals = json_array();
-	char key[SERVICE_TEXT], text[ENDPOINT_TEXT];
-
-	for (size_t i = 0; i < service->n_real_servers; i++)
-		json_array_append_new(reals, real_make(&service->real_servers[i]));
-	return json_pack(
-		"{s:s?, s:s, s:s?, s:s?, s:I, s:s, s:I, s:b, s:b, s:I, s:o}", "name", name,
-		"service", service_key_format(&service->key, key), "address",
-		service->key.fwmark ? NULL : endpoint_format(&service->key.vip, text), "protocol",
-		service->key.fwmark ? NULL : service_protocol_name(service->key.protocol), "fwmark",
-		(json_int_t)service->key.fwmark, "scheduler", service->scheduler, "persistence_s",
-		(json_int_t)service->persistence, "foreign", name == NULL, "programmed", programmed,
-		"connections", (json_int_t)service->counters.connections, "real_servers", reals);
-}
-
-static json_t *services_next(struct control_answer *answer, struct now now, struct piece *piece)
-{
-	const struct service_set *configured = &answer->config->services;
-	const struct service_set *actual = &answer->actual->set;
-
-	(void)now;
-	(void)piece;
-	while (answer->next < configured->count + actual->count) {
-		size_t i = answer->next++;
-		const struct service *ours, *theirs;
-
-		if (i < configured->count) {
-			ours = &configured->services[i];
-			theirs = service_set_find(actual, &ours->key);
-			return service_make(theirs ? theirs : ours, ours->name, theirs != NULL);
-		}
-		theirs = &actual->services[i - configured->count];
-		if (!service_set_find(configured, &theirs->key))
-			return service_make(theirs, NULL, true);
-	}
-	return NULL;
 }
 
 /* Members: ourselves first. */
@@ -208,9 +104,9 @@ static json_t *peers_next(struct control_answer *answer, struct now now, struct 
 
 /* Connections. */
 
-static const char *origin_name(const struct control_answer *answer,
-			       const struct status_facts *facts, uint64_t id,
-			       struct member_info *info)
+const char *control_answer_director(const struct control_answer *answer,
+				    const struct status_facts *facts, uint64_t id,
+				    struct member_info *info)
 {
 	if (id == facts->identity->id)
 		return facts->identity->certificate.name;
@@ -231,7 +127,7 @@ static const struct origin *origin_find(struct control_answer *answer,
 		return origin;
 	origin->id = id;
 	status_id(id, origin->text);
-	name = origin_name(answer, facts, id, &info);
+	name = control_answer_director(answer, facts, id, &info);
 	snprintf(origin->name, sizeof(origin->name), "%s", *name ? name : origin->text);
 	return origin;
 }
@@ -361,7 +257,7 @@ static json_t *events_next(struct control_answer *answer, struct now now, struct
 	return json_pack("{s:I}", "missed", (json_int_t)lost);
 }
 
-/* Status, and the commands that act: one item. */
+/* Status, and the commands that act on the director: one item. */
 
 static int item_set(struct control_answer *answer, json_t *item)
 {
@@ -398,17 +294,25 @@ static int act(struct control_answer *answer, struct refusal *ret_refusal)
 /* drain, undrain, leave */
 static int drain_begin(struct control_answer *answer, struct now now, struct refusal *ret_refusal)
 {
-	int r = act(answer, ret_refusal);
 	struct status_facts facts;
 	struct node_status status;
+	int r;
 
-	(void)now;
+	if (answer->request.real.ip.family != 0)
+		return control_set_begin(answer, now, ret_refusal);
+	r = act(answer, ret_refusal);
 	if (r < 0)
 		return r;
 	answer->source->facts(answer->source->context, &facts);
 	node_status(facts.node, &status);
 	return item_set(answer, json_pack("{s:b, s:b}", "draining", status.draining, "drained",
 					  status.drained));
+}
+
+static json_t *drain_next(struct control_answer *answer, struct now now, struct piece *piece)
+{
+	return answer->request.real.ip.family != 0 ? control_set_next(answer, now, piece)
+						   : item_next(answer, now, piece);
 }
 
 static int remove_begin(struct control_answer *answer, struct now now, struct refusal *ret_refusal)
@@ -445,10 +349,11 @@ static const struct {
 	[CONTROL_STATUS] = {status_begin, item_next},
 	[CONTROL_MEMBERS] = {NULL, members_next},
 	[CONTROL_PEERS] = {peers_begin, peers_next},
-	[CONTROL_SERVICES] = {services_begin, services_next},
+	[CONTROL_SERVICES] = {control_services_begin, control_services_next},
 	[CONTROL_CONNECTIONS] = {connections_begin, connections_next},
 	[CONTROL_EVENTS] = {events_begin, events_next},
-	[CONTROL_DRAIN] = {drain_begin, item_next},
+	[CONTROL_SET] = {control_set_begin, control_set_next},
+	[CONTROL_DRAIN] = {drain_begin, drain_next},
 	[CONTROL_UNDRAIN] = {drain_begin, item_next},
 	[CONTROL_LEAVE] = {drain_begin, item_next},
 	[CONTROL_REMOVE] = {remove_begin, item_next},
@@ -465,6 +370,12 @@ static int line_next(struct control_answer *answer, struct now now, struct piece
 	if (item) {
 		answer->count++;
 		return line_set(answer, item);
+	}
+	if (piece->text) {
+		char *text = piece->text;
+
+		piece->text = NULL;
+		return text_set(answer, text, strlen(text));
 	}
 	if (!piece->end)
 		return 0;
@@ -564,6 +475,7 @@ void control_answer_free(struct control_answer *answer)
 	json_decref(answer->item);
 	config_free(answer->config);
 	service_list_free(answer->actual);
+	free(answer->matches);
 	free(answer->line);
 	free(answer);
 }

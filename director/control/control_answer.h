@@ -22,12 +22,16 @@ struct control_source {
 	 * -EAGAIN: not yet, io_control_wake() follows; or a negative errno and a sentence. */
 	int (*services)(void *context, usec_t since, struct service_list **ret_list,
 			const char **ret_error);
-	/* Executes drain, undrain, leave and remove. 0, or refused and why: nothing has changed
-	 * then. */
+	/* Executes drain (of the director), undrain, leave and remove. 0, or refused and why:
+	 * nothing has changed then. */
 	int (*act)(void *context, const struct control_request *request, const char **ret_error);
 	/* Begins a reload when *ticket is 0, and sets it. -EAGAIN: it has not ended; 0, or refused
 	 * and why. */
 	int (*reload)(void *context, uint64_t *ticket, const char **ret_error);
+	/* Executes set, and drain of a real server, for real server number `real` of service number
+	 * `service` of the configuration. 0, or refused and why. NULL: it can't be done. */
+	int (*set)(void *context, size_t service, size_t real, enum health_setting setting,
+		   uint32_t weight, const char **ret_error);
 };
 
 /* source is borrowed until the answer is freed. 0 or -ENOMEM. */

@@ -51,12 +51,23 @@ static const struct control_command_spec specs[CONTROL_COMMANDS] = {
 	[CONTROL_SERVICES] =
 		{
 			.name = "services",
+			.fields = CONTROL_SERVICE | CONTROL_REAL,
+			.arguments = "[SERVICE] [REAL]",
 			.summary = "services and their real servers",
-			.help = "Usage: lvsmesh services [--json] [--control PATH]\n"
+			.help = "Usage: lvsmesh services [SERVICE] [REAL] [--json] [--control "
+				"PATH]\n"
 				"\n"
 				"The services and real servers of this kernel: those of the "
 				"configuration first, then those\n"
-				"that lvsmesh leaves alone.\n",
+				"that lvsmesh leaves alone. With SERVICE, a name, or REAL, "
+				"ADDRESS[:PORT], only these.\n"
+				"  WEIGHT    the kernel's\n"
+				"  FILE      the weight of the configuration\n"
+				"  CHECKS    the verdict, how many of the checkers share it, and "
+				"the "
+				"reason of one of them\n"
+				"  OPERATOR  the setting of `lvsmesh set`, and the director that "
+				"it was given on\n",
 		},
 	[CONTROL_CONNECTIONS] =
 		{
@@ -100,18 +111,52 @@ static const struct control_command_spec specs[CONTROL_COMMANDS] = {
 				"and "
 				"why\n",
 		},
+	[CONTROL_SET] =
+		{
+			.name = "set",
+			.fields = CONTROL_SERVICE | CONTROL_REAL | CONTROL_SETTING,
+			.required = CONTROL_REAL | CONTROL_SETTING,
+			.arguments = "[SERVICE] REAL SETTING",
+			.summary = "set a real server's weight on all directors",
+			.help = "Usage: lvsmesh set [SERVICE] REAL weight N [--json] [--control "
+				"PATH]\n"
+				"       lvsmesh set [SERVICE] REAL drain|maintenance|up|reset "
+				"[--json] "
+				"[--control PATH]\n"
+				"\n"
+				"Sets real servers on all directors, until `reset`: it wins over "
+				"the configuration and the\n"
+				"checks, and survives restarts and reloads. REAL is ADDRESS:PORT, "
+				"or "
+				"an ADDRESS: all real\n"
+				"servers of it. Without SERVICE, a name, in all services.\n"
+				"  weight N     N, 0 to 65535, in place of the configuration's "
+				"weight, while it is up\n"
+				"  drain        weight 0: no new connections, present ones go on\n"
+				"  maintenance  weight 0, and not checked\n"
+				"  up           taken as up, whatever the checks say\n"
+				"  reset        the configuration and the checks decide again\n",
+		},
 	[CONTROL_DRAIN] =
 		{
 			.name = "drain",
+			.fields = CONTROL_REAL,
 			.waits = true,
-			.arguments = "[--wait]",
-			.summary = "move the traffic to the other directors, and stay a member",
+			.arguments = "[REAL] [--wait]",
+			.summary = "move the traffic elsewhere: the director's, or a real server's",
 			.help = "Usage: lvsmesh drain [--wait] [--json] [--control PATH]\n"
+				"       lvsmesh drain REAL [--wait] [--json] [--control PATH]\n"
 				"\n"
 				"Removes the VIPs, so that the router sends the traffic to the "
 				"others, and hands over all\n"
 				"connections. The director stays a member.\n"
-				"  --wait  return when the others have all connections\n",
+				"  --wait  return when the others have all connections\n"
+				"\n"
+				"With REAL, ADDRESS[:PORT], the same as `lvsmesh set REAL drain`: "
+				"the real server gets no new\n"
+				"connections, from any director, until `lvsmesh set REAL reset`.\n"
+				"  --wait  return when it has no connections left, on any "
+				"director\n",
 		},
 	[CONTROL_UNDRAIN] =
 		{
@@ -138,6 +183,7 @@ static const struct control_command_spec specs[CONTROL_COMMANDS] = {
 		{
 			.name = "remove",
 			.fields = CONTROL_MEMBER,
+			.required = CONTROL_MEMBER,
 			.arguments = "NAME",
 			.summary = "forget a director that has failed for good",
 			.help = "Usage: lvsmesh remove NAME [--json] [--control PATH]\n"

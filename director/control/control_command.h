@@ -15,6 +15,7 @@ enum control_command {
 	CONTROL_SERVICES,
 	CONTROL_CONNECTIONS,
 	CONTROL_EVENTS,
+	CONTROL_SET,
 	CONTROL_DRAIN,
 	CONTROL_UNDRAIN,
 	CONTROL_LEAVE,
@@ -28,12 +29,16 @@ enum control_field {
 	CONTROL_FILTER = 1,
 	CONTROL_FOLLOW = 2,
 	CONTROL_EVIDENCE = 4,
-	CONTROL_MEMBER = 8, /* the request must have it */
+	CONTROL_MEMBER = 8,
+	CONTROL_SERVICE = 16, /* a service's name */
+	CONTROL_REAL = 32,    /* a real server's address, with or without port */
+	CONTROL_SETTING = 64, /* and weight, if it is one */
 };
 
 struct control_command_spec {
 	const char *name;
 	unsigned int fields;   /* that the request may have: enum control_field */
+	unsigned int required; /* and of these must have */
 	bool waits;            /* lvsmesh can wait until it is done: --wait */
 	const char *arguments; /* in the usage, NULL: none */
 	const char *summary;   /* likewise */

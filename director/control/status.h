@@ -5,6 +5,7 @@
 
 #include <jansson.h>
 
+#include "director/check/health.h"
 #include "director/config/config.h"
 #include "director/event/event_log.h"
 #include "director/event/observer.h"
@@ -40,6 +41,8 @@ struct status_facts {
 	usec_t loaded;
 	uint64_t reloads, reloads_refused;
 	const char *reload_error; /* of the last one, when it was refused */
+
+	const struct health *health; /* of the running configuration; NULL: there is none */
 
 	const struct event_log *events;
 	const struct observer *observer; /* NULL: nothing was observed */

@@ -67,6 +67,7 @@ static int (*const shows[CONTROL_COMMANDS])(const struct ctl_options *options, j
 	[CONTROL_SERVICES] = ctl_services,
 	[CONTROL_CONNECTIONS] = ctl_connections,
 	[CONTROL_EVENTS] = ctl_events,
+	[CONTROL_SET] = ctl_set,
 	[CONTROL_DRAIN] = ctl_drain,
 	[CONTROL_UNDRAIN] = ctl_undrain,
 	[CONTROL_LEAVE] = ctl_leave,
@@ -167,14 +168,22 @@ static int options_parse(const struct control_command_spec *spec, int argc, char
 static int arguments_take(const struct control_command_spec *spec, int count, char **arguments,
 			  json_t *request)
 {
-	int most = spec->fields & CONTROL_FILTER ? INT_MAX : spec->fields & CONTROL_MEMBER ? 1 : 0;
+	int most = spec->fields & CONTROL_FILTER    ? INT_MAX
+		   : spec->fields & CONTROL_SETTING ? 4
+		   : spec->fields & CONTROL_SERVICE ? 2
+		   : spec->fields                   ? 1
+						    : 0;
 	char filter[2048] = "";
 
+	if (spec->fields & (CONTROL_FOLLOW | CONTROL_EVIDENCE))
+		most = 0;
 	if (count > most) {
 		ctl_error("unexpected argument '%s'; see `lvsmesh %s --help`", arguments[most],
 			  spec->name);
 		return CTL_USAGE;
 	}
+	if (spec->fields & CONTROL_REAL)
+		return ctl_real_arguments(spec, count, arguments, request);
 	if (spec->fields & CONTROL_MEMBER && count == 0) {
 		ctl_error("%s takes the name of a director; see `lvsmesh %s --help`", spec->name,
 			  spec->name);

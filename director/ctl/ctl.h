@@ -6,6 +6,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
+#include "director/control/control_command.h"
+
 enum ctl_exit {
 	CTL_DONE = 0,
 	CTL_REFUSED = 1, /* or unhealthy */
@@ -37,11 +39,19 @@ int ctl_peers(const struct ctl_options *options, json_t *request);
 int ctl_services(const struct ctl_options *options, json_t *request);
 int ctl_connections(const struct ctl_options *options, json_t *request);
 int ctl_events(const struct ctl_options *options, json_t *request);
+int ctl_set(const struct ctl_options *options, json_t *request);
 int ctl_drain(const struct ctl_options *options, json_t *request);
 int ctl_undrain(const struct ctl_options *options, json_t *request);
 int ctl_leave(const struct ctl_options *options, json_t *request);
 int ctl_remove(const struct ctl_options *options, json_t *request);
 int ctl_reload(const struct ctl_options *options, json_t *request);
+
+/* The arguments of services, set and drain, [SERVICE] [REAL] [SETTING [N]], become fields of the
+ * request. CTL_DONE or CTL_USAGE, which is printed. */
+int ctl_real_arguments(const struct control_command_spec *spec, int count, char **arguments,
+		       json_t *request);
+/* Waits until the real servers that the request drained have no connections left. */
+int ctl_real_wait(const struct ctl_options *options, const char *real);
 
 /* One question to the daemon. */
 struct ctl_client;

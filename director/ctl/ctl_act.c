@@ -51,13 +51,25 @@ static int is_drained(const struct ctl_options *options)
 	return r;
 }
 
+/* A real server's, not the director's. */
+static int drain_real(const struct ctl_options *options, json_t *request)
+{
+	char real[128];
+	int r;
+
+	snprintf(real, sizeof(real), "%s", json_string_value(json_object_get(request, "real")));
+	r = ctl_set(options, request);
+	return r == CTL_DONE && options->wait ? ctl_real_wait(options, real) : r;
+}
+
 int ctl_drain(const struct ctl_options *options, json_t *request)
 {
-	int r = act(options, request,
-		    options->wait ? "Draining."
-				  : "Draining; `lvsmesh status` says when it is done.");
-	int drained = 0;
+	int drained = 0, r;
 
+	if (json_object_get(request, "real"))
+		return drain_real(options, request);
+	r = act(options, request,
+		options->wait ? "Draining." : "Draining; `lvsmesh status` says when it is done.");
 	if (r != CTL_DONE || !options->wait)
 		return r;
 	while ((drained = is_drained(options)) == 0)

@@ -120,6 +120,7 @@ static int question_send(int fd, const json_t *request)
 
 static int head_read(struct ctl_client *client)
 {
+	static const char *const usage[] = {"filter", "service", "real", "setting"};
 	const char *error, *message;
 	int r = CTL_REFUSED;
 	json_t *head;
@@ -133,8 +134,9 @@ static int head_read(struct ctl_client *client)
 		r = CTL_DONE;
 	} else if (json_unpack(head, "{s:s, s:s}", "error", &error, "message", &message) == 0) {
 		ctl_error("%s", message);
-		if (strcmp(error, "filter") == 0)
-			r = CTL_USAGE;
+		for (size_t i = 0; i < sizeof(usage) / sizeof(usage[0]); i++)
+			if (strcmp(error, usage[i]) == 0)
+				r = CTL_USAGE;
 	} else {
 		broken(client);
 	}

@@ -239,21 +239,119 @@ static const struct column service_columns[] = {
 	{"SCHEDULER", 0, 0},
 	{"FORWARDING", 0, 0},
 	{"WEIGHT", 0, SCOLS_FL_RIGHT},
+	{"FILE", 0, SCOLS_FL_RIGHT},
+	{"CHECKS", 0, 0},
+	{"OPERATOR", 0, 0},
 	{"ACTIVE", 0, SCOLS_FL_RIGHT},
 	{"INACTIVE", 0, SCOLS_FL_RIGHT},
 	{"CONNECTIONS", 0, SCOLS_FL_RIGHT},
 };
 
+static bool is_true(const json_t *object, const char *key)
+{
+	return json_is_true(json_object_get(object, key));
+}
+
+/* "2 of 3 up", "0 of 3 up, DOWN, sorry server": what the checks say of a service. */
+static void service_checks(const json_t *item, char *text, size_t size)
+{
+	const json_t *health = json_object_get(item, "health");
+	struct number up, total;
+
+	text[0] = '\0';
+	if (!json_is_object(health))
+		return;
+	snprintf(text, size, "%s of %s up%s%s%s%s", number_of(health, "up", &up),
+		 number_of(health, "total", &total),
+		 is_true(health, "service_down") ? ", DOWN" : "",
+		 is_true(health, "panic") ? ", PANIC: all are kept" : "",
+		 is_true(health, "sorry_server") ? ", sorry server" : "",
+		 is_true(health, "vip_withdrawn") ? ", VIP withdrawn" : "");
+}
+
+/* "up 3/3", "DOWN 2/3: connection refused": the verdict, how many of the checkers share it, and the
+ * reason of the first of these when it is down. */
+static void real_checks(const json_t *real, char *text, size_t size)
+{
+	const json_t *checkers = json_object_get(real, "checkers"), *vote;
+	const char *verdict = text_of(real, "verdict"), *reason = "";
+	bool down = verdict && strcmp(verdict, "down") == 0;
+	size_t i, counted = 0, same = 0;
+
+	if (!verdict) {
+		snprintf(text, size, "%s", is_true(real, "sorry_server") ? "sorry server" : "-");
+		return;
+	}
+	json_array_foreach(checkers, i, vote)
+	{
+		const char *result = text_of(vote, "result");
+
+		if (!is_true(vote, "counted"))
+			continue;
+		counted++;
+		if (!result || strcmp(result, verdict) != 0)
+			continue;
+		if (same++ == 0 && down && text_of(vote, "reason"))
+			reason = text_of(vote, "reason");
+	}
+	snprintf(text, size, "%s %zu/%zu%s%s%s%s%s", down ? "DOWN" : verdict, same, counted,
+		 is_true(real, "kept") ? ", kept" : "", is_true(real, "removed") ? ", removed" : "",
+		 is_true(real, "slow_start") ? ", slow start" : "", *reason ? ": " : "", reason);
+}
+
+/* "drain (d1)", "weight 5 (d2)" */
+static void real_operator(const json_t *real, char *text, size_t size)
+{
+	const json_t *said = json_object_get(real, "operator");
+	const json_t *weight = json_object_get(said, "weight");
+	char number[24] = "";
+
+	if (json_is_integer(weight))
+		snprintf(number, sizeof(number), " %" JSON_INTEGER_FORMAT,
+			 json_integer_value(weight));
+	if (json_is_object(said))
+		snprintf(text, size, "%s%s (%s)", text_of(said, "setting"), number,
+			 text_of(said, "director"));
+	else
+		snprintf(text, size, "-");
+}
+
+static void real_row(struct libscols_table *table, const json_t *real)
+{
+	struct number weight, file, active, inactive, connections;
+	char address[96], checks[256], setting[96];
+	const char *texts[] = {
+		address,
+		"",
+		"",
+		text_of(real, "forwarding"),
+		number_of(real, "weight", &weight),
+		number_of(real, "file_weight", &file),
+		checks,
+		setting,
+		number_of(real, "active", &active),
+		number_of(real, "inactive", &inactive),
+		number_of(real, "connections", &connections),
+	};
+
+	snprintf(address, sizeof(address), "  -> %s", text_of(real, "address"));
+	real_checks(real, checks, sizeof(checks));
+	real_operator(real, setting, sizeof(setting));
+	row_add(table, texts, sizeof(texts) / sizeof(texts[0]));
+}
+
 static void service_row(struct libscols_table *table, const json_t *item)
 {
-	bool foreign = json_is_true(json_object_get(item, "foreign"));
-	bool programmed = json_is_true(json_object_get(item, "programmed"));
-	struct number weight, active, inactive, connections;
+	struct number connections;
+	char checks[128];
 	const char *service[] = {
 		text_of(item, "service"),
-		foreign ? "(foreign)" : text_of(item, "name"),
+		is_true(item, "foreign") ? "(foreign)" : text_of(item, "name"),
 		text_of(item, "scheduler"),
-		programmed ? "" : "NOT PROGRAMMED",
+		is_true(item, "programmed") ? "" : "NOT PROGRAMMED",
+		"",
+		"",
+		checks,
 		"",
 		"",
 		"",
@@ -262,24 +360,9 @@ static void service_row(struct libscols_table *table, const json_t *item)
 	json_t *real;
 	size_t i;
 
+	service_checks(item, checks, sizeof(checks));
 	row_add(table, service, sizeof(service) / sizeof(service[0]));
-	json_array_foreach(json_object_get(item, "real_servers"), i, real)
-	{
-		char address[96];
-		const char *texts[] = {
-			address,
-			"",
-			"",
-			text_of(real, "forwarding"),
-			number_of(real, "weight", &weight),
-			number_of(real, "active", &active),
-			number_of(real, "inactive", &inactive),
-			number_of(real, "connections", &connections),
-		};
-
-		snprintf(address, sizeof(address), "  -> %s", text_of(real, "address"));
-		row_add(table, texts, sizeof(texts) / sizeof(texts[0]));
-	}
+	json_array_foreach(json_object_get(item, "real_servers"), i, real) real_row(table, real);
 }
 
 int ctl_services(const struct ctl_options *options, json_t *request)

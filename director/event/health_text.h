@@ -17,8 +17,8 @@ void health_text_event(const struct health_notice *notice, const char *subject,
 void health_text_left(enum health_notice_type type, const char *subject, unsigned int total,
 		      struct event *ret_event);
 
-/* Of `total` incidents, left go on: opens, if left is total, or closes. names: the first ones'
- * subjects; first: the event that the first would have had, NULL when it closes. */
+/* A group of `total` incidents, of which `left` go on: opens, if left is total, or closes. names:
+ * the first ones' subjects; first: the event that the first would have had, NULL when it closes. */
 void health_text_group(enum health_notice_type type, const char *subject, unsigned int total,
 		       unsigned int left, const char *names, const struct event *first,
 		       struct event *ret_event);

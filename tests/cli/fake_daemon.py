@@ -7,15 +7,16 @@ import threading
 
 
 @contextlib.contextmanager
-def fake_daemon(path, items):
-    """Answers one request with the items, as director/control/control_answer.h says; yields the requests."""
+def fake_daemon(path, *answers):
+    """Answers a request with each list of items, as director/control/control_answer.h says; yields the requests."""
     requests = []
 
     def serve():
-        with listener.accept()[0] as client, client.makefile("rw") as stream:
-            requests.append(json.loads(stream.readline()))
-            for line in {"ok": True, "command": requests[0]["command"]}, *items, {"end": True, "count": len(items)}:
-                stream.write(json.dumps(line) + "\n")
+        for items in answers:
+            with listener.accept()[0] as client, client.makefile("rw") as stream:
+                requests.append(json.loads(stream.readline()))
+                for line in {"ok": True, "command": requests[-1]["command"]}, *items, {"end": True, "count": len(items)}:
+                    stream.write(json.dumps(line) + "\n")
 
     with socket.socket(socket.AF_UNIX) as listener:
         listener.settimeout(60)

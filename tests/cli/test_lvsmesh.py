@@ -1,6 +1,7 @@
 """The operator's command, without a daemon or with one that is made up: exit statuses, messages, keygen, check."""
 
 import contextlib
+import json
 import os
 import socket
 import stat
@@ -37,7 +38,7 @@ def mode(path):
 
 def test_help():
     assert "keygen" in expect(DONE, "--help").stdout
-    for command in "keygen", "check", "status", "peers", "services", "connections", "events", "reload":
+    for command in "keygen", "check", "status", "peers", "services", "connections", "events", "set", "drain", "reload":
         text = expect(DONE, command, "--help").stdout
         assert text.startswith(f"Usage: lvsmesh {command}"), command
         assert max(map(len, text.splitlines())) <= 96
@@ -55,6 +56,21 @@ def test_help():
     ["events", "extra"],
     ["check"],
     ["check", "a", "b"],
+    ["set"],
+    ["set", "10.1.0.21:80"],
+    ["set", "drain"],
+    ["set", "10.1.0.21:80", "weight"],
+    ["set", "10.1.0.21:80", "weight", "five"],
+    ["set", "10.1.0.21:80", "weight", ""],
+    ["set", "web", "drain"],
+    ["set", "web", "api", "10.1.0.21:80", "drain"],
+    ["set", "10.1.0.21:80", "10.1.0.22:80", "drain", "up"],
+    ["set", "10.1.0.21:80", "drain", "--wait"],
+    ["drain", "web"],
+    ["drain", "web", "10.1.0.21:80"],
+    ["undrain", "10.1.0.21:80"],
+    ["services", "web", "api"],
+    ["services", "web", "10.1.0.21", "10.1.0.22"],
     ["keygen"],
     ["keygen", "king"],
     ["keygen", "cluster"],
@@ -206,6 +222,87 @@ def test_peers(tmp_path):
         "PEER ADDRESS STATE FOR POSITION RECEIVED BEHIND SENT UNSENT LAG OWN REASON".split(),
         "d2 192.0.2.2:7946 ready 9 s 71 80 3 90 4 5 ms 50".split(),
         "00ab - gone - - - - - - - 6 -".split()]
+
+
+def real(address, **fields):
+    return {"address": address, "forwarding": "direct", "weight": 1, "in_kernel": True, "active": 0, "inactive": 0,
+            "persistent": 0, "connections": 0, "sorry_server": False} | fields
+
+
+def test_services(tmp_path):
+    def votes(*results):
+        return [{"director": f"d{i}", "result": result, "counted": i < 4, "since": None, "percent": None,
+                 "reason": f"reason {i}"} for i, result in enumerate(results, 1)]
+
+    drained = {"setting": "drain", "weight": None, "director": "d2", "since": "2027-01-15T08:00:00.000Z"}
+    reals = [real("10.1.0.21:80", file_weight=100, verdict="up", checkers=votes("up", "down", "up"), operator=None, weight=100),
+             real("10.1.0.22:80", file_weight=1, verdict="down", checkers=votes("up", "down", "down", "down"), operator=None,
+                  kept=True, active=3),
+             real("10.1.0.23:80", file_weight=1, verdict=None, checkers=[], operator=drained, weight=0),
+             real("10.1.0.24:80", file_weight=1, verdict="unknown", checkers=[],
+                  operator=drained | {"setting": "weight", "weight": 7}, slow_start=True, weight=7),
+             real("10.1.0.99:80", sorry_server=True)]
+    health = {"up": 1, "down": 1, "total": 4, "service_down": True, "panic": False, "sorry_server": True,
+              "vip_withdrawn": True, "checkers": 3}
+    service = {"name": "web", "service": "tcp 203.0.113.10:80", "scheduler": "wlc", "programmed": True, "foreign": False,
+               "connections": 9, "health": health, "real_servers": reals}
+    said, request = ask(tmp_path, [service], DONE, "services", "web", "10.1.0.21:80")
+    assert request == {"command": "services", "service": "web", "real": "10.1.0.21:80"}
+    assert [" ".join(line.split()) for line in said.splitlines()] == [
+        "SERVICE NAME SCHEDULER FORWARDING WEIGHT FILE CHECKS OPERATOR ACTIVE INACTIVE CONNECTIONS",
+        "tcp 203.0.113.10:80 web wlc 1 of 4 up, DOWN, sorry server, VIP withdrawn 9",
+        "-> 10.1.0.21:80 direct 100 100 up 2/3 - 0 0 0",
+        "-> 10.1.0.22:80 direct 1 1 DOWN 2/3, kept: reason 2 - 3 0 0",
+        "-> 10.1.0.23:80 direct 0 1 - drain (d2) 0 0 0",
+        "-> 10.1.0.24:80 direct 7 1 unknown 0/0, slow start weight 7 (d2) 0 0 0",
+        "-> 10.1.0.99:80 direct 1 - sorry server - 0 0 0"]
+    # a daemon without checks
+    said, request = ask(tmp_path, [service | {"health": None, "real_servers": [real("10.1.0.21:80")]}], DONE, "services")
+    assert request == {"command": "services"}
+    assert said.splitlines()[2].split() == "-> 10.1.0.21:80 direct 1 - - - 0 0 0".split()
+
+
+@pytest.mark.parametrize("arguments, request_fields", [
+    (["10.1.0.21:80", "weight", "50"], {"real": "10.1.0.21:80", "setting": "weight", "weight": 50}),
+    (["web", "10.1.0.21", "weight", "0"], {"service": "web", "real": "10.1.0.21", "setting": "weight", "weight": 0}),
+    (["web", "2001:db8::1", "maintenance"], {"service": "web", "real": "2001:db8::1", "setting": "maintenance"}),
+    (["[2001:db8::1]:80", "reset"], {"real": "[2001:db8::1]:80", "setting": "reset"}),
+    # the daemon knows the settings
+    (["10.1.0.21", "sideways"], {"real": "10.1.0.21", "setting": "sideways"}),
+])
+def test_set(arguments, request_fields, tmp_path):
+    items = [{"service": "web", "address": "10.1.0.21:80", "setting": "weight", "weight": 50},
+             {"service": "api", "address": "10.1.0.21:81", "setting": "drain", "weight": None}]
+    said, request = ask(tmp_path, items, DONE, "set", *arguments)
+    assert request == {"command": "set", **request_fields}
+    assert said == "web 10.1.0.21:80: weight 50\napi 10.1.0.21:81: drain\n"
+
+
+def drained(*counts, setting="drain"):
+    """A list of services with one real server for each number of connections."""
+    return [{"real_servers": [real("10.1.0.21:80", active=count, operator={"setting": setting}), {"active": 0}]}
+            for count in counts]
+
+
+def test_drain_real_server(tmp_path):
+    """Ends after three looks in a row that find no connection, in the kernel or in the table."""
+    done = [{"service": "web", "address": "10.1.0.21:80", "setting": "drain", "weight": None}]
+    entry = {"real": "10.1.0.21:80"}
+    with fake_daemon(tmp_path / "sock", done, drained(5, 2), drained(1), drained(0), [entry], drained(0), [], drained(0), [],
+                     drained(0), []) as requests:
+        result = expect(DONE, "drain", "10.1.0.21", "--wait", "--control", tmp_path / "sock")
+    assert result.stdout == ("web 10.1.0.21:80: drain\n7 connections left.\n1 connections left.\nDrained.\n")
+    assert requests[0] == {"command": "drain", "real": "10.1.0.21"}
+    assert requests[1] == {"command": "services", "real": "10.1.0.21"}
+    assert requests[4] == {"command": "connections", "filter": "real=10.1.0.21"}
+    assert len(requests) == 11
+    (tmp_path / "sock").unlink()
+    with fake_daemon(tmp_path / "sock", done, drained(5), drained(5, setting="up")):
+        result = expect(REFUSED, "drain", "10.1.0.21", "--wait", "--control", tmp_path / "sock")
+    assert "set otherwise meanwhile" in result.stderr
+    (tmp_path / "sock").unlink()
+    said, request = ask(tmp_path, done, DONE, "drain", "10.1.0.21", "--json")
+    assert json.loads(said) == {"drain": done} and request == {"command": "drain", "real": "10.1.0.21"}
 
 
 def test_stopped_daemon(tmp_path):

@@ -35,13 +35,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		check(-r < CONTROL_E_MAX && *control_error_name(-r) != '?');
 		return 0;
 	}
-	check(r == 0 && request.command <= CONTROL_REMOVE);
+	check(r == 0 && request.command < CONTROL_COMMANDS);
 	check(request.command == CONTROL_CONNECTIONS || request.filter.any.ip.family == 0);
 	check(request.command == CONTROL_EVENTS || !request.follow);
 	check(memchr(request.filter.state, '\0', sizeof(request.filter.state)));
 	check(memchr(request.filter.origin, '\0', sizeof(request.filter.origin)));
 	check(memchr(request.filter.protocol, '\0', sizeof(request.filter.protocol)));
 	check(memchr(request.filter.service, '\0', sizeof(request.filter.service)));
+	check(memchr(request.service, '\0', sizeof(request.service)));
+	check(request.setting < HEALTH_SETTINGS && request.weight <= SERVICE_WEIGHT_MAX);
+	check(request.setting == HEALTH_SET_WEIGHT || request.weight == 0);
+	check(request.command != CONTROL_SET || request.real.ip.family != 0);
 	filter(&request.filter);
 	return 0;
 }

@@ -267,6 +267,24 @@ static void test_inheritance(void **state)
 	config_free(config);
 }
 
+/* The source is no part of the digest, and yet a difference. */
+static void test_sources(void **state)
+{
+	struct config *config =
+		parse(HEAD "  check: {type: tcp}\n  real-servers:\n"
+			   "  - {address: 10.1.0.21:443, check: {source: 10.1.0.1}}\n"
+			   "  - {address: 10.1.0.22:443, check: {source: 10.1.0.2}}\n"
+			   "  - {address: 10.1.0.23:443, check: {source: 10.1.0.1}}\n");
+	const struct real_server *real = config->services.services[0].real_servers;
+
+	(void)state;
+	assert_int_equal(config->checks.count, 3);
+	assert_int_equal(real[0].check->source.bytes[3], 1);
+	assert_int_equal(real[1].check->source.bytes[3], 2);
+	assert_ptr_equal(real[2].check, real[0].check);
+	config_free(config);
+}
+
 /* Alike checks are one, whoever has them. */
 static void test_shared(void **state)
 {
@@ -544,12 +562,12 @@ static void test_warnings(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_defaults),   cmocka_unit_test(test_common_keys),
-		cmocka_unit_test(test_http),       cmocka_unit_test(test_other_types),
-		cmocka_unit_test(test_forwarding), cmocka_unit_test(test_inheritance),
-		cmocka_unit_test(test_shared),     cmocka_unit_test(test_policies),
-		cmocka_unit_test(test_digest),     cmocka_unit_test(test_digest_alike),
-		cmocka_unit_test(test_warnings),
+		cmocka_unit_test(test_defaults),     cmocka_unit_test(test_common_keys),
+		cmocka_unit_test(test_http),         cmocka_unit_test(test_other_types),
+		cmocka_unit_test(test_forwarding),   cmocka_unit_test(test_inheritance),
+		cmocka_unit_test(test_shared),       cmocka_unit_test(test_sources),
+		cmocka_unit_test(test_policies),     cmocka_unit_test(test_digest),
+		cmocka_unit_test(test_digest_alike), cmocka_unit_test(test_warnings),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

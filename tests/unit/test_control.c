@@ -1,3 +1,4 @@
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,15 +17,18 @@ static int parse(const char *line, struct control_request *ret_request)
 static void test_commands(void **state)
 {
 	struct control_request request;
-	char line[64];
+	char line[128];
 
 	(void)state;
 	for (int i = 0; i < CONTROL_COMMANDS; i++) {
 		const struct control_command_spec *spec =
 			control_command_spec((enum control_command)i);
 
-		snprintf(line, sizeof(line), "{\"command\": \"%s\"%s}", spec->name,
-			 spec->fields & CONTROL_MEMBER ? ", \"member\": \"d2\"" : "");
+		snprintf(line, sizeof(line), "{\"command\": \"%s\"%s%s}", spec->name,
+			 spec->required & CONTROL_MEMBER ? ", \"member\": \"d2\"" : "",
+			 spec->required & CONTROL_SETTING
+				 ? ", \"real\": \"10.1.0.1\", \"setting\": \"up\""
+				 : "");
 		assert_int_equal(parse(line, &request), 0);
 		assert_int_equal(request.command, i);
 	}
@@ -50,6 +54,26 @@ static void test_refused(void **state)
 		{CONTROL_E_MEMBER, "{\"command\": \"remove\"}"},
 		{CONTROL_E_MEMBER, "{\"command\": \"remove\", \"member\": \"\"}"},
 		{CONTROL_E_MEMBER, "{\"command\": \"remove\", \"member\": 7}"},
+		{CONTROL_E_REAL, "{\"command\": \"set\", \"setting\": \"up\"}"},
+		{CONTROL_E_REAL, "{\"command\": \"set\", \"real\": \"web\", \"setting\": \"up\"}"},
+		{CONTROL_E_REAL, "{\"command\": \"services\", \"real\": 7}"},
+		{CONTROL_E_REAL, "{\"command\": \"drain\", \"real\": \"\"}"},
+		{CONTROL_E_SERVICE, "{\"command\": \"services\", \"service\": \"\"}"},
+		{CONTROL_E_SERVICE, "{\"command\": \"services\", \"service\": []}"},
+		{CONTROL_E_FIELD, "{\"command\": \"drain\", \"service\": \"web\"}"},
+		{CONTROL_E_SETTING, "{\"command\": \"set\", \"real\": \"10.1.0.1\"}"},
+		{CONTROL_E_SETTING,
+		 "{\"command\": \"set\", \"real\": \"10.1.0.1\", \"setting\": \"off\"}"},
+		{CONTROL_E_SETTING,
+		 "{\"command\": \"set\", \"real\": \"10.1.0.1\", \"setting\": \"weight\"}"},
+		{CONTROL_E_SETTING, "{\"command\": \"set\", \"real\": \"10.1.0.1\", \"setting\": "
+				    "\"drain\", \"weight\": 0}"},
+		{CONTROL_E_SETTING, "{\"command\": \"set\", \"real\": \"10.1.0.1\", \"setting\": "
+				    "\"weight\", \"weight\": 65536}"},
+		{CONTROL_E_SETTING, "{\"command\": \"set\", \"real\": \"10.1.0.1\", \"setting\": "
+				    "\"weight\", \"weight\": -1}"},
+		{CONTROL_E_SETTING, "{\"command\": \"set\", \"real\": \"10.1.0.1\", \"setting\": "
+				    "\"weight\", \"weight\": \"5\"}"},
 		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": {}}"},
 		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"client=\"}"},
 		{CONTROL_E_FILTER, "{\"command\": \"connections\", \"filter\": \"state=\"}"},
@@ -145,10 +169,40 @@ static void test_filter(void **state)
 	assert_false(matches("client=192.0.2.1 state=CLOSE"));
 }
 
+static void test_real_servers(void **state)
+{
+	const struct real_server real = {
+		.endpoint = {.ip = {.family = AF_INET, .bytes = {10, 1, 0, 21}}, .port = 443}};
+	const struct service web = {.name = "web"};
+	struct control_request request;
+
+	(void)state;
+	assert_int_equal(parse("{\"command\": \"set\", \"service\": \"web\", \"real\": "
+			       "\"10.1.0.21:443\", \"setting\": \"weight\", \"weight\": 65535}",
+			       &request),
+			 0);
+	assert_int_equal(request.setting, HEALTH_SET_WEIGHT);
+	assert_int_equal(request.weight, 65535);
+	assert_true(control_request_has_service(&request, &web));
+	assert_true(control_request_has_real(&request, &real));
+	assert_int_equal(parse("{\"command\": \"drain\", \"real\": \"10.1.0.21\"}", &request), 0);
+	assert_true(control_request_has_service(&request, &web));
+	assert_true(control_request_has_real(&request, &real));
+	assert_int_equal(parse("{\"command\": \"services\", \"service\": \"api\", \"real\": "
+			       "\"10.1.0.21:80\"}",
+			       &request),
+			 0);
+	assert_false(control_request_has_service(&request, &web));
+	assert_false(control_request_has_real(&request, &real));
+	assert_int_equal(parse("{\"command\": \"services\"}", &request), 0);
+	assert_true(control_request_has_real(&request, &real));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_commands),
+		cmocka_unit_test(test_real_servers),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_filter),
 	};

@@ -192,7 +192,7 @@ struct lines {
 /* Asks, reads in pieces of cap bytes, and takes the lines apart. */
 static void ask(struct world *world, const char *text, size_t cap, struct lines *ret_lines)
 {
-	const struct control_source source = {world, facts_get, services_get, act, reload};
+	const struct control_source source = {world, facts_get, services_get, act, reload, NULL};
 	struct control_answer *answer;
 	struct control_request request;
 	char *all = calloc(1, 4 << 20);
@@ -636,7 +636,7 @@ static void test_awaited(void **state)
 {
 	static const char *const commands[] = {"reload", "services"};
 	struct world *world = *state;
-	const struct control_source source = {world, facts_get, services_get, act, reload};
+	const struct control_source source = {world, facts_get, services_get, act, reload, NULL};
 
 	for (size_t i = 0; i < ARRAY_SIZE(commands); i++) {
 		enum control_progress progress;
@@ -894,7 +894,7 @@ static json_t *line_get(struct control_answer *answer)
 static void test_follow(void **state)
 {
 	struct world *world = *state;
-	const struct control_source source = {world, facts_get, services_get, act, reload};
+	const struct control_source source = {world, facts_get, services_get, act, reload, NULL};
 	const struct control_request request = {.command = CONTROL_EVENTS, .follow = true};
 	struct control_answer *answer;
 	json_t *line;

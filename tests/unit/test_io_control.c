@@ -80,7 +80,7 @@ static int reload(void *context, uint64_t *ticket, const char **ret_error)
 
 static struct control_source source_of(struct world *world)
 {
-	return (struct control_source){world, facts_get, services_get, act, reload};
+	return (struct control_source){world, facts_get, services_get, act, reload, NULL};
 }
 
 static int setup(void **state)
