@@ -75,8 +75,7 @@ int answer_want(const struct sync *sync, struct sync_stream *stream,
 		.skip_len = (unsigned int)message->n_skip,
 		.origin = message->origin,
 		.since = message->since,
-		.settings = message->settings,
-		.peer = stream->peer_id,
+		.facts = message->facts,
 	};
 	for (size_t i = 0; i < message->n_skip; i++)
 		answer->skip[i] = message->skip[i];
@@ -91,13 +90,16 @@ usec_t answer_time(const struct subscriber *subscriber)
 	return subscriber->answer ? subscriber->answer_time + 1 : USEC_NEVER;
 }
 
-static bool wanted(const struct answer *answer, const struct flow *flow,
+static bool wanted(const struct sync *sync, const struct answer *answer, const struct flow *flow,
 		   const struct table_meta *meta)
 {
 	uint64_t hlc = meta->version.hlc;
 
-	return fact_handed_on(flow, meta->version.origin, answer->peer) &&
-	       (hlc < HLC_TIMES || hlc > answer->since) &&
+	/* Others' results are for them to send; ours are in our journal. */
+	if (fact_is_result(flow) &&
+	    (!answer->facts || !fact_is_proved_by(flow, sync->identity->id)))
+		return false;
+	return (hlc < HLC_TIMES || hlc > answer->since) &&
 	       bits_have(answer->ranges.bits, RANGE_OF(meta->range)) &&
 	       origin_wanted(answer, meta->version.origin);
 }
@@ -105,16 +107,16 @@ static bool wanted(const struct answer *answer, const struct flow *flow,
 /* Connections, then facts. 0: the walk has ended. */
 static table_ref walk_next(const struct sync *sync, struct answer *answer)
 {
-	table_ref ref = answer->settings ? 0 : table_walk(sync->table, &answer->walk);
+	table_ref ref = answer->facts ? 0 : table_walk(sync->table, &answer->walk);
 
-	return ref ? ref : table_fact_walk(sync->table, &answer->facts);
+	return ref ? ref : table_fact_walk(sync->table, &answer->walk_facts);
 }
 
 /* Returns whether the walk has ended. */
 static bool collect(struct sync *sync, struct answer *answer, struct now now)
 {
 	for (unsigned int i = 0; i < WALK_BUDGET && !answer->nothing; i++) {
-		uint64_t walk = answer->walk, facts = answer->facts;
+		uint64_t walk = answer->walk, facts = answer->walk_facts;
 		table_ref ref = walk_next(sync, answer);
 		struct table_meta meta;
 		struct entry entry;
@@ -122,9 +124,10 @@ static bool collect(struct sync *sync, struct answer *answer, struct now now)
 		if (!ref)
 			return true;
 		table_get(sync->table, ref, &entry, &meta);
-		if (wanted(answer, &entry.flow, &meta) && !sync_batch_collect(sync, ref, now)) {
+		if (wanted(sync, answer, &entry.flow, &meta) &&
+		    !sync_batch_collect(sync, ref, now)) {
 			answer->walk = walk;
-			answer->facts = facts;
+			answer->walk_facts = facts;
 			return false;
 		}
 	}
@@ -141,7 +144,7 @@ size_t answer_output(struct sync *sync, struct sync_stream *stream, struct now n
 	};
 
 	assert(subscriber->answer);
-	batch_clear(sync->batch);
+	sync_batch_begin(sync, subscriber->facts);
 	head.wanted_end = collect(sync, subscriber->answer, now);
 	if (head.wanted_end) {
 		free(subscriber->answer);

@@ -7,7 +7,7 @@
 #include "sync/sync_private.h"
 
 #define SUMS_SIZE (RANGES * 8)
-#define SETTINGS_SIZE (SETTINGS_PARTS * 8)
+#define FACTS_SIZE (FACTS_PARTS * 8)
 
 #define INTERVAL (30 * USEC_PER_SEC) /* on average */
 /* Younger entries may still be on their way. */
@@ -28,24 +28,24 @@ bool anti_entropy_covers(struct table_version version, const struct entry *entry
 	       (sync_entry_endless(entry) || since + lifetime > hlc_wall(horizon) + REMAINS);
 }
 
+/* publisher: whose sums they are. */
 static void add(struct sums *sums, const struct entry *entry, const struct table_meta *meta,
-		bool minus)
+		uint64_t publisher, bool minus)
 {
 	uint64_t digest = entry_digest(&entry->flow, meta->version);
 	unsigned int part = RANGE_OF(meta->range);
 	uint64_t *sum = &sums->connections[part];
 
-	/* A result that its own journal did not bring is repaired by its next version. */
-	if (fact_is_setting(&entry->flow))
-		sum = &sums->settings[part / SETTINGS_RANGES];
+	if (fact_is_proved_by(&entry->flow, publisher))
+		sum = &sums->facts[part / FACTS_RANGES];
 	else if (flow_is_fact(&entry->flow))
 		return;
 	*sum += minus ? -digest : digest;
 }
 
-/* Adds to the sums, or takes from them. True: the walk has ended. */
-static bool sum(const struct sync *sync, uint64_t horizon, struct sums_walk *walk, bool minus,
-		struct sums *sums)
+/* Adds to our sums, or takes from a peer's. True: the walk has ended. */
+static bool sum(const struct sync *sync, uint64_t publisher, uint64_t horizon,
+		struct sums_walk *walk, struct sums *sums)
 {
 	for (unsigned int i = 0; i < BUDGET; i++) {
 		table_ref ref = table_walk(sync->table, &walk->connections);
@@ -59,7 +59,7 @@ static bool sum(const struct sync *sync, uint64_t horizon, struct sums_walk *wal
 		table_get(sync->table, ref, &entry, &meta);
 		if (table_list_shared(meta.list) &&
 		    anti_entropy_covers(meta.version, &entry, horizon))
-			add(sums, &entry, &meta, minus);
+			add(sums, &entry, &meta, publisher, publisher != sync->identity->id);
 	}
 	return false;
 }
@@ -102,7 +102,8 @@ static void publish(struct sync *sync, struct now now)
 		digest->walk = (struct sums_walk){0};
 		memset(&digest->sums, 0, sizeof(digest->sums));
 	}
-	if (digest->walking && sum(sync, digest->horizon, &digest->walk, false, &digest->sums)) {
+	if (digest->walking &&
+	    sum(sync, sync->identity->id, digest->horizon, &digest->walk, &digest->sums)) {
 		struct sync_stream *stream = next_peer(sync, now);
 
 		digest->walking = false;
@@ -117,16 +118,16 @@ size_t anti_entropy_output(struct sync *sync, struct subscriber *subscriber, uin
 {
 	Lvsmesh__Pb__Sums message = LVSMESH__PB__SUMS__INIT;
 	const struct anti_entropy_sums *digest = &sync->digest;
-	uint8_t sums[SUMS_SIZE], settings[SETTINGS_SIZE];
+	uint8_t sums[SUMS_SIZE], facts[FACTS_SIZE];
 
 	subscriber->digest_due = false;
 	for (unsigned int i = 0; i < RANGES; i++)
 		store_le64(sums + 8 * i, digest->ended.connections[i]);
-	for (unsigned int i = 0; i < SETTINGS_PARTS; i++)
-		store_le64(settings + 8 * i, digest->ended.settings[i]);
+	for (unsigned int i = 0; i < FACTS_PARTS; i++)
+		store_le64(facts + 8 * i, digest->ended.facts[i]);
 	message.horizon = digest->ended_horizon;
-	message.settings.data = settings;
-	message.settings.len = sizeof(settings);
+	message.facts.data = facts;
+	message.facts.len = sizeof(facts);
 	message.sums.data = sums;
 	message.sums.len = sizeof(sums);
 	return lvsmesh__pb__sums__pack(&message, data);
@@ -158,7 +159,7 @@ int anti_entropy_receive(struct sync *sync, struct sync_stream *stream,
 	if (!subscription->begun)
 		return -SYNC_E_KIND;
 	if (message->sums.len != SUMS_SIZE ||
-	    (message->settings.len != 0 && message->settings.len != SETTINGS_SIZE))
+	    (message->facts.len != 0 && message->facts.len != FACTS_SIZE))
 		return -SYNC_E_MALFORMED;
 	/* However often this peer sends its sums, the others have their turn. */
 	if (compare->stream || !sync->join.complete || !subscription_caught_up(subscription) ||
@@ -167,23 +168,23 @@ int anti_entropy_receive(struct sync *sync, struct sync_stream *stream,
 	compare->stream = stream;
 	compare->walk = (struct sums_walk){0};
 	compare->horizon = message->horizon;
-	compare->settings = message->settings.len != 0;
+	compare->facts = message->facts.len != 0;
 	for (unsigned int i = 0; i < RANGES; i++)
 		compare->sums.connections[i] = load_le64(message->sums.data + 8 * i);
-	for (unsigned int i = 0; compare->settings && i < SETTINGS_PARTS; i++)
-		compare->sums.settings[i] = load_le64(message->settings.data + 8 * i);
+	for (unsigned int i = 0; compare->facts && i < FACTS_PARTS; i++)
+		compare->sums.facts[i] = load_le64(message->facts.data + 8 * i);
 	return 0;
 }
 
 static void note_parts(const struct anti_entropy_compare *compare,
 		       struct subscription *subscription)
 {
-	subscription->differ = subscription->settings_differ = (struct ranges){0};
+	subscription->differ = subscription->facts_differ = (struct ranges){0};
 	for (unsigned int i = 0; i < RANGES; i++) {
 		if (compare->sums.connections[i] != 0)
 			bits_add(subscription->differ.bits, i);
-		if (compare->settings && compare->sums.settings[i / SETTINGS_RANGES] != 0)
-			bits_add(subscription->settings_differ.bits, i);
+		if (compare->facts && compare->sums.facts[i / FACTS_RANGES] != 0)
+			bits_add(subscription->facts_differ.bits, i);
 	}
 }
 
@@ -199,12 +200,12 @@ bool anti_entropy_take(struct sync *sync, struct subscription *subscription)
 }
 
 /* There are few: one Want for all. */
-bool anti_entropy_take_settings(struct subscription *subscription)
+bool anti_entropy_take_facts(struct subscription *subscription)
 {
 	unsigned int from = 0;
 
 	subscription->covered = 0;
-	return ask_parts(subscription, &subscription->settings_differ, RANGES, &from) > 0;
+	return ask_parts(subscription, &subscription->facts_differ, RANGES, &from) > 0;
 }
 
 /* Entries that always change differ in vain: we request the rest only while answers repair any. */
@@ -226,7 +227,8 @@ void anti_entropy_tick(struct sync *sync, struct now now)
 	struct subscription *subscription;
 
 	publish(sync, now);
-	if (!compare->stream || !sum(sync, compare->horizon, &compare->walk, true, &compare->sums))
+	if (!compare->stream ||
+	    !sum(sync, compare->stream->peer_id, compare->horizon, &compare->walk, &compare->sums))
 		return;
 	assert(compare->stream->is_subscription);
 	subscription = &compare->stream->subscription;

@@ -40,6 +40,19 @@ static bool orphan_take(const struct sync *sync, struct subscription *subscripti
 	return false;
 }
 
+/* We have a part of its journal from others, without its results. */
+static bool facts_take(const struct sync *sync, struct sync_stream *stream)
+{
+	struct subscription *subscription = &stream->subscription;
+	const struct journal *known = progress_find(sync, stream->peer_id, subscription->journal);
+
+	if (!subscription->facts || !known || !known->lacks)
+		return false;
+	subscription->horizon = 0;
+	memset(&subscription->wanted, 0xff, sizeof(subscription->wanted));
+	return true;
+}
+
 bool ask_has_all(const struct sync *sync, const struct subscription *subscription)
 {
 	bool all =
@@ -81,12 +94,14 @@ void ask_next(struct sync *sync, struct sync_stream *stream)
 		return;
 	if (join_take(sync, stream))
 		subscription->ask = ASK_SHARE;
+	else if (facts_take(sync, stream))
+		subscription->ask = ASK_FACTS;
 	else if (sync->join.done && orphan_take(sync, subscription))
 		subscription->ask = ASK_ORPHANS;
 	else if (anti_entropy_take(sync, subscription))
 		subscription->ask = ASK_DIFFERENCE;
-	else if (anti_entropy_take_settings(subscription))
-		subscription->ask = ASK_SETTINGS;
+	else if (anti_entropy_take_facts(subscription))
+		subscription->ask = ASK_FACTS;
 	subscription->ask_due = subscription->ask != ASK_NOTHING;
 }
 
@@ -112,6 +127,8 @@ void ask_ended(struct sync *sync, struct sync_stream *stream)
 	} else if (ask == ASK_ORPHANS) {
 		progress_note(sync, &subscription->orphan);
 		sync->orphans_changes++;
+	} else if (ask == ASK_FACTS && subscription->horizon == 0) {
+		progress_lacks_nothing(sync, stream->peer_id, subscription->journal);
 	}
 }
 
@@ -174,6 +191,6 @@ size_t ask_output(struct sync *sync, struct sync_stream *stream, uint8_t *data)
 		message.origin = subscription->orphan.id;
 		message.since = subscription->since;
 	}
-	message.settings = subscription->ask == ASK_SETTINGS;
+	message.facts = subscription->ask == ASK_FACTS;
 	return lvsmesh__pb__want__pack(&message, data);
 }

@@ -66,14 +66,15 @@ static bool fact_unpack(const struct entry *entry, struct table_version version,
 	return true;
 }
 
-bool fact_is_setting(const struct flow *flow)
+bool fact_is_proved_by(const struct flow *flow, uint64_t director)
 {
-	return flow_is_fact(flow) && flow->vport == FACT_SETTING;
+	return flow_is_fact(flow) &&
+	       (flow->vport == FACT_SETTING || load_le64(flow->vaddr) == director);
 }
 
-bool fact_handed_on(const struct flow *flow, uint64_t origin, uint64_t peer)
+bool fact_is_result(const struct flow *flow)
 {
-	return !flow_is_fact(flow) || fact_is_setting(flow) || origin == peer;
+	return flow_is_fact(flow) && flow->vport == FACT_RESULT;
 }
 
 /* Publishing */
@@ -107,8 +108,9 @@ int sync_publish(struct sync *sync, const struct fact *fact, struct now now)
 
 /* Learning */
 
-/* A peer has a version of ours above that which we hold, and published in this life: of an earlier
- * life whose clock was ahead, or forged. Ours is the newest, and gets a version above it. */
+/* A peer has a setting of ours in a version above that which we published in this life: of an
+ * earlier life whose clock was ahead, or forged. Ours is the newest, and gets a version above it.
+ */
 static bool outdo_returned(struct sync *sync, const struct entry *entry,
 			   struct table_version version, struct now now)
 {
@@ -126,20 +128,22 @@ static bool outdo_returned(struct sync *sync, const struct entry *entry,
 	return true;
 }
 
-/* Only its own journal brings a result. That others have one of ours tells its version. */
-static bool is_believed(struct sync *sync, const struct fact *fact, uint64_t peer, bool wanted)
+/* Results of a director are in the order in which it sends them, whatever their versions: it may
+ * have started since, with its clock set back. */
+static void make_way(struct sync *sync, const struct entry *entry, struct table_version version)
 {
-	if (fact->kind == FACT_SETTING || (fact->origin == peer && !wanted))
-		return true;
-	if (fact->origin == sync->identity->id)
-		sync->counters.facts_returned++;
-	else
-		sync->counters.facts_handed_on++;
-	return false;
+	table_ref ref = table_find(sync->table, &entry->flow);
+	struct table_meta meta;
+
+	if (!ref)
+		return;
+	table_get(sync->table, ref, NULL, &meta);
+	if (meta.version.hlc > version.hlc)
+		table_drop(sync->table, ref);
 }
 
 bool fact_merge(struct sync *sync, const struct entry *entry, struct table_version version,
-		uint32_t age, uint64_t peer, bool wanted, struct now now)
+		uint32_t age, uint64_t peer, struct now now)
 {
 	struct table_displaced displaced;
 	struct fact fact;
@@ -149,16 +153,20 @@ bool fact_merge(struct sync *sync, const struct entry *entry, struct table_versi
 		return false;
 	}
 	hlc_observe(&sync->hlc, version.hlc);
-	if (version.origin == sync->identity->id && outdo_returned(sync, entry, version, now)) {
-		sync->counters.facts_returned++;
+	if (!fact_is_proved_by(&entry->flow, peer)) {
+		sync->counters.facts_handed_on++;
 		return false;
 	}
-	if (!is_believed(sync, &fact, peer, wanted))
-		return false;
 	if (!sync_entry_lives(entry, age)) {
 		sync->counters.expired++;
 		return false;
 	}
+	if (version.origin == sync->identity->id && outdo_returned(sync, entry, version, now)) {
+		sync->counters.facts_returned++;
+		return false;
+	}
+	if (fact.kind == FACT_RESULT)
+		make_way(sync, entry, version);
 	switch (table_merge(sync->table, entry, version, mono_seconds(now) - MIN(age, SECONDS_BASE),
 			    &displaced)) {
 	case TABLE_CHANGED:

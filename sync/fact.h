@@ -17,13 +17,13 @@ struct sync;
 #define FACT_VALUE_MAX 200
 
 enum fact_kind {
-	/* One per key and origin. It counts only in its origin's own journal, whose batches that
-	 * director signed: a member can lie about its own results, never about another's. So our
-	 * own results of an earlier life do not come back, and those of a director to which no
-	 * stream leads are not known. */
+	/* One per key and origin. It is taken only out of a batch that its origin signed: a member
+	 * can lie about its own results, never about another's. So our own of an earlier life do
+	 * not come back, and those of a director to which no stream leads are not known. The last
+	 * one that the origin sent holds, whatever its hlc: its clock may have been set back. */
 	FACT_RESULT = 1,
-	/* One per key, the newest, which any member may make and hand on. Ours of an earlier life
-	 * come back from the others. */
+	/* One per key, the newest by hlc, which any member may make and hand on. Ours of an earlier
+	 * life come back from the others. */
 	FACT_SETTING = 2,
 };
 
@@ -57,8 +57,9 @@ struct fact {
 int sync_publish(struct sync *sync, const struct fact *fact, struct now now);
 
 /* Pulls the next fact that is news here: learned from a peer, or a setting of ours of an earlier
- * life that a peer returned; the newest version alone, those that ended (len 0) too. False: there
- * is none. */
+ * life that a peer returned. What is pulled last of a kind, key and origin (of a setting: of its
+ * key) holds; changes that follow each other fast are pulled once, and those that ended (len 0) are
+ * pulled too. False: there is none. */
 bool sync_fact_next(struct sync *sync, struct now now, struct fact *ret_fact);
 bool sync_fact_pending(const struct sync *sync);
 

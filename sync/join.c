@@ -44,6 +44,7 @@ static void join_done(struct sync *sync)
 	join->goal = sync->counters.injected + on_the_way(sync);
 	for (unsigned int i = 0; join->shares_done == join->shares && i < join->seen_len; i++) {
 		join->seen[i].streamed = join->seen[i].position;
+		join->seen[i].lacks = true;
 		progress_note(sync, &join->seen[i]);
 	}
 	sync->orphans_changes++;

@@ -34,9 +34,20 @@ void progress_note(struct sync *sync, const struct journal *journal)
 		note.position = MAX(note.position, known[i].position);
 		note.streamed = MAX(note.streamed, known[i].streamed);
 		note.hlc = MAX(note.hlc, known[i].hlc);
+		note.lacks |= known[i].lacks;
 	}
 	memmove(&known[1], &known[0], i * sizeof(*known));
 	known[0] = note;
+}
+
+void progress_lacks_nothing(struct sync *sync, uint64_t id, uint64_t journal)
+{
+	for (unsigned int i = 0; i < PROGRESS_MAX && sync->progress[i].id; i++) {
+		struct journal *known = &sync->progress[i];
+
+		if (known->id == id && known->journal == journal)
+			known->lacks = false;
+	}
 }
 
 bool progress_now(const struct sync *sync, const struct journal *journal)

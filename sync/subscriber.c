@@ -24,6 +24,13 @@ void subscriber_heartbeat_now(struct sync *sync)
 
 /* Batches */
 
+void sync_batch_begin(struct sync *sync, bool facts)
+{
+	batch_clear(sync->batch);
+	sync->batch_facts = facts;
+	sync->batch_any_facts = false;
+}
+
 bool sync_batch_collect(struct sync *sync, table_ref ref, struct now now)
 {
 	struct table_meta meta;
@@ -32,6 +39,9 @@ bool sync_batch_collect(struct sync *sync, table_ref ref, struct now now)
 
 	table_get(sync->table, ref, &entry, &meta);
 	age = mono_seconds(now) - meta.refreshed;
+	sync->batch_any_facts |= flow_is_fact(&entry.flow);
+	if (flow_is_fact(&entry.flow) && !sync->batch_facts)
+		return true;
 	return !table_list_shared(meta.list) || !sync_entry_lives(&entry, age) ||
 	       batch_add(sync->batch, &entry, meta.version, age);
 }
@@ -103,11 +113,13 @@ static void make_batch(struct sync *sync, const struct subscriber *subscriber, s
 	struct made *made = &sync->made;
 	struct batch_head head = {.first = subscriber->sent};
 
-	batch_clear(sync->batch);
+	sync_batch_begin(sync, subscriber->facts);
 	head.last = collect_journal(sync, head.first, collect_end(sync, subscriber), now);
 	assert(head.last >= head.first && head.last <= table_position(sync->table));
 	made->valid = true;
 	made->whole = head.last == table_position(sync->table);
+	made->facts = sync->batch_facts;
+	made->any_facts = sync->batch_any_facts;
 	made->first = head.first;
 	made->last = head.last;
 	made->entries = batch_count(sync->batch);
@@ -124,6 +136,7 @@ static bool made_fits(const struct sync *sync, const struct subscriber *subscrib
 	const struct made *made = &sync->made;
 
 	return made->valid && made->first == subscriber->sent &&
+	       (!made->any_facts || made->facts == subscriber->facts) &&
 	       now.mono < made->time + MADE_LIFETIME;
 }
 
@@ -192,6 +205,7 @@ static size_t output_begin(const struct sync *sync, struct subscriber *subscribe
 	message.start = subscriber->acked;
 	message.end = subscriber->end;
 	message.origins = WANT_SKIP_MAX;
+	message.facts = true;
 	return lvsmesh__pb__begin__pack(&message, data);
 }
 
@@ -306,6 +320,7 @@ int subscriber_subscribe(struct sync *sync, struct sync_stream *stream,
 		return -SYNC_E_KIND;
 	subscriber->subscribed = true;
 	subscriber->heartbeat_due = true;
+	subscriber->facts = message->facts;
 	subscriber->orphans_max = message->journals ? message->journals : ORIGINS_UNSAID;
 	subscriber->end = table_position(sync->table);
 	if (message->journal == sync->journal && message->position <= subscriber->end)

@@ -24,6 +24,7 @@ static size_t output_subscribe(const struct sync *sync, struct sync_stream *stre
 
 	stream->subscription.subscribed = true;
 	message.journals = ORPHANS_MAX;
+	message.facts = true;
 	if (left) {
 		message.journal = stream->subscription.journal = left->journal;
 		message.position = stream->subscription.position = left->streamed;
@@ -85,6 +86,7 @@ int subscription_begin(struct sync *sync, struct sync_stream *stream,
 		return -SYNC_E_POSITION;
 	subscription->begun = true;
 	subscription->skip_max = message->origins ? message->origins : ORIGINS_UNSAID;
+	subscription->facts = message->facts;
 	subscription->ack_after = ACK_IDLE;
 	subscription->journal = message->journal;
 	subscription->position = message->start;

@@ -357,7 +357,7 @@ void sync_merge_batch(struct sync *sync, const struct sync_stream *stream, bool 
 				merged.hlc = MAX(merged.hlc, versions[i].hlc);
 			news = flow_is_fact(&entries[i].flow)
 				       ? fact_merge(sync, &entries[i], versions[i], ages[i],
-						    stream->peer_id, wanted, now)
+						    stream->peer_id, now)
 				       : merge(sync, &entries[i], versions[i], ages[i], since, now);
 			if (!news)
 				continue;

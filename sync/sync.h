@@ -226,9 +226,9 @@ struct sync_status {
 	uint64_t templates_differ, templates_late;
 	uint64_t templates_replaced, templates_ignored;
 	/* Facts (sync/fact.h), which no number above but `expired` has: held. Since the start:
-	 * published by us; news from peers, and facts of theirs that were none; ours of an earlier
-	 * life that peers had. Left out: malformed; another director's result that was handed on,
-	 * which proves nothing; no room. */
+	 * published by us; news from peers, and facts of theirs that were none; settings of ours
+	 * that peers had in a higher version, of an earlier life. Left out: malformed; a result
+	 * that another director than its origin sent, which proves nothing; no room. */
 	uint64_t facts, facts_published, facts_learned, facts_stale, facts_returned;
 	uint64_t facts_malformed, facts_handed_on, facts_full;
 };

@@ -33,6 +33,7 @@ struct journal {
 	uint64_t journal, position;
 	uint64_t streamed; /* up to there by itself, or with all that took the place of it */
 	uint64_t hlc;      /* no captured version above it is in what was applied; 0: not known */
+	bool lacks;        /* some of it came in the shares of a start, which have no results */
 };
 
 /* A peer whose stream ended, and the highest version known when it was heard last. */
@@ -55,9 +56,8 @@ struct answer {
 	uint64_t walk;
 	uint64_t origin; /* 0: any */
 	uint64_t since;
-	bool settings;  /* only these */
-	uint64_t facts; /* the walk over facts, behind that over connections */
-	uint64_t peer;  /* who asks */
+	bool facts;          /* only these, our own results too */
+	uint64_t walk_facts; /* behind the walk over connections */
 	struct ranges ranges;
 	unsigned int skip_len;
 	uint64_t skip[WANT_SKIP_MAX]; /* in order */
@@ -69,6 +69,7 @@ struct answer {
 
 struct subscriber {
 	bool subscribed, begun;
+	bool facts;          /* the peer takes facts */
 	bool heartbeat_due;  /* at once */
 	uint64_t sent;       /* up to there it was sent the journal */
 	uint64_t acked, end; /* the journal's tail when it subscribed */
@@ -96,7 +97,7 @@ enum ask {
 	ASK_SHARE,      /* of the start's */
 	ASK_ORPHANS,    /* the orphaned tail of a dead director's journal */
 	ASK_DIFFERENCE, /* parts of the key space whose sums differ */
-	ASK_SETTINGS,   /* the same, of the settings alone */
+	ASK_FACTS,      /* the same of facts, or all of them */
 };
 
 struct subscription {
@@ -110,13 +111,14 @@ struct subscription {
 	bool ask_due;          /* the Want has to be sent first */
 	struct ranges wanted;  /* the parts that the Want is for */
 	bool donor;            /* join.c has seen which orphans it knows */
+	bool facts;            /* the publisher knows of facts */
 	unsigned int skip_max; /* origins that the publisher takes in a Want */
 	struct journal orphan; /* ASK_ORPHANS: how far it will be followed then */
 	uint64_t since;
 	uint64_t since_away; /* the highest version known when the peer was heard before, or 0 */
 	/* ASK_DIFFERENCE: the parts not requested yet, and the horizon up to which both should have
 	 * had the same. */
-	struct ranges differ, settings_differ;
+	struct ranges differ, facts_differ;
 	unsigned int covered; /* news in the answer that the sums cover */
 	uint64_t horizon;
 	struct orphans *orphans; /* owned: the publisher's last Orphans; NULL: empty */
@@ -139,6 +141,8 @@ struct sync_stream {
 struct made {
 	bool valid;
 	bool whole; /* up to the journal's end */
+	bool facts; /* for peers that take facts, or for others; else it has none, and is for all */
+	bool any_facts;
 	uint64_t first, last;
 	unsigned int entries;
 	size_t len;
@@ -189,14 +193,14 @@ struct sync_join {
 	usec_t alone; /* mono, since when there is no donor */
 };
 
-/* The sums over parts of the key space: the connections', and the settings', whose parts are
- * larger. */
-#define SETTINGS_PARTS 64u
-#define SETTINGS_RANGES (RANGES / SETTINGS_PARTS)
+/* The sums over parts of the key space: of connections; of facts, that is settings and the
+ * publisher's own results, whose parts are larger. */
+#define FACTS_PARTS 64u
+#define FACTS_RANGES (RANGES / FACTS_PARTS)
 
 struct sums {
 	uint64_t connections[RANGES];
-	uint64_t settings[SETTINGS_PARTS];
+	uint64_t facts[FACTS_PARTS];
 };
 
 /* Two walks: over connections, and over facts. */
@@ -225,7 +229,7 @@ struct anti_entropy_compare {
 	uint64_t horizon;
 	struct sums_walk walk;
 	struct sums sums; /* the peer's, less ours */
-	bool settings;    /* the peer sent theirs: an older build has none */
+	bool facts;       /* the peer sent theirs: an older build has none */
 };
 
 /* Progress with the templates that the kernel holds with another real server. */
@@ -282,6 +286,7 @@ struct sync {
 	bool draining;
 	uint32_t review; /* how many of TABLE_LOCAL the policy has yet to judge again */
 	struct batch *batch;
+	bool batch_facts, batch_any_facts; /* as in struct made, of the batch being made */
 	struct batch_reader *reader;
 	struct made made;
 	uint64_t front;    /* how far in the journal any peer was sent, and when */
@@ -340,14 +345,12 @@ static inline bool sync_entry_lives(const struct entry *entry, uint32_t age)
 }
 
 /* fact.c */
-bool fact_is_setting(const struct flow *flow);
-/* True if we hand the entry, of that origin, on to the peer, outside our journal: no results but
- * the peer's own. */
-bool fact_handed_on(const struct flow *flow, uint64_t origin, uint64_t peer);
-/* Merges a fact of a batch of that peer, part of an answer to a Want or of the journal. True: it
- * was news. */
+/* True for a result of that director, or a setting: that director's batches prove it. */
+bool fact_is_proved_by(const struct flow *flow, uint64_t director);
+bool fact_is_result(const struct flow *flow);
+/* Merges a fact of a batch that the peer signed. True: it was news. */
 bool fact_merge(struct sync *sync, const struct entry *entry, struct table_version version,
-		uint32_t age, uint64_t peer, bool wanted, struct now now);
+		uint32_t age, uint64_t peer, struct now now);
 
 /* sync_policy.c: the list for an entry that the kernel reported, or that was found in it and, if it
  * is known already, stays where it is. TABLE_LISTS: none, it is not to be held. */
@@ -387,6 +390,8 @@ void subscriber_tick(struct sync *sync, struct now now);
 uint64_t subscriber_unsent(const struct sync *sync, const struct subscriber *subscriber);
 /* Sends all peers a heartbeat at once: we are complete. */
 void subscriber_heartbeat_now(struct sync *sync);
+/* Begins a batch, for peers that take facts or for others. */
+void sync_batch_begin(struct sync *sync, bool facts);
 /* Adds an entry to the batch being made, unless it has expired or is not shared. False: it is
  * full. */
 bool sync_batch_collect(struct sync *sync, table_ref ref, struct now now);
@@ -434,6 +439,8 @@ bool subscription_caught_up(const struct subscription *subscription);
 const struct journal *progress_find(const struct sync *sync, uint64_t id, uint64_t journal);
 /* Notes it, unless more is known. */
 void progress_note(struct sync *sync, const struct journal *journal);
+/* Of this journal its director's results have come by now. */
+void progress_lacks_nothing(struct sync *sync, uint64_t id, uint64_t journal);
 /* Some subscription follows it now. */
 bool progress_now(const struct sync *sync, const struct journal *journal);
 size_t progress_output(struct sync *sync, struct subscriber *subscriber, struct now now,
@@ -465,8 +472,8 @@ int anti_entropy_receive(struct sync *sync, struct sync_stream *stream,
 			 const Lvsmesh__Pb__Sums *message, struct now now);
 /* The next of the parts that differ at this publisher, to be asked for: false: there are none. */
 bool anti_entropy_take(struct sync *sync, struct subscription *subscription);
-/* The parts whose settings differ, likewise. */
-bool anti_entropy_take_settings(struct subscription *subscription);
+/* The parts whose facts differ, likewise. */
+bool anti_entropy_take_facts(struct subscription *subscription);
 void anti_entropy_answered(struct subscription *subscription);
 void anti_entropy_dropped(struct sync *sync, const struct sync_stream *stream);
 

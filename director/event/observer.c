@@ -414,8 +414,13 @@ enum observer_refusal observer_refusal(const char *group, const char *name)
 					       "nonce",   "unproven", "unknown",  "ahead",
 					       "accuser", "removal",  "relay",    "rollback"};
 
+	static const char *const facts[] = {"malformed", "handed_on", "full"};
+
 	if (strcmp(group, "sync") == 0)
 		return OBSERVER_ALARMING;
+	if (strcmp(group, "facts") == 0)
+		return is_one_of(name, facts, ARRAY_SIZE(facts)) ? OBSERVER_ALARMING
+								 : OBSERVER_NO_REFUSAL;
 	if (strcmp(group, "session") == 0)
 		return is_one_of(name, own, ARRAY_SIZE(own)) ? OBSERVER_NO_REFUSAL
 							     : OBSERVER_ALARMING;

@@ -228,9 +228,10 @@ void node_status(const struct node *node, struct node_status *ret_status);
 void node_stream_status(const struct node *node, unsigned int stream, struct now now,
 			struct node_stream_status *ret_status);
 /* Counter number i from 0; false: no such. All exist from the start, with value 0. The groups are
- * "session", "sync" and "capture": refused; "stream": closed; "account"; "membership": refused. */
+ * "session", "sync" and "capture": refused; "stream": closed; "account"; "facts"; "membership":
+ * refused. */
 bool node_counter(const struct node *node, unsigned int i, struct counter *ret_counter);
-extern const struct counter_table node_counter_account; /* for lvsmesh(1) */
+extern const struct counter_table node_counter_account, node_counter_facts; /* for lvsmesh(1) */
 /* When that member used up its share of our work last, mono; 0: never. */
 usec_t node_throttled_last(const struct node *node, uint64_t member);
 /* The entries: sync_walk() lists them; sync_inject() is pulled for the kernel's backup thread, and

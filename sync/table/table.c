@@ -451,7 +451,7 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 	table_ref ref = table_index_find(table, &entry->flow, hash);
 	enum table_result result = ref ? TABLE_CHANGED : TABLE_NEW;
 	struct table_displaced displaced = {0};
-	bool injected = flow_is_fact(&entry->flow);
+	bool injected = false;
 	enum table_list list;
 	struct slot *slot;
 	uint16_t origin;
@@ -466,7 +466,7 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 
 		if (order <= 0)
 			return order == 0 ? TABLE_SAME : TABLE_STALE;
-		injected |= slot->adopted && slot_agrees(table, ref, entry);
+		injected = slot->adopted && slot_agrees(table, ref, entry);
 	}
 	if (!origin_index(table, version.origin, &origin))
 		return TABLE_FULL;
@@ -488,6 +488,8 @@ enum table_result table_merge(struct table *table, const struct entry *entry,
 	slot->returned = origin == 0;
 	if (ref_is_fact(ref))
 		table_fact_add_news(table, ref);
+	/* A setting of ours of an earlier life. */
+	injected |= ref_is_fact(ref) && origin == 0;
 	if (injected)
 		table_mark_injected(table, ref);
 	*ret_displaced = displaced;

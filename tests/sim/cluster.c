@@ -76,6 +76,8 @@ struct cluster {
 	struct director directors[CLUSTER_MAX];
 	void (*trace)(void *context, unsigned int d, const char *text);
 	void *trace_context;
+	void (*told)(void *context, unsigned int d, const struct fact *fact);
+	void *told_context;
 	struct link **links; /* in the order of their numbers; they stay where they are */
 	unsigned int links_len, links_cap, links_free; /* none below is free */
 	struct datagram *datagrams, *delivered;
@@ -769,6 +771,25 @@ static void ask_kernel(struct cluster *cluster, unsigned int d)
 	director->adopt = false;
 }
 
+void cluster_facts(struct cluster *cluster,
+		   void (*told)(void *context, unsigned int d, const struct fact *fact),
+		   void *context)
+{
+	cluster->told = told;
+	cluster->told_context = context;
+}
+
+static void pull_facts(struct cluster *cluster, unsigned int d)
+{
+	struct sync *sync = node_sync(cluster->directors[d].node);
+	struct fact fact;
+
+	if (!cluster->told || !sync_fact_pending(sync) || cluster_random(cluster) % 4 == 0)
+		return;
+	while (sync_fact_next(sync, director_now(cluster, d), &fact))
+		cluster->told(cluster->told_context, d, &fact);
+}
+
 /* The daemon asks to be started with a higher epoch. */
 static void start_again(struct cluster *cluster, unsigned int d)
 {
@@ -911,6 +932,8 @@ void cluster_run(struct cluster *cluster, usec_t time)
 				step(cluster, d, (struct node_event){.type = NODE_TICK});
 			if (director->up)
 				ask_kernel(cluster, d);
+			if (director->up)
+				pull_facts(cluster, d);
 			if (director->up)
 				start_again(cluster, d);
 			if (director->up && (director->update.inject || director->taken))

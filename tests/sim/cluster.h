@@ -90,6 +90,12 @@ bool cluster_kernel(const struct cluster *cluster, unsigned int d, const struct 
 		    struct entry *ret_entry);
 unsigned int cluster_kernel_count(const struct cluster *cluster, unsigned int d);
 
+/* Calls for each fact that a director learns and pulls: one that stands still pulls none, others
+ * within some milliseconds. Without it, none does. */
+void cluster_facts(struct cluster *cluster,
+		   void (*told)(void *context, unsigned int d, const struct fact *fact),
+		   void *context);
+
 /* An event of the driver's own: NODE_DRAIN, NODE_LEAVE, NODE_ABSENCE... */
 void cluster_tell(struct cluster *cluster, unsigned int d, struct node_event event);
 /* A stranger at `remote` opens a stream to a director, sends the data, and leaves it open. False:

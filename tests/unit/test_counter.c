@@ -87,8 +87,9 @@ static void test_manual(void **state)
 {
 	const struct counter_table *const tables[] = {
 		&status_entries_counters, &io_tap_counters,      &io_datagrams_counters,
-		&node_counter_account,    &io_alert_counters[0], &io_alert_counters[1],
-		&io_alert_counters[2],    &io_checker_counters,  &health_counter_checks,
+		&node_counter_account,    &node_counter_facts,   &io_alert_counters[0],
+		&io_alert_counters[1],    &io_alert_counters[2], &io_checker_counters,
+		&health_counter_checks,
 	};
 	char path[4096], wanted[MANUAL_MAX], *manual = calloc(1, MANUAL_MAX);
 	size_t len = 0;
