@@ -335,6 +335,7 @@ static int control_start(struct io_director *director, struct fault *fault)
 		.services = io_director_services,
 		.act = io_director_act,
 		.reload = io_director_reload_ask,
+		.set = io_director_health_set,
 	};
 
 	return io_control_open(&director->loop, director->config->control, &source,

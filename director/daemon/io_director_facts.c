@@ -55,6 +55,7 @@ void io_director_facts(void *context, struct status_facts *ret_facts)
 		.program_error = services.error,
 		.adopted = director->adopted,
 		.adopt_error = *director->adopt_error ? director->adopt_error : NULL,
+		.health = io_director_health_core(director),
 		.config_path = director->config_path,
 		.config_digest = director->digest,
 		.loaded = director->loaded,

@@ -314,6 +314,47 @@ bool io_director_health_counter(const struct io_director *director, unsigned int
 	       health_counter(director->health->core, i, ret_counter);
 }
 
+/* The operator */
+
+const struct health *io_director_health_core(const struct io_director *director)
+{
+	const struct io_director_health *health = director->health;
+
+	/* A configuration that the core had no memory for has other numbers. */
+	return health && !health->closing && health->config == director->config ? health->core
+										: NULL;
+}
+
+int io_director_health_set(void *context, size_t service, size_t real, enum health_setting setting,
+			   uint32_t weight, const char **ret_error)
+{
+	struct io_director *director = context;
+	struct io_director_health *health = director->health;
+	const struct service *of;
+	struct event event;
+	int r;
+
+	if (!io_director_health_core(director)) {
+		*ret_error =
+			"this director is about to stop, or lacks memory for its health checks";
+		return -EINVAL;
+	}
+	r = health_set(health->core, service, real, setting, weight, clock_now());
+	if (r != 0) {
+		*ret_error = r == HEALTH_E_FULL
+				     ? "too many real servers are set: reset some of them"
+			     : r < 0 ? strerror(-r)
+				     : "no such real server, or no such setting";
+		return -EINVAL;
+	}
+	of = &health->config->services.services[service];
+	health_notices_setting(director->config->node_name, of, &of->real_servers[real], setting,
+			       weight, &event);
+	io_alert_raise(director->alert, &event);
+	kick(health);
+	return 0;
+}
+
 /* Start, reload, stop */
 
 /* The core keeps no facts about what was not configured, so it gets all of them again. */

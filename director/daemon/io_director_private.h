@@ -144,6 +144,11 @@ bool io_director_health_counter(const struct io_director *director, unsigned int
 				struct counter *ret_counter);
 /* there are facts, with the director as context. */
 void io_director_health_facts(void *context);
+/* The core, whose services are those of the running configuration; NULL: there is none. */
+const struct health *io_director_health_core(const struct io_director *director);
+/* As control_source.set. */
+int io_director_health_set(void *context, size_t service, size_t real, enum health_setting setting,
+			   uint32_t weight, const char **ret_error);
 
 /* io_director_facts.c: a control_source's functions. */
 void io_director_facts(void *context, struct status_facts *ret_facts);
