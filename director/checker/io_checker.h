@@ -24,6 +24,7 @@ struct io_checker_run {
 	struct endpoint endpoint; /* where to; port 0 for a ping */
 	struct endpoint vip;      /* for an exec's environment; family 0: none */
 	uint32_t mark;            /* SO_MARK; 0: the check's own */
+	struct ip_addr source;    /* family 0: the check's own */
 	const char *service, *real;
 };
 

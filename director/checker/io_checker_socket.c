@@ -5,11 +5,16 @@
 
 #include "director/checker/io_checker_private.h"
 
+static const struct ip_addr *source_of(const struct checker_run *run)
+{
+	return run->what.source.family ? &run->what.source : &run->what.check->source;
+}
+
 /* The address of the source may be missing here, or its ports may be used up. */
 static void source_decide(struct checker_run *run, int error)
 {
 	char text[IP_ADDR_TEXT];
-	const struct ip_addr *source = &run->what.check->source;
+	const struct ip_addr *source = source_of(run);
 
 	if (source->family)
 		run_local(run, "not checked: the source address %s: %s",
@@ -73,7 +78,7 @@ static int mark_set(const struct checker_run *run, int fd)
 
 static int source_set(const struct checker_run *run, int fd)
 {
-	const struct endpoint source = {.ip = run->what.check->source};
+	const struct endpoint source = {.ip = *source_of(run)};
 	struct sockaddr_storage address;
 	socklen_t len;
 	const int on = 1;

@@ -83,6 +83,32 @@ static struct run *run_add(struct io_director_health *health, uint32_t target)
 	return health->runs[target];
 }
 
+/* False: it can't be checked now, through its forwarding path. */
+static bool run_path(const struct io_director_health *health, const struct health_run *due,
+		     struct io_checker_run *check)
+{
+	size_t service = (size_t)(due->service - health->config->services.services);
+	size_t real = (size_t)(due->real - due->service->real_servers);
+
+	return due->check->via != CHECK_VIA_FORWARDING ||
+	       io_services_path(health->director->services, service, real, &check->mark,
+				&check->source);
+}
+
+static void run_pathless(struct io_director_health *health, const struct health_run *due)
+{
+	static const struct check_result result = {
+		.state = CHECK_UNCHANGED,
+		.cause = CHECK_CAUSE_LOCAL,
+		.weight = -1,
+		.reason =
+			"not checked: this director has no route to it, or the kernel no path yet",
+	};
+
+	health_result(health->core, due->target, due->run, &result, clock_now());
+	kick(health);
+}
+
 /* Without memory the core gives the run up by itself, and says so. */
 static void run_begin(struct io_director_health *health, const struct health_run *due)
 {
@@ -98,6 +124,12 @@ static void run_begin(struct io_director_health *health, const struct health_run
 
 	if (!run)
 		return;
+	if (!run_path(health, due, &check)) {
+		free(run);
+		health->runs[due->target] = NULL;
+		run_pathless(health, due);
+		return;
+	}
 	run->config = config_ref(health->config);
 	check.real = endpoint_format(&due->real->endpoint, run->real);
 	if (io_checker_begin(health->checker, &check) < 0)
@@ -123,12 +155,29 @@ static void edits_send(struct io_director_health *health)
 	health->n_edits = 0;
 }
 
+/* Connections of a real server that is up again, or kept, are no longer ended. */
+static void end_connections(struct io_director_health *health, const struct health_change *change)
+{
+	const struct service *service = &health->config->services.services[change->service];
+
+	if (service->health.end_connections)
+		io_node_send(health->director->node,
+			     &(struct node_event){
+				     .type = NODE_END,
+				     .ok = change->end_connections,
+				     .service = &service->key,
+				     .real = &service->real_servers[change->real].endpoint,
+			     });
+}
+
 static void change(struct io_director_health *health, const struct health_change *change)
 {
 	if (change->type == HEALTH_CHANGE_VIP) {
 		(void)io_services_vip(health->director->services, change->service, change->on);
 		return;
 	}
+	if (change->type == HEALTH_CHANGE_REAL)
+		end_connections(health, change);
 	if (health->n_edits == EDITS_MAX)
 		edits_send(health);
 	health->edits[health->n_edits++] = (struct wanted_edit){
