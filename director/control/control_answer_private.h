@@ -39,9 +39,10 @@ struct control_answer {
 	bool filled;                   /* has a real server */
 	struct control_match *matches; /* real servers that are set */
 	size_t n_matches;
-	uint64_t reload; /* its ticket */
-	usec_t asked;    /* mono */
-	bool pending;    /* data for the first line is awaited, and an empty line was sent at */
+	char refusal[256]; /* why it was refused, if that is no literal */
+	uint64_t reload;   /* its ticket */
+	usec_t asked;      /* mono */
+	bool pending;      /* data for the first line is awaited, and an empty line was sent at */
 	usec_t reassured;
 	size_t next;
 };

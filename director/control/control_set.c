@@ -40,6 +40,23 @@ static enum health_setting setting_of(const struct control_answer *answer)
 							: answer->request.setting;
 }
 
+/* Returns the refusal of a real server that is not there. */
+static const char *unknown_text(struct control_answer *answer)
+{
+	const struct endpoint *real = &answer->request.real;
+	const char *service = answer->request.service;
+	char text[ENDPOINT_TEXT];
+
+	if (real->port)
+		endpoint_format(real, text);
+	else
+		ip_addr_format(&real->ip, text);
+	snprintf(answer->refusal, sizeof(answer->refusal),
+		 "%s%s of the configuration has a real server %s; see `lvsmesh services`",
+		 service[0] ? "no service " : "no service", service, text);
+	return answer->refusal;
+}
+
 int control_set_begin(struct control_answer *answer, struct now now, struct refusal *ret_refusal)
 {
 	const struct control_source *source = answer->source;
@@ -54,13 +71,7 @@ int control_set_begin(struct control_answer *answer, struct now now, struct refu
 		return r;
 	ret_refusal->error = "refused";
 	if (answer->n_matches == 0) {
-		ret_refusal->message =
-			answer->request.service[0]
-				? "the configuration has no such service with this real server; "
-				  "see "
-				  "`lvsmesh services`"
-				: "no service of the configuration has this real server; see "
-				  "`lvsmesh services`";
+		ret_refusal->message = unknown_text(answer);
 		return -EINVAL;
 	}
 	if (!source->set) {

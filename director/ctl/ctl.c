@@ -1,5 +1,6 @@
 #include "director/ctl/ctl.h"
 
+#include <ctype.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -131,6 +132,14 @@ static int option_refuse(const struct control_command_spec *spec, const char *op
 	return CTL_USAGE;
 }
 
+/* getopt has printed what it does not know; "-1" was to be a weight. */
+static int option_unknown(const struct control_command_spec *spec)
+{
+	if (spec->fields & CONTROL_SETTING && isdigit(optopt))
+		ctl_error("a weight is not negative; write 0 or more");
+	return CTL_USAGE;
+}
+
 static int options_parse(const struct control_command_spec *spec, int argc, char **argv,
 			 struct ctl_options *options)
 {
@@ -159,7 +168,7 @@ static int options_parse(const struct control_command_spec *spec, int argc, char
 		else if (c == 'e')
 			return option_refuse(spec, "evidence");
 		else
-			return CTL_USAGE;
+			return option_unknown(spec);
 	}
 	return CTL_DONE;
 }

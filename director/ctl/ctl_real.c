@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "director/control/control.h"
 #include "director/ctl/ctl.h"
 #include "director/text.h"
 #include "proto/endpoint.h"
@@ -22,23 +23,30 @@ static bool is_address(const char *text)
 }
 
 /* Takes SETTING, or "weight" N, off the end of the arguments; returns how many are left, -1: there
- * is none. */
+ * is none, which is printed. */
 static int setting_take(int count, char **arguments, json_t *request)
 {
+	const char *last = count > 0 ? arguments[count - 1] : "";
+	enum health_setting setting;
 	char *end;
 
 	if (count >= 2 && strcmp(arguments[count - 2], "weight") == 0) {
-		json_int_t weight = strtoll(arguments[count - 1], &end, 10);
+		json_int_t weight = strtoll(last, &end, 10);
 
-		if (*end != '\0' || end == arguments[count - 1])
+		if (*end != '\0' || end == last || weight < 0 || weight > SERVICE_WEIGHT_MAX) {
+			ctl_error("'%s' is not a weight; write 0 to %d", last, SERVICE_WEIGHT_MAX);
 			return -1;
+		}
 		json_object_set_new(request, "setting", json_string("weight"));
 		json_object_set_new(request, "weight", json_integer(weight));
 		return count - 2;
 	}
-	if (count < 2 || strcmp(arguments[count - 1], "weight") == 0)
+	if (!health_setting_find(last, &setting) || setting == HEALTH_SET_WEIGHT) {
+		ctl_error("'%s' is not a setting; write weight N, drain, maintenance, up or reset",
+			  last);
 		return -1;
-	json_object_set_new(request, "setting", text_json(arguments[count - 1]));
+	}
+	json_object_set_new(request, "setting", text_json(last));
 	return count - 1;
 }
 
@@ -47,9 +55,10 @@ int ctl_real_arguments(const struct control_command_spec *spec, int count, char 
 {
 	if (spec->fields & CONTROL_SETTING)
 		count = setting_take(count, arguments, request);
-	if (count < 0 || count > 2) {
-		ctl_error("%s takes a real server and weight N, drain, maintenance, up or reset; "
-			  "see `lvsmesh %s --help`",
+	if (count < 0)
+		return CTL_USAGE;
+	if (count > 2 || (count == 0 && spec->required & CONTROL_REAL)) {
+		ctl_error("%s takes a real server and its setting; see `lvsmesh %s --help`",
 			  spec->name, spec->name);
 		return CTL_USAGE;
 	}

@@ -62,6 +62,9 @@ def test_help():
     ["set", "10.1.0.21:80", "weight"],
     ["set", "10.1.0.21:80", "weight", "five"],
     ["set", "10.1.0.21:80", "weight", ""],
+    ["set", "10.1.0.21:80", "weight", "-1"],
+    ["set", "10.1.0.21:80", "weight", "65536"],
+    ["set", "10.1.0.21:80", "sideways"],
     ["set", "web", "drain"],
     ["set", "web", "api", "10.1.0.21:80", "drain"],
     ["set", "10.1.0.21:80", "10.1.0.22:80", "drain", "up"],
@@ -267,8 +270,6 @@ def test_services(tmp_path):
     (["web", "10.1.0.21", "weight", "0"], {"service": "web", "real": "10.1.0.21", "setting": "weight", "weight": 0}),
     (["web", "2001:db8::1", "maintenance"], {"service": "web", "real": "2001:db8::1", "setting": "maintenance"}),
     (["[2001:db8::1]:80", "reset"], {"real": "[2001:db8::1]:80", "setting": "reset"}),
-    # the daemon knows the settings
-    (["10.1.0.21", "sideways"], {"real": "10.1.0.21", "setting": "sideways"}),
 ])
 def test_set(arguments, request_fields, tmp_path):
     items = [{"service": "web", "address": "10.1.0.21:80", "setting": "weight", "weight": 50},

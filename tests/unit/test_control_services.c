@@ -463,12 +463,12 @@ static void test_set_refused(void **state)
 	const struct control_source none = {world, facts_get, services_get, act, NULL, NULL};
 
 	expect_refused(ask(world, "{\"command\": \"drain\", \"real\": \"10.1.0.21:81\"}"),
-		       "no service of the configuration has this real server; see `lvsmesh "
-		       "services`");
+		       "no service of the configuration has a real server 10.1.0.21:81; see "
+		       "`lvsmesh services`");
 	expect_refused(ask(world, "{\"command\": \"set\", \"service\": \"dns\", \"real\": "
 				  "\"10.1.0.23\", \"setting\": \"up\"}"),
-		       "the configuration has no such service with this real server; see `lvsmesh "
-		       "services`");
+		       "no service dns of the configuration has a real server 10.1.0.23; see "
+		       "`lvsmesh services`");
 	assert_int_equal(world->n_calls, 0);
 	world->fails_at = 1;
 	expect_refused(ask(world, "{\"command\": \"drain\", \"real\": \"10.1.0.22\"}"),
