@@ -235,6 +235,54 @@ def test_order_after_changes_is_as_after_a_start(director, scheduler):
         assert len(ours) == 1000 and len(set(ours.values())) == 4
 
 
+def edited(director, services, *edits, command="edit"):
+    """Messages to the kernel for each edit."""
+    director.run("ip address replace 203.0.113.1/32 dev lo")
+    said = director.probe(command, director.config(services), *edits)
+    return [int(n) for n in re.findall(r"messages (\d+)", said)]
+
+
+@pytest.mark.parametrize("scheduler, flags", [("mh", ["mh-port", "mh-fallback"]), ("mh", ["mh-port"]), ("sh", ["sh-port", "sh-fallback"]),
+                                              ("wrr", [])])
+def test_edits_end_as_a_start(director, scheduler, flags):
+    """Weights of single real servers: a message each, and no list. Where 1,000 clients go on this director is where they go on
+    one that starts while these weights hold, and on one that has seen others before."""
+    addresses = [f"10.1.0.{n}:53" for n in (2, 3, 5, 6, 7, 8)]
+    services = [service("dns", "203.0.113.1:53", {a: n + 1 for n, a in enumerate(addresses)}, protocol="udp", scheduler=scheduler,
+                        **{"scheduler-flags": flags, "sorry-server": {"address": "10.1.0.4:53"}})]
+    old, other, fresh = director("old"), director("other"), director("fresh")
+    weights = ["0:1:0", "0:3:7", "0:4:0", "0:0:5"]
+    moves = scheduler == "mh" and "mh-fallback" not in flags
+    ordinary = scheduler == "wrr"
+    assert edited(old, services, *weights) == [2 if moves else 1, 1, 2 if moves else 1, 1]
+    before = ["0:1:3", "0:1:0", "0:5:off", "0:sorry:3", "0:4:50", "0:4:0", "0:1:0", "0:5:6", "0:sorry:off", "0:1:0", "0:3:7", "0:0:5"]
+    took = edited(other, services, *before)
+    if ordinary:
+        assert took == [1, 1, 1, 1, 1, 1, 0, 1, 1, 0, 1, 1]
+    edited(fresh, services, *weights, command="start")
+    # A director that lives on after a restart of its daemon has the same, whatever the kernel remembers.
+    edited(old, services, *weights, command="start")
+    if not ordinary:
+        chosen_by = [chosen(d, "203.0.113.1:53") for d in (old, other, fresh)]
+        assert chosen_by[0] == chosen_by[1] == chosen_by[2]
+        assert len(chosen_by[0]) == 1000 or scheduler == "sh"
+    assert len({"\n".join(sorted(re.findall(r"->.*?\d+ +(?=\d+ +\d+\n)", d.run("ipvsadm -Ln")))) for d in (old, other, fresh)}) == 1
+
+
+def test_mh_keeps_its_table(director):
+    """With mh-fallback, weight 0 moves the clients of that real server, and no other; they are back when it is."""
+    addresses = [f"10.1.0.{n}:53" for n in range(2, 12)]
+    services = [service("dns", "203.0.113.1:53", {a: 100 for a in addresses}, protocol="udp", scheduler="mh",
+                        **{"scheduler-flags": ["mh-port", "mh-fallback"]})]
+    names = ["whole", "down", "back"]
+    for name, edits in zip(names, ([], ["0:4:0"], ["0:4:0", "0:4:100"])):
+        assert edited(director(name), services, *edits) == [1] * len(edits)
+    whole, down, back = (chosen(Director(name, Path("/")), "203.0.113.1:53") for name in names)
+    assert whole == back
+    lost = whole[next(p for p in whole if whole[p] != down[p])]
+    assert all((whole[p] == lost) == (whole[p] != down[p]) for p in whole)
+
+
 def test_edits_do_not_interrupt(topology):
     t = topology(directors=1, reals=4)
     d = Director(t.directors[0].name, t.directory, t.directors[0].address)

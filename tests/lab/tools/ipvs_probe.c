@@ -1,6 +1,11 @@
 /* IPVS and VIPs as lvsmeshd programs them, without the rest of it.
  *
  *	ipvs_probe apply CONFIG		reconciles services and VIPs, prints what it took
+ *	ipvs_probe edit CONFIG EDIT...	reconciles, then makes the edits one after another without a
+ *					look at the kernel, and prints what each took; an EDIT is
+ *					SERVICE:REAL:WEIGHT in numbers, SERVICE:sorry:WEIGHT, or
+ *					with "off" as weight
+ *	ipvs_probe start CONFIG EDIT...	the same with all edits at once, as at a start
  *	ipvs_probe check CONFIG		exits with 1 and the difference if the kernel has not what
  *					the configuration says
  *	ipvs_probe list			services with their counters
@@ -82,6 +87,54 @@ static int apply(struct ipvs *ipvs, const struct config *config)
 	plan_keys_fini(&owned);
 	plan_keys_fini(&ours);
 	return r < 0;
+}
+
+static struct wanted_edit edit_parse(const char *text)
+{
+	struct wanted_edit edit = {.service = (size_t)atoi(text)};
+	const char *real = strchr(text, ':'), *weight = real ? strchr(real + 1, ':') : NULL;
+
+	if (!weight)
+		abort();
+	edit.sorry = strncmp(real, ":sorry:", 7) == 0;
+	edit.real = edit.sorry ? 0 : (size_t)atoi(real + 1);
+	edit.removed = strcmp(weight, ":off") == 0;
+	edit.weight = (uint32_t)atoi(weight + 1);
+	return edit;
+}
+
+static int edit(struct ipvs *ipvs, const struct config *config, char **texts, int count, bool start)
+{
+	struct reconcile_result result;
+	struct held held = {0};
+	struct wanted wanted;
+	struct service_keys owned;
+	int r;
+
+	if (wanted_init(&wanted, &config->services) < 0)
+		abort();
+	for (int i = 0; start && i < count; i++) {
+		struct wanted_edit parsed = edit_parse(texts[i]);
+
+		wanted_edit(&wanted, &parsed);
+	}
+	r = reconcile_services(ipvs, &wanted.set, &held, config->state, &owned, &result);
+	plan_keys_fini(&owned);
+	for (int i = 0; !start && r == 0 && i < count; i++) {
+		struct wanted_edit parsed = edit_parse(texts[i]);
+
+		r = reconcile_edits(ipvs, &wanted, &held, &parsed, 1, &result);
+		printf("messages %llu\n", (unsigned long long)result.messages);
+	}
+	if (r < 0)
+		printf("%s\n", result.error.text);
+	if (r == 0 && reconcile_differs(ipvs, &wanted.set, &held, config->state)) {
+		printf("the kernel is not as wanted\n");
+		r = 1;
+	}
+	wanted_fini(&wanted);
+	held_fini(&held);
+	return r != 0;
 }
 
 static int check_service(const struct service *wanted, const struct service *is)
@@ -177,7 +230,7 @@ int main(int argc, char **argv)
 	struct ipvs *ipvs;
 	int r = 2;
 
-	if (argc == 3 && config_load(argv[2], &config, &config_error) < 0)
+	if (argc >= 3 && config_load(argv[2], &config, &config_error) < 0)
 		return fail(config_error.text);
 	if (ipvs_open(&ipvs, &error) < 0) {
 		config_free(config);
@@ -185,6 +238,8 @@ int main(int argc, char **argv)
 	}
 	if (config && strcmp(command, "apply") == 0)
 		r = apply(ipvs, config);
+	else if (config && (strcmp(command, "edit") == 0 || strcmp(command, "start") == 0))
+		r = edit(ipvs, config, argv + 3, argc - 3, strcmp(command, "start") == 0);
 	else if (config && strcmp(command, "check") == 0)
 		r = check(ipvs, config);
 	else if (strcmp(command, "list") == 0)
