@@ -18,4 +18,7 @@ static inline json_int_t since(usec_t then, struct now now)
 /* status_sync.c: the table's part of `status`. */
 json_t *status_entries(const struct sync_status *sync);
 
+/* status_health.c: the real servers of all services, null without checks. */
+json_t *status_health(const struct status_facts *facts);
+
 #endif

@@ -136,6 +136,28 @@ static void drops_print(FILE *out, const json_t *status)
 			capture, inject);
 }
 
+/* Real servers, by the checks and the operator. */
+static void health_print(FILE *out, const json_t *status)
+{
+	static const struct {
+		const char *name, *text;
+	} words[] = {
+		{"services_down", "services DOWN"},
+		{"panic", "in PANIC: all are kept"},
+		{"sorry_server", "with the sorry server"},
+		{"vip_withdrawn", "with the VIP withdrawn"},
+	};
+	const json_t *health = json_object_get(status, "health");
+
+	if (!json_is_object(health) || number_of(health, "total") == 0)
+		return;
+	fprintf(out, "\n  real servers   %lld of %lld up, %lld down", number_of(health, "up"),
+		number_of(health, "total"), number_of(health, "down"));
+	for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+		if (number_of(health, words[i].name) > 0)
+			fprintf(out, ", %lld %s", number_of(health, words[i].name), words[i].text);
+}
+
 static void cluster_print(FILE *out, const json_t *status)
 {
 	const json_t *membership = json_object_get(status, "membership");
@@ -173,6 +195,7 @@ static void cluster_print(FILE *out, const json_t *status)
 	fprintf(out, "  services       %lld, %s %s ago", number_of(services, "configured"),
 		is_true(services, "programmed") ? "checked" : "NOT PROGRAMMED, tried",
 		age_of(services, "checked_ago_s", age));
+	health_print(out, status);
 	fprintf(out, "\n  configuration  %s (%.8s), read %s ago\n", text_of(config, "path"),
 		text_of(config, "digest"), age_of(config, "loaded_ago_s", age));
 }

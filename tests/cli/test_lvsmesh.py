@@ -197,6 +197,15 @@ def test_replication(word, text, tmp_path):
     assert f"\n  replication    {text}: 1 of 2 peers connected, the slowest 7 ms behind\n" in said
 
 
+def test_real_servers_of_status(tmp_path):
+    health = {"up": 7, "down": 2, "total": 10, "services_down": 0, "panic": 1, "sorry_server": 0, "vip_withdrawn": 0}
+    said, _ = ask(tmp_path, [{"health": health}], DONE, "status")
+    assert "\n  real servers   7 of 10 up, 2 down, 1 in PANIC: all are kept\n" in said
+    for none in None, health | {"total": 0}:
+        said, _ = ask(tmp_path, [{"health": none}], DONE, "status")
+        assert "real servers" not in said
+
+
 def test_what_went_wrong(tmp_path):
     entries = {"tables_compared": 12}
     said, _ = ask(tmp_path, [{"entries": entries}], DONE, "status")

@@ -22,10 +22,19 @@ struct set_call {
 	uint32_t weight;
 };
 
+static bool counter(void *context, unsigned int i, struct counter *ret_counter)
+{
+	(void)context;
+	(void)i;
+	(void)ret_counter;
+	return false;
+}
+
 struct world {
 	struct identity identity;
 	struct config *config, *other;
 	struct node *node;
+	struct event_log *events;
 	struct health *health;
 	struct status_facts facts;
 	struct set_call calls[2000];
@@ -175,11 +184,14 @@ static int setup(void **state)
 	options.profile = membership_default;
 	options.now = start;
 	assert_int_equal(node_new(&options, &world->node), 0);
+	assert_int_equal(event_log_new("d1", 9, &world->events), 0);
 	health_run(world);
 	world->facts = (struct status_facts){.node = world->node,
 					     .identity = &world->identity,
 					     .config = world->config,
-					     .health = world->health};
+					     .health = world->health,
+					     .events = world->events,
+					     .counter = counter};
 	*state = world;
 	return 0;
 }
@@ -189,6 +201,7 @@ static int teardown(void **state)
 	struct world *world = *state;
 
 	health_free(world->health);
+	event_log_free(world->events);
 	node_free(world->node);
 	config_free(world->config);
 	config_free(world->other);
@@ -326,6 +339,14 @@ static void test_health(void **state)
 	real = real_of(web, "10.1.0.99:80");
 	assert_true(json_is_true(json_object_get(real, "sorry_server")));
 	assert_null(json_object_get(real, "verdict"));
+	json_decref(lines);
+
+	lines = ask(world, "{\"command\": \"status\"}");
+	check = json_object_get(json_array_get(lines, 1), "health");
+	assert_int_equal(number_of(check, "total"), 5 + BIG);
+	assert_int_equal(number_of(check, "down"), 1);
+	assert_int_equal(number_of(check, "up"), 4 + BIG);
+	assert_int_equal(number_of(check, "services_down"), 0);
 	json_decref(lines);
 }
 
