@@ -8,7 +8,6 @@
  *	LVSMESH_SERVICE, LVSMESH_REAL_SERVER    their names
  *	LVSMESH_ADDRESS, LVSMESH_PORT           where to check
  *	LVSMESH_VIP, LVSMESH_VIP_PORT           the service's; absent for a firewall mark
- *	LVSMESH_MARK, LVSMESH_SOURCE            for its sockets, if the check has them
  *	LVSMESH_TIMEOUT                         milliseconds until it is ended */
 #include <stdarg.h>
 #include <stdio.h>
@@ -67,8 +66,6 @@ static void endpoint_add(struct environment *environment, const char *prefix,
 static void environment_make(const struct checker_run *run, struct environment *environment)
 {
 	const struct check *check = run->what.check;
-	uint32_t mark = run->what.mark ? run->what.mark : check->mark;
-	char text[IP_ADDR_TEXT];
 
 	variable_add(environment,
 		     "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin");
@@ -76,11 +73,6 @@ static void environment_make(const struct checker_run *run, struct environment *
 	variable_add(environment, "LVSMESH_REAL_SERVER=%s", run->what.real);
 	endpoint_add(environment, "LVSMESH_", "LVSMESH_ADDRESS", &run->what.endpoint);
 	endpoint_add(environment, "LVSMESH_VIP_", "LVSMESH_VIP", &run->what.vip);
-	if (mark)
-		variable_add(environment, "LVSMESH_MARK=%u", mark);
-	if (check->source.family)
-		variable_add(environment, "LVSMESH_SOURCE=%s",
-			     ip_addr_format(&check->source, text));
 	variable_add(environment, "LVSMESH_TIMEOUT=%llu",
 		     (unsigned long long)(check->timeout / USEC_PER_MSEC));
 }

@@ -20,7 +20,7 @@ struct io_program {
 	struct deadline kill_at;
 	pid_t pid;
 	int error, pidfd, pipe; /* what the thread made */
-	bool starting, abandoned, killed, reaped;
+	bool starting, abandoned, dropped, killed, reaped;
 	size_t printed;
 	char line[IO_PROGRAM_LINE + 1];
 	char **argv, **environment;
@@ -205,10 +205,15 @@ static void process_ended(struct io_watch *watch, uint32_t events)
 	program->options.gone(program->options.context);
 }
 
+/* It does not run, or is not watched. */
 static void failed(struct io_program *program)
 {
+	if (program->pipe >= 0)
+		close(program->pipe);
+	if (program->pidfd >= 0)
+		close(program->pidfd);
 	if (program->pid > 0) {
-		/* without a pidfd: nothing would tell its end */
+		/* nothing would tell its end */
 		group_kill(program);
 		waitpid(program->pid, NULL, 0);
 		program->reaped = true;
@@ -228,14 +233,11 @@ static void spawned(uv_work_t *work, int status)
 	program->starting = false;
 	if (status < 0)
 		program->error = -status;
-	if (!program->error)
+	/* the watches of a daemon that ends are closed, or about to be */
+	if (!program->error && !program->dropped)
 		program->error = -io_watch_start(watches, &program->process, program->pidfd,
 						 EPOLLIN, process_ended);
-	if (program->error) {
-		if (program->pipe >= 0)
-			close(program->pipe);
-		if (program->pidfd >= 0)
-			close(program->pidfd);
+	if (program->error || program->dropped) {
 		failed(program);
 		return;
 	}
@@ -283,7 +285,7 @@ void io_program_abandon(struct io_program *program)
 
 bool io_program_drop(struct io_program *program)
 {
-	program->abandoned = true;
+	program->abandoned = program->dropped = true;
 	if (program->starting)
 		return true;
 	group_kill(program);

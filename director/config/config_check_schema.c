@@ -73,6 +73,7 @@ static const cyaml_schema_field_t fields[] = {
 	NUMBER("body-max", uint32_t),
 	NUMBER("redirects", uint32_t),
 	BOOL("http2"),
+	BOOL("tls"),
 	BOOL("verify"),
 	TEXT("ca", 1, CONFIG_PATH_MAX),
 	TEXT("sni", 1, NAME_MAX_BYTES),

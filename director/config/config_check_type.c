@@ -290,10 +290,29 @@ static int read_http(const struct check_reader *reader)
 	return r;
 }
 
+static int read_grpc_tls(const struct check_reader *reader)
+{
+	static const char *const keys[] = {"verify", "ca", "sni"};
+	const char *tls = config_check_text(reader, "tls");
+
+	reader->check->tls = tls && strcmp(tls, "true") == 0;
+	if (reader->check->tls)
+		return read_tls(reader);
+	for (size_t i = 0; i < ARRAY_SIZE(keys); i++)
+		if (config_check_owns(reader, keys[i]))
+			return config_check_refuse(reader, keys[i],
+						   "%s does nothing without TLS; write tls: true "
+						   "too, or leave it out",
+						   keys[i]);
+	return 0;
+}
+
 static int read_grpc(const struct check_reader *reader)
 {
 	int r = read_host(reader);
 
+	if (r == 0)
+		r = read_grpc_tls(reader);
 	reader->check->http2 = true;
 	reader->check->body_max = BODY_MAX_DEFAULT;
 	return r < 0 ? r : config_check_copy(reader, "service", &reader->check->grpc_service);

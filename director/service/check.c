@@ -69,6 +69,7 @@ static void digest_http(struct digest *digest, const struct check *check)
 	digest_text(digest, check->ca);
 	digest_text(digest, check->sni);
 	digest_number(digest, check->http2);
+	digest_number(digest, check->tls);
 	digest_text(digest, check->grpc_service);
 }
 

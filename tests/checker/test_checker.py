@@ -244,6 +244,18 @@ def test_agent_hostile(good):
         assert results[6]["took_us"] < LATE * 1e6
 
 
+def test_mark():
+    """The packets of a check carry its mark, whatever its type: a route for that mark refuses them."""
+    routes = "ip link set lo up; ip rule add fwmark 77 prohibit priority 1; ip -6 rule add fwmark 77 prohibit priority 1; ip rule del priority 0; ip rule add lookup local priority 2"
+    checks = [{"type": kind, "address": "127.0.0.1", "port": 9, "send": "x", "name": "a", "path": "/"}
+              for kind in ("tcp", "udp", "ping", "dns", "agent", "http", "grpc")]
+    with_mark, _ = in_network(routes, *(check | {"mark": 77} for check in checks))
+    without, _ = in_network(routes, *checks)
+    assert {said(result) for result in with_mark} == {("unchanged", with_mark[0]["reason"])}
+    assert "Permission denied" in with_mark[0]["reason"]
+    assert all(result["state"] != "unchanged" for result in without)
+
+
 def test_cancelled(good):
     with Server(silent) as quiet:
         probe = Probe([{"target": 1, "type": "tcp", "address": "127.0.0.1", "port": quiet.port, "expect": "x"},

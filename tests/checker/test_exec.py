@@ -49,10 +49,10 @@ def test_program_missing():
 def test_environment(tmp_path):
     file = tmp_path / "environment"
     one(sh(f'env | sort >{file}; ls -l /proc/$$/fd >>{file}; ulimit -n >>{file}; echo "$@" >>{file}; cat >>{file}', vip="192.0.2.80",
-           vip_port=443, source="127.0.0.2", mark=77), SECRET="of the daemon's")
+           vip_port=443), SECRET="of the daemon's")
     text = file.read_text()
     for line in ("LVSMESH_SERVICE=web", "LVSMESH_REAL_SERVER=192.0.2.1:80", "LVSMESH_ADDRESS=127.0.0.1", "LVSMESH_PORT=80", "LVSMESH_VIP=192.0.2.80",
-                 "LVSMESH_VIP_PORT=443", "LVSMESH_SOURCE=127.0.0.2", "LVSMESH_MARK=77", "LVSMESH_TIMEOUT=2000", "1024"):
+                 "LVSMESH_VIP_PORT=443", "LVSMESH_TIMEOUT=2000", "1024"):
         assert line in text.splitlines(), line
     assert "SECRET" not in text
     assert sum(" -> " in line for line in text.splitlines()) == 4  # the standard ones, and ls's own or sh's

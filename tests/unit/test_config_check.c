@@ -162,7 +162,15 @@ static void test_other_types(void **state)
 	(void)state;
 	assert_string_equal(check->grpc_service, "a.b");
 	assert_true(check->http2);
+	assert_false(check->tls);
 	assert_in_range(check->body_max, 1, SIZE_MAX);
+	config_free(config);
+
+	check = parse_check("type: grpc, tls: true, ca: /etc/ca.pem, sni: a.example", &config);
+	assert_true(check->tls);
+	assert_true(check->verify);
+	assert_string_equal(check->ca, "/etc/ca.pem");
+	assert_string_equal(check->sni, "a.example");
 	config_free(config);
 
 	check = parse_check("type: dns, name: _a.b-c.example., query-type: AAAA, rcode: nxdomain",
@@ -410,6 +418,7 @@ static void test_digest(void **state)
 		"  check: {type: https, host: a, sni: a}\n",
 		"  check: {type: grpc}\n",
 		"  check: {type: grpc, service: a}\n",
+		"  check: {type: grpc, tls: true, verify: false}\n",
 		"  check: {type: dns, name: a}\n",
 		"  check: {type: dns, name: b}\n",
 		"  check: {type: dns, name: a, query-type: NS}\n",
