@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "proto/session/seal.h"
+#include "sync/fact.h"
 #include "sync/sync.h"
 #include "tests/identity_fixture.h"
 
@@ -19,6 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void drain(struct sync *sync, struct now now)
 {
+	uint64_t cursor = 0;
+	struct fact fact;
 	uint8_t kind;
 	size_t len;
 
@@ -27,14 +30,21 @@ static void drain(struct sync *sync, struct now now)
 	while (sync_inject(sync, now, body, sizeof(body)) > 0)
 		;
 	sync_injected(sync);
+	while (sync_fact_next(sync, now, &fact))
+		assert(fact.len <= FACT_VALUE_MAX &&
+		       (fact.kind == FACT_SETTING || fact.origin != us.id));
+	while (sync_fact_walk(sync, now, &cursor, &fact))
+		assert(fact.len <= FACT_VALUE_MAX);
 }
 
 /* Two streams in the state in which the kind is expected: before what opens them, or after, when
  * the peer is complete and was asked for a share. */
 static void open_streams(struct sync *sync, uint8_t kind, struct now now)
 {
-	/* journal 600, from 0 to 0; complete */
-	static const uint8_t begin[] = {0x09, 0x58, 0x02, 0, 0, 0, 0, 0, 0}, complete[] = {0x18, 1};
+	/* journal 600, from 0 to 0, with facts; complete; takes facts */
+	static const uint8_t begin[] = {0x09, 0x58, 0x02, 0, 0, 0, 0, 0, 0, 0x28, 1},
+			     complete[] = {0x18, 1}, subscribe[] = {0x20, 1};
+	struct fact fact = {.kind = FACT_SETTING, .timeout = 900, .len = 1};
 	struct entry entry = {.flow = {.family = AF_INET, .protocol = IPPROTO_TCP, .cport = 5},
 			      .state = 1,
 			      .timeout = 900};
@@ -42,6 +52,9 @@ static void open_streams(struct sync *sync, uint8_t kind, struct now now)
 	size_t len;
 
 	sync_capture(sync, &entry, now);
+	sync_publish(sync, &fact, now);
+	fact.kind = FACT_RESULT;
+	sync_publish(sync, &fact, now);
 	if (kind == SYNC_KIND_SUMS || kind == SYNC_KIND_ORPHANS)
 		sync_join(sync, now);
 	sync_tick(sync, now);
@@ -57,13 +70,17 @@ static void open_streams(struct sync *sync, uint8_t kind, struct now now)
 	}
 	sync_open(sync, SUBSCRIBER, false, &peer.certificate, 500, now);
 	if (kind != SYNC_KIND_SUBSCRIBE)
-		sync_receive(sync, SUBSCRIBER, SYNC_KIND_SUBSCRIBE, NULL, 0, now);
+		sync_receive(sync, SUBSCRIBER, SYNC_KIND_SUBSCRIBE, subscribe, sizeof(subscribe),
+			     now);
 	drain(sync, now);
 }
 
-/* The last position in a batch, field 2: what its signature is over. */
+/* The last position in a batch, field 2: what its signature is over. Field 1 is left out if it is
+ * 0. */
 static uint64_t last_of(const uint8_t *data, size_t len)
 {
+	if (len >= 9 && data[0] == 0x11)
+		return load_le64(data + 1);
 	return len >= 18 && data[0] == 0x09 && data[9] == 0x11 ? load_le64(data + 10) : 0;
 }
 

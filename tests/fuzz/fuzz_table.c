@@ -1,14 +1,16 @@
-/* Changes of the table, beside a model that does the same the slow way: four bytes each, what
- * happens, to which flow, with what, how new. Afterwards the two are equal, in every reader's eyes
- * too, and the table holds no entry, binding or options besides. */
+/* Changes of the table, of connections and facts, beside a model that does the same the slow way:
+ * four bytes each, what happens, to which flow, with what, how new. Afterwards the two are equal,
+ * in every reader's eyes too, and the table holds no entry, binding or options besides. */
 #include <assert.h>
 #include <sodium.h>
 #include <stdlib.h>
 
 #include "sync/table/table_private.h"
 
-#define FLOWS 48
+#define CONNECTIONS 48 /* the other flows are facts */
+#define FLOWS 64
 #define ENTRIES_MAX 40
+#define FACTS_MAX 12
 #define BINDINGS_MAX 24
 #define SELF 7
 #define ORIGINS 9 /* of merged ones: 5 to 8 */
@@ -21,6 +23,7 @@ struct known {
 	uint64_t position; /* or mark */
 	enum table_list list;
 	uint32_t refreshed;
+	unsigned int news; /* of a fact: in this order; 0: it is none */
 };
 
 struct world {
@@ -29,6 +32,7 @@ struct world {
 	struct known known[FLOWS];
 	uint64_t hlc, position;
 	uint32_t now;
+	unsigned int news;
 };
 
 static const struct entry_options options[2] = {
@@ -36,7 +40,24 @@ static const struct entry_options options[2] = {
 	{.pe_name_len = 3, .pe_name = "sip", .pe_data_len = 4, .pe_data = "call"},
 };
 
+static const struct entry_options values[2] = {
+	{.pe_data_len = 4, .pe_data = "down"},
+	{0},
+};
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static struct entry make_fact(unsigned int key, uint8_t what)
+{
+	struct entry entry = {.timeout = what % 3 ? 20 + what % 3 : TABLE_TIMEOUT_MAX};
+
+	entry.flow.family = AF_INET6;
+	entry.flow.protocol = ENTRY_FACT;
+	entry.flow.caddr[15] = (uint8_t)key;
+	entry.flow.vport = (uint16_t)(1 + key % 2);
+	entry.options = &values[what / 4 % 2];
+	return entry;
+}
 
 /* Three in a row share what the index looks at first, and one of them differs by options alone. */
 static struct entry make_entry(unsigned int flow, uint8_t what)
@@ -44,6 +65,8 @@ static struct entry make_entry(unsigned int flow, uint8_t what)
 	struct entry entry = {.timeout = 20 + what % 3, .state = what / 8 % 4, .dport = 80};
 	unsigned int client = flow / 3;
 
+	if (flow >= CONNECTIONS)
+		return make_fact(flow, what);
 	entry.flow.family = client % 2 ? AF_INET : AF_INET6;
 	entry.flow.protocol = IPPROTO_TCP;
 	entry.flow.caddr[3] = (uint8_t)client;
@@ -61,11 +84,11 @@ static struct entry make_entry(unsigned int flow, uint8_t what)
 	return entry;
 }
 
-static unsigned int held(const struct world *world)
+static unsigned int held(const struct world *world, bool facts)
 {
 	unsigned int count = 0;
 
-	for (int i = 0; i < FLOWS; i++)
+	for (int i = facts ? CONNECTIONS : 0; i < (facts ? FLOWS : CONNECTIONS); i++)
 		count += world->known[i].held;
 	return count;
 }
@@ -107,7 +130,7 @@ static void check_bindings(const struct world *world)
 		while (!binding_key_same(&keys[at], &keys[count]))
 			at++;
 		count += at == count;
-		with_options += world->known[i].entry.options != NULL;
+		with_options += i < CONNECTIONS && world->known[i].entry.options;
 	}
 	assert(world->table->bindings.count == count);
 	assert(world->table->options.count == with_options);
@@ -115,9 +138,9 @@ static void check_bindings(const struct world *world)
 
 static void check(const struct world *world)
 {
-	unsigned int lists[TABLE_LISTS] = {0}, origins[ORIGINS] = {0}, seen = 0;
+	unsigned int lists[2][TABLE_LISTS] = {0}, origins[2][ORIGINS] = {0}, seen[2] = {0};
+	uint64_t walk[2] = {0};
 	struct table_origin origin;
-	uint64_t walk = 0;
 
 	for (int i = 0; i < FLOWS; i++) {
 		const struct known *known = &world->known[i];
@@ -130,20 +153,26 @@ static void check(const struct world *world)
 			continue;
 		table_get(world->table, ref, &entry, &meta);
 		check_entry(known, &entry, &meta);
-		lists[known->list]++;
-		origins[known->version.origin]++;
+		lists[i >= CONNECTIONS][known->list]++;
+		origins[i >= CONNECTIONS][known->version.origin]++;
 	}
 	for (unsigned int i = 0; table_origin(world->table, i, &origin); i++) {
-		assert(origin.entries == origins[origin.id]);
-		origins[origin.id] = 0;
+		assert(origin.entries == origins[0][origin.id]);
+		assert(origin.facts == origins[1][origin.id]);
+		origins[0][origin.id] = origins[1][origin.id] = 0;
 	}
 	for (unsigned int i = 0; i < ORIGINS; i++)
-		assert(origins[i] == 0);
-	for (enum table_list list = 0; list < TABLE_LISTS; list++)
-		assert(table_list_count(world->table, list) == lists[list]);
-	while (table_walk(world->table, &walk))
-		seen++;
-	assert(seen == held(world) && seen == table_count(world->table));
+		assert(origins[0][i] + origins[1][i] == 0);
+	for (enum table_list list = 0; list < TABLE_LISTS; list++) {
+		assert(table_list_count(world->table, list) == lists[0][list] + lists[1][list]);
+		assert(table_list_facts(world->table, list) == lists[1][list]);
+	}
+	while (table_walk(world->table, &walk[0]))
+		seen[0]++;
+	while (table_fact_walk(world->table, &walk[1]))
+		seen[1]++;
+	assert(seen[0] == held(world, false) && seen[0] == table_count(world->table));
+	assert(seen[1] == held(world, true) && seen[1] == table_facts(world->table));
 	assert(table_position(world->table) == world->position);
 	check_bindings(world);
 }
@@ -158,10 +187,13 @@ static void apply(struct world *world, unsigned int flow, const struct entry *en
 		  bool merged)
 {
 	struct known *known = &world->known[flow];
+	bool fact = flow >= CONNECTIONS;
+	unsigned int news = known->news;
 
 	if (result == TABLE_FULL) {
 		/* Full of entries, or of bindings. */
-		assert(held(world) == ENTRIES_MAX || world->table->bindings.count == BINDINGS_MAX);
+		assert(held(world, fact) == (fact ? FACTS_MAX : ENTRIES_MAX) ||
+		       world->table->bindings.count == BINDINGS_MAX);
 		return;
 	}
 	if (merged && known->held) {
@@ -188,6 +220,12 @@ static void apply(struct world *world, unsigned int flow, const struct entry *en
 	} else {
 		assert(result == (known->held ? TABLE_CHANGED : TABLE_NEW));
 	}
+	if (fact && merged)
+		list = version.origin == SELF ? TABLE_JOURNAL : TABLE_IDLE;
+	if (!fact || !merged)
+		news = 0;
+	else if (!news)
+		news = ++world->news;
 	*known = (struct known){
 		.held = true,
 		.returned = merged && version.origin == SELF,
@@ -195,6 +233,7 @@ static void apply(struct world *world, unsigned int flow, const struct entry *en
 		.version = version,
 		.list = list,
 		.refreshed = world->now,
+		.news = news,
 		.position = list == TABLE_JOURNAL ? ++world->position : 0,
 	};
 }
@@ -290,6 +329,29 @@ static void read_journal(struct world *world, uint64_t *position, unsigned int c
 	}
 }
 
+/* The oldest of the news is told. */
+static void tell(struct world *world)
+{
+	table_ref ref = table_fact_news(world->table);
+	struct known *first = NULL;
+	struct table_meta meta;
+	struct entry entry;
+
+	for (int i = CONNECTIONS; i < FLOWS; i++) {
+		struct known *known = &world->known[i];
+
+		if (known->held && known->news && (!first || known->news < first->news))
+			first = known;
+	}
+	assert((ref != 0) == (first != NULL));
+	if (!ref)
+		return;
+	table_get(world->table, ref, &entry, &meta);
+	check_entry(first, &entry, &meta);
+	table_fact_told(world->table, ref);
+	first->news = 0;
+}
+
 static void relist(struct world *world, enum table_list from, enum table_list to)
 {
 	for (int i = 0; i < FLOWS; i++) {
@@ -323,6 +385,8 @@ static void sweep(struct world *world, uint32_t seconds)
 	for (int i = 0; i < FLOWS; i++) {
 		struct known *known = &world->known[i];
 
+		if (i >= CONNECTIONS && known->entry.timeout == TABLE_TIMEOUT_MAX)
+			continue;
 		if (known->held &&
 		    known->refreshed + table_lifetime(known->entry.timeout) < world->now)
 			*known = (struct known){0};
@@ -337,6 +401,11 @@ static void step(struct world *world, const uint8_t op[4])
 	uint64_t *read = &world->read[op[3] % READERS];
 	struct table_displaced displaced;
 
+	/* The kernel holds no facts, and the policy withholds none. */
+	if (flow >= CONNECTIONS && (op[0] % 15 == 5 || op[0] % 15 == 12)) {
+		tell(world);
+		return;
+	}
 	switch (op[0] % 15) {
 	case 0:
 	case 1:
@@ -388,8 +457,10 @@ static void step(struct world *world, const uint8_t op[4])
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct table_options table_options = {
-		.self = SELF, .entries_max = ENTRIES_MAX, .bindings_max = BINDINGS_MAX};
+	struct table_options table_options = {.self = SELF,
+					      .entries_max = ENTRIES_MAX,
+					      .facts_max = FACTS_MAX,
+					      .bindings_max = BINDINGS_MAX};
 	struct world world = {.hlc = 1000, .now = 1000};
 
 	if (size > 4096)
@@ -404,6 +475,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	check(&world);
 	for (int i = 0; i < READERS; i++)
 		read_journal(&world, &world.read[i], UINT32_MAX);
+	while (table_fact_news(world.table))
+		tell(&world);
 	table_free(world.table);
 	return 0;
 }
