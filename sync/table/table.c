@@ -122,16 +122,21 @@ static bool slot_set(struct table *table, struct slot *slot, const struct entry 
 /* Counts one slot more, or less, of that origin. */
 static void origin_gain(struct table *table, uint32_t origin, table_ref ref)
 {
-	table->origins[origin].entries += !ref_is_fact(ref);
-	table->origins[origin].facts += ref_is_fact(ref);
+	if (ref_is_fact(ref))
+		table->origins[origin].facts++;
+	else
+		table->origins[origin].entries++;
 }
 
 static void origin_lose(struct table *table, uint32_t origin, table_ref ref)
 {
-	assert((ref_is_fact(ref) ? table->origins[origin].facts : table->origins[origin].entries) >
-	       0);
-	table->origins[origin].entries -= !ref_is_fact(ref);
-	table->origins[origin].facts -= ref_is_fact(ref);
+	struct table_origin *of = &table->origins[origin];
+
+	assert((ref_is_fact(ref) ? of->facts : of->entries) > 0);
+	if (ref_is_fact(ref))
+		of->facts--;
+	else
+		of->entries--;
 }
 
 static void slot_free(struct table *table, table_ref ref)

@@ -125,7 +125,8 @@ void table_list_remove(struct table *table, table_ref ref)
 	assert(table->lists[id].count > 0);
 	slot->list = TABLE_IDLE;
 	table->lists[id].count--;
-	table->lists[id].facts -= ref_is_fact(ref);
+	if (ref_is_fact(ref))
+		table->lists[id].facts--;
 	pass_over(table, id);
 }
 
@@ -149,7 +150,8 @@ void table_list_append(struct table *table, table_ref ref, enum table_list to, u
 	assert(to < TABLE_LISTS && slot_list(slot) == TABLE_IDLE);
 	slot->list = (uint32_t)to & ((1u << LIST_BITS) - 1);
 	list->count++;
-	list->facts += ref_is_fact(ref);
+	if (ref_is_fact(ref))
+		list->facts++;
 	if (to == TABLE_IDLE)
 		return;
 	slot_set_position(slot, next_number(table, to, mark));

@@ -25,6 +25,8 @@ struct side {
 	uint64_t epoch;
 	unsigned int injected, awaited;
 	unsigned int joined, failed, left;
+	unsigned int facts;   /* pulled */
+	struct fact fact;     /* the last */
 	unsigned int refused; /* calls that withdraw traffic */
 	bool announced, closed, done, roster;
 };
@@ -42,6 +44,15 @@ static void inject(void *context)
 
 	while (sync_inject(node_sync(io_node_get(side->node)), clock_now(), data, sizeof(data)) > 0)
 		side->injected++;
+}
+
+static void facts(void *context)
+{
+	struct side *side = context;
+	struct sync *sync = node_sync(io_node_get(side->node));
+
+	while (sync_fact_next(sync, clock_now(), &side->fact))
+		side->facts++;
 }
 
 static void confirm(void *context)
@@ -114,6 +125,7 @@ static int side_open(struct world *world, struct side *side, uint8_t number,
 		.n_listen = 1,
 		.context = side,
 		.inject = inject,
+		.facts = facts,
 		.confirm = confirm,
 		.announce = announce,
 		.notice = notice,
@@ -261,6 +273,34 @@ static void test_replicates(void **state)
 	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, &fault), 0);
 	while (!connected(&world->a) || !connected(&world->b))
 		uv_run(&world->loop, UV_RUN_ONCE);
+	side_close(&world->a);
+	side_close(&world->b);
+}
+
+/* The driver is told of facts, and publishes them, while nothing else goes on. */
+static void test_facts(void **state)
+{
+	struct world *world = *state;
+	struct fact fact = {.kind = FACT_RESULT, .timeout = 300, .len = 1};
+	struct fault fault;
+
+	assert_int_equal(side_open(world, &world->a, 1, &world->b.listen, &fault), 0);
+	assert_int_equal(side_open(world, &world->b, 2, &world->a.listen, &fault), 0);
+	while (!connected(&world->a) || !connected(&world->b))
+		uv_run(&world->loop, UV_RUN_ONCE);
+	for (unsigned int i = 0; i < 20; i++) {
+		struct side *from = i % 2 ? &world->a : &world->b,
+			    *to = i % 2 ? &world->b : &world->a;
+		unsigned int had = to->facts;
+
+		fact.key[0] = fact.value[0] = (uint8_t)i;
+		io_node_send(from->node, &(struct node_event){.type = NODE_PUBLISH, .fact = &fact});
+		while (to->facts == had)
+			uv_run(&world->loop, UV_RUN_ONCE);
+		assert_int_equal(to->facts, had + 1);
+		assert_int_equal(to->fact.value[0], i);
+		assert_true(to->fact.origin == from->identity.id);
+	}
 	side_close(&world->a);
 	side_close(&world->b);
 }
@@ -486,6 +526,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_replicates, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_deaf, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_facts, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_long_turn, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_membership, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_listen_refused, setup, teardown),
