@@ -42,6 +42,7 @@ int health_new(const struct health_options *options, struct health **ret_health)
 	health->started = health->steady_since = options->now.mono;
 	health->alive[0] = options->self;
 	health->n_alive = 1;
+	health->settings.publish = USEC_NEVER;
 	*ret_health = health;
 	return 0;
 }

@@ -18,6 +18,8 @@
 /* A turn of the loop begins, or publishes, at most so many; the rest comes in the next one. */
 #define TURN 256
 #define EDITS_MAX 4096
+/* A daemon that is killed starts again with what it knew so long before. */
+#define SAVE_INTERVAL (100 * USEC_PER_MSEC)
 
 /* A check that is under way: what it borrows lives until its end. */
 struct run {
@@ -32,6 +34,7 @@ struct io_director_health {
 	struct io_checker *checker;
 	struct health_notices *notices;
 	usec_t notices_at; /* mono: some event is due then */
+	usec_t save_at;    /* mono: not before */
 	uv_timer_t timer;
 	struct run **runs; /* by target; NULL: none */
 	size_t runs_room;
@@ -269,6 +272,18 @@ static void pull(struct io_director_health *health)
 	tell(health, now);
 }
 
+/* Returns when to look again. */
+static usec_t save(struct io_director_health *health, struct now now)
+{
+	if (!health_state_changed(health->core))
+		return USEC_NEVER;
+	if (now.mono < health->save_at)
+		return health->save_at;
+	io_director_health_save(health->director);
+	health->save_at = now.mono + SAVE_INTERVAL;
+	return USEC_NEVER;
+}
+
 static void step(uv_timer_t *timer)
 {
 	struct io_director_health *health = container_of(timer, struct io_director_health, timer);
@@ -280,7 +295,7 @@ static void step(uv_timer_t *timer)
 	pull(health);
 	if (uv_is_active((uv_handle_t *)timer))
 		return;
-	next = MIN(health_timeout(health->core), health->notices_at);
+	next = MIN(MIN(health_timeout(health->core), health->notices_at), save(health, now));
 	if (next != USEC_NEVER)
 		uv_timer_start(
 			timer, step,

@@ -27,14 +27,21 @@ static void advance(struct fixture *f, usec_t by)
 	} while (health_timeout(f->health) == 0);
 }
 
-static void start(struct fixture *f, uint8_t reals)
+/* text: of its state file. */
+static void start_from(struct fixture *f, uint8_t reals, const char *text, size_t len)
 {
 	const struct health_options options = {.self = 1, .now = {SEC, WALL0}};
 
 	*f = (struct fixture){.check = health_fixture_check(), .now = options.now};
 	health_fixture_add(&f->set, 1, reals, &f->check);
 	assert_int_equal(health_new(&options, &f->health), 0);
+	assert_int_equal(health_unpack(f->health, text, len, f->now), 0);
 	assert_int_equal(health_config(f->health, &f->set, f->now), 0);
+}
+
+static void start(struct fixture *f, uint8_t reals)
+{
+	start_from(f, reals, "", 0);
 }
 
 static void stop(struct fixture *f)
@@ -95,10 +102,39 @@ static void test_alone(void **state)
 	stop(&f);
 }
 
+/* A setting comes from the state file: the driver, which ticks until there is no more to do, comes
+ * to an end all the same, and the setting is published later. */
+static void test_unpacked_setting(void **state)
+{
+	struct fixture f, again;
+	struct health_change change;
+	struct fact fact;
+	char *text;
+	size_t len;
+
+	(void)state;
+	start(&f, 1);
+	assert_int_equal(health_set(f.health, 0, 0, HEALTH_SET_WEIGHT, 7, f.now), 0);
+	assert_true(health_state_changed(f.health));
+	assert_int_equal(health_pack(f.health, &text, &len), 0);
+	assert_false(health_state_changed(f.health));
+	start_from(&again, 1, text, len);
+	advance(&again, 0);
+	assert_true(health_change(again.health, &change));
+	assert_int_equal(change.weight, 7);
+	assert_false(health_publish(again.health, again.now, &fact));
+	run(&again, 300 * SEC, 0);
+	assert_true(health_publish(again.health, again.now, &fact));
+	free(text);
+	stop(&f);
+	stop(&again);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_alone),
+		cmocka_unit_test(test_unpacked_setting),
 	};
 
 	return cmocka_run_group_tests_name("health", tests, NULL, NULL);
