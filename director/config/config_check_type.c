@@ -1,6 +1,8 @@
 /* The keys that only some types of check have. */
 #include <ctype.h>
+#include <sodium.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "director/config/config_check_private.h"
 
@@ -8,11 +10,6 @@
 #define BODY_MAX_MAX (16u << 20)
 #define REDIRECTS_MAX 10
 #define LABEL_MAX 63
-
-static int hex_digit(char c)
-{
-	return isdigit((unsigned char)c) ? c - '0' : tolower((unsigned char)c) - 'a' + 10;
-}
 
 /* Bytes, as text or in hexadecimal; either of its own stands for both of the inherited keys.
  * *ret_data stays NULL if there are none. */
@@ -43,10 +40,10 @@ static int read_data(const struct check_reader *reader, const char *key, const c
 	*ret_data = malloc(len + 1);
 	if (!*ret_data)
 		return -ENOMEM;
-	for (size_t i = 0; i < len; i++)
-		(*ret_data)[i] =
-			text ? (uint8_t)text[i]
-			     : (uint8_t)(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+	if (text)
+		memcpy(*ret_data, text, len);
+	else
+		sodium_hex2bin(*ret_data, len, hex, 2 * len, NULL, NULL, NULL);
 	*ret_len = len;
 	return 0;
 }

@@ -4,11 +4,12 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "director/net/io_datagram_filter.h"
-#include "tests/loopback.h"
+#include "proto/endpoint.h"
 
 #define AT 6 /* where a datagram has its sender */
 
@@ -19,13 +20,14 @@ struct world {
 static int setup(void **state)
 {
 	static struct world world;
-	struct endpoint endpoint = endpoint_free();
+	const struct endpoint any = {.ip = {.family = AF_INET, .bytes = {127, 0, 0, 1}}};
 	struct sockaddr_storage address;
-	socklen_t len = endpoint_to_sockaddr(&endpoint, &address);
+	socklen_t len = endpoint_to_sockaddr(&any, &address);
 
 	world.in = socket(AF_INET, SOCK_DGRAM, 0);
 	world.out = socket(AF_INET, SOCK_DGRAM, 0);
 	assert_int_equal(bind(world.in, (struct sockaddr *)&address, len), 0);
+	assert_int_equal(getsockname(world.in, (struct sockaddr *)&address, &len), 0);
 	assert_int_equal(connect(world.out, (struct sockaddr *)&address, len), 0);
 	*state = &world;
 	return 0;

@@ -13,7 +13,7 @@
 
 struct tree {
 	struct scratch scratch;
-	char root[PATH_MAX];
+	char root[128]; /* below the scratch */
 	struct replies replies;
 	struct replies_changes changes;
 };
