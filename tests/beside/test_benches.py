@@ -41,6 +41,19 @@ def test_simulated_members(command):
     assert all(f["bench"] == "membership" and f["value"] >= 0 for f in figures)
 
 
+def test_checks():
+    """bench_checks: the schedule with hanging targets, and the rate of http; every figure."""
+    alone = ["unshare", "-n" if os.geteuid() == 0 else "-Urn", "sh", "-ec", 'ip link set lo up; exec "$@"', "sh"]
+    if subprocess.run([*alone, "true"], check=False, capture_output=True).returncode:
+        pytest.skip("no namespaces")
+    program = BUILD / "tests/checker/bench_checks"
+    figures = {f["metric"]: f for f in lines(*alone, program, "schedule", "100", "10", "1")}
+    assert set(figures) >= {"checks_on_time_share", "loop_p99_ms", "cpu_us_per_check", "resident_mb", "descriptors"}
+    assert figures["checks_per_s"]["value"] > 0 and figures["checks_on_time_share"]["hanging"] == 10
+    figures = {f["metric"]: f["value"] for f in lines(*alone, program, "http", "300", "0")}
+    assert figures["checks_up_share"] == 1 and figures["checks_per_s_and_core"] > 0
+
+
 class Member:
     """A director without IPVS, on an address of the loopback that no other run of this takes."""
 
