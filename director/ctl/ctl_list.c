@@ -269,6 +269,13 @@ static void service_checks(const json_t *item, char *text, size_t size)
 		 is_true(health, "vip_withdrawn") ? ", VIP withdrawn" : "");
 }
 
+static bool is_maintained(const json_t *real)
+{
+	const char *setting = text_of(json_object_get(real, "operator"), "setting");
+
+	return setting && strcmp(setting, "maintenance") == 0;
+}
+
 /* "up 3/3", "DOWN 2/3: connection refused": the verdict, how many of the checkers share it, and the
  * reason of the first of these when it is down. */
 static void real_checks(const json_t *real, char *text, size_t size)
@@ -293,6 +300,10 @@ static void real_checks(const json_t *real, char *text, size_t size)
 			continue;
 		if (same++ == 0 && down && text_of(vote, "reason"))
 			reason = text_of(vote, "reason");
+	}
+	if (counted == 0 && is_maintained(real)) {
+		snprintf(text, size, "not checked");
+		return;
 	}
 	snprintf(text, size, "%s %zu/%zu%s%s%s%s%s", down ? "DOWN" : verdict, same, counted,
 		 is_true(real, "kept") ? ", kept" : "", is_true(real, "removed") ? ", removed" : "",

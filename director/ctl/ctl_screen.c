@@ -200,11 +200,12 @@ static void cluster_print(FILE *out, const json_t *status)
 		text_of(config, "digest"), age_of(config, "loaded_ago_s", age));
 }
 
-/* Counters of messages that were refused. */
+/* Counters of messages that were refused. Real servers that refuse a connection are no such. */
 static bool is_refusal(const char *group, const char *name)
 {
 	return strcmp(group, "session") == 0 || strcmp(group, "control") == 0 ||
-	       strncmp(name, "refused", 7) == 0 ||
+	       strcmp(group, "health-refused") == 0 ||
+	       (strncmp(name, "refused", 7) == 0 && strcmp(group, "check") != 0) ||
 	       observer_refusal(group, name) == OBSERVER_ALARMING;
 }
 
