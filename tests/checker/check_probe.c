@@ -13,6 +13,7 @@
 #include "director/turns.h"
 
 #define LINE_MAX_READ 65536
+#define SLEEP 10000 /* us */
 
 /* A program of this test's runs for a few seconds: its checks live until the end. */
 static struct parsed {
@@ -30,8 +31,26 @@ struct probe {
 	struct turns turns;
 	FILE *lines;
 	unsigned int under_way;
+	uv_thread_t sleeper;
+	usec_t stalled; /* sum; while `ended` is false or a check is under way */
+	_Atomic bool over;
 	bool ended;
 };
+
+/* How long this machine keeps a thread waiting that has nothing to do but to wake up: a test that
+ * judges times leaves so much out. */
+static void sleep_and_measure(void *context)
+{
+	struct probe *probe = context;
+
+	while (!probe->over) {
+		usec_t began = uv_hrtime() / 1000, took;
+
+		usleep(SLEEP);
+		took = uv_hrtime() / 1000 - began;
+		probe->stalled += took - MIN(took, (usec_t)2 * SLEEP);
+	}
+}
 
 static void probe_end(struct probe *probe)
 {
@@ -47,6 +66,9 @@ static void probe_end(struct probe *probe)
 	for (unsigned int i = 0, number;
 	     number = i, counter_get(&io_checker_counters, &counts, &number, &counter); i++)
 		json_object_set_new(object, counter.name, json_integer((json_int_t)counter.value));
+	probe->over = true;
+	uv_thread_join(&probe->sleeper);
+	json_object_set_new(object, "stalled_us", json_integer((json_int_t)probe->stalled));
 	turns_status(&probe->turns, uv_hrtime() / 1000, &turns);
 	json_object_set_new(object, "longest_turn_us", json_integer((json_int_t)turns.longest));
 	json_dumpf(object, stdout, JSON_COMPACT);
@@ -237,6 +259,7 @@ int main(void)
 	uv_poll_start(&probe.input, UV_READABLE, readable);
 	uv_prepare_start(&probe.prepare, turned);
 	uv_check_start(&probe.check, woken);
+	uv_thread_create(&probe.sleeper, sleep_and_measure, &probe);
 	uv_run(&probe.loop, UV_RUN_DEFAULT);
 	return uv_loop_close(&probe.loop) == 0 ? 0 : 1;
 }

@@ -1,5 +1,6 @@
 """Servers that are checked, each in threads of the test: TCP ones talk as a function says, UDP ones answer as one says."""
 
+import queue
 import socket
 import ssl
 import struct
@@ -41,7 +42,7 @@ class Server:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self.talk = talk
         self.tls = tls
-        self.seen = []
+        self.seen = queue.Queue()
         self.listener = socket.create_server((address, port), family=family, backlog=4096)
         self.port = self.listener.getsockname()[1]
         threading.Thread(target=self.accept, daemon=True).start()
@@ -52,8 +53,12 @@ class Server:
                 connection, peer = self.listener.accept()
             except OSError:
                 return
-            self.seen.append(peer)
+            self.seen.put(peer)
             threading.Thread(target=self.guarded, args=(connection,), daemon=True).start()
+
+    def peer(self):
+        """The address of the next connection."""
+        return self.seen.get(timeout=5)[0]
 
     def guarded(self, connection):
         try:

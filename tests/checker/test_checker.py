@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from probe import EMPTY_NETWORK, LATE, PROBE, Probe, one, run, said
+from probe import EMPTY_NETWORK, PROBE, Probe, one, prompt, run, said
 from servers import Datagrams, Server, answer, drip, flood, port_closed, reset, silent
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def good():
 
 
 def test_tcp_connects(good):
-    result = one({"type": "tcp", "port": good.port})
-    assert said(result) == ("up", "connected")
-    assert result["took_us"] < LATE * 1e6
+    results, counts = run({"type": "tcp", "port": good.port})
+    assert said(results[0]) == ("up", "connected")
+    assert prompt(counts, *results)
 
 
 def test_tcp_ipv6():
@@ -31,9 +31,9 @@ def test_tcp_ipv6():
 
 
 def test_tcp_refused_at_once():
-    result = one({"type": "tcp", "port": port_closed()})
-    assert said(result) == ("down", "connection refused")
-    assert result["took_us"] < LATE * 1e6
+    results, counts = run({"type": "tcp", "port": port_closed()})
+    assert said(results[0]) == ("down", "connection refused")
+    assert prompt(counts, *results)
 
 
 def test_tcp_hangs_beside_good(good):
@@ -44,10 +44,10 @@ def test_tcp_hangs_beside_good(good):
         for connection in held:
             connection.setblocking(False)
             connection.connect_ex(("127.0.0.1", port))
-        hanging, fine = run({"type": "tcp", "port": port}, {"type": "tcp", "port": good.port})[0]
-        assert said(hanging) == ("down", "no connection within 500 ms")
-        assert hanging["took_us"] >= 500_000
-        assert fine["state"] == "up" and fine["took_us"] < LATE * 1e6
+        (hanging, fine), counts = run({"type": "tcp", "port": port}, {"type": "tcp", "port": good.port})
+        assert said(hanging) == ("down", "no connection within 2 s")
+        assert hanging["took_us"] >= 2_000_000
+        assert fine["state"] == "up" and prompt(counts, fine)
 
 
 def test_tcp_ends_with_reset():
@@ -71,7 +71,7 @@ def test_tcp_send_and_expect():
             {"type": "tcp", "port": server.port, "send": "HELO\r\n", "expect": "554"},
             {"type": "tcp", "port": server.port, "send": "HELO\r\n"})[0]
         assert said(expected) == ("up", "answered as expected")
-        assert said(other) == ("down", "no expected answer within 500 ms")
+        assert said(other) == ("down", "no expected answer within 2 s")
         assert only_sent["state"] == "up"
 
 
@@ -82,12 +82,12 @@ def test_tcp_expects_of_hostile_servers(good):
         results, counts = run(*({**check, "port": server.port} for server in (quiet, slow, endless, resets, closes, other)),
                               {"type": "tcp", "port": good.port})
         assert [said(result) for result in results[:3]] == [
-            ("down", "no expected answer within 500 ms"), ("down", "no expected answer within 500 ms"),
+            ("down", "no expected answer within 2 s"), ("down", "no expected answer within 2 s"),
             ("down", "the first 16384 bytes of the answer do not hold the expected ones")]
         assert results[3]["reason"].startswith("reset before the ")
         assert [said(result) for result in results[4:6]] == [
             ("down", "closed without an answer"), ("down", "the answer does not hold the expected bytes")]
-        assert results[6]["state"] == "up" and results[6]["took_us"] < LATE * 1e6
+        assert results[6]["state"] == "up" and prompt(counts, results[6])
         assert counts["timeout"] == 2 and counts["too_long"] == 1 and counts["ok"] == 1
         assert counts["broken_off"] == 2 and counts["answer"] == 1
 
@@ -102,7 +102,7 @@ def test_source_address():
     with Server(silent) as server:
         here, nowhere = run({"type": "tcp", "port": server.port, "source": "127.0.0.9"},
                             {"type": "tcp", "port": server.port, "source": "192.0.2.77"})[0]
-        assert here["state"] == "up" and server.seen[0][0] == "127.0.0.9"
+        assert here["state"] == "up" and server.peer() == "127.0.0.9"
         assert said(nowhere) == ("unchanged",
                                  "not checked: the source address 192.0.2.77: Cannot assign requested address")
 
@@ -113,7 +113,7 @@ def test_unreachable_at_once():
     results, counts = Probe(checks, within=EMPTY_NETWORK).end()
     assert said(results[0]) == ("down", "network unreachable")
     assert said(results[1]) == ("unchanged", "not checked: there is no source address or port for it")
-    assert all(result["took_us"] < LATE * 1e6 for result in results.values()) and counts["unreachable"] == 1
+    assert all(result["took_us"] < 2_000_000 for result in results.values()) and counts["unreachable"] == 1
 
 
 def test_udp():
@@ -123,8 +123,8 @@ def test_udp():
                               check | {"send": "other"}, {"type": "udp", "port": port_closed(socket.SOCK_DGRAM), "send": "ping"})
         assert [said(result) for result in results] == [
             ("up", "answered as expected"), ("up", "answered as expected"), ("down", "the answer does not hold the expected bytes"),
-            ("down", "no answer within 500 ms"), ("down", "port unreachable")]
-        assert all(result["took_us"] < LATE * 1e6 for result in results[:3] + results[4:])
+            ("down", "no answer within 2 s"), ("down", "port unreachable")]
+        assert prompt(counts, *results[:3], *results[4:])
         assert counts["refused"] == 1
 
 
@@ -138,7 +138,7 @@ def test_ping():
 
 def in_network(script, *checks):
     """The checks in a network of their own that the script has made."""
-    results, counts = Probe([{"target": i, "timeout_ms": 500} | check for i, check in enumerate(checks)],
+    results, counts = Probe([{"target": i, "timeout_ms": 2000} | check for i, check in enumerate(checks)],
                             within=[*EMPTY_NETWORK, "sh", "-ec", script + '\nexec "$0"']).end()
     return [results[i] for i in range(len(checks))], counts
 
@@ -179,8 +179,8 @@ def test_dns():
                          check | {"port": unknown.port, "rcode": 3}, check | {"port": port_closed(socket.SOCK_DGRAM)},
                          check | {"port": fine.port, "name": "a..b"})
         assert [said(result) for result in results] == [
-            ("up", "answered NOERROR"), ("down", "NXDOMAIN, expected NOERROR"), ("down", "no answer within 500 ms"),
-            ("down", "no answer within 500 ms"), ("up", "answered NOERROR"), ("up", "answered NXDOMAIN"), ("down", "port unreachable"),
+            ("up", "answered NOERROR"), ("down", "NXDOMAIN, expected NOERROR"), ("down", "no answer within 2 s"),
+            ("down", "no answer within 2 s"), ("up", "answered NOERROR"), ("up", "answered NXDOMAIN"), ("down", "port unreachable"),
             ("unchanged", 'not checked: "a..b" is not a name of DNS')]
 
 
@@ -198,7 +198,7 @@ def over_tcp(change=lambda message: message, seconds=0):
 
 @pytest.mark.parametrize("talk, expected", [
     (over_tcp(), ("up", "answered NOERROR")), (over_tcp(lambda _: b"\0" * 900), ("down", "TCP: no answer to the query")),
-    (over_tcp(seconds=0.1), ("down", "no answer by TCP within 500 ms")), (lambda connection: connection.recv(65536), ("down", "TCP: closed before the answer")),
+    (over_tcp(seconds=0.3), ("down", "no answer by TCP within 2 s")), (lambda connection: connection.recv(65536), ("down", "TCP: closed before the answer")),
     (flood(b"\xff"), ("down", "TCP: no answer to the query"))])
 def test_dns_cut_answer_by_tcp(talk, expected):
     with Server(talk, address="127.0.0.53") as server, Datagrams(dns_answer(0, cut=True), server.port, "127.0.0.53") as datagrams:
@@ -208,15 +208,12 @@ def test_dns_cut_answer_by_tcp(talk, expected):
 
 def test_dns_ten_thousand_names_that_do_not_resolve(good):
     """No name is looked up by this host: each query goes to the server that is checked, and ends in time."""
-    check = {"address": "127.0.0.1", "type": "dns", "name": "nowhere.invalid", "repeat": 5000, "timeout_ms": 3000}
-    beside = {"address": "127.0.0.1", "type": "tcp", "port": good.port}
+    check = {"type": "dns", "name": "nowhere.invalid", "repeat": 5000, "timeout_ms": 3000}
+    beside = {"type": "tcp", "port": good.port}
     with Datagrams(dns_answer(3)) as server, Datagrams(lambda _: []) as quiet:
-        results, counts = Probe([beside | {"target": 1}, check | {"port": server.port, "target": 10_000},
-                                 check | {"port": quiet.port, "target": 20_000}, beside | {"target": 2}]).end()
-    assert len(results) == 10_002 and counts["answer"] > 0 and counts["timeout"] >= 5000
-    assert results[1]["state"] == results[2]["state"] == "up"
-    assert max(results[1]["took_us"], results[2]["took_us"]) < LATE * 1e6
-    assert max(result["took_us"] for result in results.values()) < 3_500_000
+        results, counts = run(beside, check | {"port": server.port, "target": 10_000}, check | {"port": quiet.port, "target": 20_000}, beside)
+    assert counts["begun"] == 10_002 and counts["answer"] > 0 and counts["timeout"] >= 5000
+    assert results[0]["state"] == results[3]["state"] == "up" and prompt(counts, results[0], results[3])
 
 
 def test_agent():
@@ -237,11 +234,11 @@ def test_agent_hostile(good):
         results, counts = run(*({"type": "agent", "port": server.port} for server in (quiet, slow, endless, closes, unended)),
                               {"type": "agent", "port": port_closed()}, {"type": "tcp", "port": good.port})
         assert [said(result) for result in results] == [
-            ("down", "no whole line within 500 ms"), ("down", "no whole line within 500 ms"),
+            ("down", "no whole line within 2 s"), ("down", "no whole line within 2 s"),
             ("unchanged", "the agent's line is longer than 1024 bytes"), ("down", "closed without an answer"), ("up", 'the agent says "up"'),
             ("down", "connection refused"), ("up", "connected")]
         assert counts["too_long"] == 1
-        assert results[6]["took_us"] < LATE * 1e6
+        assert prompt(counts, results[6])
 
 
 def test_mark():
@@ -285,10 +282,7 @@ def test_no_descriptor_left(good):
 def test_thousands_that_hang(good):
     """All of them end in time, and a good one beside them is not delayed."""
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as quiet:
-        probe = Probe([{"target": 10, "repeat": 3000, "type": "tcp", "address": "127.0.0.1", "expect": "x", "timeout_ms": 1000,
-                        "port": quiet.getsockname()[1]}])
-        probe.write({"target": 1, "type": "tcp", "address": "127.0.0.1", "port": good.port, "timeout_ms": 1000})
-        results, counts = probe.end()
-        assert results[1]["state"] == "up" and results[1]["took_us"] < LATE * 1e6
-        assert len(results) == 3001 and counts["timeout"] == 3000
-        assert max(result["took_us"] for result in results.values()) < 1_500_000
+        results, counts = run({"target": 10, "repeat": 3000, "type": "tcp", "expect": "x", "port": quiet.getsockname()[1]},
+                              {"type": "tcp", "port": good.port})
+        assert results[1]["state"] == "up" and prompt(counts, results[1])
+        assert counts["timeout"] == 3000
