@@ -6,10 +6,14 @@
 
 #include "proto/endpoint.h"
 
-/* An address of the loopback with a TCP port that is free now. */
+/* An address of the loopback with a TCP port that is free now. Each process has another address,
+ * or the next one that runs beside it could take the port before it is used. */
 static inline struct endpoint endpoint_free(void)
 {
-	struct endpoint endpoint = {.ip = {.family = AF_INET, .bytes = {127, 0, 0, 1}}};
+	unsigned int process = (unsigned int)getpid();
+	struct endpoint endpoint = {.ip = {.family = AF_INET,
+					   .bytes = {127, (uint8_t)(1 + process / 65536 % 64),
+						     (uint8_t)(process / 256), (uint8_t)process}}};
 	struct sockaddr_storage address;
 	socklen_t len = endpoint_to_sockaddr(&endpoint, &address);
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
