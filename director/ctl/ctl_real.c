@@ -188,7 +188,8 @@ int ctl_real_wait(const struct ctl_options *options, const char *real)
 		if (r < 0)
 			return CTL_REFUSED;
 		if (!options->json && left != before && left > 0)
-			printf("%" JSON_INTEGER_FORMAT " connections left.\n", left);
+			printf("%" JSON_INTEGER_FORMAT " connection%s left.\n", left,
+			       left == 1 ? "" : "s");
 		fflush(stdout);
 		before = left;
 		looks = left == 0 ? looks + 1 : 0;

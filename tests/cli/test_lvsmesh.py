@@ -301,7 +301,7 @@ def test_drain_real_server(tmp_path):
     with fake_daemon(tmp_path / "sock", done, drained(5, 2), drained(1), drained(0), [entry], drained(0), [], drained(0), [],
                      drained(0), []) as requests:
         result = expect(DONE, "drain", "10.1.0.21", "--wait", "--control", tmp_path / "sock")
-    assert result.stdout == ("web 10.1.0.21:80: drain\n7 connections left.\n1 connections left.\nDrained.\n")
+    assert result.stdout == ("web 10.1.0.21:80: drain\n7 connections left.\n1 connection left.\nDrained.\n")
     assert requests[0] == {"command": "drain", "real": "10.1.0.21"}
     assert requests[1] == {"command": "services", "real": "10.1.0.21"}
     assert requests[4] == {"command": "connections", "filter": "real=10.1.0.21"}
