@@ -104,7 +104,7 @@ static void processor_take(bool last)
 	CPU_ZERO(&one);
 	if (sched_getaffinity(0, sizeof(all), &all) < 0)
 		return;
-	for (int i = 0; i < CPU_SETSIZE; i++) {
+	for (size_t i = 0; i < CPU_SETSIZE; i++) {
 		if (!CPU_ISSET(i, &all))
 			continue;
 		if (last || CPU_COUNT(&one) == 0) {

@@ -42,14 +42,14 @@ static const struct entry_options options[2] = {
 
 static const struct entry_options values[2] = {
 	{.pe_data_len = 4, .pe_data = "down"},
-	{.pe_data_len = 0},
+	{.pe_name_len = 0},
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct entry make_fact(unsigned int key, uint8_t what)
 {
-	struct entry entry = {.timeout = what % 3 ? 20u + what % 3 : TABLE_TIMEOUT_MAX};
+	struct entry entry = {.timeout = what % 3 ? 20u + what % 3u : TABLE_TIMEOUT_MAX};
 
 	entry.flow.family = AF_INET6;
 	entry.flow.protocol = ENTRY_FACT;
