@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.tended import Tended
 from lab.topology import Topology
 from lab.tools import results_directory
 
@@ -48,3 +49,16 @@ def topology(request, tmp_path):
             name = re.sub(r"[^\w.-]+", "_", request.node.name)
             t.collect(results_directory() / f"{Path(request.node.fspath).stem}-{name}")
         t.close()
+
+
+@pytest.fixture
+def tended(topology):
+    made = []
+
+    def make(forwarding="direct", directors=3, reals=4, vips=1, **options):
+        made.append(Tended(topology(forwarding=forwarding, directors=directors, reals=reals, vips=vips), **options))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.watch.stop()

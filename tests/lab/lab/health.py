@@ -8,9 +8,11 @@ import time
 from pathlib import Path
 
 from . import pace
+from .cluster import TAP_NET
 from .host import wait_for
 from .tools import endpoint
 
+PATH_MARKS = 0x4c
 TOOLS = Path(__file__).resolve().parents[1] / "tools"
 
 
@@ -62,15 +64,20 @@ def address_of(topology, name, family=4):
 
 
 def weights(director):
-    """{(service, real server): weight} as the director's kernel has them; an fwmark service's name is its number."""
+    """{(service, real server): weight} as the director's kernel has them, but for lvsmeshd's own probe service and what it
+    checks forwarding paths with; an fwmark service's name is its number."""
     found, service = {}, None
     for line in director.read("/proc/net/ip_vs").splitlines()[3:]:
         words = line.split()
-        if words[0] == "->":
+        if words[0] == "->" and not _internal(service):
             found[service, _endpoint(words[1])] = int(words[3])
-        else:
+        elif words[0] != "->":
             service = str(int(words[1], 16)) if words[0] == "FWM" else _endpoint(words[1])
     return found
+
+
+def _internal(service):
+    return service.startswith(TAP_NET) or service.isdigit() and int(service) >> 24 == PATH_MARKS
 
 
 def _endpoint(text):
@@ -181,3 +188,15 @@ class Asking:
 
     def stop(self):
         self.process.stop()
+
+
+CHECK = {"type": "http", "path": "/healthz", "interval": "300ms", "fast-interval": "200ms", "timeout": "300ms", "fall": 3, "rise": 2}
+
+
+def seconds(text):
+    return float(text[:-2]) / 1000 if text.endswith("ms") else float(text[:-1])
+
+
+def detection(check):
+    """All directors have changed the weight of a real server that failed, after so many s."""
+    return check["fall"] * seconds(check["interval"]) + seconds(check["timeout"]) + 1

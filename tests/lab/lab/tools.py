@@ -20,7 +20,7 @@ def results_directory():
 
 def program(name):
     """A built program: lvsmeshd, lvsmesh, traffic, lagwatch."""
-    own = ("kernel_model", "traffic", "lagwatch", "ipvs_probe", "lvsmeshd_next", "member", "storm", "strangers", "insider")
+    own = ("kernel_model", "traffic", "lagwatch", "ipvs_probe", "lvsmeshd_next", "member", "storm", "strangers", "insider", "liar")
     folder = "tests/lab/tools" if name in own else "director"
     return build_directory() / folder / name
 
