@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <sodium.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -404,13 +405,12 @@ static int read_file(int fd, char **ret_text, size_t *ret_len)
 	return 0;
 }
 
-int config_load(const char *path, struct config **ret_config, struct config_error *ret_error)
+static int text_of(const char *path, char **ret_text, size_t *ret_len,
+		   struct config_error *ret_error)
 {
-	int fd = open(path, O_RDONLY | O_CLOEXEC), r;
-	char *text = NULL;
-	size_t len = 0;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : read_file(fd, ret_text, ret_len);
 
-	r = fd < 0 ? -errno : read_file(fd, &text, &len);
 	if (fd >= 0)
 		close(fd);
 	if (r < 0) {
@@ -418,11 +418,34 @@ int config_load(const char *path, struct config **ret_config, struct config_erro
 		snprintf(ret_error->text, sizeof(ret_error->text),
 			 "%.96s: cannot be read: %s; write the path of a configuration", path,
 			 strerror(-r));
-	} else {
-		r = config_parse(text, len, path, ret_config, ret_error);
 	}
+	return r;
+}
+
+int config_reload(const char *path, const struct config *running, struct config **ret_config,
+		  struct config_error *ret_error)
+{
+	uint8_t hash[CONFIG_TEXT_SIZE];
+	char *text = NULL;
+	size_t len = 0;
+	int r = text_of(path, &text, &len, ret_error);
+
+	if (r < 0)
+		return r;
+	crypto_generichash(hash, sizeof(hash), (const uint8_t *)text, len, NULL, 0);
+	if (running && memcmp(hash, running->text, sizeof(hash)) == 0)
+		r = 1;
+	else
+		r = config_parse(text, len, path, ret_config, ret_error);
+	if (r == 0)
+		memcpy((*ret_config)->text, hash, sizeof(hash));
 	free(text);
 	return r;
+}
+
+int config_load(const char *path, struct config **ret_config, struct config_error *ret_error)
+{
+	return config_reload(path, NULL, ret_config, ret_error);
 }
 
 struct config *config_ref(struct config *config)

@@ -48,6 +48,8 @@ struct config_warnings {
 	size_t count;
 };
 
+#define CONFIG_TEXT_SIZE 16
+
 struct config {
 	char node_name[CONFIG_NODE_NAME_MAX + 1];
 	char *identity; /* directory of key and certificate */
@@ -70,6 +72,7 @@ struct config {
 	struct check_pool checks;    /* of their real servers */
 	struct config_warnings warnings;
 	uint8_t digest[CONFIG_DIGEST_SIZE]; /* of both, made once: config_digest.h */
+	uint8_t text[CONFIG_TEXT_SIZE];     /* a hash of the file; zero: of none */
 	unsigned int refs;                  /* besides the first: config_ref() */
 };
 
@@ -86,6 +89,10 @@ int config_parse(const char *text, size_t len, const char *name, struct config *
 
 /* The same for a file; also -errno when it cannot be read, again with its sentence. */
 int config_load(const char *path, struct config **ret_config, struct config_error *ret_error);
+
+/* The same for a running configuration: 1: the file is as it was then, and nothing is returned. */
+int config_reload(const char *path, const struct config *running, struct config **ret_config,
+		  struct config_error *ret_error);
 
 /* Takes a reference, to be dropped by config_free(); the last one frees it. One thread alone may
  * count. Returns config. */

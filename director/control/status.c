@@ -342,7 +342,7 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		"{s:s, s:s, s:s, s:I, s:s, s:I, s:b, s:s?, s:b,"
 		" s:{s:b, s:I},"
 		" s:s, s:{s:i, s:i, s:i, s:I},"
-		" s:{s:I, s:b, s:I, s:o}, s:o,"
+		" s:{s:I, s:b, s:I, s:I, s:o}, s:o,"
 		" s:o, s:b, s:b, s:o, s:o, s:b, s:{s:I, s:I, s:I, s:I, s:I, s:I}, s:o, s:o, s:o}",
 		"name", facts->identity->certificate.name, "id", status_id(facts->identity->id, id),
 		"cluster", cluster, "epoch", number(facts->epoch), "version", LVSMESH_VERSION,
@@ -353,8 +353,9 @@ json_t *status_make(const struct status_facts *facts, struct now now)
 		"connected", (int)peers.connected, "expected", (int)(peers.count - peers.away),
 		"away", (int)peers.away, "worst_lag_ms", number(peers.lag / USEC_PER_MSEC),
 		"services", "configured", number(facts->config->services.count), "programmed",
-		facts->programmed, "checked_ago_s", since(facts->programmed_at, now), "error",
-		text_json(facts->program_error), "health", status_health(facts), "membership",
+		facts->programmed, "checked_ago_s", since(facts->programmed_at, now), "messages",
+		number(facts->program_messages), "error", text_json(facts->program_error), "health",
+		status_health(facts), "membership",
 		status_membership(node_membership(facts->node), facts->identity->certificate.name),
 		"draining", node.draining, "drained", node.drained, "entries",
 		status_entries(&node.sync), "config", config_make(facts, now), "adoption_done",

@@ -31,6 +31,7 @@ struct status_facts {
 
 	bool programmed; /* the last attempt succeeded */
 	usec_t programmed_at;
+	uint64_t program_messages; /* to the kernel, that changed services or real servers */
 	const char *program_error;
 
 	bool adopted; /* the kernel's connections at start have all been read */

@@ -52,6 +52,7 @@ void io_director_facts(void *context, struct status_facts *ret_facts)
 		.unseen_since = tap.unseen_since,
 		.programmed = services.programmed,
 		.programmed_at = services.tried,
+		.program_messages = services.messages,
 		.program_error = services.error,
 		.adopted = director->adopted,
 		.adopt_error = *director->adopt_error ? director->adopt_error : NULL,

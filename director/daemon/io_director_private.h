@@ -77,6 +77,7 @@ struct io_director {
 	uv_work_t reload;
 	uint64_t reload_asked, reload_begun, reload_ended;
 	struct config *reload_config; /* as read, NULL: refused, reload_why */
+	bool reload_same;             /* the file has not changed, and is not read again */
 	struct config_error reload_why;
 	bool reload_taken; /* its services are being programmed */
 	int reload_result; /* of the last that ended */

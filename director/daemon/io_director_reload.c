@@ -109,7 +109,9 @@ static void take(struct io_director *director, struct config *config,
 static void read_done(uv_work_t *work, int status)
 {
 	struct io_director *director = container_of(work, struct io_director, reload);
-	struct config *config = director->reload_config;
+	/* The text alone is the same: all that a reload does is done. */
+	struct config *config =
+		director->reload_same ? config_ref(director->config) : director->reload_config;
 	struct policy_options policy;
 	char text[FAULT_TEXT];
 	const char *key;
@@ -144,7 +146,11 @@ static void read_run(uv_work_t *work)
 {
 	struct io_director *director = container_of(work, struct io_director, reload);
 
-	if (config_load(director->config_path, &director->reload_config, &director->reload_why) < 0)
+	int r = config_reload(director->config_path, director->config, &director->reload_config,
+			      &director->reload_why);
+
+	director->reload_same = r > 0;
+	if (r != 0)
 		director->reload_config = NULL;
 }
 

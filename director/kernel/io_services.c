@@ -54,20 +54,35 @@ static struct service_list *list_make(struct services_job *job)
 	return list;
 }
 
-static int renew(struct services_job *job)
+static int edits_apply(const struct services_job *job, struct wanted *wanted)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < job->n_edits; i++)
+		r = wanted_edit(wanted, &job->edits[i]);
+	return r;
+}
+
+/* Another configuration, with its edits. Finds out whether it is all the same to the kernel. */
+static int renew(struct services_job *job, bool *ret_same)
 {
 	const struct service_set *services = &job->config->services;
-	struct wanted wanted;
+	struct wanted wanted = {0};
+	bool same = false;
 	int r = wanted_init(&wanted, services);
 
 	if (r == 0)
-		r = paths_renew(job->paths, services);
+		r = edits_apply(job, &wanted);
+	if (r == 0)
+		r = paths_renew(job->paths, services, &same);
 	if (r < 0) {
 		wanted_fini(&wanted);
 		return r;
 	}
+	*ret_same = same && service_set_same(&wanted.set, &job->wanted->set);
 	wanted_fini(job->wanted);
 	*job->wanted = wanted;
+	job->renewed = true;
 	return 0;
 }
 
@@ -101,26 +116,32 @@ static void look_at_paths(struct services_job *job)
 	job->view = view;
 }
 
-static void program(struct services_job *job)
+static void reconcile(struct services_job *job)
 {
 	struct service_keys owned = {0};
-	struct service_set all = {0};
+	struct service_set all;
 
-	job->r = job->renew ? renew(job) : 0;
-	for (size_t i = 0; job->r == 0 && i < job->n_edits; i++)
-		job->r = wanted_edit(job->wanted, &job->edits[i]);
-	if (job->r == 0)
-		job->r = service_set_join(&job->wanted->set, &job->paths->hidden, &all);
-	if (job->r == 0) {
-		job->r = reconcile_services(job->ipvs, &all, job->held, job->config->state, &owned,
-					    &job->result);
-		if (has_hidden(job))
-			look_at_paths(job);
-	} else {
-		snprintf(job->result.error.text, sizeof(job->result.error.text), "out of memory");
-	}
+	job->r = service_set_join(&job->wanted->set, &job->paths->hidden, &all);
+	if (job->r < 0)
+		return;
+	job->r = reconcile_services(job->ipvs, &all, job->held, job->config->state, &owned,
+				    &job->result);
 	free(all.services);
 	plan_keys_fini(&owned);
+}
+
+static void program(struct services_job *job)
+{
+	bool same = false;
+
+	job->r = job->renew ? renew(job, &same) : edits_apply(job, job->wanted);
+	job->skipped = same && job->programmed;
+	if (job->r == 0 && !job->skipped)
+		reconcile(job);
+	if (job->r == -ENOMEM && !job->result.error.text[0])
+		snprintf(job->result.error.text, sizeof(job->result.error.text), "out of memory");
+	if (has_hidden(job))
+		look_at_paths(job);
 }
 
 static void look(struct services_job *job)
@@ -180,6 +201,8 @@ static void programmed(struct io_services *services)
 				 r < 0 ? result->error.text : "");
 	else if (result->operations)
 		io_log_info("services: %u changes in the kernel", result->operations);
+	/* What nothing had to be written for is looked at when it holds up nobody. */
+	services->look_wanted |= services->job.skipped;
 	/* VIPs that waited for their services are no foreign change. */
 	services->vips_changed |= services->job.changed || !was;
 	services->vips_wanted = true;
@@ -246,10 +269,12 @@ static void job_done(uv_work_t *work, int status)
 
 	(void)status; /* nothing cancels it */
 	job->busy = false;
-	if (job->renew && services->wanted.file == &config->services) {
+	if (job->renewed) {
 		config_free(services->wanted_config);
 		services->wanted_config = config_ref(config);
 	}
+	/* Out of memory: the next job has to do it. */
+	services->renew |= job->renew && !job->renewed;
 	free(job->edits);
 	services->messages += job->result.messages;
 	switch (job->kind) {
@@ -284,14 +309,15 @@ static void job_start(struct io_services *services, enum job kind)
 		.wanted = &services->wanted,
 		.held = &services->held,
 		.paths = &services->paths,
+		.programmed = services->programmed,
 		.began = clock_now().mono,
 	};
 	if (kind == JOB_PROGRAM || kind == JOB_EDIT) {
 		services->job.edits = services->edits;
 		services->job.n_edits = services->n_edits;
 		services->job.changed = services->changed || services->n_edits > 0;
-		services->job.renew = services->wanted_config != services->config;
-		services->changed = false;
+		services->job.renew = services->renew;
+		services->changed = services->renew = false;
 		services->edits = NULL;
 		services->n_edits = 0;
 	}
@@ -398,7 +424,7 @@ int io_services_open(uv_loop_t *loop, struct config *config,
 	services->loop = loop;
 	services->config = config_ref(config);
 	services->callbacks = *callbacks;
-	services->changed = services->program_wanted = true;
+	services->changed = services->program_wanted = services->renew = true;
 	services->vips_changed = services->vips_wanted = true;
 	uv_timer_init(loop, &services->timer);
 	uv_timer_init(loop, &services->grace);
@@ -444,9 +470,9 @@ void io_services_config(struct io_services *services, struct config *config)
 	services->n_edits = 0;
 	free(services->vip_off);
 	services->vip_off = NULL;
-	services->changed = services->program_wanted = true;
+	services->changed = services->program_wanted = services->renew = true;
 	services->vips_changed = services->vips_wanted = true;
-	io_services_next(services);
+	uv_timer_start(&services->soon, io_services_soon, 0, 0);
 }
 
 /* The job begins with the next turn, with all edits of this one. */

@@ -43,7 +43,8 @@ void io_services_close(struct io_services *services, void (*done)(void *context)
 
 /* Another configuration: VIPs that leave it go first, new ones come last. Edits and VIPs of the
  * former are forgotten; those that are given in the same turn of the loop, as after
- * io_services_open(), are programmed with it, at once. */
+ * io_services_open(), are programmed with it, at once. One that is all the same to the kernel
+ * writes nothing, and does not wait for a list of its services. */
 void io_services_config(struct io_services *services, struct config *config);
 
 /* Real servers are to differ from the configuration's; copied. One message to the kernel for each

@@ -35,13 +35,16 @@ struct services_job {
 	struct wanted *wanted;
 	struct held *held;
 	struct paths *paths;
-	bool renew; /* wanted and paths are of another configuration */
+	bool renew;      /* wanted and paths are of another configuration, or of its edits */
+	bool programmed; /* what was wanted before is in the kernel */
 	struct wanted_edit *edits;
 	size_t n_edits;
 	usec_t began;
 	/* Its result. */
 	int r;
 	bool differs;
+	bool renewed; /* as it had to */
+	bool skipped; /* nothing else is wanted than before, and the kernel was not looked at */
 	struct reconcile_result result;
 	struct service_list *list;
 	struct paths_view *view;
@@ -85,6 +88,7 @@ struct io_services {
 	uint64_t programs, edited, messages;
 	bool program_wanted, list_wanted, look_wanted;
 	bool changed; /* config, and no job has begun since */
+	bool renew;   /* likewise, and none has taken it over */
 	bool programmed, ever;
 	usec_t tried;
 	struct ipvs_error error;

@@ -33,8 +33,8 @@ int ipvs_get_info(struct ipvs *ipvs, struct ipvs_info *ret_info, struct ipvs_err
  * is thrown away and repeated; -EAGAIN when that happens ten times in a row. */
 int ipvs_dump(struct ipvs *ipvs, struct service_set *ret_set, struct ipvs_error *ret_error);
 
-/* Executes a plan, in its order; goes on after an operation that fails. All operations on a service
- * go to the kernel in as few writes as possible, a move always in one. 0, or -errno of the first
+/* Executes a plan, in its order; goes on after an operation that fails. Operations go to the kernel
+ * in as few writes as possible, a move always in one. 0, or -errno of the first
  * that failed. */
 int ipvs_apply(struct ipvs *ipvs, const struct plan *plan, struct ipvs_error *ret_error);
 /* Messages that ipvs_apply() has sent. */

@@ -424,10 +424,8 @@ int ipvs_apply(struct ipvs *ipvs, const struct plan *plan, struct ipvs_error *re
 	batch->ipvs = ipvs;
 	batch->error = ret_error;
 	for (size_t i = 0; i < plan->count; i++) {
-		bool other = i > 0 && plan->ops[i].service != plan->ops[i - 1].service;
-
 		/* Three messages of an operation always fit. */
-		if (other || batch->count + 3 > BATCH_MESSAGES || batch->used + 1024 > BATCH_BYTES)
+		if (batch->count + 3 > BATCH_MESSAGES || batch->used + 1024 > BATCH_BYTES)
 			flush(batch);
 		append_op(batch, &plan->ops[i]);
 	}

@@ -7,7 +7,7 @@
 
 #define ROOT "/proc/sys"
 
-int paths_renew(struct paths *paths, const struct service_set *services)
+int paths_renew(struct paths *paths, const struct service_set *services, bool *ret_same)
 {
 	struct forwarding_paths new;
 	struct service_set hidden;
@@ -20,6 +20,7 @@ int paths_renew(struct paths *paths, const struct service_set *services)
 		forwarding_paths_fini(&new);
 		return r;
 	}
+	*ret_same = service_set_same(&paths->hidden, &hidden);
 	paths_fini(paths);
 	paths->paths = new;
 	paths->hidden = hidden;

@@ -24,8 +24,9 @@ struct paths {
 	struct replies replies;
 };
 
-/* Those of another configuration. 0, or -ENOMEM: they stay as they were. */
-int paths_renew(struct paths *paths, const struct service_set *services);
+/* Those of another configuration. ret_same: their hidden services are the same. 0, or -ENOMEM: they
+ * stay as they were. */
+int paths_renew(struct paths *paths, const struct service_set *services, bool *ret_same);
 void paths_fini(struct paths *paths);
 
 /* Finds their routes, and sets what replies need. ret_changes as of replies_set(). 0 and a view,

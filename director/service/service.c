@@ -163,6 +163,32 @@ bool service_real_same(const struct real_server *a, const struct real_server *b)
 	       a->tunnel_port == b->tunnel_port && a->tunnel_flags == b->tunnel_flags;
 }
 
+static bool reals_same(const struct service *a, const struct service *b)
+{
+	bool same = a->n_real_servers == b->n_real_servers;
+
+	for (size_t i = 0; same && i < a->n_real_servers; i++) {
+		const struct real_server *ra = &a->real_servers[i], *rb = &b->real_servers[i];
+
+		same = service_real_compare(ra, rb) == 0 && service_real_same(ra, rb) &&
+		       ra->table_weight == rb->table_weight;
+	}
+	return same;
+}
+
+bool service_set_same(const struct service_set *a, const struct service_set *b)
+{
+	bool same = a->count == b->count;
+
+	for (size_t i = 0; same && i < a->count; i++) {
+		const struct service *sa = &a->services[i], *sb = &b->services[i];
+
+		same = service_key_compare(&sa->key, &sb->key) == 0 && service_same(sa, sb) &&
+		       reals_same(sa, sb);
+	}
+	return same;
+}
+
 bool service_is_mh(const struct service *service)
 {
 	return strcmp(service->scheduler, "mh") == 0;

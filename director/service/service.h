@@ -147,6 +147,9 @@ struct service *service_set_find(const struct service_set *set, const struct ser
 bool service_same(const struct service *a, const struct service *b);
 bool service_real_same(const struct real_server *a, const struct real_server *b);
 
+/* Of sorted sets: the same services, and the same real servers in each. */
+bool service_set_same(const struct service_set *a, const struct service_set *b);
+
 /* Whether the scheduler's choice depends on the order in which real servers were added. */
 bool service_is_ordered(const struct service *service);
 bool service_is_mh(const struct service *service);

@@ -12,6 +12,7 @@ import json
 import sys
 import time
 
+import bench_program
 from lab import flood, tools
 from lab.cluster import MODES, PORT, TAP, Cluster, all_alive, events, kernel_table, many_services, services, told_at
 from lab.host import wait_for
@@ -429,7 +430,8 @@ def table(file):
 
 
 BENCHES = {"lag": bench_lag, "survival": bench_survival, "inject": bench_inject, "sync": bench_sync,
-           "idle": bench_idle, "membership": bench_membership, "loop": bench_loop}
+           "idle": bench_idle, "membership": bench_membership, "loop": bench_loop,
+           "director": bench_program.bench}
 
 
 def main():

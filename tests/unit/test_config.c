@@ -11,6 +11,7 @@
 #include "director/config/config.h"
 #include "director/config/config_digest.h"
 #include "director/config/config_policy.h"
+#include "tests/scratch.h"
 
 #define NODE "node: {name: d1}\n"
 #define HEAD NODE "cluster: {listen: ['192.0.2.11:7946']}\n"
@@ -367,6 +368,42 @@ static void test_bytes(void **state)
 					"write the path of a configuration");
 }
 
+static void write_file(const char *path, const char *text)
+{
+	FILE *file = fopen(path, "w");
+
+	assert_non_null(file);
+	fputs(text, file);
+	fclose(file);
+}
+
+/* A file that has not changed is not read again. */
+static void test_reload(void **state)
+{
+	static const char text[] = "node: {name: d1}\ncluster: {listen: ['192.0.2.1:7946']}\n";
+	static const char other[] = "node: {name: d1}\ncluster: {listen: ['192.0.2.1:7947']}\n";
+	struct config *config, *again = NULL;
+	struct config_error error;
+	struct scratch scratch;
+	char path[PATH_MAX];
+
+	(void)state;
+	scratch_init(&scratch);
+	strcpy(path, scratch_path(&scratch, "lvsmesh.yaml"));
+	write_file(path, text);
+	assert_int_equal(config_load(path, &config, &error), 0);
+	assert_int_equal(config_reload(path, config, &again, &error), 1);
+	assert_null(again);
+	write_file(path, other);
+	assert_int_equal(config_reload(path, config, &again, &error), 0);
+	assert_int_equal(again->listen[0].port, 7947);
+	write_file(path, "node: 1\n");
+	assert_int_equal(config_reload(path, config, &again, &error), -EINVAL);
+	config_free(config);
+	config_free(again);
+	scratch_fini(&scratch);
+}
+
 /* As long as keepalived's users write them, and within both limits. */
 static void test_large(void **state)
 {
@@ -408,6 +445,7 @@ int main(void)
 		cmocka_unit_test(test_canonical_order),
 		cmocka_unit_test(test_alerts),
 		cmocka_unit_test(test_sync),
+		cmocka_unit_test(test_reload),
 		cmocka_unit_test(test_large),
 	};
 

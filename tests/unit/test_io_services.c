@@ -544,6 +544,35 @@ static void test_edit_with_configuration(void **state)
 	close_all(world);
 }
 
+/* A configuration that is the same to the kernel is taken without a look at it, which comes later.
+ */
+static void test_reload_of_the_same(void **state)
+{
+	struct world *world = *state;
+	unsigned int looks;
+
+	open_with(world, config_of(world, 1, 2));
+	run_until(world, &world->programmed, 1);
+	looks = count_dumps();
+	set_hold(true);
+	config_with(world, config_of(world, 1, 2));
+	run_until(world, &world->programmed, 2);
+	assert_calls("apply ");
+	set_hold(false);
+	while (count_dumps() == looks)
+		uv_run(&world->loop, UV_RUN_ONCE);
+	/* With an edit it is another one. */
+	config_with(world, config_of(world, 1, 2));
+	edit(world, 1, 4, false);
+	run_until(world, &world->programmed, 3);
+	assert_int_equal(kernel_weight(1, 0), 4);
+	config_with(world, config_of(world, 1, 2));
+	run_until(world, &world->programmed, 4);
+	assert_int_equal(kernel_weight(1, 0), 1);
+	assert_int_equal(world->put_back, 0);
+	close_all(world);
+}
+
 /* An edit finds that another process was there: it is told, and put back. */
 static void test_edit_after_foreign_change(void **state)
 {
@@ -700,6 +729,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_edit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_edit_with_configuration, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_edit_after_foreign_change, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_reload_of_the_same, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_vip_of_one, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_turns, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_turns_of_compare, setup, teardown),
