@@ -39,8 +39,9 @@ int health_new(const struct health_options *options, struct health **ret_health)
 	health->self = options->self;
 	crypto_generichash(health->chance.key, sizeof(health->chance.key), options->seed,
 			   sizeof(options->seed), NULL, 0);
-	health->started = health->steady_since = options->now.mono;
-	health->alive[0] = options->self;
+	health->ticked = health->steady_since = options->now.mono;
+	health->epoch = options->epoch;
+	health->alive[0] = (struct health_member){options->self, options->epoch, true};
 	health->n_alive = 1;
 	health->settings.publish = USEC_NEVER;
 	*ret_health = health;
@@ -72,29 +73,36 @@ void health_free(struct health *health)
 	free(health);
 }
 
-void health_members(struct health *health, const uint64_t *alive, unsigned int count,
+static int member_compare(const void *a, const void *b)
+{
+	const struct health_member *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+void health_members(struct health *health, const struct health_member *members, unsigned int count,
 		    struct now now)
 {
-	uint64_t ids[DIRECTORS_MAX];
-	unsigned int n = 0;
-	bool self = false;
+	struct health_member sorted[DIRECTORS_MAX] = {{health->self, health->epoch, true}};
+	unsigned int n = 1;
+	bool moved, changed = false;
 
-	for (unsigned int i = 0; i < count && n + !self < DIRECTORS_MAX; i++) {
-		if (!self && alive[i] >= health->self) {
-			ids[n++] = health->self;
-			self = true;
-		}
-		if (alive[i] != health->self)
-			ids[n++] = alive[i];
+	for (unsigned int i = 0; i < count && n < DIRECTORS_MAX; i++)
+		if (members[i].id != health->self)
+			sorted[n++] = members[i];
+	qsort(sorted, n, sizeof(*sorted), member_compare);
+	moved = n != health->n_alive;
+	for (unsigned int i = 0; i < n; i++) {
+		const struct health_member *was = &health->alive[i], *is = &sorted[i];
+
+		moved |= is->id != was->id;
+		changed |= is->current != was->current || is->epoch != was->epoch;
+		health->alive[i] = sorted[i];
 	}
-	if (!self)
-		ids[n++] = health->self;
-	if (n == health->n_alive && memcmp(ids, health->alive, n * sizeof(*ids)) == 0)
-		return;
-	memcpy(health->alive, ids, n * sizeof(*ids));
 	health->n_alive = n;
-	health->steady_since = now.mono;
-	for (uint32_t i = 0; i < health->targets.count; i++)
+	if (moved)
+		health->steady_since = now.mono;
+	for (uint32_t i = 0; (moved || changed) && i < health->targets.count; i++)
 		if (health->targets.list[i].used)
 			fifo_add(&health->evaluate, i);
 }
@@ -164,6 +172,7 @@ static void vote_result(struct health *health, uint32_t number, const struct che
 		own->since = state_since(target, was_unknown, now);
 	if (changed || weight != own->weight)
 		fifo_add(&health->evaluate, number);
+	own->epoch = health->epoch;
 	own->state = target->state.state;
 	own->weight = weight;
 	if (target->state.against > 0 && !changed)
@@ -221,6 +230,7 @@ void health_tick(struct health *health, struct now now)
 {
 	uint32_t number;
 
+	health->ticked = now.mono;
 	while (schedule_take(&health->wake, now.mono, &number))
 		health_target_wake(health, number, now);
 	for (unsigned int i = 0; i < TURN && fifo_take(&health->evaluate, &number); i++)
@@ -237,10 +247,14 @@ void health_tick(struct health *health, struct now now)
 
 usec_t health_timeout(const struct health *health)
 {
+	usec_t timeout = MIN(schedule_first(&health->wake), schedule_first(&health->step));
+
 	if (health->evaluate.count || health->decide.count)
 		return 0;
-	return MIN(MIN(schedule_first(&health->wake), schedule_first(&health->step)),
-		   health->settings.count ? health->settings.publish : USEC_NEVER);
+	/* Those whose time has come wait to be pulled. */
+	if (health->settings.publish > health->ticked)
+		timeout = MIN(timeout, health->settings.publish);
+	return timeout;
 }
 
 bool health_due(struct health *health, struct now now, struct health_run *ret_run)

@@ -45,6 +45,7 @@ const char *health_error_name(int error); /* "malformed"..., a literal */
 
 struct health_options {
 	uint64_t self;    /* our id, not 0 */
+	uint64_t epoch;   /* of this boot, as members know it */
 	uint8_t seed[32]; /* random: jitter */
 	struct now now;
 };
@@ -61,8 +62,9 @@ void health_free(struct health *health);
  * old configuration still holds. */
 int health_config(struct health *health, const struct service_set *services, struct now now);
 
-/* The directors that are alive, ourselves included; copied. At most DIRECTORS_MAX. */
-void health_members(struct health *health, const uint64_t *alive, unsigned int count,
+/* All that are alive (struct health_member, verdict.h), in any order; ourselves may be among them,
+ * and are alive and current anyway. At most DIRECTORS_MAX; copied. */
+void health_members(struct health *health, const struct health_member *members, unsigned int count,
 		    struct now now);
 
 /* A fact that was learned, or is fed again; HEALTH_E_* as above. */
@@ -131,6 +133,7 @@ enum health_notice_type {
 struct health_vote {
 	uint64_t director;
 	enum health_verdict state; /* unknown: it has not decided, or does not check it */
+	enum health_verdict view;  /* the verdict, as it knew it */
 	bool counted;              /* in the verdict */
 	usec_t since;              /* wall: of the state; 0: since it was checked first */
 	int weight;                /* %, as in struct check_result */

@@ -12,6 +12,7 @@ bool health_notice_vote(const struct target *target, unsigned int i, struct heal
 	vote = &target->votes[i];
 	*ret_vote = (struct health_vote){.director = vote->origin,
 					 .state = vote->state,
+					 .view = vote->view,
 					 .counted = vote->counted,
 					 .since = vote->since,
 					 .weight = vote->weight,

@@ -51,10 +51,10 @@ struct layout {
 };
 
 struct health {
-	uint64_t self;
+	uint64_t self, epoch;
 	struct chance chance;
-	usec_t started; /* mono */
-	uint64_t alive[DIRECTORS_MAX];
+	usec_t ticked;                             /* mono: the last health_tick() */
+	struct health_member alive[DIRECTORS_MAX]; /* by id */
 	unsigned int n_alive;
 	usec_t steady_since; /* mono: the last change of that */
 	struct layout layout;

@@ -3,6 +3,7 @@
 
 #include <stdlib.h>
 
+#define HEARSAY_AFTER USEC_PER_SEC
 #define TIMEOUT_MAX 86400 /* s: no result is believed for longer */
 #define WITHDRAWN_MAX 65536
 
@@ -16,6 +17,17 @@ static usec_t overdue_at(const struct health *health, const struct target *targe
 {
 	return MAX(health->steady_since, target->added) + schedule_bound(target->check) +
 	       target->check->interval;
+}
+
+static bool has_verdict(const struct target *target)
+{
+	return target->verdict != HEALTH_UNKNOWN && !target->provisional;
+}
+
+/* Members are learned of one by one: a director that starts believes none before. */
+static usec_t hearsay_at(const struct health *health)
+{
+	return health->steady_since + HEARSAY_AFTER;
 }
 
 static usec_t late_at(const struct target *target)
@@ -34,10 +46,13 @@ static usec_t unreachable_at(const struct target *target)
 void health_target_schedule(struct health *health, uint32_t number)
 {
 	const struct target *target = target_of(health, number);
-	usec_t wake = target->refresh;
+	/* What waits to be pulled is not waited for. */
+	usec_t wake = fifo_has(&health->publish, number) ? USEC_NEVER : target->refresh;
 
 	if (!target->overdue)
 		wake = MIN(wake, overdue_at(health, target));
+	if (!has_verdict(target) && health->ticked < hearsay_at(health))
+		wake = MIN(wake, hearsay_at(health));
 	for (unsigned int i = 0; i < target->n_votes; i++)
 		wake = MIN(wake, target->votes[i].until);
 	if (!target->unreachable)
@@ -110,20 +125,20 @@ static void force_down(struct health *health, uint32_t number, struct now now)
 	tell_services(health, target);
 }
 
-static void follow(struct health *health, uint32_t number, const struct verdict_answer *answer)
+static void follow(struct health *health, uint32_t number, const struct verdict_answer *answer,
+		   struct now now)
 {
 	struct target *target = target_of(health, number);
-	bool starts = target->verdict == HEALTH_UNKNOWN || target->provisional;
+	bool starts = !has_verdict(target);
+	usec_t since = answer->since;
 
 	if (answer->verdict) {
-		usec_t since = answer->since;
-
-		if (starts && answer->hearsay == answer->verdict)
-			since = MIN(since, answer->hearsay_since);
+		if (starts && answer->view == answer->verdict)
+			since = MIN(since, answer->view_since);
 		take_verdict(health, number, answer->verdict, since);
-	} else if (starts && answer->hearsay) {
-		take_verdict(health, number, answer->hearsay, answer->hearsay_since);
-	} else if (answer->view) {
+	} else if (answer->view &&
+		   (answer->view_holds || (!answer->counted && answer->others_hold)) &&
+		   (!starts || now.mono >= hearsay_at(health))) {
 		take_verdict(health, number, answer->view, answer->view_since);
 	}
 	if (answer->weight != target->weight && answer->verdict == HEALTH_UP) {
@@ -161,7 +176,7 @@ void health_target_evaluate(struct health *health, uint32_t number, struct now n
 	if (target->suspended)
 		force_down(health, number, now);
 	else
-		follow(health, number, &answer);
+		follow(health, number, &answer, now);
 	set_checking(health, target,
 		     !target->suspended &&
 			     (answer.assigned || (answer.counted && target->checking)),
@@ -222,7 +237,8 @@ void health_target_wake(struct health *health, uint32_t number, struct now now)
 		fifo_add(&health->ready, number);
 	if (target->checking && !target->late && now.mono >= late_at(target))
 		become_late(health, target);
-	else if (!expired && target->overdue == (now.mono >= overdue_at(health, target)) &&
+	else if (!expired && has_verdict(target) &&
+		 target->overdue == (now.mono >= overdue_at(health, target)) &&
 		 now.mono < target->refresh && now.mono < unreachable_at(target)) {
 		/* A check is due, and nothing else: the usual case. */
 		health_target_schedule(health, number);

@@ -13,7 +13,7 @@ struct settings {
 	struct setting *list; /* by key */
 	size_t count, room;
 	size_t at;      /* the search for those to be published goes on here */
-	usec_t publish; /* mono: none is to be published before; zeroed settings: not known */
+	usec_t publish; /* mono: none is to be published before; USEC_NEVER to begin with */
 };
 
 void setting_fini(struct settings *settings);

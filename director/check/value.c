@@ -42,7 +42,8 @@ enum {
 	VOTE_WEIGHT = 4,
 	VOTE_SINCE = 6,
 	VOTE_VIEW_SINCE = 14,
-	VOTE_REASON = 22,
+	VOTE_EPOCH = 22,
+	VOTE_REASON = 30,
 };
 
 /* And of a setting's. */
@@ -69,6 +70,7 @@ size_t value_pack_vote(const struct vote *vote, uint8_t *data, size_t cap)
 	store_le16(data + VOTE_WEIGHT, vote->weight < 0 ? NO_WEIGHT : (uint16_t)vote->weight);
 	store_le64(data + VOTE_SINCE, vote->since);
 	store_le64(data + VOTE_VIEW_SINCE, vote->view_since);
+	store_le64(data + VOTE_EPOCH, vote->epoch);
 	if (vote->reason)
 		text_copy(reason, MIN(sizeof(reason), cap - VOTE_REASON), vote->reason);
 	len = strlen(reason);
@@ -111,6 +113,7 @@ int value_unpack_vote(const uint8_t *data, size_t len, struct vote *ret_vote, ch
 	ret_vote->weight = weight == NO_WEIGHT ? -1 : weight;
 	ret_vote->since = load_le64(data + VOTE_SINCE);
 	ret_vote->view_since = load_le64(data + VOTE_VIEW_SINCE);
+	ret_vote->epoch = load_le64(data + VOTE_EPOCH);
 	memcpy(reason, text, strlen(text) + 1);
 	return 0;
 }

@@ -23,17 +23,21 @@ static bool is_before(struct ranked a, struct ranked b)
 	return a.score != b.score ? a.score > b.score : a.id > b.id;
 }
 
-static int id_compare(const void *a, const void *b)
+static int member_compare(const void *a, const void *b)
 {
-	const uint64_t *x = a, *y = b;
+	const struct health_member *x = a, *y = b;
 
-	return *x < *y ? -1 : *x > *y;
+	return x->id < y->id ? -1 : x->id > y->id;
 }
 
 static bool is_usable(const struct verdict_question *q, const struct vote *vote)
 {
-	return vote->state != HEALTH_UNKNOWN && vote->until > q->now &&
-	       bsearch(&vote->origin, q->alive, q->n_alive, sizeof(*q->alive), id_compare);
+	const struct health_member key = {.id = vote->origin}, *member;
+
+	if (vote->state == HEALTH_UNKNOWN || vote->until <= q->now)
+		return false;
+	member = bsearch(&key, q->alive, q->n_alive, sizeof(*q->alive), member_compare);
+	return member && member->current && member->epoch == vote->epoch;
 }
 
 static bool has_voted(const struct verdict_question *q, uint64_t id)
@@ -78,8 +82,8 @@ static bool is_assigned(const struct verdict_question *q, unsigned int k)
 	if (k == q->n_alive)
 		return true;
 	for (unsigned int i = 0; i < q->n_alive; i++)
-		if (q->alive[i] != q->self && is_before(ranked(q, q->alive[i]), self) &&
-		    (!q->overdue || has_voted(q, q->alive[i])))
+		if (q->alive[i].id != q->self && is_before(ranked(q, q->alive[i].id), self) &&
+		    (!q->overdue || has_voted(q, q->alive[i].id)))
 			before++;
 	return before < k;
 }
@@ -143,21 +147,22 @@ static void count_states(const struct verdict_question *q, struct verdict_answer
 
 static void count_views(const struct verdict_question *q, struct verdict_answer *answer)
 {
-	struct tally up = {0}, down = {0};
+	struct tally up = {0}, down = {0}, *most;
+	unsigned int others = 0, wanted = answer->k - answer->assigned;
 
 	for (unsigned int i = 0; i < q->n_votes; i++) {
 		if (!q->votes[i].counted || q->votes[i].view == HEALTH_UNKNOWN)
 			continue;
 		tally_add(q->votes[i].view == HEALTH_UP ? &up : &down, q->votes[i].view_since);
+		others += q->votes[i].origin != q->self;
 	}
 	if (up.n + down.n == 0)
 		return;
-	answer->hearsay = down.n > up.n ? HEALTH_DOWN : HEALTH_UP;
-	answer->hearsay_since = down.n > up.n ? tally_time(&down, 1) : tally_time(&up, 1);
-	if (MAX(up.n, down.n) > answer->k / 2) {
-		answer->view = answer->hearsay;
-		answer->view_since = answer->hearsay_since;
-	}
+	most = down.n > up.n ? &down : &up;
+	answer->view = most == &up ? HEALTH_UP : HEALTH_DOWN;
+	answer->view_since = tally_time(most, 1);
+	answer->view_holds = 2 * (up.n + down.n) > answer->k;
+	answer->others_hold = 2 * others > wanted;
 }
 
 void verdict_count(const struct verdict_question *q, struct verdict_answer *ret_answer)
