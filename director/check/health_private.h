@@ -41,7 +41,7 @@ struct group {
 	size_t up, down;
 };
 
-/* Of one configuration. */
+/* One configuration's. */
 struct layout {
 	struct backend *backends;
 	size_t n_backends;

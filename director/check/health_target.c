@@ -12,7 +12,7 @@ static struct target *target_of(struct health *health, uint32_t number)
 	return &health->targets.list[number];
 }
 
-/* From then on directors that are assigned and have not voted are passed over. */
+/* Directors that are assigned and have not voted are passed over from then on. */
 static usec_t overdue_at(const struct health *health, const struct target *target)
 {
 	return MAX(health->steady_since, target->added) + schedule_bound(target->check) +
@@ -46,7 +46,7 @@ static usec_t unreachable_at(const struct target *target)
 void health_target_schedule(struct health *health, uint32_t number)
 {
 	const struct target *target = target_of(health, number);
-	/* What waits to be pulled is not waited for. */
+	/* A check or a fact that waits to be pulled is not waited for. */
 	usec_t wake = fifo_has(&health->publish, number) ? USEC_NEVER : target->refresh;
 
 	if (!target->overdue)
@@ -247,7 +247,7 @@ void health_target_wake(struct health *health, uint32_t number, struct now now)
 	health_target_evaluate(health, number, now);
 }
 
-/* What is published does not match our vote. */
+/* Our vote is not as it was published. */
 static bool is_news(const struct target *target, const struct vote *own, struct now now)
 {
 	const struct vote *published = &target->published;

@@ -27,13 +27,13 @@ usec_t schedule_first(const struct schedule *schedule);
 /* Takes the next number out that is due; false: none is. */
 bool schedule_take(struct schedule *schedule, usec_t now, uint32_t *ret_number);
 
-/* From one check's begin to the next one's: the interval, shortened by up to `jitter` percent, so
+/* The time between the begins of two checks: the interval, shortened by up to `jitter` percent, so
  * that no two directors and no two targets stay in step, and what `fall` intervals promise holds.
  * fast: undecided. */
 usec_t schedule_interval(const struct check *check, bool fast, struct chance *chance);
-/* From now to a new target's first check: anywhere within its fast interval. */
+/* The time until a new target's first check: anywhere within its fast interval. */
 usec_t schedule_first_check(const struct check *check, struct chance *chance);
-/* From the begin of the check that decided a new target's state to the next: anywhere within the
+/* The same after the check that decided a new target's state: anywhere within the
  * interval, so that a thousand targets that began together spread over it. */
 usec_t schedule_spread(const struct check *check, struct chance *chance);
 /* A real server that goes down behind our back is known as down after so long at most. */

@@ -1,4 +1,5 @@
-/* What is checked: an endpoint and how, once for all real servers for which both are alike. */
+/* Targets of checks: an endpoint and how it is checked, once for all real servers for which both
+ * are alike. */
 #ifndef DIRECTOR_CHECK_TARGET_H
 #define DIRECTOR_CHECK_TARGET_H
 

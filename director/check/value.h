@@ -36,7 +36,7 @@ struct setting {
 /* VALUE_E_FORMAT: made by a newer version. */
 enum value_error { VALUE_E_MALFORMED = 1, VALUE_E_FORMAT };
 
-/* Of at most cap bytes (FACT_VALUE_MAX); a reason that does not fit is cut. Returns the length. */
+/* At most cap bytes (FACT_VALUE_MAX); a reason that does not fit is cut. Returns the length. */
 size_t value_pack_vote(const struct vote *vote, uint8_t *data, size_t cap);
 /* Fills in what the value says, but for the reason: that is written to reason, of CHECK_REASON_MAX
  * bytes, "" if there is none. 0 or VALUE_E_*; then nothing is written. */

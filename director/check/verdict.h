@@ -6,10 +6,11 @@
  * vote of its predecessor counts. When a director that is assigned does not vote in time, the next
  * one checks in its place.
  *
- * Of k = min(checkers, alive): down if more than k / 2 say down. Up if even with all missing votes
- * saying down there were no such majority. Else undecided: each vote has its author's view of the
- * verdict, and most of these decide, if more than half of k have one. Else it stays as it was, but
- * one that starts or has no vote of its own follows the views of the others. */
+ * A verdict wants k = min(checkers, alive) votes. It is down if more than k / 2 say down. Up if
+ * even with all missing votes saying down there were no such majority. Else undecided: each vote
+ * has its author's view of the verdict, and most of these decide, if more than half of k have one.
+ * Else it stays as it was, but one that starts or has no vote of its own follows the views of the
+ * others. */
 #ifndef DIRECTOR_CHECK_VERDICT_H
 #define DIRECTOR_CHECK_VERDICT_H
 

@@ -20,6 +20,7 @@
 #define EDITS_MAX 4096
 /* A daemon that is killed starts again with what it knew so long before. */
 #define SAVE_INTERVAL (100 * USEC_PER_MSEC)
+#define MEMBERS_INTERVAL (100 * USEC_PER_MSEC)
 
 /* A check that is under way: what it borrows lives until its end. */
 struct run {
@@ -35,6 +36,7 @@ struct io_director_health {
 	struct health_notices *notices;
 	usec_t notices_at; /* mono: some event is due then */
 	usec_t save_at;    /* mono: not before */
+	usec_t members_at; /* mono: whose streams are whole is looked at then */
 	uv_timer_t timer;
 	struct run **runs; /* by target; NULL: none */
 	size_t runs_room;
@@ -284,6 +286,50 @@ static usec_t save(struct io_director_health *health, struct now now)
 	return USEC_NEVER;
 }
 
+static int member_compare(const void *a, const void *b)
+{
+	const struct health_member *x = a, *y = b;
+
+	return x->id < y->id ? -1 : x->id > y->id;
+}
+
+/* A member's results are here up to now while its journal comes. */
+static void members_follow(const struct node *node, struct health_member *members, size_t count,
+			   struct now now)
+{
+	for (unsigned int i = 0; i < NODE_SYNC_MAX; i++) {
+		struct node_stream_status stream;
+		struct health_member key, *member;
+
+		node_stream_status(node, i, now, &stream);
+		if (stream.phase != NODE_STREAM_READY || !stream.sync.synced)
+			continue;
+		key.id = stream.id;
+		member = bsearch(&key, members, count, sizeof(*members), member_compare);
+		if (!member)
+			continue;
+		member->current = true;
+		member->epoch = stream.epoch;
+	}
+}
+
+/* Directors that are alive, those suspected too. */
+static void members_update(struct io_director_health *health, struct now now)
+{
+	const struct node *node = io_node_get(health->director->node);
+	struct health_member members[DIRECTORS_MAX];
+	struct member_info info;
+	unsigned int cursor = 0, count = 0;
+
+	while (count < DIRECTORS_MAX && membership_walk(node_membership(node), &cursor, &info))
+		if (info.state == STATE_ALIVE || info.state == STATE_SUSPECT)
+			members[count++] = (struct health_member){.id = info.id};
+	qsort(members, count, sizeof(*members), member_compare);
+	members_follow(node, members, count, now);
+	health_members(health->core, members, count, now);
+	health->members_at = now.mono + MEMBERS_INTERVAL;
+}
+
 static void step(uv_timer_t *timer)
 {
 	struct io_director_health *health = container_of(timer, struct io_director_health, timer);
@@ -291,11 +337,14 @@ static void step(uv_timer_t *timer)
 	usec_t next;
 
 	facts_pull(health, now);
+	if (now.mono >= health->members_at)
+		members_update(health, now);
 	health_tick(health->core, now);
 	pull(health);
 	if (uv_is_active((uv_handle_t *)timer))
 		return;
 	next = MIN(MIN(health_timeout(health->core), health->notices_at), save(health, now));
+	next = MIN(next, health->members_at);
 	if (next != USEC_NEVER)
 		uv_timer_start(
 			timer, step,
@@ -311,26 +360,9 @@ void io_director_health_facts(void *context)
 		kick(director->health);
 }
 
-static int id_compare(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return *x < *y ? -1 : *x > *y;
-}
-
-/* Directors that are alive, those suspected too. */
 void io_director_health_members(struct io_director *director)
 {
-	const struct membership *membership = node_membership(io_node_get(director->node));
-	uint64_t alive[DIRECTORS_MAX];
-	struct member_info info;
-	unsigned int cursor = 0, count = 0;
-
-	while (count < DIRECTORS_MAX && membership_walk(membership, &cursor, &info))
-		if (info.state == STATE_ALIVE || info.state == STATE_SUSPECT)
-			alive[count++] = info.id;
-	qsort(alive, count, sizeof(*alive), id_compare);
-	health_members(director->health->core, alive, count, clock_now());
+	members_update(director->health, clock_now());
 	kick(director->health);
 }
 
@@ -453,7 +485,8 @@ int io_director_health_config(struct io_director *director)
 
 int io_director_health_open(struct io_director *director, struct fault *fault)
 {
-	struct health_options options = {.self = director->identity->id, .now = clock_now()};
+	struct health_options options = {
+		.self = director->identity->id, .epoch = director->epoch, .now = clock_now()};
 	struct io_director_health *health = calloc(1, sizeof(*health));
 	struct io_checker_options checker = {
 		.loop = &director->loop, .result = checked, .context = health};

@@ -34,7 +34,7 @@ struct check_range {
 #define CHECK_DIGEST_SIZE 16
 
 struct check {
-	/* Of all other fields but the source, which is each director's own: alike on all
+	/* A hash of all other fields but the source, which is each director's own: alike on all
 	 * directors, checks that differ have different ones. */
 	uint8_t digest[CHECK_DIGEST_SIZE];
 	enum check_type type;

@@ -310,7 +310,6 @@ static int schedule_run(struct bench *bench, unsigned int targets, unsigned int 
 			unsigned int seconds)
 {
 	static struct service_set set;
-	const uint64_t self = 1;
 	char more[128];
 
 	bench->check = (struct check){.type = CHECK_TCP,
@@ -324,12 +323,11 @@ static int schedule_run(struct bench *bench, unsigned int targets, unsigned int 
 	bench->begun = calloc(targets, sizeof(usec_t));
 	bench->late_max = (size_t)targets * (seconds + 1);
 	bench->late = calloc(bench->late_max, sizeof(usec_t));
-	if (health_new(&(struct health_options){.self = self, .now = clock_now()}, &bench->health) <
-	    0)
+	if (health_new(&(struct health_options){.self = 1, .now = clock_now()}, &bench->health) < 0)
 		return 1;
 	bench->began = uv_hrtime() / 1000;
 	bench->cpu = clock_cpu();
-	health_members(bench->health, &self, 1, clock_now());
+	health_members(bench->health, NULL, 0, clock_now());
 	health_config(bench->health, &set, clock_now());
 	uv_timer_start(&bench->timer, due, 0, 0);
 	uv_prepare_init(&bench->loop, &bench->prepare);

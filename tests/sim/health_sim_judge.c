@@ -161,7 +161,7 @@ static void judge_pair(struct health_sim *sim, unsigned int a, unsigned int b, b
 	}
 }
 
-/* Where a checker is stuck, another one takes its place first. */
+/* Another checker takes the place of one that is stuck first. */
 static bool is_calm(const struct health_sim *sim, unsigned int director)
 {
 	unsigned int bad;

@@ -142,12 +142,11 @@ static void health_run(struct world *world)
 	struct health_change change;
 	struct health_run run;
 	struct now now = start;
-	uint64_t self = world->identity.id;
 	struct fact fact;
 
 	assert_int_equal(health_new(&options, &world->health), 0);
 	assert_int_equal(health_config(world->health, &world->config->services, now), 0);
-	health_members(world->health, &self, 1, now);
+	health_members(world->health, NULL, 0, now);
 	while (now.mono < ends) {
 		health_tick(world->health, now);
 		while (health_due(world->health, now, &run)) {

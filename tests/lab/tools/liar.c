@@ -28,6 +28,7 @@ static struct liar {
 	struct config *config;
 	struct io_node *node;
 	struct health *health;
+	uint64_t epoch;
 	unsigned int lies;
 	char line[64];
 } liar;
@@ -84,24 +85,16 @@ static void returned(void *context, usec_t wall)
 	(void)wall;
 }
 
-static int id_compare(const void *a, const void *b)
-{
-	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
-
-	return (x > y) - (x < y);
-}
-
 static void members_take(struct now now)
 {
 	const struct membership *membership = node_membership(io_node_get(liar.node));
-	uint64_t alive[DIRECTORS_MAX] = {liar.identity.id};
-	unsigned int count = 1, cursor = 0;
+	struct health_member alive[DIRECTORS_MAX];
+	unsigned int count = 0, cursor = 0;
 	struct member_info info;
 
 	while (count < DIRECTORS_MAX && membership_walk(membership, &cursor, &info))
 		if (info.state == STATE_ALIVE)
-			alive[count++] = info.id;
-	qsort(alive, count, sizeof(*alive), id_compare);
+			alive[count++] = (struct health_member){.id = info.id};
 	health_members(liar.health, alive, count, now);
 }
 
@@ -152,7 +145,7 @@ static bool node_open(void)
 		.loop = &liar.loop,
 		.node = {.identity = &liar.identity,
 			 .versions = VERSION_RANGE,
-			 .epoch = clock_now().wall,
+			 .epoch = liar.epoch,
 			 .join = config->join,
 			 .join_count = (unsigned int)config->n_join,
 			 .addresses = config->listen,
@@ -181,7 +174,8 @@ static bool node_open(void)
 
 static bool health_open(void)
 {
-	struct health_options options = {.self = liar.identity.id, .now = clock_now()};
+	struct health_options options = {
+		.self = liar.identity.id, .epoch = liar.epoch, .now = clock_now()};
 
 	return health_new(&options, &liar.health) == 0 &&
 	       health_config(liar.health, &liar.config->services, clock_now()) == 0;
@@ -209,6 +203,7 @@ int main(int argc, char **argv)
 		return 2;
 	signal(SIGPIPE, SIG_IGN);
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	liar.epoch = clock_now().wall;
 	uv_loop_init(&liar.loop);
 	uv_pipe_init(&liar.loop, &liar.input, 0);
 	uv_timer_init(&liar.loop, &liar.confirmed);
