@@ -19,7 +19,7 @@ static bool digits_parse(const char *data, size_t len, unsigned int *ret_number)
 	return true;
 }
 
-/* From the weakest to the strongest: a stronger word of the same line wins. */
+/* The weakest first: a stronger word of the same line wins. */
 static const struct {
 	const char *word;
 	unsigned int rank;

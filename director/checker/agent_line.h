@@ -9,9 +9,9 @@
  *	maxconn:N             ignored
  *	#...                  a reason, to the end of the line
  *
- * Each line says all of it: unlike HAProxy's, none adds to the one before. Of contradictory words
- * maint wins, then down, then drain. A line that has any other word is refused as a whole. Memory
- * only. */
+ * Each line says all of it: unlike HAProxy's, none adds to the one before. Among contradictory
+ * words maint wins, then down, then drain. A line that has any other word is refused as a whole.
+ *Memory only. */
 #ifndef DIRECTOR_CHECKER_AGENT_LINE_H
 #define DIRECTOR_CHECKER_AGENT_LINE_H
 

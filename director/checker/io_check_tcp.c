@@ -11,7 +11,8 @@
 
 struct tcp_run {
 	struct checker_run run;
-	/* Of what has been received; ended: no more will be. Decides, or waits for more. */
+	/* Judges the bytes received so far; ended: no more will come. Decides, or waits for more.
+	 */
 	void (*judge)(struct tcp_run *tcp, bool ended);
 	size_t answer_max;
 	size_t sent, received;

@@ -106,7 +106,7 @@ static struct checker_run *decided_take(struct io_checker *checker)
 	return run;
 }
 
-void checker_report(struct io_checker *checker)
+static void checker_report(struct io_checker *checker)
 {
 	struct checker_run *const *last;
 	bool more;

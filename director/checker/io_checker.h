@@ -17,7 +17,7 @@
 
 struct io_checker;
 
-/* One check. What it points to is borrowed until its result or its cancellation. */
+/* One check. All that it points to is borrowed until its result or its cancellation. */
 struct io_checker_run {
 	uint32_t target, run; /* told with the result; one run of a target at a time */
 	const struct check *check;
@@ -30,8 +30,8 @@ struct io_checker_run {
 
 struct io_checker_options {
 	uv_loop_t *loop;
-	/* From the loop, never from within a function of this file. It may begin and cancel
-	 * checks. */
+	/* Called from the loop, never from within a function of this file. It may begin and cancel
+	 * checks, and close the checker. */
 	void (*result)(void *context, uint32_t target, uint32_t run,
 		       const struct check_result *result);
 	void *context;

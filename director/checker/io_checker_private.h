@@ -10,7 +10,7 @@ struct checker_exec;
 struct exec_run;
 struct io_curl;
 
-/* A check under way: the first member of its type's struct. From its allocation it ends in one of
+/* A check under way: the first member of its type's struct. It ends in one of
  * two ways: decided, reported and freed; or cancelled and freed. */
 struct checker_run {
 	struct io_checker_run what;
@@ -84,9 +84,8 @@ int run_socket_error(const struct checker_run *run);
 /* The mark and the source of its sockets, for sockets that a library makes. 0, or -errno. */
 int run_socket_set(const struct checker_run *run, int fd, uint8_t family, int type);
 
-/* Reports what is decided; from callbacks that io_checker.c does not see, as their last act. */
-void checker_report(struct io_checker *checker);
-/* Arms the timer for the first deadline. */
+/* Arms the timer for the first deadline, or at once for what is decided; the last act of callbacks
+ * that io_checker.c does not see. */
 void checker_arm(struct io_checker *checker);
 
 /* The parts of the end that are io_http_run.c's and io_check_exec.c's. Each calls checker_closed()

@@ -195,7 +195,7 @@ static void transferred(struct io_curl_transfer *transfer, CURLcode result)
 		http->kind->judge(http, status);
 	else
 		error_decide(http, result);
-	checker_report(checker);
+	checker_arm(checker);
 }
 
 int http_header(struct http_run *http, const char *line)

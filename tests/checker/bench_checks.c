@@ -187,7 +187,7 @@ static void lateness_note(struct bench *bench, const struct health_run *run, use
 	bench->checks++;
 }
 
-/* What the daemon's glue does after each event. */
+/* The daemon's glue does the same after each event. */
 static void drive(struct bench *bench)
 {
 	struct now now = clock_now();

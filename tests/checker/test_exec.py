@@ -10,6 +10,9 @@ from probe import Probe, one, prompt, run, said
 from servers import Server, silent
 
 
+OWN = f"{os.getpid():07}"  # no other run of these tests has processes with it in their arguments
+
+
 def sh(script, **more):
     return {"type": "exec", "command": ["/bin/sh", "-c", script], "port": 80, "timeout_ms": 5000} | more
 
@@ -19,7 +22,7 @@ def alive(name):
     return subprocess.run(["pgrep", "-f", name], stdout=subprocess.PIPE, text=True, check=False).stdout.split()
 
 
-def ended(name, seconds=5):
+def ended(name, seconds=10):
     limit = time.monotonic() + seconds
     while alive(name):
         if time.monotonic() > limit:
@@ -65,24 +68,24 @@ def test_arguments_as_they_are(tmp_path):
 
 def test_hangs_with_its_children():
     """Time up is down at once; then SIGTERM, which ends all of the group."""
-    result = one(sh("sleep 4242 & sleep 4242; true", timeout_ms=300))
+    result = one(sh(f"sleep 42{OWN} & sleep 42{OWN}; true", timeout_ms=300))
     assert said(result) == ("down", "no exit within 300 ms")
-    assert ended("sleep 4242", 3)
+    assert ended(f"sleep 42{OWN}", 10)
 
 
 def test_ignores_sigterm():
-    probe = Probe([{"target": 1} | sh("trap '' TERM; sleep 4343 & while :; do sleep 0.01; done", timeout_ms=300, address="127.0.0.1")])
+    probe = Probe([{"target": 1} | sh(f"trap '' TERM; sleep 43{OWN} & while :; do sleep 0.01; done", timeout_ms=300, address="127.0.0.1")])
     result = probe.read()
     assert said(result) == ("down", "no exit within 300 ms")
-    assert ended("sleep 4343", 4)
+    assert ended(f"sleep 43{OWN}", 10)
     probe.end()
 
 
 def test_children_left_behind():
     """The program's end is the check's, whatever its children hold open; they are killed."""
-    result = one(sh("sleep 4444 & echo done"))
+    result = one(sh(f"sleep 44{OWN} & echo done"))
     assert said(result) == ("up", "exit status 0: done")
-    assert ended("sleep 4444", 3)
+    assert ended(f"sleep 44{OWN}", 10)
 
 
 def test_floods():
@@ -104,19 +107,19 @@ def test_so_many_at_once():
 def test_cancelled_and_closed():
     """A program whose check is cancelled is ended, and so are all at the end of the daemon."""
     for seconds in (0, 0.3):
-        probe = Probe([{"target": 1, "address": "127.0.0.1"} | sh("sleep 4545", timeout_ms=60_000)])
+        probe = Probe([{"target": 1, "address": "127.0.0.1"} | sh(f"sleep 45{OWN}", timeout_ms=60_000)])
         time.sleep(seconds)
         probe.write({"cancel": 1})
         results, counts = probe.end()
         assert results == {} and counts["cancelled"] == 1
-        assert ended("sleep 4545", 3)
+        assert ended(f"sleep 45{OWN}", 10)
 
 
 def test_good_ones_beside_hundreds_that_hang():
     with Server(silent) as server:
-        results, counts = run(*[sh("trap '' TERM; sleep 4646", timeout_ms=2000, target=100 + i) for i in range(100)],
+        results, counts = run(*[sh(f"trap '' TERM; sleep 46{OWN}", timeout_ms=2000, target=100 + i) for i in range(100)],
                               {"type": "tcp", "port": server.port, "target": 1}, PROGRAMS="50")
         assert results[-1]["state"] == "up" and prompt(counts, results[-1])
         states = [result["state"] for result in results[:-1]]
         assert states.count("down") == 50 and states.count("unchanged") == 50
-    assert ended("sleep 4646", 5)
+    assert ended(f"sleep 46{OWN}", 10)

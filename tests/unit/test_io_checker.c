@@ -1,5 +1,5 @@
-/* The contract of io_checker: when a result comes, and what its callback may do. What servers do to
- * checks is in tests/checker. */
+/* The contract of io_checker: when a result comes, and what its callback may do. Servers
+ * that misbehave are in tests/checker. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -210,13 +210,22 @@ static void close_all(struct fixture *f, uint32_t target)
 
 static void test_close_from_result(void **state)
 {
+	struct check http = {.type = CHECK_HTTP, .timeout = USEC_PER_SEC, .body_max = 1};
 	struct fixture f;
 
 	(void)state;
 	set_up(&f);
 	f.then = close_all;
 	for (uint32_t i = 0; i < TARGETS; i++)
-		assert_int_equal(begin(&f, i, 1, &f.closed, &f.check), 0);
+		assert_int_equal(begin(&f, i, 1, &f.closed, i % 2 ? &http : &f.check), 0);
+	run_until(&f, 1);
+	tear_down(&f);
+	assert_int_equal(f.total, 1);
+
+	set_up(&f);
+	f.then = close_all;
+	for (uint32_t i = 0; i < TARGETS; i++)
+		assert_int_equal(begin(&f, i, 1, &f.closed, &http), 0);
 	run_until(&f, 1);
 	tear_down(&f);
 	assert_int_equal(f.total, 1);
