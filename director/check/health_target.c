@@ -283,8 +283,10 @@ bool health_target_publish(struct health *health, struct now now, struct fact *r
 		if (!target->used)
 			continue;
 		own = target_vote(target, health->self);
-		if (!is_news(target, own, now))
+		if (!is_news(target, own, now)) {
+			health_target_schedule(health, number);
 			continue;
+		}
 		target->published = own ? *own : (struct vote){.weight = -1};
 		target->published.reason = NULL;
 		target->refresh = USEC_NEVER;

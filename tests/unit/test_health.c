@@ -34,6 +34,7 @@ static void start_from(struct fixture *f, uint8_t reals, const char *text, size_
 
 	*f = (struct fixture){.check = health_fixture_check(), .now = options.now};
 	health_fixture_add(&f->set, 1, reals, &f->check);
+	f->set.services[0].health.end_connections = true;
 	assert_int_equal(health_new(&options, &f->health), 0);
 	assert_int_equal(health_unpack(f->health, text, len, f->now), 0);
 	assert_int_equal(health_config(f->health, &f->set, f->now), 0);
@@ -130,11 +131,44 @@ static void test_unpacked_setting(void **state)
 	stop(&again);
 }
 
+static void published_key(struct fixture *f, uint8_t key[FACT_KEY])
+{
+	struct fact fact;
+	bool any = false;
+
+	while (health_publish(f->health, f->now, &fact)) {
+		if (fact.len == 0)
+			continue;
+		memcpy(key, fact.key, FACT_KEY);
+		any = true;
+	}
+	assert_true(any);
+}
+
+/* A result is published again before the others believe it no longer. A tick comes to its end, also
+ * while nothing is pulled. */
+static void test_refresh(void **state)
+{
+	struct fixture f;
+	uint8_t key[FACT_KEY];
+
+	(void)state;
+	start(&f, 1);
+	run(&f, 2 * SEC, 0);
+	published_key(&f, key);
+	for (unsigned int i = 0; i < 3; i++) {
+		run(&f, 101 * SEC, 0);
+		published_key(&f, key);
+	}
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_alone),
 		cmocka_unit_test(test_unpacked_setting),
+		cmocka_unit_test(test_refresh),
 	};
 
 	return cmocka_run_group_tests_name("health", tests, NULL, NULL);
