@@ -8,7 +8,9 @@ static bool same_source(const struct check *a, const struct check *b)
 	return ip_addr_compare(&a->source, &b->source) == 0;
 }
 
-/* Finds or adds it. A target that no real server has yet gets its check, for same_source(). */
+/* Finds or adds it. A target that no real server of this configuration has yet gets its check, for
+ * same_source(): sources of the former one are of no matter, or the variant would be another than
+ * on a director that has just started. */
 static int find_target(struct health *health, const struct service *service,
 		       const struct real_server *real, uint32_t *ret_number)
 {
@@ -22,6 +24,8 @@ static int find_target(struct health *health, const struct service *service,
 		if (*ret_number == TARGET_NONE)
 			break;
 		target = &health->targets.list[*ret_number];
+		if (!target->check)
+			target->check = real->check;
 		if (same_source(target->check, real->check))
 			return 0;
 	}
@@ -75,6 +79,8 @@ static int build(struct health *health, const struct service_set *services,
 
 	for (size_t i = 0; i < services->count; i++)
 		layout.n_backends += services->services[i].n_real_servers;
+	for (uint32_t i = 0; i < health->targets.count; i++)
+		health->targets.list[i].check = NULL; /* link_targets() sets it */
 	layout.groups = calloc(layout.n_groups + 1, sizeof(*layout.groups));
 	layout.backends = calloc(layout.n_backends + 1, sizeof(*layout.backends));
 	if (!layout.groups || !layout.backends ||

@@ -131,6 +131,17 @@ static void test_unpacked_setting(void **state)
 	stop(&again);
 }
 
+static void reload(struct fixture *f, uint8_t reals, const struct check *check)
+{
+	struct service_set set = {0};
+
+	health_fixture_add(&set, 1, reals, check);
+	assert_int_equal(health_config(f->health, &set, f->now), 0);
+	service_set_fini(&f->set);
+	f->set = set;
+	advance(f, 0);
+}
+
 static void published_key(struct fixture *f, uint8_t key[FACT_KEY])
 {
 	struct fact fact;
@@ -163,12 +174,33 @@ static void test_refresh(void **state)
 	stop(&f);
 }
 
+/* The source address is each director's own: the others, and we ourselves after a start, have the
+ * same key for the target, whatever the source was before a reload. */
+static void test_new_source(void **state)
+{
+	struct fixture f;
+	struct check check = health_fixture_check();
+	uint8_t before[FACT_KEY], after[FACT_KEY];
+
+	(void)state;
+	start(&f, 1);
+	run(&f, 2 * SEC, 0);
+	published_key(&f, before);
+	assert_int_equal(ip_addr_parse("10.0.0.99", &check.source), 0);
+	reload(&f, 1, &check);
+	run(&f, 200 * SEC, 0);
+	published_key(&f, after);
+	assert_memory_equal(before, after, FACT_KEY);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_alone),
 		cmocka_unit_test(test_unpacked_setting),
 		cmocka_unit_test(test_refresh),
+		cmocka_unit_test(test_new_source),
 	};
 
 	return cmocka_run_group_tests_name("health", tests, NULL, NULL);
