@@ -30,7 +30,7 @@ enum health_error {
 	HEALTH_E_KIND,          /* neither a result nor a setting */
 	HEALTH_E_ORIGIN,        /* no origin */
 	HEALTH_E_TARGET,        /* a result about a target that this configuration does not have */
-	HEALTH_E_STALE,         /* older than the one that is held: a replay */
+	HEALTH_E_STALE,         /* a setting older than the one that is held */
 	HEALTH_E_FUTURE,        /* a setting's time is more than an hour ahead of our clock */
 	HEALTH_E_FULL,          /* too many votes of one target, or too many settings */
 	HEALTH_E_RUN,           /* a result of no run, or of one that was given up */

@@ -346,8 +346,9 @@ int health_target_fact(struct health *health, const struct fact *fact, struct no
 	if (number == TARGET_NONE)
 		return HEALTH_E_TARGET;
 	held = target_vote(target_of(health, number), fact->origin);
-	if (held && held->hlc >= fact->hlc)
-		return held->hlc == fact->hlc ? 0 : HEALTH_E_STALE;
+	/* The last one that comes holds: its director may have started with its clock set back. */
+	if (held && held->hlc == fact->hlc)
+		return 0;
 	if (!held)
 		held = target_vote_add(target_of(health, number), fact->origin);
 	if (!held)

@@ -194,6 +194,30 @@ static void test_new_source(void **state)
 	stop(&f);
 }
 
+/* Director 2 says that it is down, starts again with its clock set back, and says that it is up:
+ * sync gives out facts of a director in the order in which they were sent. */
+static void test_clock_set_back(void **state)
+{
+	struct fixture f;
+	struct health_vote vote;
+	struct fact fact = {.kind = FACT_RESULT, .origin = 2, .hlc = 2000, .timeout = 300};
+	struct vote its = {.state = HEALTH_DOWN, .weight = -1};
+
+	(void)state;
+	start(&f, 1);
+	run(&f, 2 * SEC, 0);
+	published_key(&f, fact.key);
+	fact.len = value_pack_vote(&its, fact.value, sizeof(fact.value));
+	assert_int_equal(health_fact(f.health, &fact, f.now), 0);
+	fact.hlc = 1000;
+	its.state = HEALTH_UP;
+	fact.len = value_pack_vote(&its, fact.value, sizeof(fact.value));
+	assert_int_equal(health_fact(f.health, &fact, f.now), 0);
+	for (unsigned int i = 0; health_vote(f.health, 0, 0, i, &vote); i++)
+		assert_int_equal(vote.state, HEALTH_UP);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -201,6 +225,7 @@ int main(void)
 		cmocka_unit_test(test_unpacked_setting),
 		cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_new_source),
+		cmocka_unit_test(test_clock_set_back),
 	};
 
 	return cmocka_run_group_tests_name("health", tests, NULL, NULL);
