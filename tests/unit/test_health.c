@@ -218,6 +218,31 @@ static void test_clock_set_back(void **state)
 	stop(&f);
 }
 
+/* It was down before the start, came up, left the configuration, and is put back. */
+static void test_put_back(void **state)
+{
+	struct fixture f, again;
+	struct health_real_status status;
+	char *text;
+	size_t len;
+
+	(void)state;
+	start(&f, 2);
+	run(&f, 10 * SEC, 1 << 2);
+	assert_int_equal(health_pack(f.health, &text, &len), 0);
+	stop(&f);
+	start_from(&again, 2, text, len);
+	free(text);
+	assert_true(health_real_status(again.health, 0, 1, &status));
+	assert_int_equal(status.weight, 0);
+	run(&again, 10 * SEC, 0);
+	reload(&again, 1, &again.check);
+	reload(&again, 2, &again.check);
+	assert_true(health_real_status(again.health, 0, 1, &status));
+	assert_int_equal(status.weight, 100);
+	stop(&again);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -226,6 +251,7 @@ int main(void)
 		cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_new_source),
 		cmocka_unit_test(test_clock_set_back),
+		cmocka_unit_test(test_put_back),
 	};
 
 	return cmocka_run_group_tests_name("health", tests, NULL, NULL);
