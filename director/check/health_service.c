@@ -18,15 +18,19 @@ static struct effective_real input(const struct health *health, const struct rea
 	};
 }
 
-/* Returns whether it differs from what was pulled. */
-static bool output(const struct health_policy *policy, const struct effective_real *real,
-		   struct backend *backend)
+/* Returns whether it differs from what was pulled. Connections are ended when a vote of this life
+ * says that it is down. */
+static bool output(const struct health *health, const struct health_policy *policy,
+		   const struct effective_real *real, struct backend *backend)
 {
-	if (real->out != backend->out)
-		backend->end = real->out && policy->end_connections;
+	const struct target *target = real->checked ? &health->targets.list[backend->target] : NULL;
+	bool out = real->out && !(target && target->provisional);
+
+	if (out != backend->out)
+		backend->end = out && policy->end_connections;
 	backend->weight = real->weight;
 	backend->removed = real->removed;
-	backend->out = real->out;
+	backend->out = out;
 	backend->kept = real->kept;
 	backend->slow_start = real->slow_start;
 	return backend->weight != backend->pulled_weight ||
@@ -50,7 +54,7 @@ void health_service_decide(struct health *health, uint32_t number, struct now no
 		health->scratch[i] = input(health, &service->real_servers[i], &backends[i]);
 	effective_decide(&effective, health->scratch, service->n_real_servers, now.wall);
 	for (size_t i = 0; i < service->n_real_servers; i++)
-		changed |= output(&service->health, &health->scratch[i], &backends[i]);
+		changed |= output(health, &service->health, &health->scratch[i], &backends[i]);
 	health->state_changed |= group->service_down != effective.service_down;
 	group->service_down = effective.service_down;
 	group->panic = effective.panic;

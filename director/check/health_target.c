@@ -102,6 +102,8 @@ static void take_verdict(struct health *health, uint32_t number, enum health_ver
 	struct target *target = target_of(health, number);
 	bool changed = verdict != target->verdict;
 
+	if (target->provisional)
+		tell_services(health, target);
 	target->provisional = target->forced = false;
 	if (!changed && since >= target->verdict_since)
 		return;

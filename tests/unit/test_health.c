@@ -243,6 +243,35 @@ static void test_put_back(void **state)
 	stop(&again);
 }
 
+/* A real server that was down before the start is out until a vote decides; its connections are
+ * ended only then: it may have come back while this director was away. */
+static void test_end_of_connections(void **state)
+{
+	struct fixture f, again;
+	struct health_change change;
+	char *text;
+	size_t len;
+
+	(void)state;
+	start(&f, 3);
+	run(&f, 10 * SEC, 1 << 2);
+	assert_int_equal(health_pack(f.health, &text, &len), 0);
+	stop(&f);
+	for (unsigned int back = 0; back < 2; back++) {
+		start_from(&again, 3, text, len);
+		assert_true(health_change(again.health, &change));
+		assert_int_equal(change.weight, 0);
+		assert_false(change.end_connections);
+		run(&again, 10 * SEC, back ? 0 : 1 << 2);
+		assert_true(health_change(again.health, &change));
+		assert_int_equal(change.real, 1);
+		assert_int_equal(change.end_connections, !back);
+		assert_int_equal(change.weight, back ? 100 : 0);
+		stop(&again);
+	}
+	free(text);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -252,6 +281,7 @@ int main(void)
 		cmocka_unit_test(test_new_source),
 		cmocka_unit_test(test_clock_set_back),
 		cmocka_unit_test(test_put_back),
+		cmocka_unit_test(test_end_of_connections),
 	};
 
 	return cmocka_run_group_tests_name("health", tests, NULL, NULL);
