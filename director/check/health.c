@@ -265,8 +265,12 @@ bool health_due(struct health *health, struct now now, struct health_run *ret_ru
 		struct target *target = &health->targets.list[number];
 		const struct backend *backend;
 
-		if (!target->used || !target->checking || target->run || target->due > now.mono)
+		if (!target->used)
 			continue;
+		if (!target->checking || target->run || target->due > now.mono) {
+			health_target_schedule(health, number);
+			continue;
+		}
 		if (++health->runs == 0)
 			health->runs = 1;
 		health->counts.runs++;

@@ -272,6 +272,29 @@ static void test_end_of_connections(void **state)
 	free(text);
 }
 
+/* A check is due, and before it is pulled the real server goes into maintenance and out of it. */
+static void test_not_pulled(void **state)
+{
+	struct fixture f;
+	struct health_run due;
+	struct health_real_status status;
+
+	(void)state;
+	start(&f, 1);
+	run(&f, 5 * SEC, 0);
+	advance(&f, 2 * SEC);
+	assert_int_equal(health_set(f.health, 0, 0, HEALTH_SET_MAINTENANCE, 0, f.now), 0);
+	advance(&f, 0);
+	assert_int_equal(health_set(f.health, 0, 0, HEALTH_SET_RESET, 0, f.now), 0);
+	advance(&f, 0);
+	while (health_due(f.health, f.now, &due))
+		health_result(f.health, due.target, due.run, &up, f.now);
+	run(&f, f.check.interval, 0);
+	assert_true(health_real_status(f.health, 0, 0, &status));
+	assert_true(f.now.mono - status.last_end <= f.check.interval);
+	stop(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -282,6 +305,7 @@ int main(void)
 		cmocka_unit_test(test_clock_set_back),
 		cmocka_unit_test(test_put_back),
 		cmocka_unit_test(test_end_of_connections),
+		cmocka_unit_test(test_not_pulled),
 	};
 
 	return cmocka_run_group_tests_name("health", tests, NULL, NULL);
