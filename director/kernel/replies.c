@@ -63,6 +63,25 @@ static void make(struct replies *replies, const struct vs_sysctl_paths *paths,
 	}
 }
 
+/* What a former process has set, and could not put back. */
+static void recover(struct replies *replies, const struct vs_sysctl_paths *paths, const char *root,
+		    const char *state)
+{
+	char names[VS_SYSCTL_SAVED_MAX][VS_SYSCTL_NAME];
+	size_t count = vs_sysctl_saved(paths, names);
+
+	replies->recovered = true;
+	for (size_t i = 0; i < MIN(count, ARRAY_SIZE(replies->settings)); i++) {
+		char *slash = strchr(names[i], '/');
+
+		if (!slash)
+			continue;
+		*slash = '\0';
+		add(replies, names[i], slash + 1, strcmp(slash + 1, "rp_filter") == 0 ? "2" : "1");
+	}
+	replies_restore(replies, root, state);
+}
+
 static void changed(void *context, const struct vs_sysctl *setting, const char *was, int r)
 {
 	struct replies_changes *changes = context;
@@ -88,6 +107,8 @@ int replies_set(struct replies *replies, const char *root, const char *state,
 	int r;
 
 	ret_changes->count = 0;
+	if (!replies->recovered)
+		recover(replies, &paths, root, state);
 	if (same(&replies->interfaces, interfaces)) {
 		vs_sysctl_keep(&paths, replies->settings, replies->count, changed, ret_changes);
 		return 0;
@@ -107,6 +128,6 @@ int replies_restore(struct replies *replies, const char *root, const char *state
 
 	if (replies->count)
 		r = vs_sysctl_restore(&paths, replies->settings, replies->count);
-	*replies = (struct replies){.count = 0};
+	*replies = (struct replies){.recovered = replies->recovered};
 	return r;
 }

@@ -25,6 +25,7 @@ struct replies {
 	struct vs_sysctl settings[2 * REPLIES_INTERFACES_MAX];
 	char names[2 * REPLIES_INTERFACES_MAX][REPLIES_NAME];
 	size_t count;
+	bool recovered; /* what a former process left has been put back */
 };
 
 /* A foreign change that was put back, or a failure (r). */
@@ -41,7 +42,8 @@ struct replies_changes {
 	size_t count;
 };
 
-/* Sets them on these interfaces, and puts them back on others. state: a directory for the former
+/* Sets them on these interfaces, and puts them back on others, also those of a former process that
+ * was killed, and whose configuration may have been another. state: a directory for the former
  * values. root: "/proc/sys". ret_changes: the first ones, of what was set by an earlier call. 0, or
  * a negative errno. */
 int replies_set(struct replies *replies, const char *root, const char *state,

@@ -11,20 +11,17 @@
 
 #define BOOT_ID "kernel/random/boot_id"
 #define BOOT_ID_SIZE 64
-/* Far more than we set. */
-#define SAVED_MAX 32
-#define NAME_SIZE 40
 #define SAVED_FILE_MAX 4096
 
 struct saved {
-	char name[NAME_SIZE];
+	char name[VS_SYSCTL_NAME];
 	char value[VS_SYSCTL_VALUE];
 };
 
 /* The file: the boot's identity, then a line "name value" each; proto/state_file.h. */
 struct saved_file {
 	char boot[BOOT_ID_SIZE];
-	struct saved list[SAVED_MAX];
+	struct saved list[VS_SYSCTL_SAVED_MAX];
 	size_t count;
 };
 
@@ -96,9 +93,9 @@ static void saved_add(struct saved_file *file, const char *name, const char *val
 {
 	struct saved *saved = &file->list[file->count];
 
-	if (file->count == SAVED_MAX)
+	if (file->count == VS_SYSCTL_SAVED_MAX)
 		return;
-	if ((size_t)snprintf(saved->name, NAME_SIZE, "%s", name) < NAME_SIZE &&
+	if ((size_t)snprintf(saved->name, VS_SYSCTL_NAME, "%s", name) < VS_SYSCTL_NAME &&
 	    (size_t)snprintf(saved->value, VS_SYSCTL_VALUE, "%s", value) < VS_SYSCTL_VALUE)
 		file->count++;
 }
@@ -227,6 +224,18 @@ void vs_sysctl_keep(const struct vs_sysctl_paths *paths, const struct vs_sysctl 
 		changed(ctx, &settings[i], value,
 			write_value(dir, settings[i].name, settings[i].value));
 	}
+}
+
+size_t vs_sysctl_saved(const struct vs_sysctl_paths *paths,
+		       char ret_names[VS_SYSCTL_SAVED_MAX][VS_SYSCTL_NAME])
+{
+	struct saved_file file;
+
+	if (saved_load(paths, &file) < 0)
+		return 0;
+	for (size_t i = 0; i < file.count; i++)
+		memcpy(ret_names[i], file.list[i].name, VS_SYSCTL_NAME);
+	return file.count;
 }
 
 int vs_sysctl_restore(const struct vs_sysctl_paths *paths, const struct vs_sysctl *settings,

@@ -7,6 +7,9 @@
 #include "proto/base.h"
 
 #define VS_SYSCTL_VALUE 32
+#define VS_SYSCTL_NAME 40
+/* Of one file; far more than we set. */
+#define VS_SYSCTL_SAVED_MAX 32
 
 struct vs_sysctl {
 	const char *name;
@@ -41,6 +44,11 @@ void vs_sysctl_keep(const struct vs_sysctl_paths *paths, const struct vs_sysctl 
 		    void (*changed)(void *ctx, const struct vs_sysctl *setting, const char *was,
 				    int r),
 		    void *ctx);
+
+/* The names in the file, of this boot: what a former process set, and did not restore. Returns how
+ * many there are. */
+size_t vs_sysctl_saved(const struct vs_sysctl_paths *paths,
+		       char ret_names[VS_SYSCTL_SAVED_MAX][VS_SYSCTL_NAME]);
 
 /* Restores the file's values of settings that still have our value: a value that another process
  * set meanwhile stays. Removes the file. 0, or the first negative errno; it goes on after one. */

@@ -124,6 +124,22 @@ static void test_set(void **state)
 	assert_value(tree, CONF "all/rp_filter", 0);
 }
 
+/* After a crash with another configuration, what is not needed any more is put back. */
+static void test_after_a_crash_elsewhere(void **state)
+{
+	struct tree *tree = *state;
+
+	set(tree, "eth0", "vlan.7");
+	tree->replies = (struct replies){.count = 0};
+	set(tree, "vlan.7", NULL);
+	assert_value(tree, CONF "eth0/accept_local", 0);
+	assert_value(tree, CONF "eth0/rp_filter", 1);
+	assert_value(tree, CONF "vlan.7/accept_local", 1);
+	tree->replies = (struct replies){.count = 0};
+	set(tree, NULL, NULL);
+	assert_value(tree, CONF "vlan.7/accept_local", 0);
+}
+
 /* After a crash our own values are not taken for the operator's. */
 static void test_after_a_crash(void **state)
 {
@@ -146,6 +162,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_set, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_after_a_crash, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_after_a_crash_elsewhere, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
