@@ -231,7 +231,7 @@ void health_tick(struct health *health, struct now now)
 	uint32_t number;
 
 	health->ticked = now.mono;
-	while (schedule_take(&health->wake, now.mono, &number))
+	for (unsigned int i = 0; i < TURN && schedule_take(&health->wake, now.mono, &number); i++)
 		health_target_wake(health, number, now);
 	for (unsigned int i = 0; i < TURN && fifo_take(&health->evaluate, &number); i++)
 		if (health->targets.list[number].used)

@@ -81,7 +81,8 @@ int health_set(struct health *health, size_t service, size_t real, enum health_s
 	       uint32_t weight, struct now now);
 
 void health_tick(struct health *health, struct now now);
-/* mono: call health_tick() then; 0: at once, there is more to do. USEC_NEVER: no need. */
+/* mono: call health_tick() then; 0, or a time that has come: at once, there is more to do.
+ * USEC_NEVER: no need. */
 usec_t health_timeout(const struct health *health);
 
 /* Begin this check now. At most one run of a target is out at a time. */

@@ -272,6 +272,40 @@ static void test_end_of_connections(void **state)
 	free(text);
 }
 
+/* After a stall all checks are due at once: a tick takes a share of them. */
+static void test_turns(void **state)
+{
+	enum { SERVICES = 20, REALS = 200 };
+	const struct health_options options = {.self = 1, .now = {SEC, WALL0}};
+	struct fixture f = {.now = options.now};
+	struct check checks[SERVICES];
+	struct health_run due;
+	unsigned int ticks = 0, all = 0;
+
+	(void)state;
+	for (uint8_t i = 0; i < SERVICES; i++) {
+		checks[i] = health_fixture_check();
+		checks[i].port = i + 1u;
+		check_digest_make(&checks[i]);
+		health_fixture_add(&f.set, i, REALS, &checks[i]);
+	}
+	assert_int_equal(health_new(&options, &f.health), 0);
+	assert_int_equal(health_config(f.health, &f.set, f.now), 0);
+	f.now.mono += 60 * SEC;
+	for (; all < SERVICES * REALS; ticks++) {
+		unsigned int here = 0;
+
+		health_tick(f.health, f.now);
+		while (health_due(f.health, f.now, &due))
+			here++;
+		assert_in_range(here, 1, 1024);
+		all += here;
+		assert_true(health_timeout(f.health) <= f.now.mono || all == SERVICES * REALS);
+	}
+	assert_in_range(ticks, 4, 8);
+	stop(&f);
+}
+
 /* A check is due, and before it is pulled the real server goes into maintenance and out of it. */
 static void test_not_pulled(void **state)
 {
@@ -305,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_clock_set_back),
 		cmocka_unit_test(test_put_back),
 		cmocka_unit_test(test_end_of_connections),
+		cmocka_unit_test(test_turns),
 		cmocka_unit_test(test_not_pulled),
 	};
 
