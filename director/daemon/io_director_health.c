@@ -20,6 +20,8 @@
 #define EDITS_MAX 4096
 /* A daemon that is killed starts again with what it knew so long before. */
 #define SAVE_INTERVAL (100 * USEC_PER_MSEC)
+/* 100,000 real servers that are down take long to write: a twentieth of the time at most. */
+#define SAVE_REST 20
 #define MEMBERS_INTERVAL (100 * USEC_PER_MSEC)
 
 /* A check that is under way: what it borrows lives until its end. */
@@ -277,12 +279,15 @@ static void pull(struct io_director_health *health)
 /* Returns when to look again. */
 static usec_t save(struct io_director_health *health, struct now now)
 {
+	usec_t began;
+
 	if (!health_state_changed(health->core))
 		return USEC_NEVER;
 	if (now.mono < health->save_at)
 		return health->save_at;
+	began = clock_now().mono;
 	io_director_health_save(health->director);
-	health->save_at = now.mono + SAVE_INTERVAL;
+	health->save_at = now.mono + MAX(SAVE_INTERVAL, SAVE_REST * (clock_now().mono - began));
 	return USEC_NEVER;
 }
 
