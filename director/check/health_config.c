@@ -305,7 +305,7 @@ int health_config(struct health *health, const struct service_set *services, str
 	for (size_t i = 0; i < layout.n_groups; i++)
 		health_service_decide(health, (uint32_t)i, now);
 	fifo_clear(&health->decide);
-	/* Of the start alone: what is added later is not as it was then. */
+	/* They are for the start alone: what is added later is not as it was then. */
 	health->n_hints = 0;
 	health->counts.targets = health->targets.n_used;
 	return 0;

@@ -63,7 +63,7 @@ static void make(struct replies *replies, const struct vs_sysctl_paths *paths,
 	}
 }
 
-/* What a former process has set, and could not put back. */
+/* Puts back what a former process has set, and could not put back itself. */
 static void recover(struct replies *replies, const struct vs_sysctl_paths *paths, const char *root,
 		    const char *state)
 {

@@ -8,7 +8,7 @@
 
 #define VS_SYSCTL_VALUE 32
 #define VS_SYSCTL_NAME 40
-/* Of one file; far more than we set. */
+/* A file has so many at most, far more than we set. */
 #define VS_SYSCTL_SAVED_MAX 32
 
 struct vs_sysctl {
