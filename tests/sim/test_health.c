@@ -128,7 +128,6 @@ static struct health_policy draw_policy(struct health_sim *sim, bool liar)
 	policy.all_down = any(sim, 2) ? HEALTH_FAIL_OPEN : HEALTH_FAIL_CLOSED;
 	policy.slow_start = any(sim, 2) * 5 * SEC;
 	policy.quorum = any(sim, 4);
-	policy.quorum_hysteresis = 0 * any(sim, 2);
 	return policy;
 }
 
