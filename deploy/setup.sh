@@ -13,6 +13,7 @@ packages_stock=(qemu-system-x86 busybox-static e2fsprogs)
 
 # What tests/bench measures lvsmesh against.
 packages_beside=(conntrackd iproute2 util-linux)
+packages_beside_checks=(keepalived nftables openssl iproute2)
 
 packages_tests=(clang clang-format libclang-rt-dev git python3-pytest nftables tcpdump curl openssl util-linux)
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "lab"))
 
-from bench import Figures, say  # noqa: E402
+from lab.figures import Figures, say  # noqa: E402
 from lab.measure import cpu_seconds, percentile, resident_bytes  # noqa: E402
 
 DEADLINE = 30

@@ -9,56 +9,16 @@ the standard error."""
 import argparse
 import contextlib
 import json
-import sys
 import time
 
+import bench_director
 import bench_program
 from lab import flood, tools
-from lab.cluster import MODES, PORT, TAP, Cluster, all_alive, events, kernel_table, many_services, services, told_at
+from lab.cluster import PORT, TAP, Cluster, all_alive, events, kernel_table, many_services, services, told_at
+from lab.figures import Figures, lab, say
 from lab.host import wait_for
 from lab.measure import Stalls, cpu_seconds, handshakes, lags, percentile, resident_bytes
 from lab.tools import program
-from lab.topology import Topology, settle
-
-
-class Figures:
-    def __init__(self, file):
-        self._file = file
-        self._held = None
-        self.bench = None
-
-    def write(self, metric, value, unit, **conditions):
-        value = round(value, 3) if isinstance(value, float) else value
-        self._put([json.dumps({"bench": self.bench, "metric": metric, "value": value, "unit": unit, **conditions})])
-
-    @contextlib.contextmanager
-    def held(self):
-        """Lines that are written inside come out at the end, if they are still in the list then."""
-        self._held = []
-        yield self._held
-        lines, self._held = self._held, None
-        self._put(lines)
-
-    def _put(self, lines):
-        if self._held is not None:
-            self._held += lines
-            return
-        for line in lines:
-            print(line, flush=True)
-            self._file.write(line + "\n")
-        self._file.flush()
-
-
-def say(text):
-    print(text, file=sys.stderr, flush=True)
-
-
-@contextlib.contextmanager
-def lab(**options):
-    """A topology, with nothing of the one before still going on."""
-    settle()
-    with Topology(**options) as t:
-        yield t
 
 
 def opened_by(t, count, family=4, deadline=None, **options):
@@ -403,6 +363,13 @@ def bench_loop(figures, repeat):
             measure("adoption", lambda: entries(cluster, director)["total"] >= LOOP_CONNECTIONS and programmed())
 
 
+# director
+
+def bench_directors(figures, repeat):
+    bench_director.bench(figures, repeat)
+    bench_program.bench(figures, repeat)
+
+
 # For a person
 
 APART = ("run", "turn", "director", "died_after_ms", "stalled_ms")
@@ -430,8 +397,7 @@ def table(file):
 
 
 BENCHES = {"lag": bench_lag, "survival": bench_survival, "inject": bench_inject, "sync": bench_sync,
-           "idle": bench_idle, "membership": bench_membership, "loop": bench_loop,
-           "director": bench_program.bench}
+           "idle": bench_idle, "membership": bench_membership, "loop": bench_loop, "director": bench_directors}
 
 
 def main():

@@ -8,7 +8,7 @@ import argparse
 import random
 import time
 
-from bench import Figures, say
+from lab.figures import Figures, say
 from lab.host import wait_for
 from lab.measure import percentile
 from lab.member import Members

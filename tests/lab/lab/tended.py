@@ -1,6 +1,5 @@
 """A cluster with checked services, and all that is to be seen of it from outside."""
 
-
 from . import health, pace, tools
 from .cluster import PORT, Cluster
 from .host import wait_for
