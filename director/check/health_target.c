@@ -127,6 +127,7 @@ static void force_down(struct health *health, uint32_t number, struct now now)
 	tell_services(health, target);
 }
 
+/* A director that has just been assigned waits for its own vote. */
 static void follow(struct health *health, uint32_t number, const struct verdict_answer *answer,
 		   struct now now)
 {
@@ -139,7 +140,8 @@ static void follow(struct health *health, uint32_t number, const struct verdict_
 			since = MIN(since, answer->view_since);
 		take_verdict(health, number, answer->verdict, since);
 	} else if (answer->view &&
-		   (answer->view_holds || (!answer->counted && answer->others_hold)) &&
+		   (answer->view_holds || (!answer->counted && answer->others_hold &&
+					   (starts || !answer->assigned || target->overdue))) &&
 		   (!starts || now.mono >= hearsay_at(health))) {
 		take_verdict(health, number, answer->view, answer->view_since);
 	}
