@@ -201,7 +201,7 @@ static void programmed(struct io_services *services)
 				 r < 0 ? result->error.text : "");
 	else if (result->operations)
 		io_log_info("services: %u changes in the kernel", result->operations);
-	/* What nothing had to be written for is looked at when it holds up nobody. */
+	/* The kernel is looked at when that holds up nobody. */
 	services->look_wanted |= services->job.skipped;
 	/* VIPs that waited for their services are no foreign change. */
 	services->vips_changed |= services->job.changed || !was;

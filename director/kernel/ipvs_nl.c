@@ -343,15 +343,26 @@ static void flush(struct batch *batch)
 	batch->used = 0;
 }
 
+static const struct service *service_of(const struct plan_op *op, struct service *plain)
+{
+	if (op->kind != PLAN_PLAIN_SERVICE)
+		return op->service;
+	*plain = *op->service;
+	strcpy(plain->scheduler, "rr");
+	plain->flags &= SERVICE_ONE_PACKET;
+	return plain;
+}
+
 static void append(struct batch *batch, const struct plan_op *op, const struct real_server *real,
 		   uint8_t command, bool whole)
 {
 	uint32_t seq = batch->ipvs->seq;
 	struct nl_msg *msg = new_message(batch->ipvs, command, NLM_F_ACK);
+	struct service plain;
 	int r = msg ? 0 : -ENOMEM;
 
 	if (r == 0)
-		r = ipvs_attr_put_service(msg, op->service, whole && !real);
+		r = ipvs_attr_put_service(msg, service_of(op, &plain), whole && !real);
 	if (r == 0 && real)
 		r = ipvs_attr_put_real(msg, real, whole);
 	if (r < 0) {
@@ -389,6 +400,7 @@ static void append_op(struct batch *batch, const struct plan_op *op)
 		append(batch, op, NULL, IPVS_CMD_NEW_SERVICE, true);
 		break;
 	case PLAN_EDIT_SERVICE:
+	case PLAN_PLAIN_SERVICE:
 		append(batch, op, NULL, IPVS_CMD_SET_SERVICE, true);
 		break;
 	case PLAN_DELETE_SERVICE:

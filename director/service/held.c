@@ -77,6 +77,7 @@ static int op_apply(struct service *service, const struct plan_op *op)
 		break;
 	case PLAN_ADD_SERVICE:
 	case PLAN_DELETE_SERVICE:
+	case PLAN_PLAIN_SERVICE:
 		break;
 	}
 	return 0;

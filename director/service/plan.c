@@ -3,6 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+/* A service of so many real servers is worth it. */
+#define PLAIN_REALS 16
+
 /* A service that is there and should be, while its operations are collected. */
 struct merge {
 	struct plan *plan;
@@ -159,12 +162,18 @@ int plan_add_service(const struct service *actual, const struct service *desired
 	return r;
 }
 
+/* Added with its own scheduler first, which the kernel may lack. */
 static int add_service(struct plan *plan, const struct service *service)
 {
+	bool plain = service_is_ordered(service) && service->n_real_servers >= PLAIN_REALS;
 	int r = emit(plan, PLAN_ADD_SERVICE, service, NULL);
 
+	if (r == 0 && plain)
+		r = emit(plan, PLAN_PLAIN_SERVICE, service, NULL);
 	for (size_t i = 0; r == 0 && i < service->n_real_servers; i++)
 		r = emit(plan, PLAN_ADD_REAL, service, &service->real_servers[i]);
+	if (r == 0 && plain)
+		r = emit(plan, PLAN_EDIT_SERVICE, service, NULL);
 	return r;
 }
 
@@ -216,6 +225,7 @@ const char *plan_kind_name(enum plan_kind kind)
 	case PLAN_EDIT_SERVICE:
 	case PLAN_EDIT_REAL:
 	case PLAN_SHARE_REAL:
+	case PLAN_PLAIN_SERVICE:
 		return "edit";
 	case PLAN_MOVE_REAL:
 		return "move";

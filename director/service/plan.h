@@ -26,6 +26,7 @@ enum plan_kind {
 	PLAN_ADD_SERVICE,
 	PLAN_EDIT_SERVICE,
 	PLAN_DELETE_SERVICE,
+	PLAN_PLAIN_SERVICE, /* edit its scheduler to rr, until PLAN_EDIT_SERVICE */
 	PLAN_ADD_REAL,
 	PLAN_EDIT_REAL,
 	PLAN_DELETE_REAL,
@@ -49,6 +50,9 @@ struct plan {
 /* actual: services sorted, real servers in the order in which they were added. desired: sorted
  * (service_set_sort), valid. Both must outlive the plan. A service that is neither desired nor
  * owned is left alone; one that is desired is made as desired, even if lvsmesh did not make it.
+ *
+ * mh, sh and dh make their table anew with each real server that is added: a service of many is
+ * scheduled by rr until it has all.
  *
  * Services come in canonical order, those to be deleted last. Within a service: its own settings,
  * edits, additions, and only then deletions, so that it is not without real servers on the way.

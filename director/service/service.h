@@ -147,7 +147,7 @@ struct service *service_set_find(const struct service_set *set, const struct ser
 bool service_same(const struct service *a, const struct service *b);
 bool service_real_same(const struct real_server *a, const struct real_server *b);
 
-/* Of sorted sets: the same services, and the same real servers in each. */
+/* Both sorted: the same services, and the same real servers in each. */
 bool service_set_same(const struct service_set *a, const struct service_set *b);
 
 /* Whether the scheduler's choice depends on the order in which real servers were added. */

@@ -561,7 +561,7 @@ static void test_reload_of_the_same(void **state)
 	set_hold(false);
 	while (count_dumps() == looks)
 		uv_run(&world->loop, UV_RUN_ONCE);
-	/* With an edit it is another one. */
+	/* An edit makes it another one. */
 	config_with(world, config_of(world, 1, 2));
 	edit(world, 1, 4, false);
 	run_until(world, &world->programmed, 3);

@@ -12,8 +12,8 @@
 
 /* Service sets as text: "1:rr:a1,b2 2:mh:" are the services on ports 1 and 2, the first with the
  * real servers a, weight 1, and b, weight 2; "b0/3": mh remembers weight 3 of it, "b0/?": any.
- * Plans as text: "+1 ~1 -1" add, edit, delete service 1; "+1a ~1a -1a >1a *1a" add, edit, delete,
- * move its real server a, and let mh remember its weight. */
+ * Plans as text: "+1 ~1 -1" add, edit, delete service 1, "=1" has it scheduled by rr; "+1a ~1a -1a
+ * >1a *1a" add, edit, delete, move its real server a, and let mh remember its weight. */
 static struct service_set parse(const char *text)
 {
 	struct service_set set = {0};
@@ -59,7 +59,7 @@ static void format(const struct plan *plan, char *text, size_t size)
 		const struct plan_op *op = &plan->ops[i];
 
 		used += (size_t)snprintf(text + used, size - used, "%s%c%u", i ? " " : "",
-					 "+~-+~->*"[op->kind], op -> service -> key.vip.port);
+					 "+~-=+~->*"[op->kind], op -> service -> key.vip.port);
 		if (op->real)
 			used += (size_t)snprintf(text + used, size - used, "%c",
 						 op->real->endpoint.ip.bytes[3]);
@@ -86,6 +86,11 @@ static void test_cases(void **state)
 		{"1:rr:a1 2:rr:a1 3:rr:a1", "", "2:: 9::", "-2"},
 		{"1:rr:a1 3:rr:a1", "2:rr:b1 3:rr:b1", "1::", "+2 +2b +3b -3a -1"},
 		{"2:rr:a1", "1:rr:a1 3:rr:a1", "", "+1 +1a +3 +3a"},
+		/* A table of many is made once. */
+		{"", "1:mh:a1,b1,c1,d1,e1,f1,g1,h1,i1,j1,k1,l1,m1,n1,o1,p1", "",
+		 "+1 =1 +1a +1b +1c +1d +1e +1f +1g +1h +1i +1j +1k +1l +1m +1n +1o +1p ~1"},
+		{"", "1:rr:a1,b1,c1,d1,e1,f1,g1,h1,i1,j1,k1,l1,m1,n1,o1,p1", "",
+		 "+1 +1a +1b +1c +1d +1e +1f +1g +1h +1i +1j +1k +1l +1m +1n +1o +1p"},
 		/* The order of adding matters. */
 		{"1:mh:a1,b1,c1", "1:mh:a1,b1,c1", "1::", ""},
 		{"1:mh:b1,a1", "1:mh:a1,b1", "1::", ">1b"},
