@@ -74,6 +74,9 @@ int health_set(struct health *health, size_t service, size_t real, enum health_s
 	memcpy(setting.key, health->layout.backends[group->first + real].key, KEY_SIZE);
 	setting.weight = what == HEALTH_SET_WEIGHT ? weight : 0;
 	setting.version = setting_version(&health->settings, setting.key, now.wall);
+	/* The others would refuse it: the one that is held was made when our clock was ahead. */
+	if (setting.version > now.wall + AHEAD_MAX)
+		return health_refuse(health, HEALTH_E_FUTURE);
 	r = setting_take(&health->settings, &setting);
 	if (r < 0)
 		return r;

@@ -265,6 +265,11 @@ static int read_target(const struct check_reader *reader)
 	if (r == 0)
 		r = config_check_number(reader, "mark", 1, UINT32_MAX, &check->mark);
 	check->port = (uint16_t)port;
+	if (r == 0 && service_mark_is_ours(check->mark))
+		return config_check_refuse(reader, "mark",
+					   "marks from 0x%x to 0x%x are lvsmesh's own, for checks "
+					   "through the forwarding path; use another mark",
+					   SERVICE_MARK_FIRST, SERVICE_MARK_LAST);
 	if (r < 0 || check->via == CHECK_VIA_ADDRESS)
 		return r;
 	if (!(SOCKET & BIT(check->type)))

@@ -17,6 +17,7 @@
 #define STATE_MAX (32u << 20) /* bytes */
 /* A turn of the loop begins, or publishes, at most so many; the rest comes in the next one. */
 #define TURN 256
+#define BEGIN 64 /* checks, which cost more */
 #define EDITS_MAX 4096
 /* A daemon that is killed starts again with what it knew so long before. */
 #define SAVE_INTERVAL (100 * USEC_PER_MSEC)
@@ -179,6 +180,9 @@ static void end_connections(struct io_director_health *health, const struct heal
 
 static void change(struct io_director_health *health, const struct health_change *change)
 {
+	/* Without memory for a reload, the core's numbers are those of the former configuration. */
+	if (health->config != health->director->config)
+		return;
 	if (change->type == HEALTH_CHANGE_VIP) {
 		(void)io_services_vip(health->director->services, change->service, change->on);
 		return;
@@ -224,9 +228,9 @@ static void begin_due(struct io_director_health *health, struct now now)
 	struct health_run due;
 	unsigned int i = 0;
 
-	for (; i < TURN && health_due(health->core, now, &due); i++)
+	for (; i < BEGIN && health_due(health->core, now, &due); i++)
 		run_begin(health, &due);
-	if (i == TURN)
+	if (i == BEGIN)
 		kick(health);
 }
 
@@ -442,10 +446,14 @@ int io_director_health_set(void *context, size_t service, size_t real, enum heal
 	}
 	r = health_set(health->core, service, real, setting, weight, clock_now());
 	if (r != 0) {
-		*ret_error = r == HEALTH_E_FULL
-				     ? "too many real servers are set: reset some of them"
-			     : r < 0 ? strerror(-r)
-				     : "no such real server, or no such setting";
+		*ret_error =
+			r == HEALTH_E_FULL ? "too many real servers are set: reset some of them"
+			: r == HEALTH_E_FUTURE
+				? "the setting that is held was made when a clock was more than "
+				  "an hour ahead: wait until then, or stop all lvsmeshd and "
+				  "remove the file health in their state directories"
+			: r < 0 ? strerror(-r)
+				: "no such real server, or no such setting";
 		return -EINVAL;
 	}
 	of = &health->config->services.services[service];

@@ -131,6 +131,25 @@ static void test_unpacked_setting(void **state)
 	stop(&again);
 }
 
+/* The clock was two hours ahead when the setting was made: the other directors would refuse a newer
+ * one, so it is refused here too. */
+static void test_set_with_clock_ahead(void **state)
+{
+	struct fixture f;
+	struct now right;
+
+	(void)state;
+	start(&f, 1);
+	right = f.now;
+	right.mono += SEC;
+	f.now.wall += 7200 * SEC;
+	assert_int_equal(health_set(f.health, 0, 0, HEALTH_SET_WEIGHT, 7, f.now), 0);
+	assert_int_equal(health_set(f.health, 0, 0, HEALTH_SET_RESET, 0, right), HEALTH_E_FUTURE);
+	right.wall += 3600 * SEC + SEC;
+	assert_int_equal(health_set(f.health, 0, 0, HEALTH_SET_RESET, 0, right), 0);
+	stop(&f);
+}
+
 static void reload(struct fixture *f, uint8_t reals, const struct check *check)
 {
 	struct service_set set = {0};
@@ -334,6 +353,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_alone),
 		cmocka_unit_test(test_unpacked_setting),
+		cmocka_unit_test(test_set_with_clock_ahead),
 		cmocka_unit_test(test_refresh),
 		cmocka_unit_test(test_new_source),
 		cmocka_unit_test(test_clock_set_back),
