@@ -5,17 +5,22 @@ For each: {"event": "answer", "at": us when it began, "ms", "who", "status"}, or
 reset, timeout, closed."""
 
 import asyncio
+import itertools
 import json
 import signal
 import sys
 import time
 
 
+# In order: a port that is used again within two minutes may meet IPVS's entry of the connection before, and its real server.
+ports = itertools.cycle(range(10000, 60000))
+
+
 async def ask(address, port, deadline):
     began, at = time.monotonic(), time.time_ns() // 1000
     try:
         async with asyncio.timeout(deadline):
-            reader, writer = await asyncio.open_connection(address, port)
+            reader, writer = await asyncio.open_connection(address, port, local_addr=("::" if ":" in address else "0.0.0.0", next(ports)))
             writer.write(b"GET / HTTP/1.0\r\n\r\n")
             text = await reader.read()
             writer.close()
