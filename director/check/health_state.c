@@ -9,7 +9,7 @@
 #define KEY_TEXT (2 * KEY_SIZE + 1)
 /* A setting that was loaded is published after so long, if no other director has shown until then
  * that it has it, or a newer one: so it comes back after all directors were down at once. */
-#define PUBLISH_AFTER (10 * USEC_PER_SEC)
+#define PUBLISH_AFTER (2 * USEC_PER_SEC)
 #define HINTS_MAX 131072
 
 static const char *const setting_names[HEALTH_SETTINGS] = {"reset", "weight", "drain",
