@@ -41,16 +41,26 @@ static bool orphan_take(const struct sync *sync, struct subscription *subscripti
 }
 
 /* We have a part of its journal from others, without its results. */
+static bool facts_lack(const struct sync *sync, const struct sync_stream *stream)
+{
+	const struct journal *known =
+		progress_find(sync, stream->peer_id, stream->subscription.journal);
+
+	return stream->subscription.facts && known && known->lacks;
+}
+
 static bool facts_take(const struct sync *sync, struct sync_stream *stream)
 {
-	struct subscription *subscription = &stream->subscription;
-	const struct journal *known = progress_find(sync, stream->peer_id, subscription->journal);
-
-	if (!subscription->facts || !known || !known->lacks)
+	if (!facts_lack(sync, stream))
 		return false;
-	subscription->horizon = 0;
-	memset(&subscription->wanted, 0xff, sizeof(subscription->wanted));
+	stream->subscription.horizon = 0;
+	memset(&stream->subscription.wanted, 0xff, sizeof(stream->subscription.wanted));
 	return true;
+}
+
+bool ask_has_facts(const struct sync *sync, const struct sync_stream *stream)
+{
+	return subscription_caught_up(&stream->subscription) && !facts_lack(sync, stream);
 }
 
 bool ask_has_all(const struct sync *sync, const struct subscription *subscription)

@@ -238,6 +238,8 @@ struct sync_stream_status {
 			  acknowledged  all */
 	bool returned; /* subscription: the publisher is complete, and we have all that it has, also
 			  of what we published in earlier lives */
+	bool facts;    /* subscription: synced, and all results (sync/fact.h) that the publisher had
+			  then are here too */
 	bool joining;  /* subscriber: acknowledges, and not yet all that there was when it began */
 	uint64_t position; /* subscription: applied; subscriber: acknowledged */
 	uint64_t behind; /* entries: subscription: not received, by its last heartbeat; subscriber:

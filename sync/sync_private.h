@@ -455,6 +455,8 @@ void ask_all(struct sync *sync);
 size_t ask_output(struct sync *sync, struct sync_stream *stream, uint8_t *data);
 /* True if the publisher is complete, and we have all that it has, of orphaned journals too. */
 bool ask_has_all(const struct sync *sync, const struct subscription *subscription);
+/* True if we have all results that the publisher had when the stream began. */
+bool ask_has_facts(const struct sync *sync, const struct sync_stream *stream);
 /* Moves parts of `left`, at most so many, to the next Want, from *at on and round; *at is then the
  * one behind the last. Returns how many. */
 unsigned int ask_parts(struct subscription *subscription, struct ranges *left, unsigned int most,

@@ -209,6 +209,7 @@ void sync_stream_status(const struct sync *sync, unsigned int number, struct now
 	ret_status->bytes = stream->bytes;
 	if (stream->is_subscription) {
 		ret_status->synced = subscription_caught_up(&stream->subscription);
+		ret_status->facts = ask_has_facts(sync, stream);
 		ret_status->returned = ask_has_all(sync, &stream->subscription);
 		ret_status->position = stream->subscription.position;
 		ret_status->behind = stream->subscription.pending;

@@ -311,7 +311,7 @@ static void members_follow(const struct node *node, struct health_member *member
 		struct health_member key, *member;
 
 		node_stream_status(node, i, now, &stream);
-		if (stream.phase != NODE_STREAM_READY || !stream.sync.synced)
+		if (stream.phase != NODE_STREAM_READY || !stream.sync.facts)
 			continue;
 		key.id = stream.id;
 		member = bsearch(&key, members, count, sizeof(*members), member_compare);

@@ -490,6 +490,7 @@ static void miss_by_shares(bool old)
 {
 	struct world world = make_world(3);
 	struct entry entry = {.state = 1, .timeout = 900, .flags = 3};
+	struct sync_stream_status stream;
 
 	world.old[0] = old;
 	entry.flow.family = AF_INET;
@@ -511,7 +512,14 @@ static void miss_by_shares(bool old)
 	assert_int_equal(status_of(&world, 2).entries, 100);
 	publish(&world, 0, FACT_RESULT, 2, "up");
 	link_both(&world, 0, 2);
+	deliver(&world, 2, 0, false);
+	deliver(&world, 0, 2, true);
+	sync_stream_status(world.sync[2], SUBSCRIPTION(0), world.now, &stream);
+	assert_true(stream.synced);
+	assert_int_equal(stream.facts, old);
 	run(&world, 50 * USEC_PER_MSEC);
+	sync_stream_status(world.sync[2], SUBSCRIPTION(0), world.now, &stream);
+	assert_true(stream.facts);
 	assert_int_equal(world.asked, !old);
 	assert_news(&world, 2, FACT_RESULT, 2, 0, "up");
 	if (!old)
