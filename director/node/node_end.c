@@ -11,6 +11,8 @@
 #define REALS_MAX 65536
 /* The kernel's reports of before the end are up to 2 s late, and bring connections back. */
 #define WALKS 2
+/* A service that has just been configured is known after a few seconds, or is none. */
+#define TRIES_MAX 15
 #define WALK_PAUSE (2 * USEC_PER_SEC)
 
 static int compare(const void *a, const void *b)
@@ -139,13 +141,19 @@ static bool look(struct node *node, const struct entry *entry, const struct sync
 	return sync_end(node->sync, &entry->flow, to->endpoint.ip.bytes, port, now) == 0;
 }
 
-static void walked(struct node_end *end, usec_t now)
+static void walked(struct node *node, usec_t now)
 {
+	const struct service_set *services = kernel_compare_services(node->kernel.compare);
+	struct node_end *end = &node->end;
 	size_t kept = 0;
 
-	for (size_t i = 0; i < end->count; i++)
-		if (++end->list[i].walks < WALKS)
-			end->list[kept++] = end->list[i];
+	for (size_t i = 0; i < end->count; i++) {
+		struct ending_real *real = &end->list[i];
+
+		real->walks += service_set_find(services, &real->service) != NULL;
+		if (real->walks < WALKS && ++real->tries < TRIES_MAX)
+			end->list[kept++] = *real;
+	}
 	end->count = kept;
 	end->next = now + WALK_PAUSE;
 	end->cursor = 0;
@@ -159,5 +167,5 @@ void node_end_tick(struct node *node, struct now now)
 	    kernel_compare_services(node->kernel.compare)->count == 0)
 		return;
 	if (node_kernel_walk(node, &end->cursor, look, now))
-		walked(end, now.mono);
+		walked(node, now.mono);
 }

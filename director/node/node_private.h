@@ -111,7 +111,8 @@ struct node_kernel {
 struct ending_real {
 	struct service_key service;
 	struct endpoint real;
-	unsigned int walks; /* that have ended since */
+	unsigned int walks; /* that have ended since, and knew the service */
+	unsigned int tries; /* that have ended since */
 };
 
 struct node_end {

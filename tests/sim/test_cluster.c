@@ -601,6 +601,31 @@ static void test_ends(void **state)
 	cluster_free(cluster);
 }
 
+/* The same right after the service was configured: no director has seen it in its kernel yet. */
+static void test_ends_of_new_service(void **state)
+{
+	struct entry old = cluster_entry(0, 1, ESTABLISHED, false);
+	struct entry entry = cluster_entry(1, 2, ESTABLISHED, false);
+
+	(void)state;
+	entry.flow.vaddr[3]++;
+	/* at any time between two looks at the kernel */
+	for (unsigned int i = 0; i < 30; i++) {
+		struct cluster *cluster = cluster_new(13, 2);
+
+		cluster_run(cluster, USEC_PER_SEC);
+		cluster_carry(cluster, 0, &old);
+		cluster_run(cluster, 10 * USEC_PER_SEC + i * 100 * USEC_PER_MSEC);
+		cluster_carry(cluster, 0, &entry);
+		cluster_run(cluster, 50 * USEC_PER_MSEC);
+		for (unsigned int d = 0; d < 2; d++)
+			cluster_end(cluster, d, &entry, true);
+		cluster_run(cluster, 20 * USEC_PER_SEC);
+		assert_int_equal(cluster_sync_status(cluster, 0).ended, 1);
+		cluster_free(cluster);
+	}
+}
+
 /* No stream is closed when the peer is gone: only its silence shows it. */
 static void test_silence(void **state)
 {
@@ -946,6 +971,7 @@ int main(void)
 		cmocka_unit_test(test_restart),
 		cmocka_unit_test(test_kernel_differs),
 		cmocka_unit_test(test_ends),
+		cmocka_unit_test(test_ends_of_new_service),
 		cmocka_unit_test(test_silence),
 		cmocka_unit_test(test_metronome),
 		cmocka_unit_test(test_crash),
