@@ -85,12 +85,13 @@ static void part(const struct vips_job *job, struct vip_list *list, struct ip_ad
 /* Repeated, so that a failure, or a foreign change, is repaired. */
 static void set(struct vips_job *job)
 {
-	struct vip_list none = {0}, off;
+	struct vip_list none = {0}, off = {0};
 	struct ip_addr *vips;
 	struct vip_list list = vips_of(&job->config->services, &vips);
 
 	if (job->vips == VIPS_ON) {
-		part(job, &list, vips, &off);
+		if (list.count > 0) /* fwmarks have none */
+			part(job, &list, vips, &off);
 		if (!job->programmed)
 			keep_served(job, &list, vips);
 		apply(job, job->config->vip_interface, list, off, &job->changes);
