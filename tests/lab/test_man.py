@@ -37,14 +37,16 @@ def keys(value, leave=()):
 
 def test_json(topology):
     t = topology(directors=2)
-    cluster = Cluster(t, families=[4]).start()
+    cluster = Cluster(t, families=[4], check={"type": "ping"}).start()
     first = t.directors[0]
     open_connections(t, 4, 3)
     cluster.wait_replicated(3)
+    cluster.lvsmesh(first, "set", t.reals[0].address[4], "weight", "7")
 
     def printed(command, leave=()):
         return keys(cluster.lvsmesh(first, command, "--json"), leave)
 
+    wait_for(lambda: "counted" in printed("services"), 20, "a checker's result", 0.1)
     assert keys(cluster.status(first), leave=["incidents"]) | PARTITION == described("status", "counters")
     for command in "members", "peers", "services", "connections", "reload":
         assert printed(command) == described(command), command
