@@ -1,11 +1,25 @@
 #include "director/text.h"
 
+#include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "proto/base.h"
+
+void text_add(struct text *text, const char *format, ...)
+{
+	va_list args;
+	int n;
+
+	va_start(args, format);
+	n = vsnprintf(text->at + text->len, text->size - text->len, format, args);
+	va_end(args);
+	if (n > 0)
+		text->len = MIN(text->len + (size_t)n, text->size - 1);
+}
 
 /* Bytes of the UTF-8 character that begins there, 0: none does. Surrogates and code points beyond
  * the last plane are refused, as jansson refuses them. */

@@ -55,6 +55,12 @@ char *endpoint_format(const struct endpoint *endpoint, char *text)
 	return text;
 }
 
+char *endpoint_format_bare(const struct endpoint *endpoint, char *text)
+{
+	return endpoint->port ? endpoint_format(endpoint, text)
+			      : ip_addr_format(&endpoint->ip, text);
+}
+
 int endpoint_compare(const struct endpoint *a, const struct endpoint *b)
 {
 	int order = ip_addr_compare(&a->ip, &b->ip);

@@ -17,6 +17,8 @@ int endpoint_parse(const char *text, struct endpoint *ret_endpoint);
 
 /* Writes at most ENDPOINT_TEXT bytes, always ends with NUL, and returns text. */
 char *endpoint_format(const struct endpoint *endpoint, char *text);
+/* The same; port 0: the address alone. */
+char *endpoint_format_bare(const struct endpoint *endpoint, char *text);
 
 /* A total order, as memcmp(). */
 int endpoint_compare(const struct endpoint *a, const struct endpoint *b);

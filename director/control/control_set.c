@@ -47,13 +47,10 @@ static const char *unknown_text(struct control_answer *answer)
 	const char *service = answer->request.service;
 	char text[ENDPOINT_TEXT];
 
-	if (real->port)
-		endpoint_format(real, text);
-	else
-		ip_addr_format(&real->ip, text);
 	snprintf(answer->refusal, sizeof(answer->refusal),
 		 "%s%s of the configuration has a real server %s; see `lvsmesh services`",
-		 service[0] ? "no service " : "no service", service, text);
+		 service[0] ? "no service " : "no service", service,
+		 endpoint_format_bare(real, text));
 	return answer->refusal;
 }
 

@@ -1,8 +1,9 @@
 #include "director/event/health_text.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
+
+#include "director/text.h"
 
 /* The kinds of a type of notice, and the words for one and several. */
 static const struct {
@@ -32,24 +33,6 @@ static const struct {
 				 "services follow their checks again"},
 };
 
-struct text {
-	char *at;
-	size_t size, len;
-};
-
-/* Truncates text that does not fit. */
-__attribute__((format(printf, 2, 3))) static void add(struct text *text, const char *format, ...)
-{
-	va_list args;
-	int n;
-
-	va_start(args, format);
-	n = vsnprintf(text->at + text->len, text->size - text->len, format, args);
-	va_end(args);
-	if (n > 0)
-		text->len = MIN(text->len + (size_t)n, text->size - 1);
-}
-
 static bool is_of_target(enum health_notice_type type)
 {
 	return type == HEALTH_NOTICE_REAL || type == HEALTH_NOTICE_UNREACHABLE ||
@@ -64,15 +47,6 @@ static const struct service *service_of(const struct health_notice *notice,
 	return &context->services->services[notice->service];
 }
 
-/* An endpoint without a port stands without it. */
-static void endpoint_text(const struct endpoint *endpoint, char *text)
-{
-	if (endpoint->port)
-		endpoint_format(endpoint, text);
-	else
-		ip_addr_format(&endpoint->ip, text);
-}
-
 char *health_text_subject(const struct health_notice *notice,
 			  const struct health_notices_context *context, char *text)
 {
@@ -80,9 +54,9 @@ char *health_text_subject(const struct health_notice *notice,
 
 	text[0] = '\0';
 	if (is_of_target(notice->type) && service && notice->real < service->n_real_servers)
-		endpoint_text(&service->real_servers[notice->real].endpoint, text);
+		endpoint_format_bare(&service->real_servers[notice->real].endpoint, text);
 	else if (is_of_target(notice->type))
-		endpoint_text(&notice->endpoint, text);
+		endpoint_format_bare(&notice->endpoint, text);
 	else if (service)
 		snprintf(text, EVENT_SUBJECT_MAX, "%s", service->name);
 	return text;
@@ -96,10 +70,10 @@ static void add_services(struct text *text, const struct health_notice *notice,
 
 	if (!service)
 		return;
-	add(text, " of %s", service->name);
+	text_add(text, " of %s", service->name);
 	if (notice->services > 1)
-		add(text, " and %u other service%s", notice->services - 1,
-		    notice->services > 2 ? "s" : "");
+		text_add(text, " and %u other service%s", notice->services - 1,
+			 notice->services > 2 ? "s" : "");
 }
 
 static const char *director_name(const struct health_notices_context *context, uint64_t id,
@@ -130,8 +104,8 @@ static void add_votes(struct text *text, const struct health_notice *notice,
 
 		if (vote->state != state)
 			continue;
-		add(text, "%s%s: %s", separator, director_name(context, vote->director, hex),
-		    vote->reason[0] ? vote->reason : state_name(vote->state));
+		text_add(text, "%s%s: %s", separator, director_name(context, vote->director, hex),
+			 vote->reason[0] ? vote->reason : state_name(vote->state));
 		separator = "; ";
 	}
 }
@@ -163,15 +137,15 @@ static void add_fields(struct event *event, const struct health_notice *notice,
 static void real_text(const struct health_notice *notice, const char *subject,
 		      const struct health_notices_context *context, struct text *text)
 {
-	add(text, "Real server %s", subject);
+	text_add(text, "Real server %s", subject);
 	add_services(text, notice, context);
 	if (notice->gone) {
-		add(text, " was taken out of the configuration");
+		text_add(text, " was taken out of the configuration");
 	} else if (notice->active) {
-		add(text, " is down");
+		text_add(text, " is down");
 		add_votes(text, notice, context, HEALTH_DOWN);
 	} else {
-		add(text, " is up again");
+		text_add(text, " is up again");
 		add_votes(text, notice, context, HEALTH_UP);
 	}
 }
@@ -180,30 +154,31 @@ static void unreachable_text(const struct health_notice *notice, const char *sub
 			     const struct health_notices_context *context, struct text *text)
 {
 	if (notice->gone) {
-		add(text, "Real server %s was taken out of the configuration", subject);
+		text_add(text, "Real server %s was taken out of the configuration", subject);
 		return;
 	}
-	add(text, "%s %s real server %s", context->director,
-	    notice->active ? "can't reach" : "no longer differs from the others about", subject);
+	text_add(text, "%s %s real server %s", context->director,
+		 notice->active ? "can't reach" : "no longer differs from the others about",
+		 subject);
 	add_services(text, notice, context);
 	if (!notice->active)
 		return;
-	add(text, ", which is up for the other directors, and still sends traffic there");
+	text_add(text, ", which is up for the other directors, and still sends traffic there");
 	add_votes(text, notice, context, HEALTH_DOWN);
 }
 
 static void late_text(const struct health_notice *notice, const char *subject,
 		      const struct health_notices_context *context, struct text *text)
 {
-	add(text, "The checks of real server %s", subject);
+	text_add(text, "The checks of real server %s", subject);
 	add_services(text, notice, context);
 	if (notice->active)
-		add(text,
-		    " are late on %s: none has ended for %" PRIu64 " ms; look at the load of "
-		    "this director",
-		    context->director, notice->late / USEC_PER_MSEC);
+		text_add(text,
+			 " are late on %s: none has ended for %" PRIu64 " ms; look at the load of "
+			 "this director",
+			 context->director, notice->late / USEC_PER_MSEC);
 	else
-		add(text, " %s", notice->gone ? "have ended" : "are in time again");
+		text_add(text, " %s", notice->gone ? "have ended" : "are in time again");
 }
 
 static void service_text(const struct health_notice *notice, const char *subject,
@@ -212,23 +187,23 @@ static void service_text(const struct health_notice *notice, const char *subject
 	const struct service *service = service_of(notice, context);
 
 	if (!service || !notice->active) {
-		add(text, "Service %s %s: %zu of its %zu real servers are up", subject,
-		    notice->gone ? "is no longer watched" : "is up again", notice->up,
-		    notice->total);
+		text_add(text, "Service %s %s: %zu of its %zu real servers are up", subject,
+			 notice->gone ? "is no longer watched" : "is up again", notice->up,
+			 notice->total);
 		return;
 	}
-	add(text, "Service %s is down: %zu of its %zu real servers are up", subject, notice->up,
-	    notice->total);
+	text_add(text, "Service %s is down: %zu of its %zu real servers are up", subject,
+		 notice->up, notice->total);
 	if (notice->up > 0)
-		add(text, ", and its quorum is %u", service->health.quorum);
+		text_add(text, ", and its quorum is %u", service->health.quorum);
 	if (notice->vip_off)
-		add(text, "; its VIP is withdrawn");
+		text_add(text, "; its VIP is withdrawn");
 	else if (notice->sorry)
-		add(text, "; its sorry server answers");
+		text_add(text, "; its sorry server answers");
 	else if (notice->up == 0 && service->health.all_down == HEALTH_FAIL_OPEN)
-		add(text, "; all are kept as if they were up");
+		text_add(text, "; all are kept as if they were up");
 	else if (notice->up == 0)
-		add(text, "; clients are refused");
+		text_add(text, "; clients are refused");
 }
 
 static void panic_text(const struct health_notice *notice, const char *subject,
@@ -237,14 +212,16 @@ static void panic_text(const struct health_notice *notice, const char *subject,
 	const struct service *service = service_of(notice, context);
 
 	if (!service || !notice->active)
-		add(text, "Service %s %s", subject,
-		    notice->gone ? "is no longer watched"
+		text_add(text, "Service %s %s", subject,
+			 notice->gone
+				 ? "is no longer watched"
 				 : "follows its checks again: few enough real servers are down");
 	else
-		add(text,
-		    "Service %s: %zu of its %zu real servers are down at once, more than %u %%: "
-		    "all are kept, as the checks may be at fault",
-		    subject, notice->down, notice->total, service->health.panic_threshold);
+		text_add(text,
+			 "Service %s: %zu of its %zu real servers are down at once, more than %u "
+			 "%%: "
+			 "all are kept, as the checks may be at fault",
+			 subject, notice->down, notice->total, service->health.panic_threshold);
 }
 
 void health_text_event(const struct health_notice *notice, const char *subject,
@@ -281,7 +258,7 @@ void health_text_left(enum health_notice_type type, const char *subject, unsigne
 	struct text text = {message, sizeof(message), 0};
 	const char *form = types[type].left, *place = strstr(form, "%s");
 
-	add(&text, "%.*s%s%s", (int)(place - form), form, subject, place + 2);
+	text_add(&text, "%.*s%s%s", (int)(place - form), form, subject, place + 2);
 	event_init(ret_event, types[type].opens, subject, "%s (one of %u).", message, total);
 	event_text(ret_event, is_of_target(type) ? "address" : "service", subject);
 	event_number(ret_event, "count", 1);
@@ -314,7 +291,7 @@ void health_notices_setting(const char *director, const struct service *service,
 {
 	char subject[EVENT_SUBJECT_MAX], weighs[32] = "";
 
-	endpoint_text(&real->endpoint, subject);
+	endpoint_format_bare(&real->endpoint, subject);
 	if (setting == HEALTH_SET_WEIGHT)
 		snprintf(weighs, sizeof(weighs), " %u", weight);
 	event_init(ret_event, EVENT_REAL_SERVER_SET, subject,

@@ -2,28 +2,11 @@
 
 #include <assert.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 
+#include "director/text.h"
+
 #define ID_TEXT 17
-
-struct text {
-	char *at;
-	size_t size, len;
-};
-
-/* Truncates text that does not fit. */
-__attribute__((format(printf, 2, 3))) static void add(struct text *text, const char *format, ...)
-{
-	va_list args;
-	int n;
-
-	va_start(args, format);
-	n = vsnprintf(text->at + text->len, text->size - text->len, format, args);
-	va_end(args);
-	if (n > 0)
-		text->len = MIN(text->len + (size_t)n, text->size - 1);
-}
 
 const char *notices_evidence_name(unsigned int i)
 {
@@ -43,7 +26,7 @@ static void evidence_names(unsigned int evidence, char *text, size_t size)
 	text[0] = '\0';
 	for (unsigned int i = 0; (name = notices_evidence_name(i)); i++)
 		if (evidence >> i & 1)
-			add(&to, "%s%s", to.len ? ", " : "", name);
+			text_add(&to, "%s%s", to.len ? ", " : "", name);
 }
 
 /* The evidence's meaning, for a person. */
@@ -69,11 +52,11 @@ static void name_add(struct text *to, const struct membership *membership, const
 
 	membership_status(membership, &self);
 	if (id == self.id)
-		add(to, "%s", director);
+		text_add(to, "%s", director);
 	else if (membership_find(membership, id, &info))
-		add(to, "%s", info.name);
+		text_add(to, "%s", info.name);
 	else
-		add(to, "%016" PRIx64, id);
+		text_add(to, "%016" PRIx64, id);
 }
 
 void notices_cut(const struct membership *membership, const char *director,
@@ -94,10 +77,10 @@ void notices_cut(const struct membership *membership, const char *director,
 		name_add(&of_name, membership, director, cut->ids[i]);
 		if (to.len + strlen(separator) + of_name.len + sizeof(" ...") > size)
 			break;
-		add(&to, "%s%s", i ? separator : "", name);
+		text_add(&to, "%s%s", i ? separator : "", name);
 	}
 	if (i < (grouped ? cut->members : 2 * cut->pairs))
-		add(&to, " ...");
+		text_add(&to, " ...");
 }
 
 static void names_of(const struct membership *membership, const char *director,
@@ -112,7 +95,7 @@ static void names_of(const struct membership *membership, const char *director,
 		notices_cut(membership, director, &cut, text, size);
 	}
 	for (unsigned int i = 0; i < notice->id_count && i < MEMBERSHIP_NOTICE_IDS; i++) {
-		add(&to, "%s", i ? ", " : "");
+		text_add(&to, "%s", i ? ", " : "");
 		name_add(&to, membership, director, notice->ids[i]);
 	}
 }
@@ -125,10 +108,10 @@ static void names_here(const struct membership *membership, const char *director
 	unsigned int cursor = 0;
 	struct member_info info;
 
-	add(&to, "%s", director);
+	text_add(&to, "%s", director);
 	while (membership_walk(membership, &cursor, &info))
 		if (info.state == STATE_ALIVE || info.state == STATE_SUSPECT)
-			add(&to, ", %s", info.name);
+			text_add(&to, ", %s", info.name);
 }
 
 /* Evidence: accuser, time, reasons. */
@@ -139,16 +122,16 @@ static void suspicion_text(const struct membership_notice *notice, const char *a
 			  : notice->evidence & EVIDENCE_TCP   ? ", none by TCP"
 							      : "";
 
-	add(to, "%s suspects member %s", accuser, notice->name);
+	text_add(to, "%s suspects member %s", accuser, notice->name);
 	if (notice->pings) {
-		add(to, ": no answer to %u pings%s", notice->pings, tcp);
+		text_add(to, ": no answer to %u pings%s", notice->pings, tcp);
 		if (notice->helpers)
-			add(to, "; %u of %u helpers got no answer either", notice->nacks,
-			    notice->helpers);
+			text_add(to, "; %u of %u helpers got no answer either", notice->nacks,
+				 notice->helpers);
 	}
-	add(to, ".");
+	text_add(to, ".");
 	if (notice->id_count > 1)
-		add(to, " %u directors suspect it now.", notice->id_count);
+		text_add(to, " %u directors suspect it now.", notice->id_count);
 }
 
 static void evidence_sentence(const struct membership_notice *notice, const char *director,
@@ -161,16 +144,16 @@ static void evidence_sentence(const struct membership_notice *notice, const char
 		suspicion_text(notice, accuser, to);
 		break;
 	case MEMBERSHIP_CLEARED:
-		add(to, "Member %s is no longer suspected, after %.3f s.", notice->name, s);
+		text_add(to, "Member %s is no longer suspected, after %.3f s.", notice->name, s);
 		break;
 	case MEMBERSHIP_REFUTED:
-		add(to, "%s suspected %s, which refuted that.", accuser, director);
+		text_add(to, "%s suspected %s, which refuted that.", accuser, director);
 		break;
 	case MEMBERSHIP_PAUSED:
-		add(to, "%s did not run for %.1f s.", director, s);
+		text_add(to, "%s did not run for %.1f s.", director, s);
 		break;
 	default:
-		add(to, "%s", membership_notice_name((int)notice->type));
+		text_add(to, "%s", membership_notice_name((int)notice->type));
 		break;
 	}
 }
@@ -181,15 +164,16 @@ static void partial_sentence(const struct membership_notice *notice, const char 
 	bool udp = notice->evidence & EVIDENCE_UDP, tcp = notice->evidence & EVIDENCE_TCP;
 
 	if (*notice->name)
-		add(to, "Member %s is reachable %s.", notice->name,
-		    udp && !tcp   ? "by TCP only"
-		    : tcp && !udp ? "by UDP only"
-				  : "only in part");
+		text_add(to, "Member %s is reachable %s.", notice->name,
+			 udp && !tcp   ? "by TCP only"
+			 : tcp && !udp ? "by UDP only"
+				       : "only in part");
 	else
-		add(to,
-		    "All members answer %s by TCP and none by UDP: check its interface, packet "
-		    "filter and routes.",
-		    director);
+		text_add(
+			to,
+			"All members answer %s by TCP and none by UDP: check its interface, packet "
+			"filter and routes.",
+			director);
 }
 
 static void sentence(const struct membership_notice *notice, const char *director,
@@ -202,71 +186,77 @@ static void sentence(const struct membership_notice *notice, const char *directo
 
 	switch (notice->type) {
 	case MEMBERSHIP_MEMBER_JOINED:
-		add(to, "Member %s has joined: %u of %u members are alive.", name, view, roster);
+		text_add(to, "Member %s has joined: %u of %u members are alive.", name, view,
+			 roster);
 		break;
 	case MEMBERSHIP_MEMBER_LEFT:
-		add(to, "Member %s has left for good: %u of %u members are alive.", name, view,
-		    roster);
+		text_add(to, "Member %s has left for good: %u of %u members are alive.", name, view,
+			 roster);
 		break;
 	case MEMBERSHIP_MEMBER_FAILED:
-		add(to, "Member %s has failed%s; %u of %u members are alive.", name,
-		    evidence_text(notice->evidence), view, roster);
+		text_add(to, "Member %s has failed%s; %u of %u members are alive.", name,
+			 evidence_text(notice->evidence), view, roster);
 		break;
 	case MEMBERSHIP_MEMBER_RECOVERED:
-		add(to, "Member %s is alive again after %.1f s: %u of %u members are alive.", name,
-		    s, view, roster);
+		text_add(to, "Member %s is alive again after %.1f s: %u of %u members are alive.",
+			 name, s, view, roster);
 		break;
 	case MEMBERSHIP_MEMBER_PARTIAL:
 		partial_sentence(notice, director, to);
 		break;
 	case MEMBERSHIP_MEMBER_WHOLE:
 		if (*name)
-			add(to, "Member %s is reachable by UDP and TCP again after %.1f s.", name,
-			    s);
+			text_add(to, "Member %s is reachable by UDP and TCP again after %.1f s.",
+				 name, s);
 		else
-			add(to, "Other members answer %s by UDP again after %.1f s.", director, s);
+			text_add(to, "Other members answer %s by UDP again after %.1f s.", director,
+				 s);
 		break;
 	case MEMBERSHIP_QUORUM_LOST:
-		add(to, "Quorum is lost: %s sees %u of %u members.", director, view, roster);
+		text_add(to, "Quorum is lost: %s sees %u of %u members.", director, view, roster);
 		break;
 	case MEMBERSHIP_QUORUM_REGAINED:
-		add(to, "Quorum is back after %.1f s: %s sees %u of %u members.", s, director, view,
-		    roster);
+		text_add(to, "Quorum is back after %.1f s: %s sees %u of %u members.", s, director,
+			 view, roster);
 		break;
 	case MEMBERSHIP_SPLIT_SUSPECTED:
-		add(to, "The cluster is split, or %s %s crashed: %s sees %u of %u members%s.",
-		    names, notice->lost == 1 ? "has" : "have", director, view, roster, too);
+		text_add(to, "The cluster is split, or %s %s crashed: %s sees %u of %u members%s.",
+			 names, notice->lost == 1 ? "has" : "have", director, view, roster, too);
 		break;
 	case MEMBERSHIP_SPLIT_CONFIRMED:
 		if (notice->evidence & EVIDENCE_MUTUAL)
-			add(to,
-			    "The cluster was split: %s and %s were partitioned from each other.",
-			    director, names);
+			text_add(to,
+				 "The cluster was split: %s and %s were partitioned from each "
+				 "other.",
+				 director, names);
 		else
-			add(to, "The cluster is split: %s sees %u of %u members%s, and not %s.",
-			    director, view, roster, too, names);
+			text_add(to,
+				 "The cluster is split: %s sees %u of %u members%s, and not %s.",
+				 director, view, roster, too, names);
 		break;
 	case MEMBERSHIP_SPLIT_HEALED:
-		add(to, "The split is over after %.1f s: %s sees %u of %u members.", s, director,
-		    view, roster);
+		text_add(to, "The split is over after %.1f s: %s sees %u of %u members.", s,
+			 director, view, roster);
 		break;
 	case MEMBERSHIP_PARTIAL_PARTITION:
-		add(to, "Some directors reach each other only through others: %s.", names);
+		text_add(to, "Some directors reach each other only through others: %s.", names);
 		break;
 	case MEMBERSHIP_PARTITION_ENDED:
-		add(to,
-		    "The partial partition is over after %.1f s: no director that is alive reaches "
-		    "another only through others.",
-		    s);
+		text_add(to,
+			 "The partial partition is over after %.1f s: no director that is alive "
+			 "reaches "
+			 "another only through others.",
+			 s);
 		break;
 	case MEMBERSHIP_DUPLICATE_IDENTITY:
-		add(to,
-		    "Another process uses the identity of %s: stop one of them, or make another "
-		    "identity for it with `lvsmesh keygen node`.",
-		    director);
+		text_add(to,
+			 "Another process uses the identity of %s: stop one of them, or make "
+			 "another "
+			 "identity for it with `lvsmesh keygen node`.",
+			 director);
 		break;
 	case MEMBERSHIP_DUPLICATE_IDENTITY_RESOLVED:
-		add(to, "No other process uses the identity of %s any more.", director);
+		text_add(to, "No other process uses the identity of %s any more.", director);
 		break;
 	default:
 		break;
@@ -344,10 +334,11 @@ void notices_event(const struct membership *membership, const char *director,
 	else
 		sentence(notice, director, *names ? names : "the others", &to);
 	if (notice->type == MEMBERSHIP_SPLIT_HEALED)
-		add(&to,
-		    " Both sides changed %" PRIu64 " connections of %s: the other side's change "
-		    "is kept.",
-		    changed, director);
+		text_add(&to,
+			 " Both sides changed %" PRIu64
+			 " connections of %s: the other side's change "
+			 "is kept.",
+			 changed, director);
 	event_init(ret_event, kind, of_member ? notice->name : director, "%s", text);
 	if (of_member)
 		member_fields(membership, notice, ret_event);
