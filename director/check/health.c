@@ -73,13 +73,6 @@ void health_free(struct health *health)
 	free(health);
 }
 
-static int member_compare(const void *a, const void *b)
-{
-	const struct health_member *x = a, *y = b;
-
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
 void health_members(struct health *health, const struct health_member *members, unsigned int count,
 		    struct now now)
 {
@@ -90,7 +83,7 @@ void health_members(struct health *health, const struct health_member *members, 
 	for (unsigned int i = 0; i < count && n < DIRECTORS_MAX; i++)
 		if (members[i].id != health->self)
 			sorted[n++] = members[i];
-	qsort(sorted, n, sizeof(*sorted), member_compare);
+	qsort(sorted, n, sizeof(*sorted), verdict_member_compare);
 	moved = n != health->n_alive;
 	for (unsigned int i = 0; i < n; i++) {
 		const struct health_member *was = &health->alive[i], *is = &sorted[i];

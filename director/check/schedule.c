@@ -78,9 +78,10 @@ static void take_out(struct schedule *schedule, uint32_t place)
 
 void schedule_set(struct schedule *schedule, uint32_t number, usec_t due)
 {
-	uint32_t place = schedule->places[number];
+	uint32_t place;
 
 	assert(number < schedule->room);
+	place = schedule->places[number];
 	if (due == USEC_NEVER) {
 		if (place)
 			take_out(schedule, place - 1);

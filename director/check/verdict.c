@@ -23,7 +23,7 @@ static bool is_before(struct ranked a, struct ranked b)
 	return a.score != b.score ? a.score > b.score : a.id > b.id;
 }
 
-static int member_compare(const void *a, const void *b)
+int verdict_member_compare(const void *a, const void *b)
 {
 	const struct health_member *x = a, *y = b;
 
@@ -36,7 +36,7 @@ static bool is_usable(const struct verdict_question *q, const struct vote *vote)
 
 	if (vote->state == HEALTH_UNKNOWN || vote->until <= q->now)
 		return false;
-	member = bsearch(&key, q->alive, q->n_alive, sizeof(*q->alive), member_compare);
+	member = bsearch(&key, q->alive, q->n_alive, sizeof(*q->alive), verdict_member_compare);
 	return member && member->current && member->epoch == vote->epoch;
 }
 

@@ -27,6 +27,9 @@ struct health_member {
 	bool current;
 };
 
+/* By id, for qsort() and bsearch(). */
+int verdict_member_compare(const void *a, const void *b);
+
 struct vote {
 	uint64_t origin;
 	uint64_t epoch;                  /* its author's boot */

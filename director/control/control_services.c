@@ -183,15 +183,6 @@ static json_t *real_make(const struct real_server *real, const struct real_serve
 			 "connections", (json_int_t)counts->counters.connections);
 }
 
-static const struct real_server *real_find(const struct service *service,
-					   const struct real_server *real)
-{
-	for (size_t i = 0; service && i < service->n_real_servers; i++)
-		if (service_real_compare(&service->real_servers[i], real) == 0)
-			return &service->real_servers[i];
-	return NULL;
-}
-
 static bool is_sorry(const struct service *ours, const struct real_server *real)
 {
 	return ours && ours->sorry.endpoint.ip.family != 0 &&
@@ -223,7 +214,7 @@ static json_t *real_next(struct control_answer *answer, const struct status_fact
 		json_t *item;
 
 		if (!control_request_has_real(&answer->request, real) ||
-		    (i >= n_ours && real_find(pair->ours, real)))
+		    (i >= n_ours && service_real_find(pair->ours, real)))
 			continue;
 		if (i >= n_ours) {
 			item = real_make(real, real, 0);
@@ -233,7 +224,7 @@ static json_t *real_next(struct control_answer *answer, const struct status_fact
 		}
 		healthy = healthy &&
 			  health_real_status(facts->health, pair->number, i, &subject.status);
-		item = real_make(real, real_find(pair->theirs, real),
+		item = real_make(real, service_real_find(pair->theirs, real),
 				 healthy ? subject.status.weight : real->weight);
 		json_object_set_new(item, "sorry_server", json_false());
 		if (healthy)

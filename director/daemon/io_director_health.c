@@ -120,7 +120,7 @@ static void run_pathless(struct io_director_health *health, const struct health_
 /* Without memory the core gives the run up by itself, and says so. */
 static void run_begin(struct io_director_health *health, const struct health_run *due)
 {
-	struct run *run = run_add(health, due->target);
+	struct run *run;
 	struct io_checker_run check = {
 		.target = due->target,
 		.run = due->run,
@@ -130,14 +130,13 @@ static void run_begin(struct io_director_health *health, const struct health_run
 		.service = due->service->name,
 	};
 
-	if (!run)
-		return;
 	if (!run_path(health, due, &check)) {
-		free(run);
-		health->runs[due->target] = NULL;
 		run_pathless(health, due);
 		return;
 	}
+	run = run_add(health, due->target);
+	if (!run)
+		return;
 	run->config = config_ref(health->config);
 	check.real = endpoint_format(&due->real->endpoint, run->real);
 	if (io_checker_begin(health->checker, &check) < 0)
@@ -295,13 +294,6 @@ static usec_t save(struct io_director_health *health, struct now now)
 	return USEC_NEVER;
 }
 
-static int member_compare(const void *a, const void *b)
-{
-	const struct health_member *x = a, *y = b;
-
-	return x->id < y->id ? -1 : x->id > y->id;
-}
-
 /* A member's results are here up to now while its journal comes. */
 static void members_follow(const struct node *node, struct health_member *members, size_t count,
 			   struct now now)
@@ -314,7 +306,7 @@ static void members_follow(const struct node *node, struct health_member *member
 		if (stream.phase != NODE_STREAM_READY || !stream.sync.facts)
 			continue;
 		key.id = stream.id;
-		member = bsearch(&key, members, count, sizeof(*members), member_compare);
+		member = bsearch(&key, members, count, sizeof(*members), verdict_member_compare);
 		if (!member)
 			continue;
 		member->current = true;
@@ -333,7 +325,7 @@ static void members_update(struct io_director_health *health, struct now now)
 	while (count < DIRECTORS_MAX && membership_walk(node_membership(node), &cursor, &info))
 		if (info.state == STATE_ALIVE || info.state == STATE_SUSPECT)
 			members[count++] = (struct health_member){.id = info.id};
-	qsort(members, count, sizeof(*members), member_compare);
+	qsort(members, count, sizeof(*members), verdict_member_compare);
 	members_follow(node, members, count, now);
 	health_members(health->core, members, count, now);
 	health->members_at = now.mono + MEMBERS_INTERVAL;

@@ -4,32 +4,24 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "director/service/digest.h"
+
 /* Hashes leave room above them, for paths whose hashes are alike. */
 #define HASHES (SERVICE_MARK_LAST - SERVICE_MARK_FIRST + 1 - (1u << 18))
 
-static uint32_t hash_bytes(uint32_t hash, const uint8_t *bytes, size_t len)
-{
-	for (size_t i = 0; i < len; i++)
-		hash = (hash ^ bytes[i]) * 16777619u;
-	return hash;
-}
-
-/* FNV-1a. */
 static uint32_t hash_of(const struct real_server *real)
 {
-	uint8_t rest[8];
-	uint32_t hash;
+	uint8_t hash[crypto_generichash_BYTES_MIN];
+	struct digest digest;
 
-	rest[0] = real->endpoint.ip.family;
-	rest[1] = real->forwarding;
-	rest[2] = real->tunnel;
-	rest[3] = real->tunnel_flags;
-	store_be16(rest + 4, real->tunnel_port);
-	store_be16(rest + 6, real->endpoint.port);
-	hash = hash_bytes(2166136261u, real->endpoint.ip.bytes, sizeof(real->endpoint.ip.bytes));
-	hash = hash_bytes(hash, rest, sizeof(rest));
-	/* Its low bits alone are no good hash. */
-	return (uint32_t)((uint64_t)hash * HASHES >> 32);
+	digest_begin(&digest, sizeof(hash));
+	digest_endpoint(&digest, &real->endpoint);
+	digest_number(&digest, real->forwarding);
+	digest_number(&digest, real->tunnel);
+	digest_number(&digest, real->tunnel_flags);
+	digest_number(&digest, real->tunnel_port);
+	digest_end(&digest, hash, sizeof(hash));
+	return load_le32(hash) % HASHES;
 }
 
 static void path_of(const struct service *service, const struct real_server *real,

@@ -8,14 +8,6 @@ void held_fini(struct held *held)
 	service_set_fini(&held->set);
 }
 
-static struct real_server *real_find(const struct service *service, const struct real_server *real)
-{
-	for (size_t i = 0; i < service->n_real_servers; i++)
-		if (service_real_compare(&service->real_servers[i], real) == 0)
-			return &service->real_servers[i];
-	return NULL;
-}
-
 void held_recall(const struct held *held, struct service_set *actual)
 {
 	for (size_t i = 0; i < actual->count; i++) {
@@ -26,7 +18,8 @@ void held_recall(const struct held *held, struct service_set *actual)
 			continue;
 		for (size_t j = 0; j < service->n_real_servers; j++) {
 			struct real_server *real = &service->real_servers[j];
-			const struct real_server *was = known ? real_find(known, real) : NULL;
+			const struct real_server *was =
+				known ? service_real_find(known, real) : NULL;
 
 			if (real->weight)
 				continue;
@@ -54,7 +47,7 @@ static void real_remove(struct service *service, struct real_server *real)
 /* As the kernel does it: who is added comes last. */
 static int op_apply(struct service *service, const struct plan_op *op)
 {
-	struct real_server *real = op->real ? real_find(service, op->real) : NULL;
+	struct real_server *real = op->real ? service_real_find(service, op->real) : NULL;
 
 	switch (op->kind) {
 	case PLAN_ADD_REAL:

@@ -149,6 +149,14 @@ struct service *service_set_find(const struct service_set *set, const struct ser
 	return bsearch(&wanted, set->services, set->count, sizeof(wanted), compare_services);
 }
 
+struct real_server *service_real_find(const struct service *service, const struct real_server *real)
+{
+	for (size_t i = 0; service && i < service->n_real_servers; i++)
+		if (service_real_compare(&service->real_servers[i], real) == 0)
+			return &service->real_servers[i];
+	return NULL;
+}
+
 bool service_same(const struct service *a, const struct service *b)
 {
 	return strcmp(a->scheduler, b->scheduler) == 0 && strcmp(a->engine, b->engine) == 0 &&

@@ -143,6 +143,10 @@ int service_set_join(const struct service_set *a, const struct service_set *b,
 /* In a sorted set; NULL: none. */
 struct service *service_set_find(const struct service_set *set, const struct service_key *key);
 
+/* By its endpoint, whatever the order; NULL: none, or service is NULL. */
+struct real_server *service_real_find(const struct service *service,
+				      const struct real_server *real);
+
 /* Whether the kernel would see no difference; keys alike or not. */
 bool service_same(const struct service *a, const struct service *b);
 bool service_real_same(const struct real_server *a, const struct real_server *b);
