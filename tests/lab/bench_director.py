@@ -7,7 +7,7 @@ equal settings. A check fails three times in a row, a second apart, each within 
 import random
 import time
 
-from lab import tools
+from lab import health, tools
 from lab.cluster import PORT, Cluster, services
 from lab.figures import lab, say
 from lab.health import Real, start_reals, watched
@@ -23,33 +23,6 @@ PATIENCE_S = 20  # then a fault is not found
 # What happens to a real server. Its kernel goes on to accept for a frozen process; a silent host is as one without power.
 FAULTS = ("killed", "silent", "hang", "freeze", "status 503", "drip 100")
 FAULTS_SEEN_BY_TCP = ("killed", "silent")
-
-
-def fail(t, real, fault):
-    """When, s of CLOCK_MONOTONIC."""
-    at = time.monotonic()
-    if fault == "killed":
-        real.kill()
-    elif fault == "silent":
-        t.link(real.host, False)
-    elif fault == "freeze":
-        real.freeze()
-    else:
-        real.be(fault)
-    return at
-
-
-def mend(t, real, fault):
-    at = time.monotonic()
-    if fault == "killed":
-        real.start()
-    elif fault == "silent":
-        t.link(real.host, True)
-    elif fault == "freeze":
-        real.thaw()
-    else:
-        real.be("up")
-    return at
 
 
 def endpoint(real):
@@ -86,13 +59,13 @@ def bench_verdict(figures, repeat):
 def verdict_run(figures, t, watch, real, fault, conditions):
     time.sleep(random.uniform(0.5, 1.5))
     conditions = {"fault": fault.split()[0], "directors": len(t.directors), **conditions}
-    since = fail(t, real, fault)
+    since = health.fail(t, real, fault)
     took = when_all(watch, since, real, 0, None, directors=t.directors)
     figures.write("undetected", len(t.directors) - len(took), "directors", **conditions)
     if len(took) == len(t.directors):
         figures.write("verdict_s", max(took.values()), "s", **conditions)
         figures.write("verdict_skew_s", max(took.values()) - min(took.values()), "s", **conditions)
-    back = mend(t, real, fault)
+    back = health.mend(t, real, fault)
     took = when_all(watch, back, real, 1, directors=t.directors)
     if len(took) == len(t.directors):
         figures.write("back_s", max(took.values()), "s", **conditions)
@@ -150,7 +123,7 @@ def beside_run(figures, sides, watch, fault, conditions):
     t, real = sides.t, random.choice(list(sides.reals.values()))
     conditions = {**conditions, "fault": fault.split()[0]}
     time.sleep(random.uniform(1, 2))
-    since = fail(t, real, fault)
+    since = health.fail(t, real, fault)
     worst = {}
     for mode, directors in sides.each():
         took = when_all(watch, since, real, 0, None, directors=directors)
@@ -159,7 +132,7 @@ def beside_run(figures, sides, watch, fault, conditions):
             figures.write("detect_s", worst[mode], "s", mode=mode, **conditions)
             figures.write("verdict_skew_s", max(took.values()) - min(took.values()), "s", mode=mode, **conditions)
         figures.write("undetected", len(directors) - len(took), "directors", mode=mode, **conditions)
-    back = mend(t, real, fault)
+    back = health.mend(t, real, fault)
     for mode, directors in sides.each():
         took = when_all(watch, back, real, 1, directors=directors)
         if len(took) == len(directors):

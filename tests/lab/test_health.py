@@ -27,27 +27,6 @@ def test_killed(tended, check, family):
     wait_for(lambda: events(w.cluster, w.t.directors[1], "real-server-up"), 5, "it is told")
 
 
-def fail(w, name, mode):
-    """freeze: its process is stopped, and its kernel still accepts. silent: as without power."""
-    real = w.reals[name]
-    if mode == "freeze":
-        real.freeze()
-    elif mode == "silent":
-        w.t.link(real.host, False)
-    else:
-        real.be(mode)
-
-
-def mend(w, name, mode):
-    real = w.reals[name]
-    if mode == "freeze":
-        real.thaw()
-    elif mode == "silent":
-        w.t.link(real.host, True)
-    else:
-        real.be("get /healthz" if mode.startswith("get") else "up")
-
-
 def test_fails_in_every_way(tended):
     """Two at once: that is not more than half of them."""
     w = tended()
@@ -55,13 +34,13 @@ def test_fails_in_every_way(tended):
     for modes in (("hang", "silent"), ("mute", "reset"), ("status 503", "freeze"), ("slow 2000", "drip 100"), ("get /other", "refuse")):
         since = time.monotonic()
         for name, mode in zip(("r2", "r4"), modes):
-            fail(w, name, mode)
+            health.fail(w.t, w.reals[name], mode)
         out = max(w.taken_out(since, name) for name in ("r2", "r4"))
         w.asking.wait_more(out + 0.05, 40)
         assert w.asking.who(out + 0.05) == {"r1", "r3"} and not w.asking.failures(out + 0.05), modes
         back = time.monotonic()
         for name, mode in zip(("r2", "r4"), modes):
-            mend(w, name, mode)
+            health.mend(w.t, w.reals[name], mode)
         for name in ("r2", "r4"):
             w.wait(back, name, 1, deadline=15)
     w.unchanged(began, "r2", "r4")

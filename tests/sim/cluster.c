@@ -95,6 +95,11 @@ uint64_t cluster_random(struct cluster *cluster)
 	return z ^ (z >> 31);
 }
 
+unsigned int cluster_draw(struct cluster *cluster, unsigned int below)
+{
+	return (unsigned int)(cluster_random(cluster) % below);
+}
+
 struct now cluster_now(const struct cluster *cluster)
 {
 	return (struct now){.mono = cluster->time,
@@ -678,6 +683,32 @@ struct entry cluster_connect(struct cluster *cluster, unsigned int d, const stru
 	kernel = *is;
 	report_control(cluster, d, &entry->flow);
 	return kernel;
+}
+
+void cluster_fault(struct cluster *cluster, unsigned int which, unsigned int a, unsigned int b)
+{
+	if (a == b)
+		return;
+	if (which <= 1)
+		cluster_cut(cluster, a, b, cluster_draw(cluster, 2));
+	else if (which == 2)
+		cluster_hole(cluster, a, b, cluster_draw(cluster, 2));
+	else
+		cluster_throttle(cluster, a, b,
+				 cluster_draw(cluster, 2) ? 1 + cluster_draw(cluster, 400) : 0);
+}
+
+void cluster_heal(struct cluster *cluster)
+{
+	for (unsigned int d = 0; d < cluster->count; d++) {
+		for (unsigned int e = 0; e < cluster->count; e++) {
+			cluster_cut(cluster, d, e, false);
+			cluster_hole(cluster, d, e, false);
+			cluster_throttle(cluster, d, e, 0);
+		}
+		if (!cluster_up(cluster, d))
+			cluster_start(cluster, d);
+	}
 }
 
 static void expire(struct cluster *cluster, unsigned int d)

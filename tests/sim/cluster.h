@@ -22,6 +22,7 @@ void cluster_trace(struct cluster *cluster,
 		   void (*line)(void *context, unsigned int d, const char *text), void *context);
 
 uint64_t cluster_random(struct cluster *cluster);
+unsigned int cluster_draw(struct cluster *cluster, unsigned int below);
 /* A hash over all events so far, their bytes and times: the same for a seed under every
  * compiler. */
 uint64_t cluster_hash(const struct cluster *cluster);
@@ -46,6 +47,10 @@ void cluster_cut(struct cluster *cluster, unsigned int a, unsigned int b, bool c
 void cluster_hole(struct cluster *cluster, unsigned int a, unsigned int b, bool hole);
 /* Between two directors flow at most so many bytes in a millisecond; 0: any. */
 void cluster_throttle(struct cluster *cluster, unsigned int a, unsigned int b, size_t bytes);
+/* A random one of these faults, or its end: 0, 1: a cut; 2: a hole; 3: a throttle. a == b: none. */
+void cluster_fault(struct cluster *cluster, unsigned int which, unsigned int a, unsigned int b);
+/* Ends all of these faults, and starts all directors. */
+void cluster_heal(struct cluster *cluster);
 /* A director that is down will start with the epoch of some boots ago: its disk went back in time.
  */
 void cluster_rollback(struct cluster *cluster, unsigned int d, unsigned int boots);

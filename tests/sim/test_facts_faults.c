@@ -53,7 +53,7 @@ struct run {
 
 static unsigned int draw(struct run *run, unsigned int below)
 {
-	return (unsigned int)(cluster_random(run->cluster) % below);
+	return cluster_draw(run->cluster, below);
 }
 
 static unsigned int director_of(const struct run *run, uint64_t id)
@@ -159,20 +159,14 @@ static void fault(struct run *run)
 	struct cluster *cluster = run->cluster;
 	unsigned int d = draw(run, run->count);
 	unsigned int e = draw(run, run->count);
+	unsigned int which = draw(run, 24);
 
-	switch (draw(run, 24)) {
+	switch (which) {
 	case 0:
 	case 1:
-		if (d != e)
-			cluster_cut(cluster, d, e, draw(run, 2));
-		break;
 	case 2:
-		if (d != e)
-			cluster_hole(cluster, d, e, draw(run, 2));
-		break;
 	case 3:
-		if (d != e)
-			cluster_throttle(cluster, d, e, draw(run, 2) ? 1 + draw(run, 400) : 0);
+		cluster_fault(cluster, which, d, e);
 		break;
 	case 4:
 		if (cluster_up(cluster, d))
@@ -204,15 +198,7 @@ static void fault(struct run *run)
 
 static void faults_stop(struct run *run)
 {
-	for (unsigned int d = 0; d < run->count; d++) {
-		for (unsigned int e = 0; e < run->count; e++) {
-			cluster_cut(run->cluster, d, e, false);
-			cluster_hole(run->cluster, d, e, false);
-			cluster_throttle(run->cluster, d, e, 0);
-		}
-		if (!cluster_up(run->cluster, d))
-			cluster_start(run->cluster, d);
-	}
+	cluster_heal(run->cluster);
 }
 
 /* Judging */

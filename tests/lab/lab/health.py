@@ -54,6 +54,35 @@ class Real:
         self.host.ip("link set tunl0 down", "link set ip6tnl0 down")
 
 
+def fail(topology, real, fault):
+    """killed: its process. freeze: that is stopped, and its kernel still accepts. silent: as without power. Else as
+    tools/real.py has it. Returns when, s of CLOCK_MONOTONIC."""
+    at = time.monotonic()
+    if fault == "killed":
+        real.kill()
+    elif fault == "silent":
+        topology.link(real.host, False)
+    elif fault == "freeze":
+        real.freeze()
+    else:
+        real.be(fault)
+    return at
+
+
+def mend(topology, real, fault):
+    """Likewise."""
+    at = time.monotonic()
+    if fault == "killed":
+        real.start()
+    elif fault == "silent":
+        topology.link(real.host, True)
+    elif fault == "freeze":
+        real.thaw()
+    else:
+        real.be("get /healthz" if fault.startswith("get") else "up")
+    return at
+
+
 def start_reals(topology, *ports):
     """{name: Real}."""
     return {host.name: Real(host, *ports) for host in topology.reals}
