@@ -56,6 +56,9 @@ int ctl_real_wait(const struct ctl_options *options, const char *real);
 /* One question to the daemon. */
 struct ctl_client;
 
+/* The string of that key, borrowed; "": there is none. */
+const char *ctl_text(const json_t *object, const char *key);
+
 /* Sends the request, which is taken over. CTL_DONE: the daemon answers; else nothing was opened,
  * and the reason is printed. */
 int ctl_client_open(const char *path, json_t *request, struct ctl_client **ret_client);

@@ -144,6 +144,13 @@ static int head_read(struct ctl_client *client)
 	return r;
 }
 
+const char *ctl_text(const json_t *object, const char *key)
+{
+	const char *text = json_string_value(json_object_get(object, key));
+
+	return text ? text : "";
+}
+
 int ctl_client_open(const char *path, json_t *request, struct ctl_client **ret_client)
 {
 	struct ctl_client *client = NULL;

@@ -4,13 +4,6 @@
 
 #include "director/ctl/ctl.h"
 
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
-
 static void event_print(const json_t *event)
 {
 	const json_t *missed = json_object_get(event, "missed");
@@ -18,13 +11,13 @@ static void event_print(const json_t *event)
 	if (missed)
 		printf("... %lld events were missed\n", json_integer_value(missed));
 	else if (json_is_null(json_object_get(event, "incident")))
-		printf("%s  %-8s %-21s %s\n", text_of(event, "time"), text_of(event, "severity"),
-		       text_of(event, "event"), text_of(event, "message"));
+		printf("%s  %-8s %-21s %s\n", ctl_text(event, "time"), ctl_text(event, "severity"),
+		       ctl_text(event, "event"), ctl_text(event, "message"));
 	else
-		printf("%s  %-8s %-21s %s [%s %s]\n", text_of(event, "time"),
-		       text_of(event, "severity"), text_of(event, "event"),
-		       text_of(event, "message"), text_of(event, "role"),
-		       text_of(event, "incident"));
+		printf("%s  %-8s %-21s %s [%s %s]\n", ctl_text(event, "time"),
+		       ctl_text(event, "severity"), ctl_text(event, "event"),
+		       ctl_text(event, "message"), ctl_text(event, "role"),
+		       ctl_text(event, "incident"));
 }
 
 static int lines_print(struct ctl_client *client, bool json)

@@ -74,13 +74,6 @@ int ctl_real_arguments(const struct control_command_spec *spec, int count, char 
 	return CTL_USAGE;
 }
 
-static const char *text_of(const json_t *object, const char *key)
-{
-	const char *text = json_string_value(json_object_get(object, key));
-
-	return text ? text : "";
-}
-
 int ctl_set(const struct ctl_options *options, json_t *request)
 {
 	struct ctl_client *client;
@@ -95,8 +88,8 @@ int ctl_set(const struct ctl_options *options, json_t *request)
 		while ((r = ctl_client_next(client, &item)) == 1) {
 			const json_t *weight = json_object_get(item, "weight");
 
-			printf("%s %s: %s", text_of(item, "service"), text_of(item, "address"),
-			       text_of(item, "setting"));
+			printf("%s %s: %s", ctl_text(item, "service"), ctl_text(item, "address"),
+			       ctl_text(item, "setting"));
 			if (json_is_integer(weight))
 				printf(" %" JSON_INTEGER_FORMAT, json_integer_value(weight));
 			printf("\n");
@@ -121,7 +114,7 @@ static bool count_service(const json_t *service, json_int_t *left)
 		const json_t *setting = json_object_get(real, "operator");
 
 		/* One that is not of our configuration has no such field. */
-		if (setting && strcmp(text_of(setting, "setting"), "drain") != 0)
+		if (setting && strcmp(ctl_text(setting, "setting"), "drain") != 0)
 			return false;
 		*left += json_integer_value(json_object_get(real, "active")) +
 			 json_integer_value(json_object_get(real, "inactive")) +
